@@ -61,7 +61,7 @@ pub(crate) fn saved_events(data: &[u8]) {
 }
 
 pub(crate) fn smtp_replies(data: &[u8]) {
-    let heard = block_on(osnl::action::mail::hear(data));
+    let heard = block_on(osnl::actions::mail::hear(data));
     let said = heard.unwrap_or_else(|error| error);
     // A server that knows the password may repeat it.
     assert!(!said.contains("S3CRET"), "{said}");

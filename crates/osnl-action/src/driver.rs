@@ -5,8 +5,8 @@
 //!   default, secret or not, meaning) and the reader of a section;
 //! - the same type's `DriverConf`, which builds, explains, previews and probes the action.
 //!
-//! Three lines register a driver: `mod x` in `lib.rs`, and two in `osnl/src/native/drivers.rs`. The table then serves
-//! the reader of files, `config show`, and `config reference`.
+//! Three lines register a driver: `mod x` in `osnl-actions/src/lib.rs`, and two in `osnl/src/native/drivers.rs`. The
+//! table then serves the reader of files, `config show`, and `config reference`.
 //!
 //! Options that every action has (`timeout`, `max_attempts`, `guard` and so on) belong to no
 //! driver: `native/deliveries.rs` of `osnl` reads them. A driver may have another default for such
@@ -42,8 +42,8 @@ pub(crate) use self::probe::NO_REQUEST;
 pub use self::probe::{Probe, ProbeVerdict};
 pub use self::probe::{client_certificate_probe, server_certificate_probe, silent, target_probe};
 pub use self::shared::SharedValues;
-pub use self::template_names::TEMPLATE_NAMES;
-pub(crate) use self::template_names::{EVENT, OF_EVERY_DRIVER, OF_REQUESTS};
+pub(crate) use self::template_names::{EVENT, OF_REQUESTS};
+pub use self::template_names::{OF_EVERY_DRIVER, TEMPLATE_NAMES};
 pub use self::tls::{TlsConf, UNVERIFIED};
 use crate::Action;
 use crate::statuses::Statuses;

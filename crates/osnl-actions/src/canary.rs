@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_transport::BoxFuture;
-
-use super::driver::{
+use osnl_action::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
     ReadDriver, SectionReader, SentLogin, Traits,
 };
-use super::{Action, ActionError, Completion, Event};
+use osnl_action::{Action, ActionError, Completion, Event};
+use osnl_transport::BoxFuture;
+
 use osnl_core::metrics::Counters;
 
 #[derive(Clone, Debug)]

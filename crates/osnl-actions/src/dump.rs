@@ -9,11 +9,11 @@ mod conf;
 
 use std::io::{self, Write as _};
 
+use osnl_action::{Action, ActionError, Completion, Event};
 use osnl_transport::BoxFuture;
 
 pub use self::conf::DumpConf;
 use super::file::json_line;
-use super::{Action, ActionError, Completion, Event};
 
 const STDOUT: &str = "stdout";
 

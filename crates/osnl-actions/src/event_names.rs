@@ -2,9 +2,8 @@
 //! action, and the answers of enrichments. All drivers use [`template`] to compile, [`of_event`]
 //! for an attempt and [`of_preview`] for a preview.
 
-use super::Event;
-use crate::driver::{CallRequest, NativeReader, OF_EVERY_DRIVER, OptionDef, SectionReader};
-
+use osnl_action::Event;
+use osnl_action::driver::{CallRequest, NativeReader, OF_EVERY_DRIVER, OptionDef, SectionReader};
 use osnl_config::template::{Escape, Names, Template};
 
 pub(crate) fn of_section(reader: &SectionReader<'_>) -> Vec<String> {

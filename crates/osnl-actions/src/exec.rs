@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use osnl_action::{Action, ActionError, Completion, Event};
 use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +33,6 @@ pub use self::conf::ExecConf;
 use self::once::Once;
 pub use self::program::Program;
 use self::worker::{ChildSettings, ExecWorker};
-use super::{Action, ActionError, Completion, Event};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExecMode {
@@ -144,7 +144,7 @@ impl fmt::Debug for Exec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::DriverConf as _;
+    use osnl_action::driver::DriverConf as _;
 
     /// Without commas, the arguments belong to the program's name.
     #[test]

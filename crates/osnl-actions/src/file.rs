@@ -29,6 +29,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use osnl_action::{Action, ActionError, Completion, Event};
 use osnl_model::one_line_with_tabs;
 use osnl_transport::BoxFuture;
 use tokio::sync::OwnedMutexGuard;
@@ -42,7 +43,7 @@ use self::late::{LateLine, LateLines};
 use self::open::FileOutput;
 pub use self::probe::{file_probe, free};
 pub(crate) use self::rotation::FileRotation;
-use super::{Action, ActionError, Completion, Event, event_names};
+use super::event_names;
 use osnl_core::ends::watched;
 
 pub struct FileAction {

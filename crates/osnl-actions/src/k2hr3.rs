@@ -14,6 +14,8 @@ mod parameters;
 use std::fmt;
 use std::sync::Arc;
 
+use osnl_action::http_request::request_text;
+use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_config::written_secrets;
 use osnl_model::Scrubber;
 use osnl_net::http::Url as ApiUrl;
@@ -26,8 +28,6 @@ pub use self::conf::K2hr3Conf;
 pub(crate) use self::conf::api_url;
 pub use self::deletions::{DELETIONS, K2hr3Events};
 pub use self::parameters::{HostParameters, Unusable};
-use super::http_request::request_text;
-use super::{Action, ActionError, Completion, ErrorClass, Event};
 
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
 

@@ -18,6 +18,7 @@ mod conf;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_model::{Notification, Scrubber, resources};
 use osnl_net::http::Url as ApiUrl;
 use osnl_net::http::header::{HeaderName, HeaderValue, USER_AGENT};
@@ -28,7 +29,6 @@ use serde_json::Value;
 
 pub use self::conf::K2hr3RegisterConf;
 use super::k2hr3::{HostParameters, Unusable};
-use super::{Action, ActionError, Completion, ErrorClass, Event};
 
 pub struct K2hr3Register {
     client: Client,

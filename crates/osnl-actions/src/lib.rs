@@ -1,14 +1,11 @@
-//! The drivers of actions: HTTP requests, programs, mails, files, syslog, brokers, K2HR3.
+//! The drivers of actions besides HTTP: programs, mails, files, syslog, brokers, K2HR3; and the logins to clouds that the
+//! HTTP action takes.
 //!
-//! An action makes one attempt and *reports its outcome*; the retry policy of [`osnl_delivery`] decides the rest.
-//! Actions never sleep, retry, or count. The delivery loop gives each attempt its deadline.
-//!
-//! [`driver`] is the contract of the drivers that `osnl`'s `native/drivers.rs` lists. A driver
-//! reads its options from a section, explains and previews its effect, probes its target, and
-//! builds the [`Action`]:
+//! [`osnl_action::driver`] is their contract, and `osnl`'s `native/drivers.rs` lists them. A driver reads its options from
+//! a section, explains and previews its effect, probes its target, and builds the [`Action`](osnl_action::Action):
 //!
 //! ```
-//! use osnl_actions::driver::{ActionDriver, DriverEntry, OptionDef, SectionReader};
+//! use osnl_action::driver::{ActionDriver, DriverEntry, OptionDef, SectionReader};
 //! use osnl_actions::file::FileConf;
 //! use osnl_config::Ini;
 //! use osnl_config::sections::{Dialect, Findings, Layers, Schema, SectionDef};
@@ -43,22 +40,14 @@
 pub mod broker;
 pub mod canary;
 pub mod cloud;
-pub mod driver;
 pub mod dump;
 pub(crate) mod event_names;
 pub mod exec;
 pub mod file;
-pub mod http_request;
 pub mod k2hr3;
 pub mod k2hr3_register;
 pub mod mail;
 pub mod publish;
-pub mod statuses;
 pub mod syslog;
 pub mod transport_url;
 mod wire;
-
-pub use osnl_net::http;
-
-pub use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
-pub use osnl_core::event::{Event, FAILURE, Progress};

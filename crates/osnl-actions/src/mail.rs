@@ -15,12 +15,13 @@ mod smtp;
 
 use std::time::Duration;
 
+use osnl_action::{Action, ActionError, Completion, Event};
 use osnl_transport::BoxFuture;
 
 pub use self::conf::MailConf;
 use self::letter::MailWriter;
 use self::smtp::MailServer;
-use super::{Action, ActionError, Completion, Event, event_names};
+use super::event_names;
 
 #[doc(hidden)]
 pub async fn hear(said: &[u8]) -> Result<String, String> {

@@ -21,11 +21,11 @@ mod message;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_transport::{BoxFuture, Declare, Shards, Transport, TransportError};
 
 pub use self::conf::PublishConf;
 use self::message::{MessageTemplates, Unsendable};
-use super::{Action, ActionError, Completion, ErrorClass, Event};
 use crate::broker::CREATE_EXCHANGE;
 use osnl_model::mask_text;
 

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_config::template::Template;
 use osnl_net::dial::{LOOKED_UP_FOR, Trial};
 use osnl_net::tls::LatestEnd;
@@ -34,8 +35,8 @@ use tokio::sync::Mutex;
 
 pub use self::conf::SyslogConf;
 use self::message::Header;
+use super::event_names;
 use super::wire::{ServerAddress, ServerStream, TlsConnection, broken};
-use super::{Action, ActionError, Completion, ErrorClass, Event, event_names};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SyslogServer {

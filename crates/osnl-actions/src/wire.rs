@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use osnl_action::driver::TlsConf;
+use osnl_action::{ActionError, ErrorClass};
 use osnl_net::dial::{self, Trial};
 use osnl_net::tls::{CommonName, FileError, Remedies};
 use rustls::ClientConfig;
@@ -12,9 +14,6 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-
-use super::{ActionError, ErrorClass};
-use crate::driver::TlsConf;
 
 pub(crate) trait ServerStream: AsyncRead + AsyncWrite + Send + Unpin {}
 

@@ -26,7 +26,7 @@ mod meaning;
 mod shown;
 mod wire_log;
 
-pub use osnl::action::k2hr3::{HostParameters, Unusable};
+pub use osnl::actions::k2hr3::{HostParameters, Unusable};
 pub use osnl::notification_listener::NotificationResult;
 
 pub use conf::{

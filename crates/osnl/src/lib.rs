@@ -43,7 +43,7 @@
 //! - [`intake`] and [`rule`] decide on the deliveries of a message.
 //! - [`journal`] keeps a message until it is done; its receipt triggers the acknowledgement.
 //! - [`delivery`] handles attempts, pauses, order per resource, and held targets.
-//! - [`action`](osnl_actions) performs one attempt.
+//! - [`action`](osnl_action) performs one attempt; [`actions`](osnl_actions) has the drivers besides HTTP.
 //! - [`control`] answers requests for status and deliveries.
 //! - `management` asks the broker's management API about queues, and [`queues`] judges what a broker shows.
 //! - [`live`] shows events to readers as they arrive.
@@ -54,7 +54,8 @@
 //! - `osnl_legacy::k2hr3` and `osnl_legacy::oss` serve the replacements of k2hr3_osnl and oss_watcher.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
-pub use osnl_actions as action;
+pub use osnl_action as action;
+pub use osnl_actions as actions;
 pub use osnl_actions::transport_url;
 pub use osnl_core::{ends, metrics, quarantine, received, rule, shutdown};
 pub use osnl_delivery as delivery;

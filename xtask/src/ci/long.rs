@@ -87,6 +87,7 @@ const DELIVERY: &[&str] = &[
     "crates/osnl-transport",
     "crates/osnl-journal",
     "crates/osnl-delivery",
+    "crates/osnl-action",
     "crates/osnl-actions",
     "crates/osnl",
 ];

@@ -11,7 +11,8 @@ pub(crate) const OF_REQUESTS: [&str; 5] = {
     [rule, action, key, secret, failure]
 };
 
-pub(crate) const OF_EVERY_DRIVER: [&str; 4] = {
+/// The names that templates of every driver know, besides the event's.
+pub const OF_EVERY_DRIVER: [&str; 4] = {
     let [rule, action, key, _, failure] = OF_REQUESTS;
     [rule, action, key, failure]
 };

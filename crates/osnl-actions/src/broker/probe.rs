@@ -4,13 +4,12 @@ use std::num::NonZeroU32;
 #[cfg(feature = "kafka")]
 use std::time::Duration;
 
+use osnl_action::driver::{Probe, ProbeContext, client_certificate_probe, silent};
 use osnl_model::TransportUrl;
 use osnl_transport::{
     Declare, ExchangeFound, ExchangeInspection, HostInspection, MayWrite, QueueInspection, RabbitOptions,
     RabbitTransport, Shards, login_user, set_permissions,
 };
-
-use crate::driver::{Probe, ProbeContext, client_certificate_probe, silent};
 
 pub fn broker(
     probe: Probe,

@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use osnl_action::ActionError;
+use osnl_action::driver::{ActionDriver, DriverEntry, Probe, ProbeContext, SharedValues};
+use osnl_action::http_request::{Authorization, FetchedLogin, HttpConf, MissingAnswer, TOKEN};
 use osnl_config::sections::SectionReader;
 use osnl_delivery::enrich::EnrichError;
 use osnl_model::Scrubber;
@@ -16,9 +19,6 @@ use osnl_transport::BoxFuture;
 
 use super::probe::{certificate_of_cloud, cloud_probe};
 use super::{Logins, read};
-use crate::ActionError;
-use crate::driver::{ActionDriver, DriverEntry, Probe, ProbeContext, SharedValues};
-use crate::http_request::{Authorization, FetchedLogin, HttpConf, MissingAnswer, TOKEN};
 
 /// The driver `http` with logins to Keystone.
 pub const HTTP: DriverEntry = DriverEntry {

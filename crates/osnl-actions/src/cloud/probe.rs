@@ -1,10 +1,10 @@
 use std::time::{Duration, Instant};
 
+use osnl_action::driver::{Probe, ProbeVerdict, client_certificate_probe, silent};
 use osnl_net::openstack::{
     ApiError, Cloud, CloudConf, CloudLogin, GIVE_IT_TLS, LoggedIn, SET_REGION, Scope, ServiceUrl,
 };
 
-use crate::driver::{Probe, ProbeVerdict, client_certificate_probe, silent};
 use osnl_net::http::{FailureClass, HttpOptions};
 
 /// Logs in and searches within the deadline. `None` if the probe reports a failure, or no service was requested.

@@ -1,15 +1,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use osnl_action::Action;
+use osnl_action::driver::{
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, SectionReader, SentLogin, Traits,
+};
 use osnl_config::{Options, options};
 use osnl_transport::BoxFuture;
 
 use super::{STDOUT, ToStdout};
-use crate::Action;
-use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, SentLogin, Traits,
-};
 use crate::file::{FileAction, file_probe};
 
 options! {

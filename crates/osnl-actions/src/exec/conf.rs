@@ -4,17 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_action::Action;
+use osnl_action::driver::{
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, SectionReader, SentLogin, Traits,
+};
 use osnl_config::{Bytes, Options as _, options, typed, words};
 use osnl_model::{Notification, mask_text, resources};
 use osnl_transport::BoxFuture;
 
 use super::words;
 use super::{Exec, ExecMode, ExecOptions, Program};
-use crate::Action;
-use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, SentLogin, Traits,
-};
 
 #[derive(Clone, Debug)]
 pub struct ExecConf {

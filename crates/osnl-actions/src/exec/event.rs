@@ -15,12 +15,11 @@
 //! | `failure` | the failure of an earlier action: `action`, `reason`, `attempts`, `answer`, `at`, `before`; else absent |
 
 use jiff::Timestamp;
+use osnl_action::Event;
 use osnl_core::event::EnrichedValues;
 use osnl_model::{Resource, mask_secrets, resource_at};
 use serde::Serialize;
 use serde_json::Value;
-
-use crate::Event;
 
 #[derive(Serialize)]
 struct EventLine<'a> {

@@ -20,7 +20,7 @@ use super::lines::tidy;
 use super::process::{ProcessGroup, ending};
 use super::verdict;
 use super::worker::ChildSettings;
-use crate::{ActionError, Completion, ErrorClass, Event};
+use osnl_action::{ActionError, Completion, ErrorClass, Event};
 use osnl_core::ends::watched;
 
 const LAST_CALL: Duration = Duration::from_secs(1);

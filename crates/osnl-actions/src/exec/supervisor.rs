@@ -1,6 +1,7 @@
 //! When the child ends, all unanswered events fail, and the task ends too. The task ends only after the child
 //! and its whole group are gone, so that no event is attempted twice at once.
 
+use osnl_action::{ActionError, Completion, ErrorClass};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
@@ -19,7 +20,6 @@ use super::chatter::Chatter;
 use super::lines::{LineBuffer, NextLine, tidy};
 use super::process::{Pipes, ProcessGroup, ending};
 use super::verdict::{self, ChildLine};
-use crate::{ActionError, Completion, ErrorClass};
 
 const MOST_UNREAD: usize = 256 * 1024;
 /// The time for the child's last output after it has ended or closed its input.

@@ -19,11 +19,11 @@
 
 use std::time::Duration;
 
+use osnl_action::{ActionError, Completion, ErrorClass};
 use osnl_model::parse_python_json_as;
 use serde::Deserialize;
 
 use super::lines::tidy;
-use crate::{ActionError, Completion, ErrorClass};
 
 /// A longer `retry_after` is cut: the child is asked once an hour at least.
 const LONGEST_RETRY_AFTER: f64 = 3600.0;

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::process::ProcessGroup;
 use super::program::Program;
 use super::supervisor::{ChildOrder, Supervisor, Terms};
-use crate::{ActionError, Completion};
+use osnl_action::{ActionError, Completion};
 use osnl_core::ends::watched;
 
 /// The capacity of the channel to the supervisor; a further event waits.

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_action::Action;
+use osnl_action::driver::{
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, SectionReader, SentLogin, Traits,
+};
 use osnl_config::template::{Escape, Template};
 use osnl_config::{Bytes, Options as _, ReadBySection, duration, options, words};
 use osnl_transport::BoxFuture;
 
 use super::open::FileOutput;
 use super::{FileAction, FileRotation, file_probe};
-use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, SentLogin, Traits,
-};
-use crate::{Action, event_names};
+use crate::event_names;
 
 options! {
     pub(crate) struct FileOptions {

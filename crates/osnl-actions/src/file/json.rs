@@ -1,7 +1,6 @@
+use osnl_action::Event;
 use osnl_model::{mask_secrets, one_line_json};
 use serde_json::{Value, json};
-
-use crate::Event;
 
 /// Returns an event as one line of JSON, with secrets in context, payload and `enrichments` masked.
 pub(crate) fn json_line(event: &Event) -> String {

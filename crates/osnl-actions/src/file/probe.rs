@@ -1,9 +1,8 @@
+use osnl_action::driver::Probe;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
-
-use crate::driver::Probe;
 
 const LITTLE: u64 = 64 << 20;
 

@@ -1,3 +1,4 @@
+use osnl_action::{Action, Completion, Event};
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -8,7 +9,6 @@ use tempfile::TempDir;
 use super::late::LateLine;
 use super::open::FileOutput;
 use super::{FileAction, FileRotation, Fsync, LineFormat, lock, one_line};
-use crate::{Action, Completion, Event};
 
 const NEVER: FileRotation = FileRotation { size: None, interval: None, keep: 3 };
 

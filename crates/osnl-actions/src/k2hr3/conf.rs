@@ -1,18 +1,18 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_action::Action;
+use osnl_action::driver::{
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, target_probe,
+};
+use osnl_action::statuses::Statuses;
 use osnl_config::OptionValue;
 use osnl_config::{Options as _, options, words, written_secrets};
 use osnl_net::http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
 
 use super::{DELETIONS, K2hr3, K2hr3Events, NoAddresses, Unusable, asked_for, request_url, shown};
-use crate::Action;
-use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, target_probe,
-};
-use crate::statuses::Statuses;
 
 options! {
     pub(crate) struct K2hr3Options {

@@ -2,6 +2,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_action::Action;
+use osnl_action::driver::{
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, login_at, target_probe,
+};
+use osnl_action::statuses::Statuses;
 use osnl_config::OptionValue;
 use osnl_config::{Options as _, options};
 use osnl_net::http::Client;
@@ -9,13 +15,7 @@ use osnl_net::http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
 
 use super::{K2hr3Register, asked_for, request_url, token};
-use crate::Action;
-use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, login_at, target_probe,
-};
 use crate::k2hr3::{Unusable, api_url};
-use crate::statuses::Statuses;
 
 options! {
     pub(crate) struct RegisterOptions {

@@ -4,6 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use osnl_action::driver::{
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OF_EVERY_DRIVER,
+    OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, TlsConf, Traits,
+};
+use osnl_action::{Action, ErrorClass};
 use osnl_config::template::{Escape, Template, TemplateError};
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionValue, Options as _, duration, options, words};
@@ -15,12 +20,8 @@ use super::Mail;
 use super::address::{MailAddress, split};
 use super::letter::MailWriter;
 use super::smtp::{MailServer, MailTls, SmtpLogin};
-use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OF_EVERY_DRIVER,
-    OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, TlsConf, Traits,
-};
+use crate::event_names;
 use crate::wire::{ServerAddress, client_config};
-use crate::{Action, ErrorClass, event_names};
 
 const SUBJECT: &str =
     "{{ event_type|default('an event') }}: {{ resource.name|default(resource.id|default('-')) }}";

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use osnl_action::{ActionError, ErrorClass};
 use osnl_core::event::Event;
 use osnl_model::Scrubber;
 use osnl_net::tls::LatestEnd;
@@ -24,7 +25,6 @@ use tokio::time::timeout;
 
 use super::letter::Letter;
 use crate::wire::{ServerAddress, ServerStream, TlsConnection, broken};
-use crate::{ActionError, ErrorClass};
 
 const LONGEST_REPLY: usize = 16 * 1024;
 /// The time for the rest of an answer whose code has come.

@@ -4,6 +4,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_action::Action;
+use osnl_action::driver::{
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, ListenerSubscription, NativeReader,
+    OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
+};
+use osnl_action::http_request::cloud_event::AttributeTemplates;
 use osnl_config::OptionValue;
 use osnl_config::template::{Escape, Template};
 use osnl_config::{Options as _, ReadBySection, options, words};
@@ -16,12 +22,7 @@ use osnl_transport::{
 use super::Publish;
 use super::message::{Changes, CloudEvents, MessageFormat, MessageTemplates, Privacy};
 use crate::broker::{BrokerReader as _, broker_probe, shards_probe};
-use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, ListenerSubscription, NativeReader,
-    OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
-};
-use crate::http_request::cloud_event::AttributeTemplates;
-use crate::{Action, event_names};
+use crate::event_names;
 
 const TOPIC: &str = "notifications";
 

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use osnl_action::Event;
+use osnl_action::http_request::cloud_event::{self, AttributeTemplates};
 use osnl_config::template::{Names, Template};
 use osnl_model::{
     BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,
@@ -12,8 +14,7 @@ use osnl_transport::{Declare, LONGEST_NAME, OutgoingMessage, Properties, Shards}
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::http_request::cloud_event::{self, AttributeTemplates};
-use crate::{Event, event_names};
+use crate::event_names;
 
 #[derive(Clone, Debug)]
 pub(super) struct MessageTemplates {

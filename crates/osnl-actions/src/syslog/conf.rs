@@ -5,6 +5,11 @@ use std::time::UNIX_EPOCH;
 
 use futures_util::FutureExt as _;
 use jiff::tz::TimeZone;
+use osnl_action::driver::{
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, SectionReader, SentLogin, TlsConf, Traits,
+};
+use osnl_action::{Action, ActionError, ErrorClass};
 use osnl_config::template::Template;
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionValue, Options as _, options, words};
@@ -14,12 +19,8 @@ use tokio::sync::Mutex;
 
 use super::message::{Header, SyslogForm};
 use super::{Syslog, SyslogServer};
-use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, SectionReader, SentLogin, TlsConf, Traits,
-};
+use crate::event_names;
 use crate::wire::{ServerAddress, client_config};
-use crate::{Action, ActionError, ErrorClass, event_names};
 
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",

@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl::action::k2hr3::{HostParameters, K2hr3, Unusable, shown};
+use osnl::actions::k2hr3::{HostParameters, K2hr3, Unusable, shown};
 use osnl::notification_listener::NotificationResult;
 use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl::action::k2hr3::K2hr3;
+use osnl::actions::k2hr3::K2hr3;
 use osnl::assembly::{BuildError, OpenedJournal};
 use osnl::control::{ControlHandler, Store};
 use osnl::daemon::{Daemon, DaemonError};

@@ -1,6 +1,6 @@
 //! Converts a `k2hr3_osnl.conf` to the native form, for migration.
 
-use osnl::action::k2hr3::K2hr3Conf;
+use osnl::actions::k2hr3::K2hr3Conf;
 use osnl::listener::ListenerConfig;
 use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
 use osnl_config::{ConfigErrors, ValueOrigin, shown};

@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use osnl::action::k2hr3::HostParameters;
+use osnl::actions::k2hr3::HostParameters;
 use osnl_core::event::Event;
 use osnl_delivery::DeliveryObserver;
 use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};

@@ -23,7 +23,7 @@ use serde_json::Value;
 use super::instance::{KnownInstance, Nic, number, text_of};
 use super::ordered::OrderedMap;
 use super::servers::{KnownServer, Servers};
-use osnl_actions::ActionError;
+use osnl_action::ActionError;
 use osnl_delivery::enrich::{EnrichmentStep, Kind, Lookup, LookupAnswer, OnError, dependency};
 
 pub struct CloudLookup {

@@ -16,8 +16,8 @@ use super::servers::{Complete, Servers, completed};
 use super::told::{EventReport, HAPPENED};
 use super::watched::WatchedActions;
 use super::watcher::Watcher;
-use osnl_actions::driver::{Interest, SharedObserver};
-use osnl_actions::{ActionError, Event};
+use osnl_action::driver::{Interest, SharedObserver};
+use osnl_action::{ActionError, Event};
 use osnl_delivery::enrich::EnrichmentStep;
 use osnl_delivery::{Answers, Prepare};
 

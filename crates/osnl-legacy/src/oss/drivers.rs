@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
 use osnl::native::Drivers;
-use osnl_actions::driver::DriverEntry;
+use osnl_action::driver::DriverEntry;
 
 use crate::oss::python::PythonConf;
 use crate::oss::rest::OssRestConf;

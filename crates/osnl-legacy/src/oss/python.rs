@@ -34,9 +34,9 @@ pub(crate) use self::conf::PythonConf;
 pub use self::config::PluginConfig;
 pub(crate) use self::node_detail::OssDetails;
 pub use self::node_detail::{NodeDetails, PayloadDetails, PluginCall, PluginCalls};
+use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_actions::exec::Program;
 use osnl_actions::exec::worker::{ChildSettings, ExecWorker};
-use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};
 
 const SHIM: &str = concat!(include_str!("python/oslo_config.py"), "\n\n", include_str!("python/shim.py"));
 /// Reads the shim from the pipe of the events; even a Python 2 can parse this text.

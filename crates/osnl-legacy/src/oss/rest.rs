@@ -24,8 +24,8 @@ use osnl_transport::BoxFuture;
 pub(crate) use self::conf::OssRestConf;
 pub(super) use self::conf::{AskOptions, NodeOptions, event_types, form};
 use super::{BodyForm, EventReport, Lists, NodeForm, Occurrence, PluginInvocation};
-use osnl_actions::http_request::{Authorization as _, FixedHeader, key_value};
-use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};
+use osnl_action::http_request::{Authorization as _, FixedHeader, key_value};
+use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 
 #[derive(Clone, Debug)]
 pub struct OssRestOptions {

@@ -7,7 +7,7 @@ use osnl_transport::BoxFuture;
 
 use super::event::{Occurrence, What};
 use super::instance::{KnownInstance, Nic};
-use osnl_actions::ActionError;
+use osnl_action::ActionError;
 
 pub trait Servers: Send + Sync + fmt::Debug {
     fn dependency(&self) -> Arc<str>;

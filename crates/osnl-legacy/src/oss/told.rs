@@ -1,6 +1,6 @@
 use super::event::{Lists, Occurrence};
 use super::memory::Memory;
-use osnl_actions::Event;
+use osnl_action::Event;
 use osnl_model::Notification;
 
 /// The name under which a delivery keeps its answers. With a colon, the value serves the action alone.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use osnl_config::ConfigError;
 
 use super::error::BuildError;
-use crate::action::cloud::Logins;
 use crate::action::driver::{ACTION, BuildContext, DriverError, ENRICH, SharedValues};
 use crate::action::http::{HttpError, HttpOptions};
+use crate::actions::cloud::Logins;
 use crate::journal::sqlite::{self, OpenError};
 use crate::native::kinds::{DEFAULT, JOURNAL, LISTENER};
 use crate::native::{JournalConf, LoadedConf, Native};

@@ -14,8 +14,8 @@ use osnl_transport::Declare;
 
 use super::kinds::{ACTION, LISTENER};
 use super::{ActionConf, ListenerConf, OverflowPolicy, RuleConf};
-use crate::action::canary::CanaryDriver;
 use crate::action::driver::{ActionDriver, ReadDriver as _};
+use crate::actions::canary::CanaryDriver;
 use crate::delivery::{
     BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, RetryPolicy, WhenExhausted,
 };

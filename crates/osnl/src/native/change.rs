@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
 use super::{LoadedConf, programs};
-use crate::action::cloud;
+use crate::actions::cloud;
 
 pub(crate) struct ConfigurationValues(Vec<(String, SectionValues)>);
 

@@ -29,8 +29,8 @@ use super::{
     ActionConf, JournalConf, KeepUnmatched, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries,
     fallback, management, rabbit, topology, unreachable_rules, when,
 };
-use crate::action::broker::BrokerReader as _;
 use crate::action::driver::NativeReader as _;
+use crate::actions::broker::BrokerReader as _;
 use crate::enrich::EnrichConf;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::listener::GIVE_BACK_AFTER;

@@ -7,7 +7,7 @@ use osnl_config::Warning;
 
 use super::kinds::RULE;
 use super::{LoadedConf, RuleConf};
-use crate::action::k2hr3::{DELETIONS, K2hr3Conf, K2hr3Events};
+use crate::actions::k2hr3::{DELETIONS, K2hr3Conf, K2hr3Events};
 
 const NAMED: usize = 3;
 

@@ -11,16 +11,16 @@ use osnl_config::sections::{DriverTable, Schema, SectionDef};
 
 use super::kinds::ACTION;
 use super::schema::SCHEMA;
-use crate::action::cloud::HTTP;
 use crate::action::driver::DriverEntry;
-use crate::action::dump::DumpConf;
-use crate::action::exec::ExecConf;
-use crate::action::file::FileConf;
-use crate::action::k2hr3::K2hr3Conf;
-use crate::action::k2hr3_register::K2hr3RegisterConf;
-use crate::action::mail::MailConf;
-use crate::action::publish::PublishConf;
-use crate::action::syslog::SyslogConf;
+use crate::actions::cloud::HTTP;
+use crate::actions::dump::DumpConf;
+use crate::actions::exec::ExecConf;
+use crate::actions::file::FileConf;
+use crate::actions::k2hr3::K2hr3Conf;
+use crate::actions::k2hr3_register::K2hr3RegisterConf;
+use crate::actions::mail::MailConf;
+use crate::actions::publish::PublishConf;
+use crate::actions::syslog::SyslogConf;
 
 static OWN: LazyLock<Drivers> = LazyLock::new(|| {
     Drivers::of(vec![

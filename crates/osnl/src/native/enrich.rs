@@ -8,8 +8,8 @@ use osnl_config::{Kind as Type, OptionDef, Options as _, Rate, ReadBySection, op
 use osnl_net::openstack::Kind;
 use serde_json::Value;
 
-use crate::action::cloud;
 use crate::action::driver::{NativeReader as _, TEMPLATE_NAMES};
+use crate::actions::cloud;
 use crate::enrich::{EnrichConf, Limits, OnError};
 
 const KINDS: &str = "server, port, floatingip, flavor, image, project, user, node, network, \

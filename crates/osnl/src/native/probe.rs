@@ -39,13 +39,13 @@ use self::management::surveyed;
 pub use self::own::OwnDaemon;
 pub(super) use self::permissions::needed as needed_permissions;
 use super::{ListenerConf, Native};
-use crate::action::broker::{broker, exchange};
-#[cfg(feature = "kafka")]
-use crate::action::broker::{kafka_canary_probe, kafka_probe};
 use crate::action::driver::{
     Probe, ProbeContext, client_certificate_probe, server_certificate_probe, silent,
 };
 use crate::action::http::HttpOptions;
+use crate::actions::broker::{broker, exchange};
+#[cfg(feature = "kafka")]
+use crate::actions::broker::{kafka_canary_probe, kafka_probe};
 use crate::queues::{DaemonCounts, Finding};
 
 impl Native {

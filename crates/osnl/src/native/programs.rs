@@ -6,7 +6,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use osnl_actions::driver::ACTION;
+use osnl_action::driver::ACTION;
 use osnl_config::Warning;
 use osnl_config::sections::Layers;
 

@@ -7,7 +7,7 @@ use osnl_transport::Declare;
 
 use super::LoadedConf;
 use super::kinds::LISTENER;
-use crate::action::broker::exchange_of_service;
+use crate::actions::broker::exchange_of_service;
 
 impl LoadedConf {
     #[must_use]

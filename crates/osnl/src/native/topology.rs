@@ -17,7 +17,7 @@ use osnl_transport::{
 };
 
 use super::kinds::LISTENER;
-use crate::action::broker::BrokerReader as _;
+use crate::actions::broker::BrokerReader as _;
 
 /// A routing key is topic, dot, and priority.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();

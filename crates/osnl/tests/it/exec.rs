@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl::action::exec::{Exec, ExecOptions, Program};
 use osnl::action::{Action, ActionError, Completion, ErrorClass, Event};
+use osnl::actions::exec::{Exec, ExecOptions, Program};
 use osnl_testkit::{PYTHON_VARIABLE, executable, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;

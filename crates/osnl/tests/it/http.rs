@@ -3,8 +3,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener};
 use std::sync::mpsc;
 
 use osnl::action::http::{HttpError, HttpOptions};
-use osnl::action::k2hr3::K2hr3;
 use osnl::action::{Action, ActionError, Completion, ErrorClass};
+use osnl::actions::k2hr3::K2hr3;
 use osnl_legacy::k2hr3::ApiUrl;
 use osnl_testkit::{Reply, Sink};
 use tokio::runtime::Runtime;

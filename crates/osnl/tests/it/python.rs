@@ -2,8 +2,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use osnl::action::exec::Program;
 use osnl::action::{ActionError, Completion, ErrorClass};
+use osnl::actions::exec::Program;
 use osnl_legacy::oss::python::{PayloadDetails, PluginConfig, Python, PythonOptions};
 use osnl_testkit::{Reply, Sink};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use osnl::action::k2hr3::HostParameters;
+use osnl::actions::k2hr3::HostParameters;
 use osnl_legacy::k2hr3::ApiUrl;
 use osnl_model::{Priority, Target};
 use osnl_testkit::{Sink, SinkRequest, fixture};

@@ -1,7 +1,7 @@
 //! Checks each option once, in the order of the manual, and collects all errors.
 
-use osnl::action::broker::BrokerReader as _;
 use osnl::action::driver::{NativeReader as _, UNVERIFIED};
+use osnl::actions::broker::BrokerReader as _;
 use osnl::native::journal::journal;
 use osnl::transport_url;
 use osnl_config::sections::{Findings, Layers, SectionReader};

@@ -12,13 +12,13 @@ use super::{NodeDetails, OssDetails, PayloadDetails, PluginCall, PluginConfig, P
 use crate::oss::Lists;
 use crate::oss::completing::interest;
 use crate::oss::rest::{AskOptions, NodeOptions, event_types, form};
-use osnl_actions::driver::{
+use osnl_action::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
     ReadDriver, SectionReader, SentLogin, Traits,
 };
+use osnl_action::{Action, ErrorClass};
 use osnl_actions::exec::Program;
 use osnl_actions::exec::conf::{Surroundings, about, absolute, command};
-use osnl_actions::{Action, ErrorClass};
 
 #[derive(Clone, Debug)]
 pub(crate) struct PythonConf {

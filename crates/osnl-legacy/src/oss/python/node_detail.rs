@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::oss::{EventReport, Lists, Memory, NodeForm, PluginInvocation};
-use osnl_actions::{ActionError, ErrorClass, Event};
+use osnl_action::{ActionError, ErrorClass, Event};
 
 #[derive(Debug)]
 pub enum PluginCall {

@@ -12,14 +12,14 @@ use osnl_transport::BoxFuture;
 use super::{OssRest, OssRestOptions};
 use crate::oss::completing::interest;
 use crate::oss::{BodyForm, Constants, DetailKeys, EventReport, IpType, Lists, Memory, NodeForm};
-use osnl_actions::Action;
-use osnl_actions::driver::{
+use osnl_action::Action;
+use osnl_action::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, ENRICH, NativeReader as _, OptionDef,
     Preview, Probe, ProbeContext, ReadDriver, Retries, SectionReader, SentLogin, TlsConf, Traits, login_at,
     target_probe,
 };
-use osnl_actions::http_request::{Authorization as _, FixedHeader};
-use osnl_actions::statuses::Statuses;
+use osnl_action::http_request::{Authorization as _, FixedHeader};
+use osnl_action::statuses::Statuses;
 
 #[derive(Clone, Debug)]
 pub(crate) struct OssRestConf {

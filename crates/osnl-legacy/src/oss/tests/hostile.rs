@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use osnl_actions::Event;
+use osnl_action::Event;
 use osnl_core::observe::Observe as _;
 use osnl_core::received::{MessageNotes, ReceivedMessage};
 use osnl_testkit::hostile;

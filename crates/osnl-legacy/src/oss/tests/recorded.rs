@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::*;
 use super::told;
-use osnl_actions::ActionError;
+use osnl_action::ActionError;
 
 #[derive(Debug)]
 struct RecordedServers;

@@ -11,9 +11,9 @@ use osnl_net::http::FailureClass;
 use osnl_net::openstack::{ApiError, Cloud, Kind, LoggedIn};
 
 use super::Native;
-use crate::action::cloud::{catalog_advice, certificate_of_cloud, chosen, keystone_probe, log_in};
 use crate::action::driver::{Probe, silent};
 use crate::action::http::HttpOptions;
+use crate::actions::cloud::{catalog_advice, certificate_of_cloud, chosen, keystone_probe, log_in};
 use crate::enrich::EnrichConf;
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";

@@ -10,7 +10,7 @@ use osnl_transport::Driver;
 
 use super::OwnDaemon;
 use crate::action::driver::{Probe, ProbeVerdict};
-use crate::action::file::free;
+use crate::actions::file::free;
 use crate::journal::JournalBounds;
 use crate::journal::sqlite::{self, SqliteOptions};
 use crate::native::{JournalConf, ListenerConf, Native};

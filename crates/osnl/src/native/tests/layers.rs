@@ -6,7 +6,7 @@ use osnl_config::{Level, LogFile};
 
 use super::super::{Sources, load as load_files, load_texts};
 use super::{WHOLE, load, load_layers, warnings};
-use crate::action::dump::DumpConf;
+use crate::actions::dump::DumpConf;
 
 fn shown(loaded: &super::LoadedConf, heading: &str, option: &str) -> Option<(String, String)> {
     let document = loaded.document();

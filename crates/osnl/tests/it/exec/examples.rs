@@ -1,7 +1,7 @@
 //! The plug-ins of `examples/plugins`, as in docs/writing-a-plugin.md. The plug-in in Go needs a compiler that the
 //! tests lack.
 
-use osnl::action::exec::ExecMode;
+use osnl::actions::exec::ExecMode;
 
 use super::*;
 

@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use osnl::action::exec::ExecMode;
+use osnl::actions::exec::ExecMode;
 
 use super::*;
 

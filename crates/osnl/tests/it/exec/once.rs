@@ -1,4 +1,4 @@
-use osnl::action::exec::ExecMode;
+use osnl::actions::exec::ExecMode;
 
 use super::*;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use osnl_action::driver::{Probe, ProbeContext, ProbeVerdict};
 use osnl_actions::broker::shards_probe;
-use osnl_actions::driver::{Probe, ProbeContext, ProbeVerdict};
 use osnl_model::{Notification, TransportUrl, resource_key, shard_of};
 use osnl_net::http::HttpOptions;
 use osnl_testkit::{Broker, Vhost, wait_until};

@@ -1,6 +1,6 @@
 use std::fs;
 
-use osnl::action::k2hr3::{K2hr3Conf, K2hr3Events, NoAddresses};
+use osnl::actions::k2hr3::{K2hr3Conf, K2hr3Events, NoAddresses};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_model::NotificationFilter;
 
