@@ -94,7 +94,7 @@ pub struct DriverEntry {
 }
 
 impl DriverEntry {
-    pub const fn of<T: ReadDriver>() -> Self {
+    pub const fn for_conf<T: ReadDriver>() -> Self {
         Self { table: T::TABLE, read: read::<T> }
     }
 }

@@ -81,7 +81,7 @@ impl HttpAction {
 
     async fn attempt(&self, event: &Event) -> Result<Completion, ActionError> {
         let key = event.idempotency_key();
-        let about = RequestSubject::of(event, &key);
+        let about = RequestSubject::for_event(event, &key);
         let names = event.names();
         let now = SystemTime::now();
         let request = self.message.request(&names, &about, now);
@@ -97,7 +97,7 @@ impl HttpAction {
         let mut unusable: Vec<Option<ActionError>> = Vec::with_capacity(events.len());
         for event in events {
             let key = event.idempotency_key();
-            let lines = self.message.lines(&event.names(), &RequestSubject::of(event, &key));
+            let lines = self.message.lines(&event.names(), &RequestSubject::for_event(event, &key));
             body.push_str(lines.as_deref().unwrap_or_default());
             unusable.push(lines.err().map(ActionError::template));
         }
@@ -425,7 +425,7 @@ impl Action for HttpAction {
 
     fn request(&self, event: &Event) -> Option<String> {
         let key = event.idempotency_key();
-        let about = RequestSubject::of(event, &key);
+        let about = RequestSubject::for_event(event, &key);
         let (url, mut request) = self.message.shown(&event.names(), &about).ok()?;
         if let Some(authorization) = &self.authorization {
             let (name, value) = authorization.shown();
@@ -443,6 +443,6 @@ impl Action for HttpAction {
             return None;
         }
         let key = event.idempotency_key();
-        self.message.host(&event.names(), &RequestSubject::of(event, &key)).map(Arc::from)
+        self.message.host(&event.names(), &RequestSubject::for_event(event, &key)).map(Arc::from)
     }
 }

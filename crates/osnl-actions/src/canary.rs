@@ -47,7 +47,7 @@ impl DriverConf for CanaryDriver {
     }
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
-        let probe = Probe::of(context.section, "the canary").fine("is always there");
+        let probe = Probe::new(context.section, "the canary").fine("is always there");
         Box::pin(std::future::ready(vec![probe]))
     }
 }

@@ -10,7 +10,7 @@
 //! use osnl_config::Ini;
 //! use osnl_config::sections::{Dialect, Findings, Layers, Schema, SectionDef};
 //!
-//! const FILE: DriverEntry = DriverEntry::of::<FileConf>();
+//! const FILE: DriverEntry = DriverEntry::for_conf::<FileConf>();
 //! const NAME: OptionDef = OptionDef::new("driver", "name", "The driver.");
 //! static SECTIONS: [SectionDef; 1] =
 //!     [SectionDef { drivers: &[FILE.table], ..SectionDef::named("action", "What a rule calls.", &[NAME]) }];

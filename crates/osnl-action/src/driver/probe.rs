@@ -64,7 +64,7 @@ impl std::fmt::Display for Probe {
 }
 
 impl Probe {
-    pub fn of(section: impl Into<String>, what: impl Into<String>) -> Self {
+    pub fn new(section: impl Into<String>, what: impl Into<String>) -> Self {
         let (section, what) = (section.into(), what.into());
         Self {
             section,

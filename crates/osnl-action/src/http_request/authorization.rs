@@ -116,19 +116,19 @@ impl FixedHeader {
             return None;
         }
         let encoded = STANDARD.encode(format!("{user}:{password}"));
-        Self::of("Basic", &encoded, password)
+        Self::new("Basic", &encoded, password)
     }
 
     #[must_use]
     pub fn bearer(token: &str) -> Option<Self> {
-        Self::of("Bearer", token, token)
+        Self::new("Bearer", token, token)
     }
 
     pub fn value(&self) -> (HeaderName, HeaderValue) {
         (AUTHORIZATION, self.value.clone())
     }
 
-    fn of(scheme: &'static str, sent: &str, secret: &str) -> Option<Self> {
+    fn new(scheme: &'static str, sent: &str, secret: &str) -> Option<Self> {
         let mut value = HeaderValue::try_from(format!("{scheme} {sent}")).ok()?;
         value.set_sensitive(true);
         Some(Self { scheme, value, secrets: Scrubber::new([sent, secret]) })

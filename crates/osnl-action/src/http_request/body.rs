@@ -59,7 +59,7 @@ pub(super) enum RequestBody {
 }
 
 impl RequestBody {
-    pub(super) fn of(&self, method: &Method) -> &Self {
+    pub(super) fn for_method(&self, method: &Method) -> &Self {
         match self {
             Self::Usual if [Method::POST, Method::PUT, Method::PATCH].contains(method) => &Self::Event,
             Self::Usual => &Self::Nothing,

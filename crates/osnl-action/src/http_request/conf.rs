@@ -82,7 +82,7 @@ impl HttpConf {
         if body.is_lines() {
             lines::check(reader, &method, &target, &query, &headers)?;
         }
-        let literals = Literals::of(&target, &query, &headers, &body);
+        let literals = Literals::from_parts(&target, &query, &headers, &body);
         if target.is_event_s()
             && let Some(option) = &literals.first
         {
@@ -228,7 +228,7 @@ fn target(reader: &mut SectionReader<'_>) -> Option<UrlTarget> {
         return reader.required("url", "write the target's URL, https://host/path").and(None);
     }
     let names = names(reader);
-    let parsed = reader.compiled("url", |text| match UrlTarget::parse(text, &of(&names)) {
+    let parsed = reader.compiled("url", |text| match UrlTarget::parse(text, &as_strs(&names)) {
         Ok(target) => Ok(Ok(target)),
         Err(error @ (TargetError::Url(_) | TargetError::Service)) => Ok(Err(error)),
         Err(TargetError::Template(error)) => Err(error),
@@ -246,7 +246,7 @@ fn target(reader: &mut SectionReader<'_>) -> Option<UrlTarget> {
 
 fn template(reader: &mut SectionReader<'_>, option: &str, escape: Escape) -> Option<Template> {
     let names = names(reader);
-    reader.compiled(option, |text| Template::escaping(text, &of(&names), escape)).ok()?
+    reader.compiled(option, |text| Template::escaping(text, &as_strs(&names), escape)).ok()?
 }
 
 fn template_or(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Template> {
@@ -260,7 +260,7 @@ fn names(reader: &SectionReader<'_>) -> Vec<String> {
     OF_REQUESTS.iter().map(|name| (*name).to_owned()).chain(reader.enrichments()).collect()
 }
 
-fn of(names: &[String]) -> Vec<&str> {
+fn as_strs(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
@@ -374,7 +374,7 @@ fn body(reader: &mut SectionReader<'_>) -> Option<RequestBody> {
             let names = [names(reader), vec![EVENT.to_owned()]].concat();
             let escape = format.escape();
             let template =
-                reader.compiled("body", |text| Template::escaping(text, &of(&names), escape)).ok()??;
+                reader.compiled("body", |text| Template::escaping(text, &as_strs(&names), escape)).ok()??;
             Some(if template.source().is_empty() && format != BodyFormat::Ndjson {
                 RequestBody::Nothing
             } else {

@@ -225,7 +225,7 @@ impl DriverConf for HttpConf {
                 }
             }
             let unplaced =
-                || Probe::of(context.section.to_owned(), format!("target {}", self.shown_target()));
+                || Probe::new(context.section.to_owned(), format!("target {}", self.shown_target()));
             match &place {
                 Some(place) => {
                     let http = self.http(context.http);

@@ -20,7 +20,7 @@ pub(super) struct Literals {
 }
 
 impl Literals {
-    pub(super) fn of(
+    pub(super) fn from_parts(
         target: &UrlTarget,
         query: &[(String, Template)],
         headers: &[(HeaderName, Template)],

@@ -50,7 +50,7 @@ const NO_SUBJECT: RequestSubject<'static> =
     RequestSubject { rule: "", action: "", id: None, key: "osnl-check", resource: None };
 
 impl<'a> RequestSubject<'a> {
-    pub(super) fn of(event: &'a Event, key: &'a str) -> Self {
+    pub(super) fn for_event(event: &'a Event, key: &'a str) -> Self {
         let Event { rule, action, resource, .. } = event;
         Self { rule, action, id: event.id(), key, resource: *resource }
     }
@@ -96,7 +96,8 @@ impl RequestParts {
     pub(super) fn harmless(&self) -> Option<Request> {
         let HttpVerb::Written(method) = &self.method else { return None };
         let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-        let is_empty = matches!(self.body.of(method), RequestBody::Nothing) && self.cloud_event.is_none();
+        let is_empty =
+            matches!(self.body.for_method(method), RequestBody::Nothing) && self.cloud_event.is_none();
         let is_fixed = |template: &Template| template.paths().all(|path| path.starts_with("secret."));
         let mut templates =
             self.query.iter().map(|(_, value)| value).chain(self.headers.iter().map(|(_, value)| value));
@@ -172,7 +173,7 @@ impl RequestParts {
                 headers.extend(self.content_type(&self.body).map(|value| (CONTENT_TYPE, value)));
                 lines
             }
-            None => self.body(self.body.of(&request.method), names, about, headers)?,
+            None => self.body(self.body.for_method(&request.method), names, about, headers)?,
         };
         for (name, template) in &self.headers {
             let value = template.render(names).map_err(|error| format!("header.{name}: {error}"))?;

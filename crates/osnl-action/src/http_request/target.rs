@@ -138,7 +138,7 @@ impl UrlTarget {
     /// Whether a value has steps of its own in the path, which a router of URLs may not accept as one segment.
     pub(super) fn has_steps_of_event(&self, url: &Url) -> bool {
         let written = self.written.as_ref();
-        written.is_some_and(|written| Segments::of(url.path_and_query()).steps > written.steps)
+        written.is_some_and(|written| Segments::from_path(url.path_and_query()).steps > written.steps)
     }
 
     /// Returns a rendered URL for people: `catalog:dns/v2/zones`, without secrets in its query.
@@ -191,14 +191,14 @@ impl Segments {
         text.push_str(rest);
         let below = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
         let path = below.find(['/', '?']).map_or("", |at| &below[at..]);
-        let mut all = Self::of(path);
+        let mut all = Self::from_path(path);
         if template.contains("{%") {
             all.empty = None;
         }
         all
     }
 
-    fn of(path_and_query: &str) -> Self {
+    fn from_path(path_and_query: &str) -> Self {
         let path = path_and_query.split('?').next().unwrap_or_default();
         let path = path.strip_prefix('/').unwrap_or(path);
         let (mut all, mut dots, mut empty, mut encoded_empty) = (0, 0, 0, 0);
@@ -217,7 +217,7 @@ impl Segments {
     }
 
     fn allow(&self, path_and_query: &str) -> Result<(), String> {
-        let found = Self::of(path_and_query);
+        let found = Self::from_path(path_and_query);
         if found.dots > self.dots {
             return Err("a value makes a step of the path that leads elsewhere (. or ..)".to_owned());
         }

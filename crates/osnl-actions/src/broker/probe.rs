@@ -78,9 +78,9 @@ pub async fn kafka_probe(
 
     let transport = match transport {
         Ok(transport) => transport,
-        Err(error) => return vec![Probe::of(section, "brokers".to_owned()).failed(error.to_string(), None)],
+        Err(error) => return vec![Probe::new(section, "brokers".to_owned()).failed(error.to_string(), None)],
     };
-    let probe = Probe::of(section, transport.location());
+    let probe = Probe::new(section, transport.location());
     let inspection = match tokio::time::timeout(deadline, transport.inspect(topics.to_vec())).await {
         Err(_) => return vec![silent(probe, deadline)],
         Ok(Err(error)) => {
@@ -93,7 +93,7 @@ pub async fn kafka_probe(
     };
     let brokers = probe.fine(format!("{} answers, {}", inspection.host, transport.session()));
     let topic = |topic: &String| {
-        let probe = Probe::of(section, format!("topic {topic}"));
+        let probe = Probe::new(section, format!("topic {topic}"));
         match (inspection.missing.contains(topic), declare) {
             (false, _) => probe.fine("exists"),
             (true, Declare::Create) => {
@@ -120,7 +120,7 @@ pub async fn kafka_canary_probe(
 ) -> Option<Probe> {
     let inspection =
         tokio::time::timeout(deadline, transport.inspect(vec![topic.clone()])).await.ok()?.ok()?;
-    let probe = Probe::of(section, format!("topic {topic} of the canary"));
+    let probe = Probe::new(section, format!("topic {topic} of the canary"));
     let create = format!(
         "kafka-topics.sh --bootstrap-server {} --create --topic {topic} --partitions 1",
         transport.brokers()
@@ -157,7 +157,7 @@ pub async fn broker_probe(
         probes.extend(file.and_then(|file| client_certificate_probe(context.section, &file)));
         return probes;
     }
-    let probe = |what: String| Probe::of(context.section, what);
+    let probe = |what: String| Probe::new(context.section, what);
     let transport = match RabbitTransport::new(url.clone(), options.clone()) {
         Ok(transport) => transport,
         Err(error) => return vec![probe("broker".to_owned()).failed(error.to_string(), None)],
@@ -218,7 +218,7 @@ pub async fn shards_probe(
         (former, transport.inspect(&[], &[all.queues(), letters].concat(), None, limit).await)
     };
     let Ok((former, inspection)) = tokio::time::timeout(context.deadline, looking).await else {
-        return vec![silent(Probe::of(context.section, "shards"), context.deadline)];
+        return vec![silent(Probe::new(context.section, "shards"), context.deadline)];
     };
     if !inspection.hosts.iter().any(|host| host.reached.is_ok()) {
         return Vec::new();
@@ -227,7 +227,7 @@ pub async fn shards_probe(
     let (count, mut full) = (shards.count.get(), Vec::new());
     let most = former.unwrap_or(count).max(count);
     for (n, (name, found)) in (0..).zip(&inspection.queues) {
-        let probe = Probe::of(context.section, format!("shard queue {name}"));
+        let probe = Probe::new(context.section, format!("shard queue {name}"));
         // The queues of all shards are followed by the dead letter queues of the former number.
         let is_former = former.is_some_and(|former| former != count && (n < former || n >= most));
         if let QueueInspection::There { waiting, consumers, .. } = found
@@ -251,7 +251,7 @@ pub async fn shards_probe(
             }
         }));
     }
-    let probe = Probe::of(context.section, format!("number of shards of exchange {}", shards.exchange));
+    let probe = Probe::new(context.section, format!("number of shards of exchange {}", shards.exchange));
     probes.push(match former {
         None => probe.fine(format!("{count}; nothing has been published there")),
         Some(former) if former == count => probe.fine(format!("{count}, as before")),

@@ -57,7 +57,7 @@ pub fn certificate_of_cloud(section: &str, conf: &CloudConf) -> Option<Probe> {
 }
 
 pub fn keystone_probe(section: &str, conf: &CloudConf) -> Probe {
-    Probe::of(section, format!("keystone {}", conf.auth_url))
+    Probe::new(section, format!("keystone {}", conf.auth_url))
 }
 
 pub async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe, Option<LoggedIn>) {

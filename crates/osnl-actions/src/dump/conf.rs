@@ -64,7 +64,7 @@ impl DriverConf for DumpConf {
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         let probe = match &self.path {
-            None => Probe::of(context.section, "standard output").fine("is always there"),
+            None => Probe::new(context.section, "standard output").fine("is always there"),
             Some(path) => file_probe(context.section, path, true),
         };
         Box::pin(std::future::ready(vec![probe]))

@@ -90,7 +90,7 @@ impl DriverConf for ExecConf {
     }
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
-        let probe = Probe::of(context.section, format!("program {}", self.program.name()));
+        let probe = Probe::new(context.section, format!("program {}", self.program.name()));
         let probe = match self.program.locate() {
             Ok(path) => {
                 probe.fine(format!("{} can be run; it was not", mask_text(&path.to_string_lossy()))).passive()

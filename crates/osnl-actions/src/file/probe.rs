@@ -13,7 +13,7 @@ pub fn free(folder: &Path) -> Option<u64> {
 
 /// Asks the operating system. With `takes_pipes`, a pipe with a reader is accepted.
 pub fn file_probe(section: &str, path: &Path, takes_pipes: bool) -> Probe {
-    let probe = Probe::of(section, format!("file {}", path.display()));
+    let probe = Probe::new(section, format!("file {}", path.display()));
     let kind = std::fs::metadata(path).ok().map(|there| there.file_type());
     if let Some(kind) = kind.filter(|kind| !kind.is_file()) {
         if kind.is_dir() {

@@ -126,7 +126,7 @@ impl DriverConf for K2hr3RegisterConf {
             let http = self.tls.http(context.http);
             let target =
                 target_probe(context.section, "api_url", &self.api_url, &http, context.deadline).await;
-            let probe = Probe::of(context.section, format!("token {}", self.token_file.display()));
+            let probe = Probe::new(context.section, format!("token {}", self.token_file.display()));
             let token = match token(&self.token_file) {
                 Ok(token) if token.as_bytes().starts_with(b"U=") => probe.fine("exists; it was not used"),
                 Ok(_) => probe.warning(

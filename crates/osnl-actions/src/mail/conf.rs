@@ -256,7 +256,7 @@ impl DriverConf for MailConf {
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         async move {
-            let probe = Probe::of(context.section, format!("mail server {}", self.place));
+            let probe = Probe::new(context.section, format!("mail server {}", self.place));
             let server = match self.server() {
                 Ok(server) => server,
                 Err(why) => return vec![probe.failed(why, None)],

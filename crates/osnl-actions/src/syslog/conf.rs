@@ -237,7 +237,7 @@ impl DriverConf for SyslogConf {
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         async move {
-            let probe = Probe::of(context.section, format!("log {}", self.server));
+            let probe = Probe::new(context.section, format!("log {}", self.server));
             vec![match tokio::time::timeout(context.deadline, self.probed()).await {
                 Ok(Ok((found, ends))) => probe.fine(found).passive().until(ends),
                 Err(_) => {

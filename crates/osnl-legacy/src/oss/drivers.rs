@@ -7,8 +7,8 @@ use crate::oss::python::PythonConf;
 use crate::oss::rest::OssRestConf;
 
 static ALL: LazyLock<Drivers> = LazyLock::new(|| {
-    let rest = Drivers::default().with("http", DriverEntry::of::<OssRestConf>());
-    rest.with("exec", DriverEntry::of::<PythonConf>())
+    let rest = Drivers::default().with("http", DriverEntry::for_conf::<OssRestConf>());
+    rest.with("exec", DriverEntry::for_conf::<PythonConf>())
 });
 
 #[must_use]

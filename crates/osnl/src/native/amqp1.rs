@@ -39,9 +39,9 @@ pub(super) async fn probe(listener: &ListenerConf, limit: Duration) -> Probe {
     let options = Amqp1Options::from_query(url).map_err(Into::into);
     let transport = match options.and_then(|options| Amqp1Transport::new(url, options)) {
         Ok(transport) => transport,
-        Err(error) => return Probe::of(section, "broker").failed(error.to_string(), None),
+        Err(error) => return Probe::new(section, "broker").failed(error.to_string(), None),
     };
-    let probe = Probe::of(section, transport.location());
+    let probe = Probe::new(section, transport.location());
     let (targets, options) = (listener.targets(), listener.options());
     match tokio::time::timeout(limit, transport.inspect(&targets, &options)).await {
         Err(_) => silent(probe, limit),

@@ -24,15 +24,15 @@ use crate::actions::syslog::SyslogConf;
 
 static OWN: LazyLock<Drivers> = LazyLock::new(|| {
     Drivers::of(vec![
-        DriverEntry::of::<K2hr3Conf>(),
+        DriverEntry::for_conf::<K2hr3Conf>(),
         HTTP,
-        DriverEntry::of::<DumpConf>(),
-        DriverEntry::of::<ExecConf>(),
-        DriverEntry::of::<FileConf>(),
-        DriverEntry::of::<SyslogConf>(),
-        DriverEntry::of::<PublishConf>(),
-        DriverEntry::of::<MailConf>(),
-        DriverEntry::of::<K2hr3RegisterConf>(),
+        DriverEntry::for_conf::<DumpConf>(),
+        DriverEntry::for_conf::<ExecConf>(),
+        DriverEntry::for_conf::<FileConf>(),
+        DriverEntry::for_conf::<SyslogConf>(),
+        DriverEntry::for_conf::<PublishConf>(),
+        DriverEntry::for_conf::<MailConf>(),
+        DriverEntry::for_conf::<K2hr3RegisterConf>(),
     ])
 });
 

@@ -72,7 +72,7 @@ impl Native {
                 continue;
             }
             let late = {
-                let probe = Probe::of(format!("listener:{}", conf.name), "broker".to_owned());
+                let probe = Probe::new(format!("listener:{}", conf.name), "broker".to_owned());
                 vec![silent(probe, deadline)]
             };
             let probing =
@@ -125,7 +125,7 @@ async fn listener(
         }
         return probes;
     }
-    let probe = |what: String| Probe::of(section.clone(), what);
+    let probe = |what: String| Probe::new(section.clone(), what);
     let transport = match RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone()) {
         Ok(transport) => transport,
         Err(error) => return vec![probe("broker".to_owned()).failed(error.to_string(), None)],
@@ -201,7 +201,8 @@ async fn proven(
                 inspection.exchanges.iter().filter(|(_, found)| *found != ExchangeInspection::Missing);
             let exchanges: Vec<String> = there.map(|(name, _)| name.clone()).collect();
             let proven = transport.prove(&name, &exchanges, ours, thorough, limit).await;
-            let probe = Probe::of(format!("listener:{}", conf.name), format!("permissions for queue {name}"));
+            let probe =
+                Probe::new(format!("listener:{}", conf.name), format!("permissions for queue {name}"));
             probes.push(match proven {
                 Ok(proofs) => permissions::verdict(probe, &proofs, conf),
                 Err(error) => probe.failed(error.to_string(), None),
@@ -220,7 +221,7 @@ async fn dead_letters(
 ) -> Vec<Probe> {
     let reached = inspection.hosts.iter().any(|host| host.reached.is_ok());
     let Some(name) = conf.dead_letter_queue().filter(|_| reached) else { return Vec::new() };
-    let probe = |what: &str| Probe::of(format!("listener:{}", conf.name), format!("{what} {name}"));
+    let probe = |what: &str| Probe::new(format!("listener:{}", conf.name), format!("{what} {name}"));
     let kind = QueueKind::dead_letters();
     let asked = tokio::time::timeout(limit, transport.depth(&name));
     let (seen, proven) = tokio::join!(asked, transport.prove(&name, &[], Some(&kind), thorough, limit));
@@ -351,7 +352,7 @@ mod tests {
             };
             let (daemon, inspection) = (OwnDaemon::Unknown(String::new()), QueueInspection::Refused(error()));
             let found =
-                queue(Probe::of("listener:l", "queue q"), &inspection, "q", (&daemon, 0), false, conf);
+                queue(Probe::new("listener:l", "queue q"), &inspection, "q", (&daemon, 0), false, conf);
             assert!(found.found.contains(reason), "{found}");
             let remedy = transport.remedy(&error(), &conf.targets(), &conf.options());
             assert_eq!(found.advice, remedy);

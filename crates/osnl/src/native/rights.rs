@@ -205,7 +205,7 @@ fn files_of(section: &RawSection, text: impl Fn(&str) -> Option<String>) -> Vec<
 
 fn probe(user: &SystemUser, section: &str, path: &Path, needs: &[Need]) -> Probe {
     let what = if needs.contains(&Need::Write) { "writes" } else { "reads" };
-    let probe = Probe::of(section, format!("{} {what} {}", user.name, path.display()));
+    let probe = Probe::new(section, format!("{} {what} {}", user.name, path.display()));
     match user.obstacle(path, needs) {
         None => probe.fine("may, by owner, group and mode"),
         Some(obstacle) => {

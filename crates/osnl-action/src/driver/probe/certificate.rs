@@ -11,12 +11,12 @@ use osnl_net::http::EXPIRES_SOON;
 use super::{Probe, RENEW};
 
 pub fn client_certificate_probe(section: &str, file: &Path) -> Option<Probe> {
-    let probe = Probe::of(section, format!("client certificate {}", file.display()));
+    let probe = Probe::new(section, format!("client certificate {}", file.display()));
     Some(judged(probe, "servers that ask for a client certificate", dates(file)?, Timestamp::now()))
 }
 
 pub fn server_certificate_probe(section: &str, file: &Path) -> Option<Probe> {
-    let probe = Probe::of(section, format!("certificate {}", file.display()));
+    let probe = Probe::new(section, format!("certificate {}", file.display()));
     Some(judged(probe, "clients", dates(file)?, Timestamp::now()))
 }
 
@@ -69,7 +69,7 @@ mod tests {
                 "is not valid before 2026-11-21",
             ),
         ] {
-            let probe = judged(Probe::of("action:a", "c"), "servers", (second(begins), second(ends)), now);
+            let probe = judged(Probe::new("action:a", "c"), "servers", (second(begins), second(ends)), now);
             assert_eq!((probe.verdict, &*probe.found), (verdict, found), "{begins} {ends}");
         }
     }

@@ -16,7 +16,7 @@ pub async fn target_probe(
     http: &HttpOptions,
     deadline: Duration,
 ) -> Probe {
-    let probe = Probe::of(section, format!("target {}", url.authority()));
+    let probe = Probe::new(section, format!("target {}", url.authority()));
     match tokio::time::timeout(deadline, reach(http, url)).await {
         Err(_) => silent(probe, deadline),
         Ok(Err(ProbeError::Options(error))) => probe.failed(error.to_string(), None),

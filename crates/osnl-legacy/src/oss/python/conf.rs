@@ -142,7 +142,7 @@ impl DriverConf for PythonConf {
     /// Loads the class as a start does, because only that proves that it can be loaded.
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         Box::pin(async move {
-            let probe = Probe::of(context.section, format!("plug-in {}", self.options.plugin));
+            let probe = Probe::new(context.section, format!("plug-in {}", self.options.plugin));
             let name = context.section.strip_prefix("action:").unwrap_or(context.section);
             let python = Python::new(name, self.options.clone());
             let opened = tokio::time::timeout(context.deadline, python.open()).await;

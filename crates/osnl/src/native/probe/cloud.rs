@@ -36,7 +36,7 @@ pub(super) async fn enrichment(
     if let Some(logged_in) = &logged_in {
         let (section, cloud) = (section.as_str(), &cloud);
         let read = kinds.iter().map(|kind| async move {
-            let probe = Probe::of(section, format!("{kind}s of {}", kind.service()));
+            let probe = Probe::new(section, format!("{kind}s of {}", kind.service()));
             let reading = reads(probe.clone(), cloud, *kind, logged_in);
             let read = tokio::time::timeout(deadline, reading).await;
             read.unwrap_or_else(|_| silent(probe, deadline))

@@ -46,7 +46,7 @@ pub(super) async fn surveyed(
 
 fn of_facts(conf: &ListenerConf, queues: &[String], facts: &Result<BrokerFacts, UnknownFact>) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
-    let probe = |what: String| Probe::of(section.clone(), what);
+    let probe = |what: String| Probe::new(section.clone(), what);
     let unproven = |what: String, unknown: &UnknownFact| {
         let found = format!("policies, delivery limit, and other consumers are unknown: {}", unknown.reason);
         probe(what).unproven(found, &unknown.remedy)

@@ -25,14 +25,14 @@ impl Native {
     pub fn places(&self, daemon: Option<&OwnDaemon>) -> Vec<Probe> {
         let journal = match &self.journal {
             JournalConf::Sqlite(options) => Some(file(options, daemon)),
-            JournalConf::Memory => Some(Probe::of("journal", "memory").fine("keeps nothing")),
+            JournalConf::Memory => Some(Probe::new("journal", "memory").fine("keeps nothing")),
         };
         journal.into_iter().chain(self.state(daemon)).collect()
     }
 
     fn state(&self, daemon: Option<&OwnDaemon>) -> Option<Probe> {
         let folder = self.state_folder()?;
-        let probe = Probe::of("DEFAULT", format!("state_dir {}", folder.display()));
+        let probe = Probe::new("DEFAULT", format!("state_dir {}", folder.display()));
         if let Err(error) = crate::state_dir::judge_for_any(&folder) {
             return Some(probe.failed(error.to_string(), None));
         }
@@ -62,7 +62,7 @@ fn in_use(probe: Probe, daemon: &OwnDaemon, holder: &str) -> Probe {
 }
 
 fn file(options: &SqliteOptions, daemon: Option<&OwnDaemon>) -> Probe {
-    let probe = Probe::of("journal", format!("file {}", options.path.display()));
+    let probe = Probe::new("journal", format!("file {}", options.path.display()));
     match (sqlite::inspect(options), daemon) {
         (Ok(place), Some(daemon)) => match (place.holder, place.exists) {
             (Some(holder), _) => in_use(probe, daemon, &holder),
