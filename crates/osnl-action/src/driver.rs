@@ -21,7 +21,7 @@ mod compiled;
 mod interest;
 mod native_reader;
 mod preview;
-pub mod probe;
+mod probe;
 mod shared;
 mod template_names;
 mod tls;
@@ -56,6 +56,7 @@ use osnl_delivery::enrich::Ask;
 pub use osnl_model::SentLogin;
 use osnl_net::http::{HttpError, HttpOptions, Scheme, Url};
 
+/// The checked options of one action, of whichever driver its section names.
 #[derive(Clone)]
 pub struct ActionDriver {
     table: DriverTable,
@@ -75,6 +76,7 @@ impl ActionDriver {
         self.table
     }
 
+    /// Returns the options as those of one driver; `None` if another one is configured.
     #[must_use]
     pub fn options<T: 'static>(&self) -> Option<&T> {
         (&*self.conf as &dyn Any).downcast_ref()
@@ -87,9 +89,11 @@ impl fmt::Debug for ActionDriver {
     }
 }
 
+/// A row of the list of drivers: by its name a section finds the reader of its options.
 #[derive(Clone, Copy)]
 pub struct DriverEntry {
     pub table: DriverTable,
+    /// Reads a section; `None` if an option was refused, which the findings report.
     pub read: fn(&mut SectionReader<'_>) -> Option<ActionDriver>,
 }
 
@@ -103,6 +107,7 @@ fn read<T: ReadDriver>(reader: &mut SectionReader<'_>) -> Option<ActionDriver> {
     Some(ActionDriver::new(T::TABLE, T::read(reader)?))
 }
 
+/// The reason why an action with checked options cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     #[error("[action:{action}] {error}")]
@@ -111,16 +116,19 @@ pub enum DriverError {
     Other { action: Arc<str>, problem: String },
 }
 
+/// A driver that needs nothing but its section: its options, and their reader.
 pub trait ReadDriver: DriverConf + Sized {
     const TABLE: DriverTable;
 
     fn read(reader: &mut SectionReader<'_>) -> Option<Self>;
 }
 
+/// The checked options of a driver: what commands ask about an action, and what builds it.
 pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     /// Builds the action that makes the attempts. Building connects to nothing but may open files.
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError>;
 
+    /// Describes the effect of one attempt, in the words of `osnl explain`.
     fn does(&self) -> String;
 
     /// Lists the logins that requests carry, so that `osnl check` and the start warn of each login
@@ -132,10 +140,12 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Lists what `osnl explain` shows besides the effect, each with its caption.
     fn explain(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
+    /// Describes the failures that count as attempts, those that do not, and those that hold the target.
     fn retries(&self, refuser: &str) -> Retries {
         let counted = format!("by {refuser}");
         Retries { counted, uncounted: "timeouts".to_owned(), down: "no connection" }
@@ -145,12 +155,13 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
         Traits::default()
     }
 
+    /// Whether the listener of this subscription receives what the action publishes.
     fn feeds(&self, subscription: &ListenerSubscription<'_>) -> bool {
         let _ = subscription;
         false
     }
 
-    /// Returns the shards that it publishes to, with their broker.
+    /// Returns the shards that the action publishes to, with their broker.
     fn shards(&self) -> Option<(&TransportUrl, &RabbitOptions, Shards)> {
         None
     }
@@ -162,11 +173,14 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
         true
     }
 
+    /// Describes the effect on one event, without secrets and without a call.
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview;
 
+    /// Tries what an attempt needs, without an effect.
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>>;
 }
 
+/// Returns a login that requests to this URL carry; `option` is the one that an operator has to change.
 pub fn login_at(option: &'static str, url: &Url) -> SentLogin {
     let protection = match url.scheme() {
         Scheme::Https => LoginProtection::Verified,
@@ -175,9 +189,13 @@ pub fn login_at(option: &'static str, url: &Url) -> SentLogin {
     SentLogin::new(option, url.host(), protection, "write https://, or send it to this machine only")
 }
 
+/// The failures of an action for people, by their consequence.
 pub struct Retries {
+    /// Failures that count against `max_attempts`.
     pub counted: String,
+    /// Failures that are retried without counting.
     pub uncounted: String,
+    /// Failures that hold the target for all deliveries.
     pub down: &'static str,
 }
 
@@ -201,6 +219,7 @@ impl Retries {
     }
 }
 
+/// The properties of an action that its driver decides, for the parts of the daemon that serve every driver.
 pub struct Traits<'a> {
     /// The target that may refuse an attempt, for sentences such as "at most 6 if K2HR3 refuses".
     /// With `None` the target never answers, and attempts are not mentioned.
@@ -208,8 +227,11 @@ pub struct Traits<'a> {
     /// The `[enrich:NAME]` whose cloud the driver asks before the first attempt for data of an
     /// instance that no event contained.
     pub asks: Option<&'a Arc<str>>,
+    /// The notes on other events that the action needs at an attempt.
     pub interest: Option<Interest>,
+    /// Whether the driver uses the answers of enrichments.
     pub takes_enrichments: bool,
+    /// Whether the effect deletes something, so that a guard is recommended.
     pub destroys: bool,
     /// The limits of each host that an event names; `None` if events name no host.
     pub hosts: Option<HostLimits>,
@@ -235,6 +257,7 @@ impl Default for Traits<'_> {
     }
 }
 
+/// The exchanges and routing keys that a listener receives, to find an action that publishes there.
 pub struct ListenerSubscription<'a> {
     pub transport_url: &'a TransportUrl,
     pub declare: Declare,
@@ -242,26 +265,35 @@ pub struct ListenerSubscription<'a> {
     pub topics: &'a [String],
 }
 
+/// The parts of the daemon from which a driver builds its action.
 #[derive(Clone, Copy)]
 pub struct BuildContext<'a> {
+    /// The name of the action.
     pub name: &'a Arc<str>,
+    /// The proxies and trust of the program.
     pub http: &'a HttpOptions,
     pub shared: &'a SharedValues,
     pub counters: &'a Arc<Counters>,
 }
 
+/// The place and the time of one probe.
 #[derive(Clone, Copy)]
 pub struct ProbeContext<'a> {
+    /// The section that the results name, such as `action:cmdb`.
     pub section: &'a str,
     pub http: &'a HttpOptions,
+    /// The time after which the target counts as silent.
     pub deadline: Duration,
 }
 
+/// One delivery to preview: an event for one action, as if the rule had fired.
 #[derive(Clone, Copy, Debug)]
 pub struct CallRequest<'a> {
     pub notification: &'a Notification,
     pub rule: &'a str,
+    /// The index of the resource in a bulk event; `None` if the event has one.
     pub resource: Option<u32>,
+    /// The questions of the action's enrichments, with the answers that are known.
     pub asks: &'a [Ask],
 }
 
@@ -278,6 +310,7 @@ impl CallRequest<'_> {
         idempotency_key(self.notification, self.rule, action, self.resource, || "DIGEST".to_owned())
     }
 
+    /// Returns the known answers of enrichments as one JSON object, with its caption.
     pub fn enrichments(&self) -> Option<(&'static str, String)> {
         let found = self.names(Notification::default()).found()?;
         Some(("enrichments", found.to_string()))

@@ -42,19 +42,26 @@ pub use self::sent::request_text;
 use super::statuses::StatusClasses;
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 
+/// The action of one section: makes the requests of its events, and judges the answers.
 #[derive(Clone)]
 pub struct HttpAction {
     message: Arc<RequestParts>,
     judgement: StatusClasses,
+    /// The expression that reads the statuses of the events from a successful reply.
     reply: Option<ReplyStatus>,
+    /// The most redirects that one attempt follows.
     redirects: u32,
+    /// The configured URL, without secrets.
     target: String,
+    /// The client for the configured host.
     own: Client,
     /// The client for a host that an event or a redirect names: without our certificate, and
     /// guarded.
     away: Option<Client>,
     authorization: Option<Arc<dyn Authorization>>,
+    /// The secrets of the section, which no reply may bring into an outcome.
     secrets: Scrubber,
+    /// Whether the body may hold a secret, so that no redirect takes it to another host.
     body_holds_secret: bool,
 }
 

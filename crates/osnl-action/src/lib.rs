@@ -6,6 +6,8 @@
 //! [`driver`] is the contract: a driver reads its options from a section, explains and previews its effect, probes its
 //! target, and builds the [`Action`]. [`http_request`] is `driver = http`, for which a program provides the logins that
 //! have to be fetched. The other drivers are in `osnl-actions`.
+//!
+//! Order, lowest first: `statuses`, `driver`, `http_request`.
 
 pub mod driver;
 pub mod http_request;

@@ -9,6 +9,7 @@ use crate::ErrorClass;
 
 const SEE_OTHER: u16 = 303;
 
+/// A set of HTTP statuses, as an option lists them: `408, 425, 5xx, 300-303`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 

@@ -5,15 +5,20 @@ use osnl_model::SentLogin;
 
 use super::compiled;
 
+/// The kinds of sections that drivers name.
 pub const RULE: &str = "rule";
 pub const ACTION: &str = "action";
 pub const ENRICH: &str = "enrich";
 
+/// What a section of osnl's own configuration has beyond the options of one value.
 pub trait NativeReader<'a> {
+    /// Warns of each login that a network could read.
     fn warn_of_logins(&mut self, logins: &[SentLogin]);
 
+    /// Returns the enrichments that the section asks for.
     fn enrichments(&self) -> Vec<String>;
 
+    /// Returns the names of all `[enrich:NAME]`.
     fn all_enrichments(&self) -> Vec<&'a str>;
 
     /// Reads like `reader.compiled("url", |text| Template::compile(text, &["rule"]))`. `Ok(None)` if the option is

@@ -13,21 +13,29 @@ pub use self::target::target_probe;
 
 const RENEW: &str = "renew it before";
 
+/// The result of trying one thing that an action or a listener needs, without an effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
+    /// The section that needs it, without brackets.
     pub section: String,
+    /// The subject: `target cmdb:443`, `exchange nova`.
     pub what: String,
     pub verdict: ProbeVerdict,
+    /// The answer, in words.
     pub found: String,
+    /// The remedy, unless all is fine.
     pub advice: Option<String>,
     /// Whether the probe did less than an attempt: a connection without a request.
     pub is_passive: bool,
 }
 
+/// The consequence of a probe for the result of `osnl check --connect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeVerdict {
     Fine,
+    /// Deliveries succeed, and something needs attention.
     Warning,
+    /// The probe could not decide without an effect.
     Unproven,
     Failed,
 }
@@ -92,10 +100,12 @@ impl Probe {
         Self { verdict: ProbeVerdict::Failed, found: found.into(), advice: advice.map(str::to_owned), ..self }
     }
 
+    /// Marks a probe that has sent no request.
     pub fn passive(self) -> Self {
         Self { is_passive: true, ..self }
     }
 
+    /// Adds the end of a certificate, in seconds of Unix time; a near end is a warning.
     pub fn until(mut self, ends: Option<i64>) -> Self {
         let Some(ends) = ends.and_then(|seconds| Timestamp::from_second(seconds).ok()) else { return self };
         self.found.push_str(&format!(", certificate until {}", ends.to_zoned(TimeZone::UTC).date()));
@@ -107,6 +117,7 @@ impl Probe {
     }
 }
 
+/// Returns the failure of a probe without an answer in time.
 pub fn silent(probe: Probe, deadline: Duration) -> Probe {
     let found = format!("no answer within {} s", deadline.as_secs_f64());
     probe.failed(found, Some("look at names, routes and firewalls on the way"))

@@ -3,6 +3,7 @@ use osnl_core::event::FAILURE;
 /// The event as the driver `http` sends it without a `body`, in a `body` alone.
 pub(crate) const EVENT: &str = "event";
 
+/// The names that templates of some driver know, besides the event's. No enrichment may have one of them.
 pub const TEMPLATE_NAMES: [&str; 7] =
     ["rule", "action", "idempotency_key", "secret", "count", FAILURE, EVENT];
 

@@ -10,6 +10,7 @@ pub const UNVERIFIED: &str =
     "the certificate of the target and its name are not verified, and a forged target would be trusted";
 
 options! {
+    /// The options by which an action trusts its target's certificate.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct TlsConf {
         verify: bool = "true" => "false: neither certificate nor host name is verified.";
@@ -18,6 +19,7 @@ options! {
 }
 
 impl TlsConf {
+    /// Reads the options, and warns of `verify = false` where the target may have TLS.
     pub fn checked(reader: &mut SectionReader<'_>, may_have_tls: bool) -> Option<Self> {
         let tls = Self::read(reader);
         if may_have_tls && OptionValue::valid(reader, "verify") == Some(false) {
@@ -26,6 +28,7 @@ impl TlsConf {
         tls
     }
 
+    /// Returns the program's options with this trust.
     pub fn http(&self, http: &HttpOptions) -> HttpOptions {
         let mut http = http.clone();
         if !self.verify {

@@ -19,6 +19,7 @@ use crate::{ActionError, ErrorClass};
 /// The header of a fetched token.
 pub const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
+/// The source of the header that authorizes a request, and of the URLs of services if it has a catalogue.
 pub trait Authorization: Send + Sync + fmt::Debug {
     /// An error is the attempt's: a class that holds (`Connect`) if the source of the credentials
     /// is unreachable.
@@ -102,6 +103,7 @@ impl PartialEq for dyn FetchedLogin {
     }
 }
 
+/// A header that the configuration has in full: `Basic` or `Bearer`.
 #[derive(Clone)]
 pub struct FixedHeader {
     scheme: &'static str,

@@ -20,6 +20,7 @@ use crate::driver::EVENT;
 
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'*');
 
+/// The option `format`: the escape of values, the content type, and the check of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFormat {
     Json,
@@ -49,8 +50,10 @@ impl BodyFormat {
     }
 }
 
+/// The body as the options give it.
 #[derive(Clone, Debug)]
 pub(super) enum RequestBody {
+    /// No `body` is configured: the method decides between [`Self::Event`] and [`Self::Nothing`].
     Usual,
     Nothing,
     Event,

@@ -30,6 +30,7 @@ pub const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The binding: attributes in headers, or all in one object.
 pub(crate) enum CloudEventMode {
     Binary,
     Structured,
@@ -72,6 +73,7 @@ impl AttributeTemplates {
     }
 }
 
+/// The attributes of one event, rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudEvent {
     pub(crate) id: String,

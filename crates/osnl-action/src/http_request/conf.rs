@@ -35,22 +35,31 @@ use crate::driver::{
 use crate::statuses::{StatusClasses, Statuses};
 use osnl_delivery::HostLimits;
 
+/// The checked options of `driver = http`.
 #[derive(Clone, Debug)]
 pub struct HttpConf(pub(super) Arc<HttpSettings>);
 
+/// The options, shared by the copies that explain, preview, and build the action.
 #[derive(Debug)]
 pub(super) struct HttpSettings {
+    /// The name of the action.
     pub(super) name: String,
     pub(super) message: Arc<RequestParts>,
+    /// The login that every request carries; `None` for `auth = none`.
     pub(super) login: Option<Login>,
+    /// The certificate that osnl presents to the configured host, and to no other.
     pub(super) certificate: Option<ClientCertificate>,
     pub(super) tls: TlsConf,
     pub(super) judgement: StatusClasses,
     pub(super) reply: Option<ReplyStatus>,
+    /// The most redirects that one attempt follows.
     pub(super) redirects: u32,
+    /// The hosts that an event or a redirect may name.
     pub(super) guard: AddressGuard,
+    /// The time for which an idle connection is kept; zero keeps none.
     pub(super) idle: Duration,
     pub(super) literals: Literals,
+    /// The limits of each host that events name; `None` if the host is fixed.
     pub(super) hosts: Option<HostLimits>,
 }
 
@@ -418,6 +427,7 @@ fn header_name(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Op
     }
 }
 
+/// The option `cloudevents`; `None` is `off`.
 pub(crate) struct EventMode(Option<CloudEventMode>);
 
 words! {

@@ -12,10 +12,14 @@ use osnl_net::http::header::HeaderName;
 use super::body::RequestBody;
 use super::target::UrlTarget;
 
+/// The secrets that options hold in clear.
 #[derive(Clone, Default)]
 pub(super) struct Literals {
+    /// The secrets themselves.
     pub(super) words: Vec<String>,
+    /// The first option with a secret, for the refusal that names it.
     pub(super) first: Option<String>,
+    /// Whether the body may hold a secret.
     pub(super) in_body: bool,
 }
 

@@ -16,33 +16,47 @@ use super::target::UrlTarget;
 use super::verb::HttpVerb;
 use crate::Event;
 
+/// The parts of a request as the options give them, from which each event makes its own.
 #[derive(Clone, Debug)]
 pub(super) struct RequestParts {
     pub(super) method: HttpVerb,
     pub(super) target: UrlTarget,
+    /// The options `query.KEY`.
     pub(super) query: Vec<(String, Template)>,
+    /// The options `header.NAME`.
     pub(super) headers: Vec<(HeaderName, Template)>,
     pub(super) body: RequestBody,
+    /// The configured content type; `None` for that of the body's format.
     pub(super) content_type: Option<HeaderValue>,
+    /// The form of a CloudEvent; `None` if the event is sent as it is.
     pub(super) cloud_event: Option<CloudEventConf>,
+    /// The header with the idempotency key; `None` for none.
     pub(super) idempotency: Option<HeaderName>,
+    /// The options `secret.KEY`.
     pub(super) secrets: Secrets,
+    /// The keys of `signing_secret`; `None` if requests are not signed.
     pub(super) signer: Option<Signer>,
+    /// The most bytes of an answer that are read.
     pub(super) reply_limit: usize,
 }
 
+/// The form of the CloudEvents of an action.
 #[derive(Clone, Debug)]
 pub(super) struct CloudEventConf {
     pub(super) mode: CloudEventMode,
     pub(super) attributes: AttributeTemplates,
 }
 
+/// The delivery that a request is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestSubject<'a> {
     pub(super) rule: &'a str,
     pub(super) action: &'a str,
+    /// The id of the message; `None` if the message has none.
     pub(super) id: Option<&'a str>,
+    /// The idempotency key.
     pub(super) key: &'a str,
+    /// The index of the resource in a bulk event; `None` if the event has one.
     pub(super) resource: Option<u32>,
 }
 
@@ -59,7 +73,7 @@ impl<'a> RequestSubject<'a> {
 impl RequestParts {
     /// Returns the request for this event, with the payload of the one resource. It has no
     /// authorization, and a request to a service of the catalogue still lacks its place
-    /// ([`UrlTarget::placed`]).
+    /// ([`UrlTarget::below_service`]).
     pub(super) fn request(
         &self,
         event: &Names,

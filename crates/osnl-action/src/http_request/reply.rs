@@ -9,6 +9,7 @@ use serde_json::Value;
 
 const REPLY: &str = "reply";
 
+/// The option `reply_status`: an expression on the reply.
 #[derive(Clone, Debug)]
 pub(super) struct ReplyStatus(Expression);
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 pub(super) const MASK: &str = "***";
 
+/// The options `secret.KEY`, whose values templates name.
 #[derive(Clone, Default)]
 pub(super) struct Secrets(Vec<(String, String)>);
 

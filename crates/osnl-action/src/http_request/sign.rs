@@ -27,11 +27,13 @@ pub(super) const ID: HeaderName = HeaderName::from_static("webhook-id");
 pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
+/// The keys of `signing_secret`; each makes a signature of its own.
 #[derive(Clone)]
 pub(super) struct Signer {
     keys: Vec<hmac::Key>,
 }
 
+/// The reason why a text is not a secret of Standard Webhooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SecretError {
     #[error("does not begin with whsec_")]

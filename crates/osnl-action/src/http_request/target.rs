@@ -23,6 +23,7 @@ const CATALOG: &str = "catalog:";
 /// The host of a service until the catalogue is read; it never resolves (RFC 2606).
 const UNRESOLVED: &str = "http://catalog.invalid";
 
+/// The option `url`: its template, and the host as far as it is known before an event.
 #[derive(Clone, Debug)]
 pub(super) struct UrlTarget {
     template: Template,
@@ -32,6 +33,7 @@ pub(super) struct UrlTarget {
     written: Option<Segments>,
 }
 
+/// The source of the host.
 #[derive(Clone, Debug)]
 enum RequestHost {
     Written(Url),
@@ -39,6 +41,7 @@ enum RequestHost {
     Event,
 }
 
+/// The reason why a text is not a target.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum TargetError {
     #[error(transparent)]
@@ -170,6 +173,7 @@ fn root(url: &Url) -> Result<Url, UrlError> {
     Url::parse(&format!("{}://{}/", url.scheme(), url.authority()))
 }
 
+/// The steps of a path, counted to find those that a value adds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Segments {
     steps: usize,

@@ -6,6 +6,7 @@ use std::fmt;
 use osnl_config::template::{Names, Template};
 use osnl_net::http::Method;
 
+/// The option `method`.
 #[derive(Clone, Debug)]
 pub(super) enum HttpVerb {
     Written(Method),

@@ -17,8 +17,9 @@ use osnl_net::http::{Answer, Expiry, HttpError, HttpOptions};
 use osnl_net::openstack::{ApiError, Cloud, CloudConf, NotFound, below, not_found};
 use osnl_transport::BoxFuture;
 
+use super::login::read;
+use super::logins::Logins;
 use super::probe::{certificate_of_cloud, cloud_probe};
-use super::{Logins, read};
 
 /// The driver `http` with logins to Keystone.
 pub const HTTP: DriverEntry = DriverEntry {

@@ -6,8 +6,7 @@ use osnl_config::sections::SectionReader;
 use osnl_transport::{AMQP1_LIMITS, Amqp1Options, Amqp1Transport, Declare, Transport as _};
 
 use super::ListenerConf;
-use crate::action::driver::Probe;
-use crate::action::driver::probe::silent;
+use crate::action::driver::{Probe, silent};
 
 pub(super) fn warn(reader: &mut SectionReader<'_>, pool: Option<&str>, declare: Declare) {
     let remedy = "publish to RabbitMQ or Kafka where an event must not be lost";

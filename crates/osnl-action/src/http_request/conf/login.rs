@@ -12,6 +12,7 @@ use super::LoginReader;
 use super::table::OF_KEYSTONE;
 use crate::driver::{OptionDef, SectionReader};
 
+/// The option `auth`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Auth {
     None,
@@ -24,6 +25,7 @@ words! {
     Auth: "none" => Self::None, "basic" => Self::Basic, "bearer" => Self::Bearer, "keystone" => Self::Keystone,
 }
 
+/// The login of a section: one that is configured in full, or one that fetches its token.
 #[derive(Clone, Debug)]
 pub(in super::super) enum Login {
     Fixed(FixedHeader),
