@@ -38,7 +38,7 @@ const STEPS: &[CiStep] = &[
     CiStep::new("deny", |_| passed(deny::run()), "each line above says what to do"),
     CiStep::new(
         "clippy",
-        |_| cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        |_| clippy(&test::WITHOUT_KAFKA),
         "mend what clippy says; an exception is `#[expect(…, reason = …)]`",
     ),
     CiStep::new("test", tests, "run `cargo xtask test -p CRATE NAME` for one test alone"),
@@ -47,7 +47,7 @@ const STEPS: &[CiStep] = &[
         |_| doc_tests(),
         "run `cargo xtask test --doc -p CRATE NAME` for one example alone",
     ),
-    CiStep::new("kafka", |_| kafka(), "run `cargo xtask test --mock-kafka kafka::NAME` for one test alone"),
+    CiStep::new("kafka", |_| kafka(), "run `cargo xtask test --mock-kafka NAME` for one test alone"),
     CiStep::new("library", |_| library(), "run `cargo xtask test --library NAME` for one test alone")
         .when_due("library"),
     CiStep::new("package", |_| package::gate(), "run `cargo xtask package test` alone").when_due("package"),
@@ -104,10 +104,13 @@ fn cargo(args: &[&str]) -> Result<()> {
     step::run(step::cargo().args(args).stdin(Stdio::null()))
 }
 
+fn clippy(packages: &[&str]) -> Result<()> {
+    cargo(&[&["clippy"], packages, &["--all-targets", "--locked", "--", "-D", "warnings"]].concat())
+}
+
 fn kafka() -> Result<()> {
     setup::kafka()?;
-    let of = ["-p", "osnl-transport", "-p", "osnl-cli", "--features", test::KAFKA_FEATURES, "--locked"];
-    cargo(&[&["clippy"], &of[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    clippy(&["-p", "osnl-kafka", "-p", "osnl-cli", "--features", test::KAFKA_FEATURES])?;
     succeeded(test::run_with_mock_kafka(&[])?)
 }
 
@@ -115,7 +118,7 @@ fn kafka() -> Result<()> {
 ///
 /// They need no broker, and link what the step `test` has built.
 fn doc_tests() -> Result<()> {
-    cargo(&["test", "--doc", "--workspace", "--locked", "--quiet"])
+    cargo(&[&["test", "--doc", "--locked", "--quiet"], &test::WITHOUT_KAFKA[..]].concat())
 }
 
 fn library() -> Result<()> {

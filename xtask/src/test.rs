@@ -12,7 +12,7 @@
 //! | `--mock-kafka` | the same on the mock cluster alone, as in the gate |
 //! | `--library` | the library for services, a workspace of its own |
 //! | `--cloud` | Keystone, Neutron and Ironic from PyPI, nothing else |
-//! | `--broker 4` or `4.3` | tests that need a broker, then those of AMQP 1.0, with that version: [`other_broker`] |
+//! | `--broker 4` or `4.3` | tests that need a broker, with that version: [`other_broker`] |
 
 pub(crate) mod other_broker;
 mod runner;
@@ -31,9 +31,14 @@ use self::runner::{Runner, TestReport, names_packages};
 use crate::setup::{self, LeftOut};
 use crate::step;
 
+/// All crates but the one with a client library in C, which has tests of its own (`--kafka`, `--mock-kafka`).
+pub(crate) const WITHOUT_KAFKA: [&str; 3] = ["--workspace", "--exclude", "osnl-kafka"];
+
 const WITH_BROKER: &[&str] = &[
     "-p",
     "osnl",
+    "-p",
+    "osnl-amqp1",
     "-p",
     "osnl-transport",
     "-p",
@@ -48,21 +53,16 @@ const WITH_BROKER: &[&str] = &[
     "broker",
 ];
 
-/// A build of its own: a program that reads AMQP 1.0 refuses other URLs than the pictures of errors show.
-const AMQP1_WITH_BROKER: &[&str] =
-    &["-p", "osnl-transport", "--features", "osnl-transport/amqp1", "--test", "it", "--", "amqp1"];
-
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
 
-const WITH_AMQP1: &str = "-p osnl-transport -p osnl-cli --features osnl-transport/amqp1,osnl-cli/amqp1 --lib --test it --test amqp1";
+const WITH_AMQP1: &str = "-p osnl-amqp1 -p osnl-cli --features osnl-cli/amqp1 --lib --test it --test amqp1";
 
-/// With AMQP 1.0, whose tests without a second Python run in the gate with those of Kafka.
-pub(crate) const KAFKA_FEATURES: &str =
-    "osnl-transport/kafka-tests,osnl-transport/amqp1,osnl-cli/kafka,osnl-cli/amqp1";
+/// Both, so that the gate builds the program with all its brokers once.
+pub(crate) const KAFKA_FEATURES: &str = "osnl-cli/kafka,osnl-cli/amqp1";
 
 const WITH_KAFKA: &[&str] = &[
     "-p",
-    "osnl-transport",
+    "osnl-kafka",
     "-p",
     "osnl-cli",
     "--features",
@@ -73,9 +73,7 @@ const WITH_KAFKA: &[&str] = &[
     "--test",
     "kafka",
 ];
-const ABOUT_KAFKA: &[&str] = &["--", "kafka"];
-
-const ON_MOCK_KAFKA: &[&str] = &["--", "kafka", "amqp1", "--skip", "tansu"];
+const ON_MOCK_KAFKA: &[&str] = &["--", "--skip", "tansu"];
 
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let first = args.first().map_or("", String::as_str);
@@ -103,19 +101,14 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 
 fn run_with_amqp1(args: &[String]) -> Result<(Count, ExitStatus)> {
     let with: Vec<&str> = WITH_AMQP1.split(' ').collect();
-    let about: &[&str] = if args.is_empty() { &["--", "amqp1"] } else { &[] };
-    run_and_count_in(&joined(&[&with, about], args), &[(PYTHON_VARIABLE, setup::amqp1_peer()?)])
+    run_and_count_in(&joined(&[&with], args), &[(PYTHON_VARIABLE, setup::amqp1_peer()?)])
 }
 
 pub(crate) fn run_with_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {
     setup::kafka()?;
     let tansu = setup::tansu().context("the tests on tansu are not left out: --kafka needs it")?;
     let python = setup::kafka_peer()?;
-    let about = if args.is_empty() { ABOUT_KAFKA } else { &[] };
-    run_and_count_in(
-        &joined(&[WITH_KAFKA, about], args),
-        &[(PYTHON_VARIABLE, python), (TANSU_VARIABLE, tansu)],
-    )
+    run_and_count_in(&joined(&[WITH_KAFKA], args), &[(PYTHON_VARIABLE, python), (TANSU_VARIABLE, tansu)])
 }
 
 pub(crate) fn run_with_mock_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {
@@ -147,12 +140,7 @@ fn run_against(args: Vec<String>) -> Result<(Count, ExitStatus)> {
     // Some tests run the examples, and a choice of tests does not build them.
     step::run(step::cargo().args(["build", "--locked", "-p", "osnl", "--examples"]))?;
     let known = if names_packages(&args) { &[] } else { WITH_BROKER };
-    let (count, status) = run_and_count(&joined(&[known], &args))?;
-    if !args.is_empty() || !status.success() {
-        return Ok((count, status));
-    }
-    let (with_amqp1, status) = run_and_count(&joined(&[AMQP1_WITH_BROKER], &args))?;
-    Ok((count.plus(with_amqp1), status))
+    run_and_count(&joined(&[known], &args))
 }
 
 fn joined(known: &[&[&str]], args: &[String]) -> Vec<String> {

@@ -1,9 +1,10 @@
+use osnl_brokers::{Driver, unknown_driver};
 use osnl_config::shown;
 use osnl_config::typed::ValueRefusal;
 #[cfg(feature = "amqp1")]
 use osnl_model::TransportHost;
 use osnl_model::TransportUrl;
-use osnl_transport::{Driver, OptionError, RabbitOptions, unknown_driver};
+use osnl_transport::{OptionError, RabbitOptions};
 
 pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     const FORM: &str = "write rabbit://user:password@host:port/vhost";
@@ -19,10 +20,10 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
         #[cfg(feature = "amqp1")]
         Some(Driver::Amqp1) => match of_rabbitmq(text, &url) {
             Some(refusal) => return Err(refusal),
-            None => osnl_transport::Amqp1Options::from_query(&url).map(drop),
+            None => osnl_brokers::amqp1::Amqp1Options::from_query(&url).map(drop),
         },
         #[cfg(feature = "kafka")]
-        Some(Driver::Kafka) => osnl_transport::KafkaOptions::from_query(&url).map(drop),
+        Some(Driver::Kafka) => osnl_brokers::kafka::KafkaOptions::from_query(&url).map(drop),
         Some(Driver::Rabbit) => RabbitOptions::from_query(&url).map(drop),
         _ => return Err(unknown_driver(url.driver())),
     };

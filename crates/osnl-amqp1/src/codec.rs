@@ -1,7 +1,7 @@
 //! Encoded values. A value is taken without a look into its lists, maps, and arrays, so nothing recurses. Counts of
 //! elements are not believed: a compound value ends with its bytes.
 
-use crate::message::Properties;
+use osnl_transport::Properties;
 
 /// A value, read when asked; a missing one is null.
 #[derive(Clone, Copy, Debug, Default)]

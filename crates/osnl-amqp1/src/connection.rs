@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use osnl_model::{TransportHost, TransportUrl};
+use osnl_transport::parts::{Carrier, Duplex, TIMEOUT, address, carrier};
+use osnl_transport::stamp::unique_id;
+use osnl_transport::{Binding, TransportError};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -14,11 +17,6 @@ use super::codec::{NULL, STRING, TRUE, frame, list, text, uint};
 use super::options::Amqp1Options;
 use super::session::{Session, WINDOW};
 use super::wire::{FAREWELL, LONGEST_FRAME, WireFailure, expect, header, leave, login, read_frame, send};
-use crate::carrier::{Carrier, Duplex, TIMEOUT, carrier};
-use crate::error::TransportError;
-use crate::hosts::address;
-use crate::stamp::unique_id;
-use crate::topology::Binding;
 
 /// The broker is told half of this time, so that it sends a frame at least so often.
 const SILENCE: Duration = Duration::from_secs(60);

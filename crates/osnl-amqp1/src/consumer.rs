@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
+use osnl_transport::parts::TIMEOUT;
+use osnl_transport::{
+    Batch, Binding, BoxFuture, Consumer, Declare, ListenOptions, OpenQueue, QueueDepths, Subscription,
+    TransportError, Window,
+};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::connection::{Amqp1Connection, SharedSession};
 use super::session::Session;
-use crate::carrier::TIMEOUT;
-use crate::contract::{Consumer, QueueDepths};
-use crate::error::TransportError;
-use crate::future::BoxFuture;
-use crate::message::Batch;
-use crate::settle::Window;
-use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, Subscription};
 
 /// The prefetch where the listener sets no limit.
 const UNLIMITED: u16 = 10_000;

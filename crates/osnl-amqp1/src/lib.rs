@@ -9,34 +9,37 @@
 //!
 //! | part | |
 //! | --- | --- |
-//! | [`options`] | the options of the URL, and the addresses |
-//! | [`codec`], [`wire`] | encoded values; frames, and the login |
-//! | [`session`] | what frames change: deliveries, credit, settlements; nothing waits there |
-//! | [`connection`] | the opening of a connection, and the task that reads and writes frames |
-//! | [`consumer`] | a listener's view of its session |
+//! | `options` | the options of the URL, and the addresses |
+//! | `codec`, `wire` | encoded values; frames, and the login |
+//! | `session` | what frames change: deliveries, credit, settlements; nothing waits there |
+//! | `connection` | the opening of a connection, and the task that reads and writes frames |
+//! | `consumer` | a listener's view of its session |
 
 mod codec;
 mod connection;
 mod consumer;
-pub(crate) mod options;
+mod options;
 mod session;
 mod wire;
 
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_net::tls::LatestEnd;
+use osnl_transport::parts::{HostOrder, address};
+use osnl_transport::{
+    Binding, BoxFuture, Consumer, Declare, FailoverStrategy, Features, ListenOptions, OutgoingMessage, Tap,
+    TapOptions, Transport, TransportError,
+};
 
 use self::connection::Amqp1Connection;
 use self::consumer::Amqp1Consumer;
-use self::options::Amqp1Options;
-use crate::contract::{Consumer, Features, Transport};
-use crate::error::TransportError;
-use crate::future::BoxFuture;
-use crate::hosts::{FailoverStrategy, HostOrder, address};
-use crate::options::AMQP1_LIMITS;
-use crate::outgoing::OutgoingMessage;
-use crate::tap::{Tap, TapOptions};
-use crate::tls;
-use crate::topology::{Binding, Declare, ListenOptions};
+pub use self::options::{Amqp1Options, Amqp1Section};
+
+/// The limits of AMQP 1.0, for the start of a listener and for `check`.
+pub const LIMITS: [&str; 3] = [
+    "each message goes to one reader of its address, so another reader takes a share",
+    "messages are not durable, and a router keeps none while nothing reads its address",
+    "there are no pools, no taps, no counts of waiting messages, and no publishing",
+];
 
 #[derive(Debug)]
 pub struct Amqp1Transport {
@@ -53,7 +56,7 @@ impl Amqp1Transport {
             options.mechanism(url, host.username.is_some())?;
         }
         if let Some(tls) = options.tls(url) {
-            tls::config(&tls).map_err(|reason| TransportError::TlsFiles { reason })?;
+            tls.check_files()?;
         }
         let order = HostOrder::new(url.hosts().len(), FailoverStrategy::RoundRobin);
         Ok(Self { url: url.clone(), options, order, certificate: LatestEnd::default() })
@@ -148,7 +151,7 @@ impl Transport for Amqp1Transport {
             let pool = options.pool.as_deref().filter(|_| options.declare != Declare::Nothing);
             let ignored = pool.map(|pool| format!("AMQP 1.0 has no pools: pool \"{pool}\" has no effect"));
             let remarks =
-                AMQP1_LIMITS.map(|limit| format!("AMQP 1.0: {limit}")).into_iter().chain(ignored).collect();
+                LIMITS.map(|limit| format!("AMQP 1.0: {limit}")).into_iter().chain(ignored).collect();
             let consumer = Amqp1Consumer::open(connection, addresses, options, remarks).await?;
             Ok(Box::new(consumer) as Box<dyn Consumer>)
         })

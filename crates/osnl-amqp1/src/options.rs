@@ -5,12 +5,8 @@
 
 use osnl_config::{Options as _, options, words};
 use osnl_model::{SentLogin, TransportUrl};
-
-use crate::driver::Driver;
-use crate::logins::in_clear;
-use crate::options::{DriverOptions, DriverSection, OptionError, file};
-use crate::tls::{TlsOptions, TlsVersions, Trust};
-use crate::topology::Binding;
+use osnl_transport::parts::{file, in_clear};
+use osnl_transport::{Binding, DriverOptions, DriverSection, OptionError, TlsOptions, TlsVersions, Trust};
 
 options! {
     /// Names and defaults are from oslo.messaging 14.9.3 (`oslo_messaging/_drivers/amqp1_driver/opts.py`), the last
@@ -50,7 +46,7 @@ const NO_MECHANISM: &str = "none of the mechanisms is possible: PLAIN needs a us
 
 impl DriverSection for Amqp1Section {
     const SECTION: &'static str = "oslo_messaging_amqp";
-    const DRIVER: Driver = Driver::Amqp1;
+    const SCHEMES: &'static [&'static str] = &["amqp", "amqps"];
 
     fn check(&self) -> Result<(), OptionError> {
         if self.ssl_key_file.is_empty() || !self.ssl_cert_file.is_empty() {
@@ -61,13 +57,12 @@ impl DriverSection for Amqp1Section {
     }
 }
 
-impl Amqp1Options {
+impl Amqp1Section {
     pub(super) fn tls(&self, url: &TransportUrl) -> Option<TlsOptions> {
-        let options = &self.values;
-        (url.driver() == "amqps" || options.ssl).then(|| TlsOptions {
-            trust: Trust::Ca { file: file(Some(&options.ssl_ca_file)), name: true },
-            certificate: file(Some(&options.ssl_cert_file)),
-            key: file(Some(&options.ssl_key_file)),
+        (url.driver() == "amqps" || self.ssl).then(|| TlsOptions {
+            trust: Trust::Ca { file: file(Some(&self.ssl_ca_file)), name: true },
+            certificate: file(Some(&self.ssl_cert_file)),
+            key: file(Some(&self.ssl_key_file)),
             versions: TlsVersions::Any,
         })
     }
@@ -75,7 +70,7 @@ impl Amqp1Options {
     /// Returns the first mechanism that is possible, and permitted by the options.
     pub(super) fn mechanism(&self, url: &TransportUrl, has_user: bool) -> Result<&'static str, OptionError> {
         let has_certificate = self.tls(url).is_some_and(|tls| tls.certificate.is_some());
-        let mechanisms = self.values.sasl_mechanisms.to_ascii_uppercase();
+        let mechanisms = self.sasl_mechanisms.to_ascii_uppercase();
         let named: Vec<&str> = mechanisms.split([' ', ',']).filter(|name| !name.is_empty()).collect();
         let is_anonymous = !has_user || !named.is_empty();
         [("PLAIN", has_user), ("EXTERNAL", has_certificate), ("ANONYMOUS", is_anonymous)]
@@ -86,28 +81,28 @@ impl Amqp1Options {
     }
 
     /// Returns the logins that go to a broker in clear.
-    pub(crate) fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
+    #[must_use]
+    pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         if self.tls(url).is_some() { Vec::new() } else { in_clear(url, "write amqps://") }
     }
 
     /// Returns the virtual host that is named when the connection opens.
     pub(super) fn virtual_host<'a>(&self, url: &'a TransportUrl) -> Option<&'a str> {
-        virtual_host(url).filter(|_| !self.values.pseudo_vhost)
+        virtual_host(url).filter(|_| !self.pseudo_vhost)
     }
 
     pub(super) fn is_dynamic(&self) -> bool {
-        self.values.addressing_mode == AddressingMode::Dynamic
+        self.addressing_mode == AddressingMode::Dynamic
     }
 
     /// Returns the address to which oslo.messaging publishes the messages that the binding has on RabbitMQ.
     pub(super) fn address(&self, url: &TransportUrl, product: Option<&str>, binding: &Binding) -> String {
-        let options = &self.values;
-        let is_legacy = match options.addressing_mode {
+        let is_legacy = match self.addressing_mode {
             AddressingMode::Dynamic => product.is_none_or(|product| product == "qpid-cpp"),
             AddressingMode::Legacy => true,
             AddressingMode::Routable => false,
         };
-        let virtual_host = virtual_host(url).filter(|_| options.pseudo_vhost).unwrap_or_default();
+        let virtual_host = virtual_host(url).filter(|_| self.pseudo_vhost).unwrap_or_default();
         let (exchange, key) = (binding.exchange.as_str(), binding.routing_key.as_str());
         let (prefix, separator) = if is_legacy { ("unicast", ".") } else { (ROUTABLE, "/") };
         let parts = [prefix, virtual_host, exchange, key].into_iter().filter(|part| !part.is_empty());

@@ -10,16 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use osnl_model::BodyHasher;
+use osnl_transport::parts::BodyFlow;
+use osnl_transport::{
+    Binding, BodyBounds, Cut, Epoch, IncomingMessage, Properties, Settlement, TransportError, Window,
+};
 use tokio::sync::Notify;
 
 use super::codec::{TRUE, Value, frame, list, uint};
 use super::wire::PeerEnd;
-use crate::bodies::{BodyBounds, Cut};
-use crate::body_flow::BodyFlow;
-use crate::error::TransportError;
-use crate::message::{Epoch, IncomingMessage, Properties};
-use crate::settle::{Settlement, Window};
-use crate::topology::Binding;
 
 /// The transfers that the broker may send before the next flow.
 pub(super) const WINDOW: u32 = 2048;
@@ -324,7 +322,7 @@ impl Session {
             epoch: self.epoch,
             channel: u16::try_from(at).unwrap_or(u16::MAX),
             tag: link.last_tag,
-            _in_hand: Some(self.flow.share(bytes)),
+            in_hand: Some(self.flow.share(bytes)),
             body,
             cut,
             queue: link.binding.queue.as_str().into(),

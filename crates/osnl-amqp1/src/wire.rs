@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
+use osnl_transport::{Properties, TransportError};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-
 use tokio::time::timeout;
 
 use super::codec::{BINARY, STRING, SYMBOL, TRUE, Value, frame, list, text, uint};
-use crate::error::TransportError;
-use crate::message::Properties;
 
 /// The longest frame that the broker may send.
 pub(super) const LONGEST_FRAME: u32 = 65_536;

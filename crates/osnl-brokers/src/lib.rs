@@ -1,19 +1,29 @@
-//! The drivers of transport URLs, and the abilities of each driver's brokers.
+//! The brokers that a transport URL can name: a driver for each scheme, and the crate that has the driver.
 //!
-//! A transport is a row of `DRIVERS`, a variant of [`Driver`], an arm in `transport_with`, and a `BrokerRig` in
-//! `tests/it/conformance.rs`, which runs the promises of a consumer as tests.
+//! `osnl-transport` has RabbitMQ and names no other broker. The features `kafka` and `amqp1` add the crates of theirs.
+//! A broker is a variant of [`Driver`] with its schemes and abilities, and an arm of [`transport_with`]. Its crate runs
+//! the promises of a consumer as tests, by a `BrokerRig` of `osnl-testkit`.
 
 use osnl_config::shown;
 use osnl_config::typed::ValueRefusal;
-use osnl_model::{TransportUrl, nearest};
-
-/// The drivers that a transport URL can name in this build.
-const DRIVERS: &[&str] = match (cfg!(feature = "amqp1"), cfg!(feature = "kafka")) {
-    (true, true) => &["rabbit", "kombu", "kafka", "amqp", "amqps"],
-    (true, false) => &["rabbit", "kombu", "amqp", "amqps"],
-    (false, true) => &["rabbit", "kombu", "kafka"],
-    (false, false) => &["rabbit", "kombu"],
+use osnl_model::{SentLogin, TransportUrl, nearest};
+use osnl_transport::{
+    DriverSection as _, RabbitOptions, RabbitSection, RabbitTransport, Transport, TransportError,
 };
+
+#[cfg(feature = "amqp1")]
+pub use osnl_amqp1 as amqp1;
+#[cfg(feature = "kafka")]
+pub use osnl_kafka as kafka;
+
+/// The schemes that a transport URL can have in this build, by driver.
+const SCHEMES: &[&[&str]] = &[
+    RabbitSection::SCHEMES,
+    #[cfg(feature = "kafka")]
+    kafka::KafkaSection::SCHEMES,
+    #[cfg(feature = "amqp1")]
+    amqp1::Amqp1Section::SCHEMES,
+];
 
 /// Refuses a name that is no driver of this build. oslo.messaging has no `amqp://` either since 15.0.0; people mean
 /// `rabbit://`.
@@ -26,10 +36,11 @@ pub fn unknown_driver(name: &str) -> ValueRefusal {
         "kafka" => refused(
             "this build is without Kafka: install a package or the image, or build with the feature \"kafka\"",
         ),
-        _ => ValueRefusal {
-            suggestion: nearest(name, DRIVERS.iter().copied()).map(|near| format!("{near}://")),
-            ..refused(&format!("known: {}", DRIVERS.join(", ")))
-        },
+        _ => {
+            let known = SCHEMES.concat();
+            let suggestion = nearest(name, known.iter().copied()).map(|near| format!("{near}://"));
+            ValueRefusal { suggestion, ..refused(&format!("known: {}", known.join(", "))) }
+        }
     }
 }
 
@@ -42,7 +53,7 @@ pub enum Driver {
 }
 
 impl Driver {
-    /// Returns the driver of a URL. An unknown name is refused with the URL, until then its options are read as those of
+    /// Returns the driver of a URL. An unknown name is refused with the URL, and until then has the abilities of
     /// RabbitMQ.
     #[must_use]
     pub fn of(url: &TransportUrl) -> Self {
@@ -75,5 +86,60 @@ impl Driver {
     #[must_use]
     pub fn publishes(self) -> bool {
         self != Self::Amqp1
+    }
+
+    /// Returns what a listener has to do without, for the operator who chose the driver.
+    #[must_use]
+    pub fn limits(self) -> &'static [&'static str] {
+        match self {
+            #[cfg(feature = "amqp1")]
+            Self::Amqp1 => &amqp1::LIMITS,
+            _ => &[],
+        }
+    }
+}
+
+/// Returns the transport for a URL, with the options of its query. Nothing is connected yet.
+///
+/// An unverified broker is logged as a warning here, since no check of a configuration reports it.
+pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportError> {
+    match Driver::named(url.driver()) {
+        Some(Driver::Rabbit) => Ok(Box::new(RabbitTransport::from_url(url)?)),
+        _ => transport_with(url, RabbitOptions::default()),
+    }
+}
+
+/// Returns the transport for a URL, on RabbitMQ with these options in place of the query's.
+pub fn transport_with(
+    url: &TransportUrl,
+    options: RabbitOptions,
+) -> Result<Box<dyn Transport>, TransportError> {
+    match Driver::named(url.driver()) {
+        #[cfg(feature = "amqp1")]
+        Some(Driver::Amqp1) => {
+            Ok(Box::new(amqp1::Amqp1Transport::new(url, amqp1::Amqp1Options::from_query(url)?)?))
+        }
+        #[cfg(feature = "kafka")]
+        Some(Driver::Kafka) => {
+            Ok(Box::new(kafka::KafkaTransport::new(url, kafka::KafkaOptions::from_query(url)?)?))
+        }
+        Some(Driver::Rabbit) => Ok(Box::new(RabbitTransport::new(url.clone(), options)?)),
+        _ => Err(TransportError::UnknownDriver { refusal: unknown_driver(url.driver()) }),
+    }
+}
+
+/// Returns the logins that go to the brokers of a URL in clear.
+#[must_use]
+pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
+    match Driver::of(url) {
+        #[cfg(feature = "amqp1")]
+        Driver::Amqp1 => {
+            amqp1::Amqp1Options::from_query(url).map(|options| options.logins(url)).unwrap_or_default()
+        }
+        #[cfg(feature = "kafka")]
+        Driver::Kafka => {
+            kafka::KafkaOptions::from_query(url).map(|options| options.logins(url)).unwrap_or_default()
+        }
+        _ => options.logins(url),
     }
 }

@@ -134,15 +134,17 @@ fn cut(text: &mut String, from: usize, longest: usize) {
 
 /// Prefixes of osnl's own targets; `k2hr3_osnl` and `oss_watcher` are lines that users of the
 /// former programs rely on.
-const OURS: [&str; 12] = [
+const OURS: [&str; 14] = [
     "k2hr3_osnl",
     "oss_watcher",
     "osnl",
     "osnl_actions",
     "osnl_admin",
+    "osnl_amqp1",
     "osnl_core",
     "osnl_delivery",
     "osnl_journal",
+    "osnl_kafka",
     "osnl_legacy",
     "osnl_model",
     "osnl_net",

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use osnl_model::{BodyDigest, Scrubber};
+use osnl_transport::{BodyBounds, Cut, TransportError};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol, StreamConsumer};
@@ -23,7 +24,6 @@ use super::failure::{self, is_topic_gone};
 use super::offsets::PartitionKey;
 use super::options::{Settings, unusable};
 use super::tls;
-use crate::{BodyBounds, Cut, TransportError};
 
 /// The longest time until a broker has answered.
 const CONNECTED: Duration = Duration::from_secs(15);

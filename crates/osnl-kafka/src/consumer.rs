@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_transport::{
+    Batch, Binding, BindingLook, BindingWatch, BoxFuture, Consumer, IncomingMessage, ListenOptions,
+    PartitionSeen, QueueDepths, QueueSeen, Subscription, TransportError, Window,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -14,12 +18,6 @@ use super::driver::Opening;
 use super::failure::lost;
 use super::names::Plan;
 use super::state::SharedState;
-use crate::message::{Batch, IncomingMessage};
-use crate::settle::Window;
-use crate::topology::{Binding, ListenOptions, Subscription};
-use crate::{
-    BindingLook, BindingWatch, BoxFuture, Consumer, PartitionSeen, QueueDepths, QueueSeen, TransportError,
-};
 
 /// The longest time that leaving the group may take before the client is left to itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,7 +83,7 @@ impl KafkaConsumer {
                 properties: fetched.properties.clone(),
                 marks: None,
                 // The shared state counts it until it is settled.
-                _in_hand: None,
+                in_hand: None,
             });
         }
         Ok(out.len() > before)

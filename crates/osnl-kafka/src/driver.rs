@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
+use osnl_transport::{
+    BodyBounds, Declare, ListenOptions, OpenQueue, Properties, Subscription, TransportError,
+};
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -27,10 +30,6 @@ use super::offsets::PartitionKey;
 use super::options::of_group;
 use super::start::{self, FoundPlaces, Place, StartRule};
 use super::state::{FetchedMessage, SharedState, State};
-use crate::bodies::BodyBounds;
-use crate::message::Properties;
-use crate::topology::{OpenQueue, Subscription};
-use crate::{Declare, ListenOptions, TransportError};
 
 /// The longest wait for the first partitions; the subscription opens without them.
 const JOINED: Duration = Duration::from_secs(30);

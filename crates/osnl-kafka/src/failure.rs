@@ -1,6 +1,5 @@
+use osnl_transport::TransportError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-
-use crate::TransportError;
 
 const SILENT: &str = "no broker answers; check hosts, ports, and security_protocol";
 

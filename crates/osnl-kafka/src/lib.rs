@@ -5,15 +5,15 @@
 //!
 //! | part | |
 //! | --- | --- |
-//! | [`options`], [`names`] | as in oslo.messaging |
-//! | [`client`], [`failure`], [`tls`] | clients of the library, questions to brokers, and their errors in words |
-//! | [`consumer`], [`state`], [`driver`] | a member of a group: the listener's side, the shared state, and the task |
-//! | [`offsets`], [`start`] | the finished offsets, and where reading begins |
-//! | [`tap`] | reads partitions outside of groups |
-//! | [`publisher`] | publishes, with a confirm for each message |
+//! | `options`, `names` | as in oslo.messaging |
+//! | `client`, `failure`, `tls` | clients of the library, questions to brokers, and their errors in words |
+//! | `consumer`, `state`, `driver` | a member of a group: the listener's side, the shared state, and the task |
+//! | `offsets`, `start` | the finished offsets, and where reading begins |
+//! | `tap` | reads partitions outside of groups |
+//! | `publisher` | publishes, with a confirm for each message |
 //!
-//! The library is in C and the feature `kafka` optional: no client in Rust has groups, both ways of rebalancing,
-//! SCRAM, and all codecs together. A new option has a row in `docs/kafka.md`.
+//! The library is in C, built with make, and linked to the system's OpenSSL and zlib: no client in Rust has groups, both
+//! ways of rebalancing, SCRAM, and all codecs together. A new option has a row in `docs/kafka.md`.
 
 mod client;
 mod consumer;
@@ -21,7 +21,7 @@ mod driver;
 mod failure;
 mod names;
 mod offsets;
-pub(crate) mod options;
+mod options;
 mod publisher;
 mod start;
 mod state;
@@ -32,19 +32,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_model::{Framing, Priority, Target, TransportUrl};
+use osnl_transport::{
+    BoxFuture, Consumer, Features, ListenOptions, OutgoingMessage, Tap, TapOptions, Transport, TransportError,
+};
 use tokio_util::task::TaskTracker;
 
 pub use self::client::KafkaInspection;
 use self::consumer::KafkaConsumer;
 use self::names::Plan;
 use self::offsets::{Offsets, Position};
-use self::options::{KafkaOptions, Settings};
+use self::options::Settings;
+pub use self::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, KafkaSection};
 use self::publisher::Publisher;
 use self::state::GroupMemory;
 use self::tap::KafkaTap;
-use crate::outgoing::OutgoingMessage;
-use crate::topology::ListenOptions;
-use crate::{BoxFuture, Consumer, Features, Tap, TapOptions, Transport, TransportError};
 
 #[derive(Clone, Debug)]
 pub struct KafkaTransport {

@@ -3,9 +3,8 @@
 //! The topic is `<topic>.<priority>`, so two targets that differ only in their exchange are one topic.
 
 use osnl_model::{Priority, Target};
-
-use crate::TransportError;
-use crate::topology::{Binding, DEFAULT_EXCHANGE, Declare, ListenOptions};
+use osnl_transport::parts::DEFAULT_EXCHANGE;
+use osnl_transport::{Binding, Declare, ListenOptions, TransportError};
 
 const LONGEST: usize = 249;
 
@@ -74,8 +73,9 @@ pub(super) fn topic_of(target: &Target, priority: &Priority) -> Result<String, T
 
 #[cfg(test)]
 mod tests {
+    use osnl_transport::QueueKind;
+
     use super::*;
-    use crate::topology::QueueKind;
 
     fn plan(to: &[(&str, &str, Priority)], pool: Option<&str>, declare: Declare) -> Result<Plan, String> {
         let to: Vec<_> = to

@@ -10,14 +10,11 @@ use std::time::Duration;
 
 use osnl_config::{OptionDef, Options as _, Seconds, options, words};
 use osnl_model::{Secret, SentLogin, TransportUrl};
+use osnl_transport::parts::{address_or, file, in_clear};
+use osnl_transport::{DriverOptions, DriverSection, OptionError, TransportError};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-
-use crate::TransportError;
-use crate::driver::Driver;
-use crate::hosts::address_or;
-use crate::options::{DriverOptions, DriverSection, OptionError, file};
 
 pub const KAFKA_OPTIONS: &[OptionDef] = KafkaSection::OPTIONS;
 
@@ -99,7 +96,7 @@ pub type KafkaOptions = DriverOptions<KafkaSection>;
 
 impl DriverSection for KafkaSection {
     const SECTION: &'static str = "oslo_messaging_kafka";
-    const DRIVER: Driver = Driver::Kafka;
+    const SCHEMES: &'static [&'static str] = &["kafka"];
 
     fn check(&self) -> Result<(), OptionError> {
         let refuse = |names, reason| Err(OptionError::Together { names, reason });
@@ -117,37 +114,35 @@ impl DriverSection for KafkaSection {
     }
 }
 
-impl KafkaOptions {
+impl KafkaSection {
     #[must_use]
     pub fn key_password(&self) -> &Secret {
-        &self.values.ssl_client_key_password
+        &self.ssl_client_key_password
     }
 
     pub fn security(&self) -> SecurityProtocol {
-        self.values.security_protocol
+        self.security_protocol
     }
 
     /// Returns the logins that go to a broker in clear. SCRAM does not send the password.
     pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         let security = self.security();
-        match security.sasl && !security.tls && self.values.sasl_mechanism.0 == "PLAIN" {
-            true => {
-                crate::logins::in_clear(url, "set security_protocol = SASL_SSL, or a sasl_mechanism of SCRAM")
-            }
+        match security.sasl && !security.tls && self.sasl_mechanism.0 == "PLAIN" {
+            true => in_clear(url, "set security_protocol = SASL_SSL, or a sasl_mechanism of SCRAM"),
             false => Vec::new(),
         }
     }
 
     pub fn client_certificate(&self) -> Option<PathBuf> {
-        file(Some(&self.values.ssl_client_cert_file)).filter(|_| self.security().tls)
+        file(Some(&self.ssl_client_cert_file)).filter(|_| self.security().tls)
     }
 
     pub fn group(&self) -> &str {
-        &self.values.consumer_group
+        &self.consumer_group
     }
 
     pub fn first_offset(&self) -> FirstOffset {
-        self.values.auto_offset_reset
+        self.auto_offset_reset
     }
 }
 
@@ -186,7 +181,7 @@ impl Settings {
             url.hosts().iter().find_map(|host| Some((host.username.as_ref()?, host.password.as_ref())));
         let user = match (security.sasl, login) {
             (true, Some((name, password))) => {
-                config.set("sasl.mechanism", options.values.sasl_mechanism.0).set("sasl.username", name);
+                config.set("sasl.mechanism", options.sasl_mechanism.0).set("sasl.username", name);
                 config.set("sasl.password", password.map_or("", Secret::expose));
                 Some(name.clone())
             }
@@ -200,17 +195,17 @@ impl Settings {
         };
         if security.tls {
             for (name, value) in [
-                ("ssl.ca.location", options.values.ssl_cafile.as_str()),
-                ("ssl.certificate.location", options.values.ssl_client_cert_file.as_str()),
-                ("ssl.key.location", options.values.ssl_client_key_file.as_str()),
-                ("ssl.key.password", options.values.ssl_client_key_password.expose()),
+                ("ssl.ca.location", options.ssl_cafile.as_str()),
+                ("ssl.certificate.location", options.ssl_client_cert_file.as_str()),
+                ("ssl.key.location", options.ssl_client_key_file.as_str()),
+                ("ssl.key.password", options.ssl_client_key_password.expose()),
             ] {
                 if !value.is_empty() {
                     config.set(name, value);
                 }
             }
             // An OpenSSL inside the program looks for authorities where it was built; librdkafka knows the systems' places.
-            if cfg!(feature = "kafka-static") && options.values.ssl_cafile.is_empty() {
+            if cfg!(feature = "static") && options.ssl_cafile.is_empty() {
                 config.set("ssl.ca.location", "probe");
             }
         }
@@ -230,7 +225,7 @@ impl Settings {
 }
 
 pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Vec<(&'static str, String)> {
-    let of_a_partition = options.values.kafka_max_fetch_bytes;
+    let of_a_partition = options.kafka_max_fetch_bytes;
     vec![
         ("group.id", group.to_owned()),
         // Only `offsets` decides about positions.
@@ -239,7 +234,7 @@ pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Ve
         // A missing offset is an error, and no jump.
         ("auto.offset.reset", "error".to_owned()),
         ("allow.auto.create.topics", creates.to_string()),
-        ("partition.assignment.strategy", options.values.partition_assignment_strategy.0.to_owned()),
+        ("partition.assignment.strategy", options.partition_assignment_strategy.0.to_owned()),
         ("max.partition.fetch.bytes", of_a_partition.to_string()),
         // The library allocates memory for each answer. With 1 MiB instead of its 50 MiB, a message of a long backlog costs
         // a third less. A larger message comes alone.
@@ -255,17 +250,17 @@ pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Ve
 }
 
 pub(super) fn of_producer(options: &KafkaOptions, confirmed: Duration) -> Vec<(&'static str, String)> {
-    let batch = options.values.producer_batch_size.min(MOST_OF_A_BATCH);
+    let batch = options.producer_batch_size.min(MOST_OF_A_BATCH);
     vec![
         ("enable.idempotence", "true".to_owned()),
         ("acks", "all".to_owned()),
         ("queue.buffering.max.messages", "1000".to_owned()),
         ("message.timeout.ms", confirmed.as_millis().to_string()),
         ("request.timeout.ms", "10000".to_owned()),
-        ("linger.ms", options.values.producer_batch_timeout.0.as_millis().to_string()),
+        ("linger.ms", options.producer_batch_timeout.0.as_millis().to_string()),
         // oslo.messaging's driver sets the same.
         ("batch.num.messages", batch.to_string()),
-        ("compression.codec", options.values.compression_codec.0.to_owned()),
+        ("compression.codec", options.compression_codec.0.to_owned()),
         // That of Java's clients, so that all publishers choose the same partition for a key.
         ("partitioner", "murmur2_random".to_owned()),
         // The broker decides what is too large.

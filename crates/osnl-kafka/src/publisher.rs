@@ -8,6 +8,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use osnl_model::{Priority, Target};
+use osnl_transport::parts::NOT_FOUND;
+use osnl_transport::{Declare, OutgoingMessage, Properties, Transport, TransportError};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -18,11 +20,6 @@ use super::client::{ANSWER, Errors, aside, blocking, inspect};
 use super::names::topic_of;
 use super::options::{of_producer, unusable};
 use super::{KafkaTransport, failure};
-use crate::error::NOT_FOUND;
-use crate::message::Properties;
-use crate::outgoing::OutgoingMessage;
-use crate::topology::Declare;
-use crate::{Transport, TransportError};
 
 const CONFIRMED: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);

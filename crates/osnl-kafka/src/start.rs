@@ -1,11 +1,12 @@
 //! The place from which each assigned partition is read: the table of `docs/kafka.md` under "Where reading begins".
 //!
 //! A group has read before if any of its topics has a committed offset, or if this program remembers the group
-//! ([`ListenOptions::known_groups`](crate::ListenOptions::known_groups)), because brokers delete offsets with their topic.
+//! ([`ListenOptions::known_groups`](osnl_transport::ListenOptions::known_groups)), because brokers delete offsets with their topic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use osnl_transport::{LostPosition, TransportError};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -14,7 +15,6 @@ use super::client::{ANSWER, KafkaClient};
 use super::failure;
 use super::offsets::{Offsets, PartitionKey, Position};
 use super::options::FirstOffset;
-use crate::{LostPosition, TransportError};
 
 #[derive(Debug)]
 pub(super) struct StartRule {

@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use osnl_transport::parts::{BodyFlow, BodyShare};
+use osnl_transport::{
+    AssignedPartition, Cut, LostPosition, PartitionSeen, Properties, Settlement, TransportError, Window,
+};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -12,11 +16,6 @@ use super::client::{Ends, KafkaClient, NO_LEADER};
 use super::failure::lost;
 use super::offsets::{Offsets, PartitionKey, Position};
 use super::start::Place;
-use crate::bodies::Cut;
-use crate::body_flow::{BodyFlow, BodyShare};
-use crate::message::{AssignedPartition, Properties};
-use crate::settle::{Settlement, Window};
-use crate::{LostPosition, PartitionSeen, TransportError};
 
 /// The partitions that a group has read in this process, each with the offset below which messages were handed out, since
 /// the broker may not have the latest after a lost connection, and the latest lost position.

@@ -11,6 +11,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
+use osnl_transport::parts::{BodyFlow, BodyShare, key_matches};
+use osnl_transport::{
+    BoxFuture, Properties, Tap, TapBound, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen,
+    TransportError,
+};
 use rdkafka::Message as _;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
@@ -24,10 +29,6 @@ use super::client::{ANSWER, Ends, KafkaClient, blocking, kept};
 use super::failure::{end_of, is_topic_gone, lost};
 use super::offsets::PartitionKey;
 use super::options::{Settings, of_group};
-use crate::body_flow::{BodyFlow, BodyShare};
-use crate::memory::key_matches;
-use crate::tap::{Tap, TapBound, TapMessage, TapOpening, TapOptions, TapProperties, TopicsSeen};
-use crate::{BoxFuture, Properties, TransportError};
 
 const LIMITS: [&str; 2] = [
     "Kafka has no exchanges: all services that publish to a topic are shown together",

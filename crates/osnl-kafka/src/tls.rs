@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use osnl_net::dial;
 use osnl_net::tls::{CommonName, Refusal, Remedies};
+use osnl_transport::TransportError;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
 use super::options::Settings;
-use crate::TransportError;
 
 const ANSWER: Duration = Duration::from_secs(3);
 /// The longest wait for a port that has said nothing so far.

@@ -15,8 +15,9 @@ use osnl::notification_listener::{
     BoxFuture, BuildError, Endpoint as Listening, NotificationFilter, NotificationListener,
     NotificationResult, Pattern, Priority, ReceivedNotification, Shutdown,
 };
+use osnl_brokers::transport_with;
 use osnl_legacy::k2hr3::{HostParameters, NotificationEndpoint, Unusable, explained, listen_until};
-use osnl_transport::{Transport, transport_with};
+use osnl_transport::Transport;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::{Py, PyAny, PyRef, PyResult, Python, pyfunction};
 use serde_json::{Value, json};

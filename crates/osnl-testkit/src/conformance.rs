@@ -15,6 +15,7 @@ mod ending;
 mod flow;
 mod intake;
 mod memory;
+mod rabbit;
 mod session;
 mod settling;
 mod topology;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use osnl_transport::Transport;
 
 pub use self::memory::in_a_process_of_its_own;
+pub use self::rabbit::Rabbit;
 
 const DEADLINE: Duration = Duration::from_secs(180);
 

@@ -15,7 +15,7 @@
 //! | [`Pty`] | a program on a terminal: its screen, keys, and the state of the terminal afterwards |
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
 //! | [`Amqp1Peer`] | the last oslo.messaging with AMQP 1.0 as publisher, and the broker of its tests, for `cargo xtask test --amqp1` |
-//! | `conformance` (feature `conformance`) | a test for each promise of a transport |
+//! | `conformance` (feature `conformance`) | a test for each promise of a transport, and RabbitMQ as their broker |
 //! | `MockKafka` (feature `kafka`) | a cluster of Kafka in the process |
 //! | `Tansu` (feature `kafka`) | an independent broker that speaks Kafka's protocol, for `cargo xtask test --kafka` |
 //! | `ListenOnly` (feature `conformance`) | a test's own transport, for listening only |

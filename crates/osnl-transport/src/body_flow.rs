@@ -26,8 +26,9 @@ use futures_util::task::AtomicWaker;
 
 use crate::bodies::{BodyBounds, Cut};
 
+/// The count of one connection.
 #[derive(Debug)]
-pub(crate) struct BodyFlow {
+pub struct BodyFlow {
     is_counting: AtomicBool,
     is_over: AtomicBool,
     most: AtomicUsize,
@@ -44,8 +45,9 @@ pub(crate) struct BodyFlow {
     reader: AtomicWaker,
 }
 
+/// The bytes of one body, counted until this is dropped.
 #[derive(Debug)]
-pub(crate) struct BodyShare {
+pub struct BodyShare {
     of: Arc<BodyFlow>,
     bytes: usize,
 }
@@ -72,13 +74,15 @@ impl Default for BodyFlow {
 }
 
 impl BodyFlow {
-    pub(crate) fn begin(&self, bounds: BodyBounds) {
+    /// Begins to count.
+    pub fn begin(&self, bounds: BodyBounds) {
         self.most.store(bounds.in_hand, Ordering::SeqCst);
         self.whole.store(bounds.whole, Ordering::SeqCst);
         self.is_counting.store(true, Ordering::SeqCst);
     }
 
-    pub(crate) fn end(&self) {
+    /// Ends the counting, when no message is wanted any more.
+    pub fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         self.whole.store(0, Ordering::SeqCst);
         self.is_counting.store(false, Ordering::SeqCst);
@@ -106,27 +110,30 @@ impl BodyFlow {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner).remove(&(channel, tag))
     }
 
-    pub(crate) fn comes(&self, bytes: usize) {
+    /// Counts bytes of a body that arrives.
+    pub fn comes(&self, bytes: usize) {
         if self.is_counting.load(Ordering::SeqCst) {
             self.bytes.fetch_add(bytes, Ordering::SeqCst);
         }
     }
 
-    pub(crate) fn is_complete(&self) {
+    /// Counts a body that has arrived.
+    pub fn is_complete(&self) {
         if self.is_counting.load(Ordering::SeqCst) {
             self.messages.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    #[cfg(feature = "kafka")]
-    pub(crate) fn has_brought(&self, messages: usize, bytes: usize) {
+    /// Counts bodies that arrived whole.
+    pub fn has_brought(&self, messages: usize, bytes: usize) {
         if self.is_counting.load(Ordering::SeqCst) {
             self.bytes.fetch_add(bytes, Ordering::SeqCst);
             self.messages.fetch_add(messages, Ordering::SeqCst);
         }
     }
 
-    pub(crate) fn share(self: &Arc<Self>, bytes: usize) -> BodyShare {
+    /// Returns the share of a counted body.
+    pub fn share(self: &Arc<Self>, bytes: usize) -> BodyShare {
         BodyShare { of: Arc::clone(self), bytes }
     }
 
@@ -141,7 +148,8 @@ impl BodyFlow {
         self.bytes.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    #[must_use]
+    pub fn is_full(&self) -> bool {
         self.exceeds() && self.answers.load(Ordering::SeqCst) == 0
     }
 
@@ -160,7 +168,7 @@ impl BodyFlow {
         self.beat.swap(false, Ordering::SeqCst)
     }
 
-    pub(crate) fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
+    pub fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
         if !self.is_full() {
             return Poll::Ready(());
         }

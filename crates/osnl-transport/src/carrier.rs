@@ -15,17 +15,19 @@ use crate::error::TransportError;
 use crate::hosts::{DEFAULT_PORT, address};
 use crate::tls::{self, TlsOptions};
 
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time for the opening and for the end of a connection.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}
 
-pub(crate) struct Carrier {
-    pub(crate) stream: Box<dyn Duplex>,
-    pub(crate) has_tls: bool,
+/// An open connection, on which nothing of the broker's protocol has passed.
+pub struct Carrier {
+    pub stream: Box<dyn Duplex>,
+    pub has_tls: bool,
     /// The last valid second of the broker's certificate.
-    pub(crate) certificate_ends: Option<i64>,
+    pub certificate_ends: Option<i64>,
 }
 
 /// The broker ended the connection before it sent a byte.
@@ -39,7 +41,7 @@ pub(crate) enum SilentEnd {
 
 /// Connects by TCP, and by TLS if there are options for TLS. `seconds` is the time until the deadline, for errors. The
 /// trial of the broker's address passes once the broker has spoken its protocol.
-pub(crate) async fn carrier(
+pub async fn carrier(
     host: &TransportHost,
     tls: Option<&TlsOptions>,
     (deadline, seconds): (Instant, f64),

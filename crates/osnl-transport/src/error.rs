@@ -76,7 +76,8 @@ pub const ALARM_REMEDY: &str =
 pub const AS_CONFIGURED: &str =
     "to have it created as configured: stop its consumers, empty it, and delete it";
 
-pub(crate) const NOT_FOUND: u16 = 404;
+/// The code of AMQP for a missing exchange, queue, or topic.
+pub const NOT_FOUND: u16 = 404;
 const RESOURCE_LOCKED: u16 = 405;
 
 impl TransportError {

@@ -16,8 +16,9 @@ pub enum FailoverStrategy {
 /// The port of AMQP, of both versions.
 pub(crate) const DEFAULT_PORT: u16 = 5672;
 
+/// Decides which host of a URL is tried first, and which after it.
 #[derive(Debug)]
-pub(crate) struct HostOrder {
+pub struct HostOrder {
     failover: FailoverStrategy,
     /// The order, random once, so that not all daemons begin with the same host.
     places: Vec<usize>,
@@ -25,7 +26,8 @@ pub(crate) struct HostOrder {
 }
 
 impl HostOrder {
-    pub(crate) fn new(hosts: usize, failover: FailoverStrategy) -> Self {
+    #[must_use]
+    pub fn new(hosts: usize, failover: FailoverStrategy) -> Self {
         let mut places: Vec<usize> = (0..hosts).collect();
         fastrand::shuffle(&mut places);
         Self { failover, places, next: AtomicUsize::new(0) }
@@ -48,7 +50,7 @@ impl HostOrder {
     ///
     /// If all fail, a refused login is reported before a refused certificate, and that before a refused connection: the
     /// operator has to correct it.
-    pub(crate) async fn first<T, F: Future<Output = Result<T, TransportError>>>(
+    pub async fn first<T, F: Future<Output = Result<T, TransportError>>>(
         &self,
         location: String,
         connect: impl Fn(usize) -> F,
@@ -67,11 +69,14 @@ impl HostOrder {
 }
 
 /// Returns `host:port`, with an IPv6 address in brackets.
-pub(crate) fn address(host: &TransportHost) -> String {
+#[must_use]
+pub fn address(host: &TransportHost) -> String {
     address_or(host, DEFAULT_PORT)
 }
 
-pub(crate) fn address_or(host: &TransportHost, port: u16) -> String {
+/// Returns `host:port` with this port for a host without one.
+#[must_use]
+pub fn address_or(host: &TransportHost, port: u16) -> String {
     let (name, port) = (&host.hostname, host.port_or(port));
     if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
 }

@@ -1,5 +1,6 @@
 //! Brokers that carry notifications: RabbitMQ, and an in-process broker for demos and tests. A transport knows
-//! exchanges, queues, and delivery tags, but no rule, journal, or action.
+//! exchanges, queues, and delivery tags, but no rule, journal, or action. Other brokers have crates of their own, which
+//! implement [`Transport`] with the help of [`parts`].
 //!
 //! ```
 //! use osnl_model::{Priority, Target};
@@ -44,20 +45,15 @@
 //! delivery tag of one connection can never be used on the next. Each [`IncomingMessage`] belongs to its connection's
 //! [`Epoch`], and within it to the channel of its queue.
 
-#[cfg(feature = "amqp1")]
-mod amqp1;
 mod backoff;
 mod bodies;
 mod body_flow;
 mod carrier;
 mod contract;
 pub mod dead_letters;
-mod driver;
 mod error;
 mod future;
 mod hosts;
-#[cfg(feature = "kafka")]
-mod kafka;
 mod logins;
 mod memory;
 mod message;
@@ -70,10 +66,6 @@ mod tap;
 mod tls;
 mod topology;
 
-use osnl_model::{SentLogin, TransportUrl};
-
-#[cfg(feature = "amqp1")]
-pub use amqp1::{Amqp1Transport, options::Amqp1Options};
 pub use backoff::{Backoff, Reconnect, RetryPauses};
 pub use bodies::{BodyBounds, Cut};
 pub use contract::{
@@ -81,17 +73,12 @@ pub use contract::{
     QueueDepths, QueueSeen, Transport,
 };
 pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
-pub use driver::{Driver, unknown_driver};
 pub use error::{ALARM_REMEDY, AS_CONFIGURED, TransportError};
 pub use future::BoxFuture;
 pub use hosts::FailoverStrategy;
-#[cfg(feature = "kafka")]
-pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions};
-#[cfg(feature = "kafka")]
-pub use kafka::{KafkaInspection, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Properties};
-pub use options::{AMQP1_LIMITS, DriverOptions, DriverSection, OptionError};
+pub use options::{DriverOptions, DriverSection, OptionError};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]
@@ -119,41 +106,14 @@ pub use topology::{
     OpenQueue, QueueArguments, QueueKind, QueueType, STREAM, Shards, Subscription,
 };
 
-/// Returns the transport for a URL, with the options of its query. Nothing is connected yet.
-///
-/// An unverified broker is logged as a warning here, since no check of a configuration reports it.
-pub fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportError> {
-    let options = RabbitOptions::from_query(url)?;
-    let warning = options.tls().and_then(|tls| tls.warning());
-    let transport = transport_with(url, options)?;
-    if let Some(TrustWarning { problem, remedy }) = warning {
-        let broker = transport.location();
-        tracing::warn!(broker.name = broker, reason = problem, remedy, "the broker is not verified",);
-    }
-    Ok(transport)
-}
-
-pub fn transport_with(
-    url: &TransportUrl,
-    options: RabbitOptions,
-) -> Result<Box<dyn Transport>, TransportError> {
-    match Driver::named(url.driver()) {
-        #[cfg(feature = "amqp1")]
-        Some(Driver::Amqp1) => Ok(Box::new(Amqp1Transport::new(url, Amqp1Options::from_query(url)?)?)),
-        #[cfg(feature = "kafka")]
-        Some(Driver::Kafka) => Ok(Box::new(KafkaTransport::new(url, KafkaOptions::from_query(url)?)?)),
-        Some(Driver::Rabbit) => Ok(Box::new(RabbitTransport::new(url.clone(), options)?)),
-        _ => Err(TransportError::UnknownDriver { refusal: unknown_driver(url.driver()) }),
-    }
-}
-
-#[must_use]
-pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
-    match Driver::of(url) {
-        #[cfg(feature = "amqp1")]
-        Driver::Amqp1 => Amqp1Options::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
-        #[cfg(feature = "kafka")]
-        Driver::Kafka => KafkaOptions::from_query(url).map(|options| options.logins(url)).unwrap_or_default(),
-        _ => options.logins(url),
-    }
+/// Parts that the crates of other drivers share with RabbitMQ's.
+pub mod parts {
+    pub use crate::body_flow::{BodyFlow, BodyShare};
+    pub use crate::carrier::{Carrier, Duplex, TIMEOUT, carrier};
+    pub use crate::error::NOT_FOUND;
+    pub use crate::hosts::{HostOrder, address, address_or};
+    pub use crate::logins::in_clear;
+    pub use crate::memory::key_matches;
+    pub use crate::options::file;
+    pub use crate::topology::DEFAULT_EXCHANGE;
 }

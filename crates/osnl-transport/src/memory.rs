@@ -368,7 +368,8 @@ fn tap_properties(from: &Properties) -> TapProperties {
 }
 
 /// Matches a topic pattern of AMQP: words between dots, `*` for one word, `#` for any number.
-pub(crate) fn key_matches(pattern: &str, key: &str) -> bool {
+#[must_use]
+pub fn key_matches(pattern: &str, key: &str) -> bool {
     fn words(pattern: &[&str], key: &[&str]) -> bool {
         match pattern.split_first() {
             None => key.is_empty(),

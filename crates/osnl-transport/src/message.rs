@@ -17,7 +17,9 @@ use crate::body_flow::BodyShare;
 pub struct Epoch(u64);
 
 impl Epoch {
-    pub(crate) fn next() -> Self {
+    /// Returns the epoch of a new connection.
+    #[must_use]
+    pub fn next() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
@@ -36,7 +38,8 @@ pub type Marks = BTreeMap<String, String>;
 
 impl Properties {
     /// Returns the text of a header, cut where a short string of AMQP ends: a longer text names no form of a body.
-    pub(crate) fn text(header: &[u8]) -> String {
+    #[must_use]
+    pub fn text(header: &[u8]) -> String {
         String::from_utf8_lossy(&header[..header.len().min(255)]).into_owned()
     }
 
@@ -63,10 +66,11 @@ impl Properties {
 /// ```
 #[derive(Debug)]
 pub struct IncomingMessage {
-    pub(crate) epoch: Epoch,
+    pub epoch: Epoch,
     /// The index of its queue in the subscription. Each queue has a channel with tags of its own.
-    pub(crate) channel: u16,
-    pub(crate) tag: u64,
+    pub channel: u16,
+    /// The number in its channel, by which it is settled. Tags of a channel only grow.
+    pub tag: u64,
     pub body: Bytes,
     pub cut: Option<Box<Cut>>,
     pub queue: Arc<str>,
@@ -77,7 +81,7 @@ pub struct IncomingMessage {
     pub properties: Properties,
     pub marks: Option<Arc<Marks>>,
     /// The share of the bytes in hand, which ends when the message is settled or dropped; `None` without a socket.
-    pub(crate) _in_hand: Option<BodyShare>,
+    pub in_hand: Option<BodyShare>,
 }
 
 #[derive(Debug, Default)]
@@ -86,8 +90,7 @@ pub struct AssignedPartition {
 }
 
 impl AssignedPartition {
-    #[cfg(feature = "kafka")]
-    pub(crate) fn revoke(&self) {
+    pub fn revoke(&self) {
         self.is_revoked.store(true, Ordering::SeqCst);
     }
 
@@ -142,7 +145,7 @@ impl Batch {
         self.messages.pop_front()
     }
 
-    pub(crate) fn push(&mut self, message: IncomingMessage) {
+    pub fn push(&mut self, message: IncomingMessage) {
         self.messages.push_back(message);
     }
 }

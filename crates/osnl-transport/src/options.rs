@@ -1,17 +1,16 @@
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionDef, Options};
 use osnl_model::{TransportUrl, did_you_mean, nearest};
 
-use crate::driver::Driver;
-
 /// The options that a driver of oslo.messaging has.
 pub trait DriverSection: Options + Default {
     const SECTION: &'static str;
 
-    /// The driver whose URLs have these options in the query.
-    const DRIVER: Driver;
+    /// The schemes of the URLs that have these options in the query.
+    const SCHEMES: &'static [&'static str];
 
     fn foreign(_name: &str) -> Option<&'static str> {
         None
@@ -59,7 +58,7 @@ impl<T: DriverSection> DriverOptions<T> {
     }
 
     pub fn set_from_query(&mut self, url: &TransportUrl) -> Result<(), OptionError> {
-        if Driver::of(url) != T::DRIVER {
+        if !T::SCHEMES.contains(&url.driver()) {
             return Ok(());
         }
         let query = url.query();
@@ -112,18 +111,20 @@ impl<T: DriverSection> DriverOptions<T> {
     }
 }
 
+/// The values, whichever source has set them.
+impl<T> Deref for DriverOptions<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.values
+    }
+}
+
 fn def<T: Options>(name: &str) -> Option<&'static OptionDef> {
     T::OPTIONS.iter().find(|option| option.name == name)
 }
 
-/// The limits of AMQP 1.0, for the start of a listener and for `check`.
-pub const AMQP1_LIMITS: [&str; 3] = [
-    "each message goes to one reader of its address, so another reader takes a share",
-    "messages are not durable, and a router keeps none while nothing reads its address",
-    "there are no pools, no taps, no counts of waiting messages, and no publishing",
-];
-
 /// Returns the path of an option; an empty value means no path.
-pub(crate) fn file(text: Option<&String>) -> Option<std::path::PathBuf> {
+pub fn file(text: Option<&String>) -> Option<std::path::PathBuf> {
     text.filter(|path| !path.is_empty()).map(Into::into)
 }

@@ -63,7 +63,7 @@ use crate::outgoing::OutgoingMessage;
 use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscription, TopologyPlan, plan};
 use crate::{
     AlarmWatch, BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions, Transport,
-    TransportError, tls,
+    TransportError, TrustWarning,
 };
 
 const SUBSCRIBED: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ impl RabbitTransport {
     pub fn new(url: TransportUrl, options: RabbitOptions) -> Result<Self, TransportError> {
         options.check()?;
         if let Some(tls) = options.tls() {
-            tls::config(&tls).map_err(|reason| TransportError::TlsFiles { reason })?;
+            tls.check_files()?;
         }
         let order = HostOrder::new(url.hosts().len(), options.failover());
         let durable_queues = AtomicBool::new(false);
@@ -97,6 +97,20 @@ impl RabbitTransport {
                 broker.host = host,
                 "transport_url: a host has no user, and is logged in to as guest: each host needs its own user:password@",
             );
+        }
+        Ok(transport)
+    }
+
+    /// Returns the transport of a URL with the options of its query. Nothing is connected yet.
+    ///
+    /// An unverified broker is logged as a warning here, since no check of a configuration reports it.
+    pub fn from_url(url: &TransportUrl) -> Result<Self, TransportError> {
+        let options = RabbitOptions::from_query(url)?;
+        let warning = options.tls().and_then(|tls| tls.warning());
+        let transport = Self::new(url.clone(), options)?;
+        if let Some(TrustWarning { problem, remedy }) = warning {
+            let broker = transport.location();
+            tracing::warn!(broker.name = broker, reason = problem, remedy, "the broker is not verified",);
         }
         Ok(transport)
     }

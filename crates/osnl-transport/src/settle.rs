@@ -145,7 +145,7 @@ mod tests {
         IncomingMessage {
             cut: None,
             marks: None,
-            _in_hand: None,
+            in_hand: None,
             epoch,
             channel,
             tag,

@@ -7,6 +7,8 @@ use osnl_net::tls::{CommonName, FileError, Remedies};
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 
+use crate::error::TransportError;
+
 pub(crate) const REMEDIES: Remedies = Remedies {
     trust: "name the CA's certificate in ssl_ca_file",
     renewed: "ssl_ca_file",
@@ -30,6 +32,11 @@ pub struct TrustWarning {
 }
 
 impl TlsOptions {
+    /// Reads the files, to find an unusable one before the first connection.
+    pub fn check_files(&self) -> Result<(), TransportError> {
+        config(self).map(drop).map_err(|reason| TransportError::TlsFiles { reason })
+    }
+
     #[must_use]
     pub fn warning(&self) -> Option<TrustWarning> {
         let problem = match self.trust {

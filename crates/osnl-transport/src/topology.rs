@@ -23,7 +23,8 @@ use crate::bodies::BodyBounds;
 use crate::message::Epoch;
 
 pub const LONGEST_NAME: usize = 255;
-pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";
+/// The exchange of a target that names none.
+pub const DEFAULT_EXCHANGE: &str = "openstack";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Declare {
@@ -116,7 +117,8 @@ pub struct OpenQueue {
 
 impl OpenQueue {
     /// Returns an empty queue that was there, without other consumers and remarks.
-    pub(crate) fn named(name: &str, queue_type: Option<QueueType>) -> Self {
+    #[must_use]
+    pub fn named(name: &str, queue_type: Option<QueueType>) -> Self {
         Self {
             name: name.into(),
             queue_type,
@@ -151,7 +153,9 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(crate) fn new(
+    /// Returns a subscription in an epoch of its own; of the planned bindings, those that are unbound are apart.
+    #[must_use]
+    pub fn new(
         host: String,
         (planned, unbound): (Vec<Binding>, Vec<Binding>),
         open: Vec<OpenQueue>,

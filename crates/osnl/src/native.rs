@@ -67,6 +67,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "kafka")]
+use osnl_brokers::kafka::KafkaOptions;
 use osnl_config::sections::{Findings, Layers, joined, repeated};
 use osnl_config::template::Expression;
 use osnl_config::{
@@ -75,8 +77,6 @@ use osnl_config::{
 };
 use osnl_core::fallback::Fallback;
 use osnl_model::{Budget, Priority, TransportUrl};
-#[cfg(feature = "kafka")]
-use osnl_transport::KafkaOptions;
 use osnl_transport::{Declare, QueueKind, RabbitOptions, shell_quoted};
 
 pub use self::admin::{AdminAddress, AdminConf, AdminTls};

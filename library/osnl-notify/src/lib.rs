@@ -21,8 +21,9 @@ extern crate self as osnl_notify;
 
 pub use context::{Context, RequestContext};
 pub use notifier::{Driver, Notifier};
+pub use osnl_brokers::transport;
 pub use osnl_model::{Emission, Notification, Priority, Target, TransportUrl};
-pub use osnl_transport::{MemoryBroker, Transport, TransportError, transport};
+pub use osnl_transport::{MemoryBroker, Transport, TransportError};
 pub use recorder::Recorder;
 
 #[cfg(doctest)]

@@ -41,8 +41,8 @@ const PARTS: &[LongPart] = &[
     part("release-image", &["package", "image-test", "--candidate"], PACKAGING),
     part("release-wheel", &["package", "wheel-test", "--candidate"], PACKAGING),
     part("on-ramps", &["package", "on-ramps"], ON_RAMPS),
-    part("amqp1", &["test", "--amqp1"], &["crates/osnl-transport/src/amqp1", "crates/osnl-cli/tests/amqp1"]),
-    part("kafka", &["test", "--kafka"], &["crates/osnl-transport/src/kafka", "crates/osnl-cli/tests/kafka"]),
+    part("amqp1", &["test", "--amqp1"], &["crates/osnl-amqp1", "crates/osnl-cli/tests/amqp1"]),
+    part("kafka", &["test", "--kafka"], &["crates/osnl-kafka", "crates/osnl-cli/tests/kafka"]),
     part("broker-4", &["test", "--broker", "4"], BROKER),
     part("broker-4.3", &["test", "--broker", "4.3"], BROKER),
     part("cloud", &["test", "--cloud"], &["crates/osnl-net", "crates/osnl-cli/tests/cloud"]),
@@ -64,8 +64,14 @@ const PAGE: &[&str] = &[
     "crates/osnl-cli/tests/browser",
     "crates/osnl-testkit/src/browser.rs",
 ];
-const LIBRARY: &[&str] =
-    &["library", "crates/osnl-model", "crates/osnl-transport", "fixtures/emission", "fuzz/library.rs"];
+const LIBRARY: &[&str] = &[
+    "library",
+    "crates/osnl-brokers",
+    "crates/osnl-model",
+    "crates/osnl-transport",
+    "fixtures/emission",
+    "fuzz/library.rs",
+];
 const PACKAGING: &[&str] = &[
     "packaging",
     "crates/osnl-cli/Cargo.toml",
@@ -82,7 +88,7 @@ const ON_RAMPS: &[&str] = &[
     "xtask/src/package/on_ramps.rs",
     "xtask/src/setup/on-ramps-requirements.txt",
 ];
-const BROKER: &[&str] = &["crates/osnl-transport"];
+const BROKER: &[&str] = &["crates/osnl-amqp1", "crates/osnl-transport"];
 const DELIVERY: &[&str] = &[
     "crates/osnl-transport",
     "crates/osnl-journal",

@@ -11,6 +11,7 @@ use std::{fmt, io};
 
 use anyhow::{Result, bail};
 
+use super::WITHOUT_KAFKA;
 use crate::{setup, step};
 
 const DEFAULT: Runner = Runner::Libtest;
@@ -62,12 +63,12 @@ impl Runner {
         };
         command.args([first, "--locked"]);
         if !names_packages(&args) {
-            command.arg("--workspace");
+            command.args(WITHOUT_KAFKA);
         }
         if self == Runner::Libtest && !names_targets(&args) {
             // Named targets leave out the doc tests, and also the examples, which some tests run. Another choice of
             // packages than the tests have would build most dependencies twice, with other features.
-            let packages = if names_packages(&args) { &["-p", "osnl"][..] } else { &["--workspace"] };
+            let packages = if names_packages(&args) { &["-p", "osnl"][..] } else { &WITHOUT_KAFKA };
             step::run(step::cargo().args(["build", "--locked", "--examples"]).args(packages))?;
             command.args(["--lib", "--bins", "--tests"]);
         }
@@ -99,15 +100,6 @@ pub(crate) struct Count {
 impl Count {
     pub(super) fn lacking(self, tests: Option<&'static str>) -> Self {
         Self { lacks: tests, ..self }
-    }
-
-    pub(super) fn plus(self, other: Self) -> Self {
-        Self {
-            passed: self.passed + other.passed,
-            failed: self.failed + other.failed,
-            skipped: self.skipped + other.skipped,
-            lacks: self.lacks.or(other.lacks),
-        }
     }
 
     pub(crate) fn is_whole(self) -> bool {

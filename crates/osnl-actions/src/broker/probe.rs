@@ -69,7 +69,7 @@ pub fn exchange(
 #[cfg(feature = "kafka")]
 pub async fn kafka_probe(
     section: &str,
-    transport: Result<osnl_transport::KafkaTransport, osnl_transport::TransportError>,
+    transport: Result<osnl_brokers::kafka::KafkaTransport, osnl_transport::TransportError>,
     topics: &[String],
     declare: Declare,
     deadline: Duration,
@@ -114,7 +114,7 @@ pub async fn kafka_probe(
 #[cfg(feature = "kafka")]
 pub async fn kafka_canary_probe(
     section: &str,
-    transport: &osnl_transport::KafkaTransport,
+    transport: &osnl_brokers::kafka::KafkaTransport,
     topic: String,
     deadline: Duration,
 ) -> Option<Probe> {
@@ -147,12 +147,12 @@ pub async fn broker_probe(
     declare: Declare,
 ) -> Vec<Probe> {
     #[cfg(feature = "kafka")]
-    if osnl_transport::Driver::of(url) == osnl_transport::Driver::Kafka {
-        let options = osnl_transport::KafkaOptions::from_query(url);
-        let file = options.as_ref().ok().and_then(osnl_transport::KafkaOptions::client_certificate);
+    if osnl_brokers::Driver::of(url) == osnl_brokers::Driver::Kafka {
+        let options = osnl_brokers::kafka::KafkaOptions::from_query(url);
+        let file = options.as_ref().ok().and_then(|options| options.client_certificate());
         let transport = options
             .map_err(osnl_transport::TransportError::from)
-            .and_then(|options| osnl_transport::KafkaTransport::new(url, options));
+            .and_then(|options| osnl_brokers::kafka::KafkaTransport::new(url, options));
         let mut probes = kafka_probe(context.section, transport, exchanges, declare, context.deadline).await;
         probes.extend(file.and_then(|file| client_certificate_probe(context.section, &file)));
         return probes;

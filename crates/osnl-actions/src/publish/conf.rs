@@ -10,13 +10,14 @@ use osnl_action::driver::{
     OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
 };
 use osnl_action::http_request::cloud_event::AttributeTemplates;
+use osnl_brokers::{Driver, broker_logins, transport_with};
 use osnl_config::OptionValue;
 use osnl_config::template::{Escape, Template};
 use osnl_config::{Options as _, ReadBySection, options, words};
 use osnl_model::{Framing, TransportUrl};
 use osnl_transport::{
-    BoxFuture, Declare, Driver, DriverSection as _, OptionError, RabbitOptions, RabbitSection, Shards,
-    broker_logins, login_user, set_permissions, transport_with,
+    BoxFuture, Declare, DriverSection as _, OptionError, RabbitOptions, RabbitSection, Shards, login_user,
+    set_permissions,
 };
 
 use super::Publish;

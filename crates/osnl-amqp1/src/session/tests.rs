@@ -1,5 +1,5 @@
 use super::*;
-use crate::amqp1::codec::{BINARY, FALSE, NULL, STRING, SYMBOL, text};
+use crate::codec::{BINARY, FALSE, NULL, STRING, SYMBOL, text};
 
 /// Returns a session with one link for each of the broker's numbers, and its first flows sent.
 fn session_of(handles: impl IntoIterator<Item = u8>) -> Session {

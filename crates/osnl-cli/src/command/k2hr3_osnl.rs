@@ -9,9 +9,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Parser, ValueEnum};
 use osnl::daemon::DaemonError;
 use osnl::metrics::Counters;
+use osnl_brokers::transport_with;
 use osnl_config::{Warning, in_words};
 use osnl_legacy::k2hr3::{Conf, HiddenInputs, Level, LogFile, explained};
-use osnl_transport::{Transport, transport_with};
+use osnl_transport::Transport;
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};

@@ -21,8 +21,9 @@ use futures_util::future::join_all;
 use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue, Status};
 use osnl::native::{Native, OwnDaemon};
 use osnl::queues::{DaemonCounts, Finding, FindingSeverity, Survey, SurveyLimits, Wanted, sort};
+use osnl_brokers::{Driver, unknown_driver};
 use osnl_model::{Secret, no_such};
-use osnl_transport::{Driver, TransportError, unknown_driver};
+use osnl_transport::TransportError;
 
 use self::report::QueuesReport;
 use super::asking::{NoAnswer, Respondent, clean, print_json};

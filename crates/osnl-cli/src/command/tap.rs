@@ -35,8 +35,9 @@ mod writer;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use osnl_brokers::Driver;
 use osnl_model::TransportUrl;
-use osnl_transport::{Driver, TapOptions, TransportError};
+use osnl_transport::{TapOptions, TransportError};
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 

@@ -53,13 +53,15 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
 const USUAL: usize = 256;
 
 /// The lower crates appear as parts of the library in the log, under names that monitoring matches.
-const PARTS: [(&str, &str); 9] = [
+const PARTS: [(&str, &str); 11] = [
     ("osnl_actions", "osnl::action"),
+    ("osnl_amqp1", "osnl_transport::amqp1"),
     ("osnl_core", "osnl"),
     ("osnl_delivery::enrich", "osnl::enrich"),
     ("osnl_delivery", "osnl::delivery"),
     ("osnl_journal::in_hand", "osnl::in_hand"),
     ("osnl_journal", "osnl::journal"),
+    ("osnl_kafka", "osnl_transport::kafka"),
     ("osnl_legacy::k2hr3", "osnl::k2hr3"),
     ("osnl_legacy::oss", "osnl::oss"),
     ("osnl_legacy", "osnl"),

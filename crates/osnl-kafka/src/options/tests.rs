@@ -9,12 +9,9 @@ fn what_nothing_sets_is_oslos_default() {
     let options = KafkaOptions::from_query(&url("")).unwrap();
     assert_eq!(options.group(), "oslo_messaging_consumer");
     assert_eq!(options.security(), SecurityProtocol { name: "plaintext", tls: false, sasl: false });
-    let (first, linger) = (options.first_offset(), options.values.producer_batch_timeout);
+    let (first, linger) = (options.first_offset(), options.producer_batch_timeout);
     assert_eq!((first, linger), (FirstOffset::Latest, Seconds(Duration::ZERO)));
-    assert_eq!(
-        (options.values.kafka_max_fetch_bytes, options.values.compression_codec),
-        (1_048_576, Codec("none"))
-    );
+    assert_eq!((options.kafka_max_fetch_bytes, options.compression_codec), (1_048_576, Codec("none")));
     assert_eq!(options.set_options().count(), 0);
 }
 
@@ -27,8 +24,8 @@ fn a_query_sets_options() {
     .unwrap();
     assert_eq!(options.security(), SecurityProtocol { name: "sasl_ssl", tls: true, sasl: true });
     assert_eq!((options.group(), options.first_offset()), ("g", FirstOffset::Earliest));
-    assert_eq!(options.values.sasl_mechanism, Mechanism("SCRAM-SHA-512"));
-    assert_eq!(options.values.ssl_client_key_password.expose(), "hunter2");
+    assert_eq!(options.sasl_mechanism, Mechanism("SCRAM-SHA-512"));
+    assert_eq!(options.ssl_client_key_password.expose(), "hunter2");
     let shown: Vec<String> = options.set_options().map(|(o, value)| format!("{}={value}", o.name)).collect();
     assert_eq!(shown.last().unwrap(), "auto_offset_reset=earliest");
     let shown = format!("{shown:?} {options:?}");

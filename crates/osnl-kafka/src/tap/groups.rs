@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use osnl_transport::{GroupLag, GroupSeen, TopicSeen, TopicsSeen, TransportError};
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::super::client::{ANSWER, Ends, KafkaClient};
 use super::super::offsets::PartitionKey;
 use super::super::options::Settings;
-use crate::TransportError;
-use crate::tap::{GroupLag, GroupSeen, TopicSeen, TopicsSeen};
 
 /// Each group needs a client of its own.
 const MOST: usize = 20;

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use osnl_testkit::KafkaCluster as _;
-use osnl_transport::TransportError;
+use osnl_transport::{Transport as _, TransportError};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
@@ -202,7 +202,7 @@ async fn a_partition_that_was_taken_away_while_paused_is_read_when_it_is_back() 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_no_broker_answers_the_error_says_so() {
     let url = osnl_model::TransportUrl::parse("kafka://127.0.0.1:1/").unwrap();
-    let transport = osnl_transport::transport(&url).unwrap();
+    let transport = osnl_kafka::KafkaTransport::new(&url, Default::default()).unwrap();
     let options = super::member::options(GROUP, 10, osnl_transport::Declare::Create);
     let error = within(transport.listen(&super::member::neutron(), &options)).await.err().unwrap();
     assert!(

@@ -3,9 +3,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
+use osnl_kafka::KafkaTransport;
 use osnl_model::Priority;
 use osnl_testkit::KafkaCluster as _;
-use osnl_transport::{Declare, KafkaTransport, OutgoingMessage, Properties, Transport, TransportError};
+use osnl_transport::{Declare, OutgoingMessage, Properties, Transport, TransportError};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::sync::Notify;
 

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
+use osnl_kafka::{KafkaOptions, KafkaTransport};
 use osnl_model::TransportUrl;
 use osnl_testkit::conformance::{BrokerRig, SampleMessage, UnsettledMessages};
 use osnl_testkit::{KafkaClient, KafkaCluster, MockKafka, Tansu, TansuStorage};
-use osnl_transport::{KafkaOptions, KafkaTransport, Transport};
+use osnl_transport::Transport;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};

@@ -1,8 +1,9 @@
 use std::path::Path;
 
+use osnl_kafka::{KafkaOptions, KafkaTransport};
 use osnl_model::TransportUrl;
 use osnl_testkit::{Authority, KafkaCluster as _, KafkaFront, KafkaLogin, ServerIdentity};
-use osnl_transport::{Declare, KafkaOptions, KafkaTransport, Transport as _, TransportError};
+use osnl_transport::{Declare, Transport as _, TransportError};
 
 use super::member::{Member, neutron, options, texts, within};
 use super::rig::{Mock, TOPIC};

@@ -1,11 +1,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use osnl_kafka::{KafkaOptions, KafkaTransport};
 use osnl_model::TransportUrl;
 use osnl_testkit::{KafkaCluster as _, KafkaLogin, Tansu, TansuStorage};
-use osnl_transport::{
-    Declare, IncomingMessage, KafkaOptions, KafkaTransport, OutgoingMessage, Transport as _, TransportError,
-};
+use osnl_transport::{Declare, IncomingMessage, OutgoingMessage, Transport as _, TransportError};
 
 use super::member::{Member, neutron, options, text, within};
 use super::rig::{OnTansu, TANSU_LACKS, TOPIC, transport};
@@ -19,7 +18,7 @@ const GROUP: &str = "osnl";
 #[test]
 fn what_tansu_does_not_have_is_counted() {
     assert_eq!(TANSU_LACKS.len(), 6, "{TANSU_LACKS:?}");
-    let suite = include_str!("../../../../osnl-testkit/src/conformance.rs");
+    let suite = include_str!("../../../osnl-testkit/src/conformance.rs");
     for name in TANSU_LACKS {
         assert!(suite.contains(&format!("            {name}\n")), "{name} is no behaviour");
     }

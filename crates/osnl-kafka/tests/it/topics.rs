@@ -132,7 +132,7 @@ async fn a_reader_without_room_pauses_and_goes_on() {
 fn what_kafka_does_not_have_is_counted() {
     let absent = Mock::new().kafka("").features().absent;
     assert_eq!(absent.len(), 4, "{absent:?}");
-    let suite = include_str!("../../../../osnl-testkit/src/conformance.rs");
+    let suite = include_str!("../../../osnl-testkit/src/conformance.rs");
     for name in absent {
         assert!(suite.contains(&format!("            {name}\n")), "{name} is no behaviour");
     }

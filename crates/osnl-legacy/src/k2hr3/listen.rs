@@ -2,9 +2,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_brokers::transport;
 use osnl_core::metrics::Counters;
 use osnl_core::shutdown::Shutdown;
-use osnl_transport::{Transport, transport};
+use osnl_transport::Transport;
 
 use super::NotificationEndpoint;
 use super::meaning::{EndpointPart, assemble, explained};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use osnl_transport::kafka_unfinished;
+use osnl_kafka::unfinished;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message, OwnedHeaders};
@@ -96,7 +96,7 @@ impl KafkaClient {
     #[must_use]
     pub fn unfinished(&self, group: &str, topic: &str) -> u64 {
         let of = |(_, offset, metadata, end): (i32, Option<i64>, String, i64)| {
-            offset.map_or(0, |offset| kafka_unfinished(offset, &metadata, end))
+            offset.map_or(0, |offset| unfinished(offset, &metadata, end))
         };
         self.committed(group, topic).into_iter().map(of).sum()
     }

@@ -38,7 +38,7 @@ impl MemoryConsumer {
             out.push(IncomingMessage {
                 cut: None,
                 marks: None,
-                _in_hand: None,
+                in_hand: None,
                 epoch: self.subscription.epoch,
                 channel: u16::try_from(at).unwrap_or(u16::MAX),
                 tag: channel.last_tag,

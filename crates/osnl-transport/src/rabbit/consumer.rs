@@ -225,7 +225,7 @@ impl RabbitConsumer {
             epoch: self.subscription.epoch,
             channel: u16::try_from(at).unwrap_or(u16::MAX),
             tag,
-            _in_hand: Some(self.body_flow.share(delivery.data.len())),
+            in_hand: Some(self.body_flow.share(delivery.data.len())),
             body: Bytes::from(delivery.data),
             cut: cut.map(Box::new),
             queue: queue.name.clone(),

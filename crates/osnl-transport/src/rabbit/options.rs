@@ -18,7 +18,6 @@ use self::table::TlsChoice;
 pub use self::table::{NO_EFFECT, RABBIT_OPTIONS, RabbitSection, effect_of};
 pub use self::typed::{LoginMethod, QueueOptions, QuorumLimits};
 use crate::backoff::{Reconnect, RetryPauses};
-use crate::driver::Driver;
 use crate::hosts::FailoverStrategy;
 use crate::options::{DriverOptions, DriverSection, OptionError, file};
 use crate::tls::{TlsOptions, TlsVersions, Trust};
@@ -31,7 +30,7 @@ pub type RabbitOptions = DriverOptions<RabbitSection>;
 
 impl DriverSection for RabbitSection {
     const SECTION: &'static str = "oslo_messaging_rabbit";
-    const DRIVER: Driver = Driver::Rabbit;
+    const SCHEMES: &'static [&'static str] = &["rabbit", "kombu"];
 
     fn foreign(name: &str) -> Option<&'static str> {
         foreign::instead(name)
@@ -102,7 +101,8 @@ impl RabbitOptions {
     }
 
     /// Returns the logins that are sent in clear. TLS that trusts any broker has a warning of its own.
-    pub(crate) fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
+    #[must_use]
+    pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         match self.tls() {
             None => crate::logins::in_clear(url, "set ssl = true, and use the broker's port with TLS"),
             Some(_) => Vec::new(),

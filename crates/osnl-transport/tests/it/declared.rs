@@ -1,9 +1,9 @@
 use osnl_model::{Priority, TransportUrl};
 use osnl_testkit::{Broker, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost, python};
-use osnl_transport::{Declare, OutgoingMessage, QueueKind, QueueType, TransportError, transport};
+use osnl_transport::{Declare, OutgoingMessage, QueueKind, QueueType, TransportError};
 use serde_json::{Value, json};
 
-use crate::session::{Session, options, rabbit, targets, within};
+use crate::session::{Session, options, rabbit, targets, transport, within};
 
 const QUEUE: &str = "notifications.info";
 

@@ -1,7 +1,9 @@
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::amqp::protocol::{AMQPClass, connection as conn};
 use osnl_testkit::amqp::{HandshakeOffer, ScriptedServer};
-use osnl_transport::{Declare, ListenOptions, QueueKind, TransportError, transport};
+use osnl_transport::{Declare, ListenOptions, QueueKind, TransportError};
+
+use crate::session::transport;
 
 fn server(offer: HandshakeOffer) -> ScriptedServer {
     ScriptedServer::offering(offer, |_, _, _| false, |_| {})

@@ -4,10 +4,9 @@ use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::amqp::headers::{alone, arrays, named, sized, tables, text};
 use osnl_testkit::amqp::{Habits, RawClient, ScriptedBroker};
 use osnl_testkit::{Broker, wait_until};
-use osnl_transport::{
-    Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Window, transport,
-};
+use osnl_transport::{Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Window};
 
+use crate::session::transport;
 use crate::tap;
 
 const SOON: Duration = Duration::from_secs(60);

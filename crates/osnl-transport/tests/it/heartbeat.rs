@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use osnl_model::TransportUrl;
 use osnl_testkit::{Authority, Broker, ServerIdentity, wait_until};
-use osnl_transport::{Batch, TransportError, transport};
+use osnl_transport::{Batch, TransportError};
 
-use crate::session::SOON;
+use crate::session::{SOON, transport};
 use crate::tls::{listen_options, to};
 
 /// A stopped cable passes nothing and closes nothing, as a pulled one.

@@ -4,12 +4,12 @@ use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::Broker;
 use osnl_testkit::amqp::{Habits, ScriptedBroker};
 use osnl_transport::{
-    Batch, BodyBounds, Declare, ListenOptions, OutgoingMessage, QueueKind, RabbitOptions, Tap, TapMessage,
-    TapOptions, Window, transport, transport_with,
+    Batch, BodyBounds, Declare, ListenOptions, OutgoingMessage, QueueKind, RabbitOptions, RabbitTransport,
+    Tap, TapMessage, TapOptions, Transport as _, Window,
 };
 use tokio::sync::Mutex;
 
-use crate::session::{options, targets, within};
+use crate::session::{options, targets, transport, within};
 use crate::tap;
 
 const MIB: usize = 1 << 20;
@@ -24,7 +24,7 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     let url = TransportUrl::parse(&vhost.url()).unwrap();
     let mut rabbit = RabbitOptions::default();
     rabbit.set("heartbeat_timeout_threshold", "2").unwrap();
-    let transport = transport_with(&url, rabbit).unwrap();
+    let transport = RabbitTransport::new(url, rabbit).unwrap();
     let to = targets(&["neutron"], &[Priority::Info]);
     let options = options(Some("pool"), 200, Declare::Create, QueueKind::OSLO);
     let mut consumer = within(transport.listen(&to, &options)).await.unwrap();

@@ -1,7 +1,8 @@
 use osnl_model::TransportUrl;
 use osnl_testkit::{Authority, Broker, ServerIdentity};
-use osnl_transport::{TransportError, transport};
+use osnl_transport::TransportError;
 
+use crate::session::transport;
 use crate::tls::attempt;
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-#[cfg(feature = "amqp1")]
-mod amqp1;
 mod conformance;
 mod dead_letters;
 mod declared;
@@ -10,8 +8,6 @@ mod handshake;
 mod headers;
 mod heartbeat;
 mod in_hand;
-#[cfg(feature = "kafka-tests")]
-mod kafka;
 mod login;
 mod newer_brokers;
 mod proxied;

@@ -3,8 +3,9 @@ use osnl_testkit::amqp::protocol::{AMQPClass, queue};
 use osnl_testkit::amqp::{Habits, ScriptedBroker};
 use osnl_transport::{
     Batch, Consumer, Declare, ListenOptions, QueueKind, QueueType, Transport, TransportError, Window,
-    transport,
 };
+
+use crate::session::transport;
 
 fn connects_to(broker: &ScriptedBroker) -> Box<dyn Transport> {
     transport(&TransportUrl::parse(&broker.url()).unwrap()).unwrap()

@@ -2,9 +2,9 @@ use std::time::{Duration, Instant};
 
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Broker, FaultyProxy, FullBacklog, NetworkFault, Vhost};
-use osnl_transport::{
-    Batch, Consumer, Declare, ListenOptions, QueueKind, Transport, TransportError, transport,
-};
+use osnl_transport::{Batch, Consumer, Declare, ListenOptions, QueueKind, Transport, TransportError};
+
+use crate::session::transport;
 
 fn through(port: u16, vhost: &Vhost, query: &str) -> Box<dyn Transport> {
     let direct = format!(":{}/", Broker::shared().port());

@@ -5,8 +5,10 @@ use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Broker, ListenOnly, Vhost};
 use osnl_transport::{
     Batch, Declare, IncomingMessage, ListenOptions, MemoryBroker, OutgoingMessage, Properties, QueueKind,
-    Transport, TransportError, transport,
+    Transport, TransportError,
 };
+
+use crate::session::transport;
 
 const SOON: Duration = Duration::from_secs(60);
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::Vhost;
 use osnl_transport::{
-    Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Transport, TransportError, Window,
-    transport,
+    Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, RabbitTransport, Transport,
+    TransportError, Window,
 };
 
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -79,6 +79,10 @@ pub(crate) fn bodies(seen: &[SeenMessage]) -> Vec<&str> {
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.expect("it takes too long")
+}
+
+pub(crate) fn transport(url: &TransportUrl) -> Result<Box<dyn Transport>, TransportError> {
+    Ok(Box::new(RabbitTransport::from_url(url)?))
 }
 
 pub(crate) fn rabbit(vhost: &Vhost) -> Box<dyn Transport> {

@@ -5,8 +5,10 @@ use osnl_model::TransportUrl;
 use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Vhost};
 use osnl_transport::{
     BodyBounds, ExchangeFound, ExchangeInspection, MemoryBroker, Properties, RabbitTransport, Tap,
-    TapBinding, TapBound, TapMessage, TapOptions, Transport, TransportError, transport,
+    TapBinding, TapBound, TapMessage, TapOptions, Transport, TransportError,
 };
+
+use crate::session::transport;
 
 const SOON: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,9 @@ use std::path::Path;
 
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Authority, Broker, Certificate, ServerIdentity};
-use osnl_transport::{Declare, ListenOptions, QueueKind, TransportError, transport};
+use osnl_transport::{Declare, ListenOptions, QueueKind, TransportError};
+
+use crate::session::transport;
 
 pub(crate) fn to() -> [(Target, Priority); 1] {
     [(Target::new("neutron", "notifications"), Priority::Info)]

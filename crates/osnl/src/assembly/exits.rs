@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use osnl_transport::{Declare, Driver};
+use osnl_brokers::Driver;
+use osnl_transport::Declare;
 use tokio::time::timeout;
 
 use super::parts::AssemblyParts;

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use osnl_brokers::amqp1::{Amqp1Options, Amqp1Transport, LIMITS};
 use osnl_config::sections::SectionReader;
-use osnl_transport::{AMQP1_LIMITS, Amqp1Options, Amqp1Transport, Declare, Transport as _};
+use osnl_transport::{Declare, Transport as _};
 
 use super::ListenerConf;
 use crate::action::driver::{Probe, silent};
 
 pub(super) fn warn(reader: &mut SectionReader<'_>, pool: Option<&str>, declare: Declare) {
     let remedy = "publish to RabbitMQ or Kafka where an event must not be lost";
-    reader.warn("transport_url", &AMQP1_LIMITS.join("; "), remedy);
+    reader.warn("transport_url", &LIMITS.join("; "), remedy);
     if pool.is_some() && declare != Declare::Nothing {
         reader.warn("pool", "has no effect with AMQP 1.0, which has no pools", "write pool = without a name");
     }
@@ -24,7 +25,7 @@ pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
     let addresses: Vec<String> = keys.chain(plain).collect();
     let prefetch = format!("prefetch   at most {} unacknowledged messages", listener.prefetch);
     let lines = [format!("addresses  {}", addresses.join(", ")), prefetch].into_iter();
-    lines.chain(AMQP1_LIMITS.map(|limit| format!("limit      {limit}"))).collect()
+    lines.chain(LIMITS.map(|limit| format!("limit      {limit}"))).collect()
 }
 
 /// Returns the addresses for a comparison of listeners; none if the options are wrong.

@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+#[cfg(feature = "kafka")]
+use osnl_brokers::kafka::KafkaOptions;
+use osnl_brokers::{Driver, broker_logins};
 use osnl_config::OptionValue;
 use osnl_config::sections::{Findings, Layers, RawSection, SectionReader};
 use osnl_config::template::Template;
 use osnl_config::{ConfigError, Finding, Level, LogFile, Options as _, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern};
-#[cfg(feature = "kafka")]
-use osnl_transport::KafkaOptions;
-use osnl_transport::{Driver, RabbitOptions, broker_logins};
+use osnl_transport::RabbitOptions;
 
 use super::action::{action, conditions};
 use super::admin::admin;

@@ -2,7 +2,8 @@
 //!
 //! The times were measured with RabbitMQ 3.10.8, 4.0.5, and 4.3.6; `docs/scale-out.md` has the table.
 
-use osnl_transport::{BrokerVersion, Declare, Driver, HEARTBEAT, HEARTBEAT_OPTION, QueueKind, QueueType};
+use osnl_brokers::Driver;
+use osnl_transport::{BrokerVersion, Declare, HEARTBEAT, HEARTBEAT_OPTION, QueueKind, QueueType};
 
 use super::{JournalConf, ListenerConf, Native};
 

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "kafka")]
+use osnl_brokers::kafka::KafkaTransport;
+use osnl_brokers::{Driver, transport_with};
 use osnl_config::Rate;
 use osnl_model::{Budget, Priority, Target, TransportUrl};
-#[cfg(feature = "kafka")]
-use osnl_transport::KafkaTransport;
-use osnl_transport::{
-    BodyBounds, Declare, Driver, ListenOptions, Shards, Transport, TransportError, login_user, transport_with,
-};
+use osnl_transport::{BodyBounds, Declare, ListenOptions, Shards, Transport, TransportError, login_user};
 
 use super::canary;
 use super::{ActionConf, ListenerConf, Native, OverflowPolicy, RuleConf};

@@ -126,12 +126,12 @@ fn journal(out: &mut String, conf: &JournalConf) {
 fn listener(out: &mut String, conf: &ListenerConf) {
     line(out, 1, &format!("broker     {}", place(&conf.transport_url)));
     #[cfg(feature = "amqp1")]
-    if conf.driver() == osnl_transport::Driver::Amqp1 {
+    if conf.driver() == osnl_brokers::Driver::Amqp1 {
         super::amqp1::explain(conf).iter().for_each(|text| line(out, 1, text));
         return;
     }
     #[cfg(feature = "kafka")]
-    if conf.driver() == osnl_transport::Driver::Kafka {
+    if conf.driver() == osnl_brokers::Driver::Kafka {
         super::kafka::explain(conf).iter().for_each(|text| line(out, 1, text));
         return;
     }

@@ -1,5 +1,6 @@
+use osnl_brokers::kafka::FirstOffset;
 use osnl_model::Priority;
-use osnl_transport::{FirstOffset, effect_of};
+use osnl_transport::effect_of;
 
 use super::ListenerConf;
 

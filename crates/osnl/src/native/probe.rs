@@ -25,9 +25,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 #[cfg(feature = "kafka")]
-use osnl_model::Priority;
+use osnl_brokers::kafka::KafkaTransport;
 #[cfg(feature = "kafka")]
-use osnl_transport::KafkaTransport;
+use osnl_model::Priority;
 use osnl_transport::{
     AS_CONFIGURED, BrokerInspection, BrokerVersion, Declare, ExchangeInspection, NO_STREAMS,
     QueueAccess as _, QueueInspection, QueueKind, QueueMade, QueueType, RabbitTransport, Thorough,
@@ -67,7 +67,7 @@ impl Native {
         all.push(async { self.places(Some(daemon)) }.boxed());
         for conf in &self.listeners {
             #[cfg(feature = "amqp1")]
-            if conf.driver() == osnl_transport::Driver::Amqp1 {
+            if conf.driver() == osnl_brokers::Driver::Amqp1 {
                 all.push(super::amqp1::probe(conf, deadline.mul_f64(0.6)).map(|probe| vec![probe]).boxed());
                 continue;
             }
@@ -109,7 +109,7 @@ async fn listener(
 ) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
     #[cfg(feature = "kafka")]
-    if conf.driver() == osnl_transport::Driver::Kafka {
+    if conf.driver() == osnl_brokers::Driver::Kafka {
         let each = |priority: &Priority| {
             conf.topics.iter().map(|topic| format!("{topic}.{}", priority.as_str())).collect::<Vec<_>>()
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 use osnl_config::ValueOrigin;
 use osnl_config::sections::SectionReader;
 use osnl_model::TransportUrl;
-use osnl_transport::{Driver, DriverOptions, DriverSection, OptionError, RabbitOptions, Trust, effect_of};
+use osnl_transport::{DriverOptions, DriverSection, OptionError, RabbitOptions, Trust, effect_of};
 
 use super::ListenerConf;
 use super::document::DocEntry;
@@ -28,7 +28,7 @@ pub(super) fn of_listener<T: DriverSection + Clone>(
     // A listener's section has the options of the rabbit driver alone; names that Kafka's has too are those.
     let is_good = T::SECTION != RABBIT || lay(reader, &mut options);
     query.ok().filter(|()| is_good)?;
-    if url.is_some_and(|url| Driver::of(url) != T::DRIVER) {
+    if url.is_some_and(|url| !T::SCHEMES.contains(&url.driver())) {
         return Some(options);
     }
     match options.check() {

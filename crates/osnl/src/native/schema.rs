@@ -1,13 +1,13 @@
 //! The sections and options of the native form.
 //!
 //! An option is a field of its section's struct: `journal.rs`, `admin.rs`, `canary.rs`, `enrich.rs`, `deliveries.rs`,
-//! `options.rs`, `topology.rs`; of a driver in its `conf.rs`, of brokers in `osnl-transport`.
+//! `options.rs`, `topology.rs`; of a driver in its `conf.rs`, of brokers in the crate of each.
 
+#[cfg(feature = "kafka")]
+use osnl_brokers::kafka::KAFKA_OPTIONS;
 use osnl_config::sections::{Dialect, ForeignSection, Schema, SectionDef};
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{OptionDef, Options as _, without_defaults};
-#[cfg(feature = "kafka")]
-use osnl_transport::KAFKA_OPTIONS;
 use osnl_transport::{FORMER_OPTIONS, RABBIT_OPTIONS};
 
 use super::admin::AdminOptions;

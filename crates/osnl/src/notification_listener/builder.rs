@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use osnl_brokers::transport;
 use osnl_model::{Priority, Target, TransportUrl};
-use osnl_transport::{Declare, ListenOptions, QueueKind, Transport, TransportError, transport};
+use osnl_transport::{Declare, ListenOptions, QueueKind, Transport, TransportError};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use osnl::daemon::RunEnd;
 use osnl::listener::ListenerState;
+use osnl_brokers::transport;
 use osnl_model::TransportUrl;
 use osnl_testkit::{
     Broker, FaultyProxy, NetworkFault, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until,
 };
-use osnl_transport::{Transport, transport};
+use osnl_transport::Transport;
 
 use crate::harness::{ListenerRig, QUEUE, SOON, conf, instance};
 use crate::rabbit::ports;

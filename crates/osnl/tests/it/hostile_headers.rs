@@ -1,8 +1,8 @@
+use osnl_brokers::transport;
 use osnl_model::TransportUrl;
 use osnl_testkit::amqp::headers::{alone, arrays, tables};
 use osnl_testkit::amqp::{Habits, ScriptedBroker};
 use osnl_testkit::wait_until;
-use osnl_transport::transport;
 
 use crate::faults::Target;
 use crate::harness::{SOON, framed, instance, port_deleted};

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use osnl::notification_listener::{Handler, NotificationListener};
+use osnl_brokers::transport;
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Broker, DeclaredQueue, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost};
-use osnl_transport::{Batch, Declare, ListenOptions, QueueKind, Window, transport};
+use osnl_transport::{Batch, Declare, ListenOptions, QueueKind, Window};
 use serde_json::{Value, json};
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -1,9 +1,9 @@
 use osnl::listener::ListenerState;
+use osnl_brokers::transport;
 use osnl_model::TransportUrl;
 use osnl_testkit::amqp::protocol::{AMQPClass, basic};
 use osnl_testkit::amqp::{Habits, ScriptedBroker};
 use osnl_testkit::wait_until;
-use osnl_transport::transport;
 
 use crate::faults::Target;
 use crate::harness::{ListenerRig, SOON, framed, instance, port_deleted};

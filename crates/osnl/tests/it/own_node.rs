@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
+use osnl_brokers::transport;
 use osnl_model::{Priority, TransportUrl};
 use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 use osnl_transport::{
-    BrokerVersion, OutgoingMessage, QueueSeen, RabbitOptions, RabbitTransport, Transport as _, transport,
+    BrokerVersion, OutgoingMessage, QueueSeen, RabbitOptions, RabbitTransport, Transport as _,
 };
 use serde_json::json;
 

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
 use osnl::daemon::RunEnd;
+use osnl_brokers::transport;
 use osnl_legacy::k2hr3::Conf;
 use osnl_model::TransportUrl;
 use osnl_testkit::{
     Broker, BrokerObjects, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions,
     RawMessage, Reply, Sink, Upstream, Vhost, fixture, wait_until,
 };
-use osnl_transport::{Transport, transport};
+use osnl_transport::Transport;
 use serde_json::Value;
 
 use crate::bodies::wire_cases;

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use osnl_model::{Notification, TransportUrl};
+use osnl_notify::transport;
 use osnl_notify::notifier::{Driver, Notifier};
 use osnl_notify::versioned::ironic::{self, EventType, IronicNotification, NotificationPublisher};
 use osnl_notify::versioned::{
@@ -8,7 +9,6 @@ use osnl_notify::versioned::{
     VersionedObject, WireObject, read_text, to_version,
 };
 use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, fixture};
-use osnl_transport::transport;
 use serde_json::{Value, json};
 
 use crate::SOON;

@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use osnl::native::{self, ListenerConf};
+use osnl_brokers::transport;
 use osnl_model::{Budget, Compression, TransportUrl, no_such};
-use osnl_transport::{RabbitOptions, Transport, transport};
+use osnl_transport::{RabbitOptions, Transport};
 
 use super::args::SendArgs;
 use crate::command::sources;

@@ -76,7 +76,7 @@ impl TapPlan {
         }
         let transport = match listeners.first() {
             Some(listener) => listener.transport()?,
-            None => osnl_transport::transport(&url)?,
+            None => osnl_brokers::transport(&url)?,
         };
         let mut bindings = Vec::new();
         let each = listeners.iter().map(Some).chain(listeners.is_empty().then_some(None));

@@ -4,11 +4,12 @@ use osnl::action::driver::{NativeReader as _, UNVERIFIED};
 use osnl::actions::broker::BrokerReader as _;
 use osnl::native::journal::journal;
 use osnl::transport_url;
+use osnl_brokers::{Driver, broker_logins};
 use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{OptionDef, Options as _, Value, ValueOrigin, shown, typed};
 use osnl_model::{Pattern, PatternError, TransportUrl};
 use osnl_net::http::Scheme;
-use osnl_transport::{Driver, LONGEST_NAME, RabbitOptions, broker_logins};
+use osnl_transport::{LONGEST_NAME, RabbitOptions};
 
 use super::ApiUrl;
 use super::options::{Conf, DEFAULT_API_URL, K2hr3Options, LogFile, LogOptions, NotificationOptions};
@@ -126,9 +127,10 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
         Ok(options) => {
             reader.warn_of_trust(&options);
             reader.warn_of_logins(&broker_logins(&url, &options));
-            if Driver::of(&url) == Driver::Amqp1 {
-                let problem = osnl_transport::AMQP1_LIMITS.join("; ");
-                reader.warn("transport_url", &problem, "publish to RabbitMQ where an event must not be lost");
+            let limits = Driver::of(&url).limits();
+            if !limits.is_empty() {
+                let remedy = "publish to RabbitMQ where an event must not be lost";
+                reader.warn("transport_url", &limits.join("; "), remedy);
             }
             Some(url)
         }

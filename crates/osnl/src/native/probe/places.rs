@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use osnl_brokers::Driver;
 use osnl_config::in_words;
 use osnl_config::size;
 use osnl_journal::files::may_write_in;
 use osnl_journal::state_lock::StateLock;
-use osnl_transport::Driver;
 
 use super::OwnDaemon;
 use crate::action::driver::{Probe, ProbeVerdict};

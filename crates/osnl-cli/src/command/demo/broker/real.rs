@@ -30,7 +30,7 @@ pub(in super::super) struct RealBroker {
 
 impl RealBroker {
     pub(super) async fn open(url: &TransportUrl, exchanges: &[&str]) -> anyhow::Result<Self> {
-        let location = osnl_transport::transport(url)?.location();
+        let location = osnl_brokers::transport(url)?.location();
         let publisher = RabbitTransport::new(url.clone(), RabbitOptions::from_query(url)?)?;
         let connected = publisher.connection().await;
         let connection = connected.map_err(|error| anyhow!("cannot connect to the broker at {error}"))?;
@@ -47,7 +47,7 @@ impl RealBroker {
     }
 
     pub(super) fn transport(&self) -> anyhow::Result<Box<dyn Transport>> {
-        Ok(osnl_transport::transport(&self.url)?)
+        Ok(osnl_brokers::transport(&self.url)?)
     }
 
     pub(super) fn name(&self, plain: &str) -> String {

@@ -1,14 +1,16 @@
 //! AMQP 1.0 of the real RabbitMQ: a plugin of release 3, and a part of release 4 (`cargo xtask test --broker 4`).
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+use std::time::Duration;
+
+use osnl_amqp1::{Amqp1Options, Amqp1Transport};
 use osnl_model::{Priority, Target, TransportUrl};
-use osnl_testkit::conformance::{BrokerRig, SampleMessage, UnsettledMessages};
+use osnl_testkit::conformance::{BrokerRig, Rabbit, SampleMessage, UnsettledMessages};
 use osnl_testkit::{Authority, Broker, FaultyProxy, ServerIdentity, wait_until};
 use osnl_transport::{
-    Batch, Declare, ListenOptions, OutgoingMessage, QueueKind, Transport, TransportError, Window, transport,
+    Batch, Declare, ListenOptions, OutgoingMessage, QueueKind, RabbitTransport, Transport, TransportError,
+    Window,
 };
-
-use crate::conformance::Rabbit;
-use crate::session::{options, targets, within};
 
 osnl_testkit::conformance!(RabbitAddresses);
 
@@ -73,7 +75,16 @@ impl BrokerRig for RabbitAddresses {
 }
 
 fn of(url: &str) -> Box<dyn Transport> {
-    transport(&TransportUrl::parse(url).unwrap()).unwrap()
+    let url = TransportUrl::parse(url).unwrap();
+    Box::new(Amqp1Transport::new(&url, Amqp1Options::from_query(&url).unwrap()).unwrap())
+}
+
+fn neutron() -> [(Target, Priority); 1] {
+    [(Target::new("neutron", "notifications"), Priority::Info)]
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
 /// Reads messages, and acknowledges each; the first with `released` comes again. Returns the bodies.
@@ -83,7 +94,7 @@ async fn read(
     count: usize,
     mut released: Option<&str>,
 ) -> Vec<String> {
-    let to = targets(&["neutron"], &[Priority::Info]);
+    let to = neutron();
     let mut consumer = within(transport.listen(&to, options)).await.unwrap();
     let mut window = Window::new(consumer.subscription().epoch);
     let (mut bodies, mut batch) = (Vec::new(), Batch::with_limit(200));
@@ -106,10 +117,10 @@ async fn read(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_compete_and_a_released_message_comes_again() {
     let mut rig = RabbitAddresses::start().await;
-    let (transport, to) = (rig.transport(), targets(&["neutron"], &[Priority::Info]));
+    let (transport, to) = (rig.transport(), neutron());
     let mut readers = Vec::new();
     for pool in [Some("p"), None] {
-        let options = options(pool, 10, Declare::Passive, QueueKind::OSLO);
+        let options = ListenOptions::new(pool, 10, Declare::Passive, QueueKind::OSLO);
         readers.push(within(transport.listen(&to, &options)).await.unwrap());
     }
     let remarks = readers[0].subscription().remarks.join("\n");
@@ -136,12 +147,12 @@ async fn readers_compete_and_a_released_message_comes_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_addresses_of_services_are_refused_on_rabbitmq() {
     let rig = RabbitAddresses::start().await;
-    let (port, to) = (rig.proxy.port(), targets(&["neutron"], &[Priority::Info]));
+    let (port, to) = (rig.proxy.port(), neutron());
     let transport = of(&format!(
         "amqp://guest:guest@127.0.0.1:{port}/vhost%3A{}?pseudo_vhost=false",
         rig.rabbit.0.name()
     ));
-    let options = options(None, 10, Declare::Passive, QueueKind::OSLO);
+    let options = ListenOptions::new(None, 10, Declare::Passive, QueueKind::OSLO);
     let error = within(transport.listen(&to, &options)).await.err().expect("no listener");
     assert!(error.is_recoverable() && error.to_string().contains("the broker is RabbitMQ"), "{error:?}");
     let remedy = transport.remedy(&error, &to, &options);
@@ -158,12 +169,17 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
     let ca = authority.file();
     let encrypted = |user: &str| format!("amqps://{user}@localhost:{port}/?ssl_ca_file={}", ca.display());
     let plain = format!("amqp://guest:guest@127.0.0.1:{}/", broker.port());
-    let rabbit = of(&broker.url());
-    let of_queue =
-        options(Some("osnl1"), 200, Declare::Create, QueueKind { durable: true, ..QueueKind::OSLO });
-    let address =
-        |name: &str| options(Some(&format!("{prefix}{name}")), 200, Declare::Nothing, QueueKind::OSLO);
-    read(&*rabbit, &of_queue, 0, None).await;
+    let rabbit = RabbitTransport::from_url(&TransportUrl::parse(&broker.url()).unwrap()).unwrap();
+    let of_queue = ListenOptions::new(
+        Some("osnl1"),
+        200,
+        Declare::Create,
+        QueueKind { durable: true, ..QueueKind::OSLO },
+    );
+    let address = |name: &str| {
+        ListenOptions::new(Some(&format!("{prefix}{name}")), 200, Declare::Nothing, QueueKind::OSLO)
+    };
+    read(&rabbit, &of_queue, 0, None).await;
     let target = Target::new("neutron", "notifications");
     let send = async |numbers: std::ops::Range<u32>| {
         for number in numbers {
@@ -173,14 +189,14 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
     };
     let becomes_empty = || {
         tokio::task::block_in_place(|| {
-            wait_until(std::time::Duration::from_secs(60), "all are accepted", || {
+            wait_until(Duration::from_secs(60), "all are accepted", || {
                 broker.root().queue_depth("osnl1") == Some((0, 0))
             });
         });
     };
 
     let refused = async |url: &str, queue: &str| {
-        let to = targets(&["neutron"], &[Priority::Info]);
+        let to = neutron();
         within(of(url).listen(&to, &address(queue))).await.err().expect("no listener")
     };
     let error = refused(&encrypted("guest:wrong"), "osnl1").await;
@@ -195,8 +211,8 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
 
     if prefix == "/queues/" {
         let (plain, plain_address) =
-            (of(&plain), options(Some("osnl1"), 200, Declare::Nothing, QueueKind::OSLO));
-        let to = targets(&["neutron"], &[Priority::Info]);
+            (of(&plain), ListenOptions::new(Some("osnl1"), 200, Declare::Nothing, QueueKind::OSLO));
+        let to = neutron();
         let error = within(plain.listen(&to, &plain_address)).await.err().expect("no listener");
         let remedy = plain.remedy(&error, &to, &plain_address);
         assert!(remedy.is_some_and(|remedy| remedy.contains("queue = /queues/NAME")), "{error}");
@@ -209,7 +225,7 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
     assert_eq!(bodies, ["0", "1", "1", "2"]);
     becomes_empty();
 
-    let to = targets(&["neutron"], &[Priority::Info]);
+    let to = neutron();
     let amqp1 = of(&plain);
     let mut consumer = within(amqp1.listen(&to, &address("osnl1"))).await.unwrap();
     tokio::task::block_in_place(|| broker.stop_app());
@@ -220,7 +236,7 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
         broker.root().offer_amqp1();
     });
     // The restart has removed the exchange of the service, and the binding with it.
-    read(&*rabbit, &of_queue, 0, None).await;
+    read(&rabbit, &of_queue, 0, None).await;
     send(0..5000).await;
     let bodies = read(&*amqp1, &address("osnl1"), 5000, None).await;
     assert!(bodies.into_iter().eq((0..5000).map(|number| number.to_string())));
