@@ -134,7 +134,7 @@ fn cut(text: &mut String, from: usize, longest: usize) {
 
 /// Prefixes of osnl's own targets; `k2hr3_osnl` and `oss_watcher` are lines that users of the
 /// former programs rely on.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "k2hr3_osnl",
     "oss_watcher",
     "osnl",
@@ -148,6 +148,7 @@ const OURS: [&str; 14] = [
     "osnl_legacy",
     "osnl_model",
     "osnl_net",
+    "osnl_openstack",
     "osnl_transport",
 ];
 

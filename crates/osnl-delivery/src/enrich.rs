@@ -12,9 +12,9 @@
 //! delivery at a time asks again, after a growing pause ([`Enricher`]). A refusal (403) is an answer about
 //! one object and costs attempts. With `on_error = default` a failed question counts as a missing object.
 
+mod ask;
 mod cache;
-mod conf;
-mod foreseen;
+mod kind;
 mod steps;
 mod subject;
 
@@ -23,20 +23,17 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::{ActionError, ErrorClass};
 pub use osnl_core::event::EnrichedValues;
-use osnl_net::http::{Expiry, FailureClass};
-pub use osnl_net::openstack;
-pub use osnl_net::openstack::Kind;
-use osnl_net::openstack::{ApiError, Cloud};
+use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
+pub use self::ask::{AnswerForecast, Ask};
 pub use self::cache::{Enricher, Limits};
-pub use self::conf::{EnrichConf, OnError};
-pub use self::foreseen::foresee;
-pub use self::foreseen::{AnswerForecast, Ask};
-pub use self::steps::EnrichmentStep;
-pub use self::steps::Enrichments;
+pub use self::kind::{Kind, NoKind};
+pub use self::steps::{EnrichmentStep, Enrichments, OnError, brought_by};
+pub use self::subject::subject;
 
+/// A source of descriptions of objects, such as a cloud. A failure has a class, which decides whether the delivery waits.
 pub trait Lookup: Send + Sync {
     fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>>;
 
@@ -97,61 +94,6 @@ impl EnrichError {
 
 pub fn dependency(name: &str, target: &str) -> Arc<str> {
     format!("[enrich:{name}] {target}").into()
-}
-
-impl From<ApiError> for EnrichError {
-    /// Counts a status as an outage of the dependency, except a refusal and the answers to a bad id: only these concern
-    /// one object.
-    fn from(error: ApiError) -> Self {
-        let class = match &error {
-            ApiError::Forbidden { .. } => ErrorClass::Refused(Some(403)),
-            ApiError::Status { status: status @ (400 | 410 | 414), .. } => ErrorClass::Refused(Some(*status)),
-            ApiError::TimedOut { .. } => ErrorClass::Timeout,
-            // The catalogue lacks the service, so an operator has to add or configure it.
-            ApiError::Catalog(_) => ErrorClass::Connect,
-            ApiError::Answer { .. } => ErrorClass::Reset,
-            ApiError::Gone(_)
-            | ApiError::NotTheApi { .. }
-            | ApiError::Login { .. }
-            | ApiError::Status { .. }
-            | ApiError::Unreachable { .. } => match error.class() {
-                Some(FailureClass::Tls) => ErrorClass::Tls,
-                Some(FailureClass::Reset) => ErrorClass::Reset,
-                Some(FailureClass::Status(status)) => ErrorClass::Busy(Some(status)),
-                Some(FailureClass::Connect | FailureClass::Forbidden | FailureClass::Unsendable) | None => {
-                    ErrorClass::Connect
-                }
-            },
-        };
-        Self { class, reason: error.to_string(), retry_after: error.retry_after(), remedy: None }
-    }
-}
-
-impl Lookup for Cloud {
-    fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>> {
-        Box::pin(async move {
-            match self.get(kind, id).await {
-                Ok(object) => Ok(LookupAnswer::There(Arc::new(object))),
-                Err(error) if error.is_gone() => Ok(LookupAnswer::Gone),
-                Err(error) => {
-                    let remedy = self.remedy(&error);
-                    Err(EnrichError { remedy, ..error.into() })
-                }
-            }
-        })
-    }
-
-    fn target(&self) -> String {
-        self.shown()
-    }
-
-    fn place(&self) -> String {
-        Self::place(self)
-    }
-
-    fn expiries(&self) -> Vec<Expiry> {
-        Self::expiries(self)
-    }
 }
 
 #[cfg(test)]

@@ -4,23 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use crate::http::{
-    Answer, Client, Expiry, FailureClass, HttpError, HttpOptions, Method, Request, Scheme, StatusCode, Url,
-};
 use bytes::Bytes;
 use osnl_model::Scrubber;
+use osnl_net::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use osnl_net::http::{
+    Answer, Client, Expiry, FailureClass, HttpError, HttpOptions, Method, Request, Scheme, StatusCode, Url,
+};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use crate::openstack::catalog::{ServiceUrl, official};
-use crate::openstack::conf::{CloudConf, CloudLogin, Scope};
-use crate::openstack::error::{ApiError, ObjectRef, brief, words};
-use crate::openstack::kind::Kind;
-use crate::openstack::login;
-use crate::openstack::not_found::{NotFound, not_found};
-use crate::openstack::objects::Object;
-use crate::openstack::token::{PATIENCE, Token, Tokens};
+use crate::catalog::{ServiceUrl, official};
+use crate::conf::{CloudConf, CloudLogin, Scope};
+use crate::error::{ApiError, ObjectRef, brief, words};
+use crate::kind::ApiKind as _;
+use crate::login;
+use crate::not_found::{NotFound, not_found};
+use crate::objects::Object;
+use crate::token::{PATIENCE, Token, Tokens};
+use osnl_delivery::enrich::Kind;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 const NEW_TOKEN: &str = "x-subject-token";

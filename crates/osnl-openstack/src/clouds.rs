@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::openstack::conf::{CloudConf, CloudConfError, Fields};
+use crate::conf::{CloudConf, CloudConfError, Fields};
 
 #[derive(Clone, Debug, Default)]
 pub struct CloudVariables {

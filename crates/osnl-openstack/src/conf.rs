@@ -6,11 +6,11 @@ mod url;
 
 use std::path::PathBuf;
 
-use crate::http::{ClientCertificate, Url, Verification};
+use osnl_net::http::{ClientCertificate, Url, Verification};
 
 pub use self::fields::Fields;
-use crate::openstack::catalog::Interface;
-use crate::openstack::secret::ApiSecret;
+use crate::catalog::Interface;
+use crate::secret::ApiSecret;
 
 /// A cloud and the login to it. Its Debug form shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct CloudConf {
     pub region: Option<String>,
     pub interface: Interface,
     pub endpoints: Vec<(String, String)>,
-    /// The trusted certificates; `None` follows [`HttpOptions`](crate::http::HttpOptions).
+    /// The trusted certificates; `None` follows [`HttpOptions`](osnl_net::http::HttpOptions).
     pub verification: Option<Verification>,
     pub certificate: Option<ClientCertificate>,
 }

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::http::{Answer, Failure, FailureClass, StatusCode};
 use osnl_model::Scrubber;
+use osnl_net::http::{Answer, Failure, FailureClass, StatusCode};
 use serde_json::Value;
 
-use crate::openstack::catalog::CatalogError;
-use crate::openstack::kind::Kind;
+use crate::catalog::CatalogError;
+use osnl_delivery::enrich::Kind;
 
 const LONGEST_WORDS: usize = 300;
 const MOST_SEARCHED: usize = 16 * 1024;
@@ -160,13 +160,13 @@ fn plain(page: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::{AnswerEnd, HeaderMap};
+    use osnl_net::http::{AnswerEnd, HeaderMap};
 
     use super::*;
 
     #[test]
     fn a_redirect_s_place_is_among_the_words() {
-        let headers = [(crate::http::header::LOCATION, "https://h/v3?token=S3CRET".parse().unwrap())];
+        let headers = [(osnl_net::http::header::LOCATION, "https://h/v3?token=S3CRET".parse().unwrap())];
         let (status, headers) = (StatusCode::FOUND, headers.into_iter().collect());
         let answer = Answer { status, headers, body: "".into(), end: AnswerEnd::Whole };
         assert_eq!(words(&answer, &Scrubber::new(["S3CRET"])), "Found; it leads to https://h/v3?...");

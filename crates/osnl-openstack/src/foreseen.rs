@@ -6,39 +6,11 @@
 use std::sync::Arc;
 
 use osnl_config::template::{EvalError, Names, placeholder};
+use osnl_delivery::enrich::{AnswerForecast, Ask, EnrichedValues, Kind, brought_by, subject};
 use osnl_model::{Notification, is_secret_path};
 use serde_json::Value;
 
-use super::steps::brought_by;
-use super::subject::subject;
-use super::{EnrichConf, EnrichedValues, Kind};
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ask {
-    pub name: Arc<str>,
-    pub kind: Kind,
-    pub id: Result<String, String>,
-    pub cloud: String,
-    pub value: AnswerForecast,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum AnswerForecast {
-    Unknown,
-    Default(Value),
-    Kept(Value),
-}
-
-impl Ask {
-    pub fn named(&self, names: Names, shown: impl Fn(&Value) -> Value) -> Names {
-        match &self.value {
-            AnswerForecast::Unknown => names.with_unknown(&self.name),
-            AnswerForecast::Default(value) | AnswerForecast::Kept(value) => {
-                names.with_found(&self.name, shown(value))
-            }
-        }
-    }
-}
+use crate::EnrichConf;
 
 /// Returns the questions of these enrichments about an event, in their order. The payload is narrowed to the one
 /// resource; `kept` has the answers that the delivery has already.

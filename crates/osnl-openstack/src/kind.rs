@@ -1,89 +1,36 @@
-//! The kinds of objects, with the service and the path of each kind.
-//!
-//! A kind has its fields in `objects.rs`. Events name an object by `osnl-delivery/src/enrich/subject.rs`, and objects
-//! name others by `enrich/steps.rs` there. `osnl-testkit/src/openstack/objects.rs` stands in for the service.
+//! The place of each kind of object: the path and the version of its API.
 
-use std::fmt;
-use std::str::FromStr;
-
+use osnl_delivery::enrich::Kind;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::openstack::catalog::is_version;
+use crate::catalog::is_version;
 
 /// The characters that need no escape in a path (RFC 3986, unreserved).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    Server,
-    Port,
-    FloatingIp,
-    Flavor,
-    Image,
-    Project,
-    User,
-    Node,
-    Network,
-    Subnet,
-    Router,
-    Volume,
-    Domain,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not a kind of object that osnl can look up")]
-pub struct NoKind;
-
-impl Kind {
-    pub const ALL: [Self; 13] = [
-        Self::Server,
-        Self::Port,
-        Self::FloatingIp,
-        Self::Flavor,
-        Self::Image,
-        Self::Project,
-        Self::User,
-        Self::Node,
-        Self::Network,
-        Self::Subnet,
-        Self::Router,
-        Self::Volume,
-        Self::Domain,
-    ];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Port => "port",
-            Self::FloatingIp => "floatingip",
-            Self::Flavor => "flavor",
-            Self::Image => "image",
-            Self::Project => "project",
-            Self::User => "user",
-            Self::Node => "node",
-            Self::Network => "network",
-            Self::Subnet => "subnet",
-            Self::Router => "router",
-            Self::Volume => "volume",
-            Self::Domain => "domain",
-        }
-    }
-
-    #[must_use]
-    pub fn service(self) -> &'static str {
-        match self {
-            Self::Server | Self::Flavor => "compute",
-            Self::Port | Self::FloatingIp | Self::Network | Self::Subnet | Self::Router => "network",
-            Self::Image => "image",
-            Self::Project | Self::User | Self::Domain => "identity",
-            Self::Node => "baremetal",
-            Self::Volume => "block-storage",
-        }
-    }
-
+/// The place of a kind in the API of its service.
+pub(crate) trait ApiKind {
     /// Returns the collection below the version, and the wrapper of an object; glance and ironic do
     /// not wrap.
+    fn place(self) -> (&'static str, Option<&'static str>);
+
+    fn version(self) -> &'static str;
+
+    /// Returns the header for a newer form of the API. The first form of ironic lacks a node's name
+    /// (1.5) and its owner (1.50). Requests to nova stay at 2.1, its first form: later forms embed
+    /// the flavor (2.47) without its `id`.
+    fn microversion(self) -> Option<(&'static str, &'static str)>;
+
+    fn wrapped_in(self) -> Option<&'static str>;
+
+    fn collection(self) -> &'static str;
+
+    fn url(self, endpoint: &str, id: &str) -> String;
+
+    fn collection_url(self, endpoint: &str) -> String;
+}
+
+impl ApiKind for Kind {
     fn place(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Server => ("servers", Some("server")),
@@ -112,29 +59,26 @@ impl Kind {
         }
     }
 
-    /// Returns the header for a newer form of the API. The first form of ironic lacks a node's name
-    /// (1.5) and its owner (1.50). Requests to nova stay at 2.1, its first form: later forms embed
-    /// the flavor (2.47) without its `id`.
-    pub(crate) fn microversion(self) -> Option<(&'static str, &'static str)> {
+    fn microversion(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Node => Some(("X-OpenStack-Ironic-API-Version", "1.50")),
             _ => None,
         }
     }
 
-    pub(crate) fn wrapped_in(self) -> Option<&'static str> {
+    fn wrapped_in(self) -> Option<&'static str> {
         self.place().1
     }
 
-    pub(crate) fn collection(self) -> &'static str {
+    fn collection(self) -> &'static str {
         self.place().0
     }
 
-    pub(crate) fn url(self, endpoint: &str, id: &str) -> String {
+    fn url(self, endpoint: &str, id: &str) -> String {
         format!("{}/{}", self.collection_url(endpoint), utf8_percent_encode(id, UNRESERVED))
     }
 
-    pub(crate) fn collection_url(self, endpoint: &str) -> String {
+    fn collection_url(self, endpoint: &str) -> String {
         let base = endpoint.trim_end_matches('/');
         // Catalogues list Keystone with v2.0, v3 or no version; requests always use v3.
         let base = match self {
@@ -149,20 +93,6 @@ impl Kind {
 fn versioned(url: &str) -> bool {
     let path = url.split_once("://").map_or(url, |(_, rest)| rest);
     path.split('/').skip(1).any(is_version)
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = NoKind;
-
-    fn from_str(text: &str) -> Result<Self, NoKind> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(NoKind)
-    }
 }
 
 #[cfg(test)]

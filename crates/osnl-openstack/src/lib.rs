@@ -4,7 +4,7 @@
 //! use std::time::Duration;
 //!
 //! use osnl_net::http::HttpOptions;
-//! use osnl_net::openstack::{ApiError, Cloud, CloudConf, Fields, Server};
+//! use osnl_openstack::{ApiError, Cloud, CloudConf, Fields, Server};
 //!
 //! let mut fields = Fields::default();
 //! for (option, value) in [
@@ -42,7 +42,9 @@ mod catalog;
 mod cloud;
 mod clouds;
 mod conf;
+mod enrich;
 mod error;
+mod foreseen;
 mod kind;
 mod login;
 mod not_found;
@@ -54,8 +56,10 @@ pub use self::catalog::{Catalog, CatalogError, Interface, SET_REGION, ServiceUrl
 pub use self::cloud::{Cloud, GIVE_IT_TLS, LoggedIn};
 pub use self::clouds::{CloudVariables, Clouds, CloudsError};
 pub use self::conf::{CloudConf, CloudConfError, CloudLogin, Fields, Scope};
+pub use self::enrich::EnrichConf;
 pub use self::error::{ApiError, ObjectRef};
-pub use self::kind::{Kind, NoKind};
+pub use self::foreseen::foresee;
 pub use self::not_found::{NotFound, not_found};
 pub use self::objects::{Flavor, FloatingIp, Image, Node, Object, Port, Project, Server, User};
 pub use self::secret::ApiSecret;
+pub use osnl_delivery::enrich::Kind;

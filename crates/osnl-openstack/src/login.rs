@@ -3,8 +3,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::openstack::catalog::Catalog;
-use crate::openstack::conf::{CloudConf, CloudLogin, Credential, Domain, Scope, UserName};
+use crate::catalog::Catalog;
+use crate::conf::{CloudConf, CloudLogin, Credential, Domain, Scope, UserName};
 
 pub(crate) fn body(conf: &CloudConf) -> Vec<u8> {
     let identity = match &conf.identity {

@@ -12,12 +12,12 @@
 //! | ironic | `error_message` with a `faultstring` | `error_message` with a title |
 //! | glance | "No image found …", as JSON, page or text | "The resource could not be found." in the same form |
 
-use crate::http::Answer;
 use osnl_model::Scrubber;
+use osnl_net::http::Answer;
 use serde_json::Value;
 
-use crate::openstack::catalog::official;
-use crate::openstack::error::words;
+use crate::catalog::official;
+use crate::error::words;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotFound {
@@ -55,7 +55,7 @@ pub fn not_found(service: &str, answer: &Answer) -> NotFound {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::{AnswerEnd, HeaderMap, StatusCode};
+    use osnl_net::http::{AnswerEnd, HeaderMap, StatusCode};
     use osnl_testkit::fixture;
 
     use super::*;

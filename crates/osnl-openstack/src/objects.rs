@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::openstack::kind::Kind;
+use osnl_delivery::enrich::Kind;
 
 pub trait Object: DeserializeOwned {
     const KIND: Kind;

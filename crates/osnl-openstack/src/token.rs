@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::http::header::HeaderValue;
+use osnl_net::http::header::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::openstack::error::ApiError;
-use crate::openstack::login::Grant;
+use crate::error::ApiError;
+use crate::login::Grant;
 
 /// The time before its expiry at which a token is renewed, or a tenth of its life if that is
 /// shorter. A request in flight must still find the token valid.
@@ -135,7 +135,7 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
-    use crate::openstack::catalog::{Catalog, CatalogError};
+    use crate::catalog::{Catalog, CatalogError};
 
     fn token(lifetime: u64) -> Token {
         let granted = Grant {

@@ -59,7 +59,6 @@ pub use osnl_actions as actions;
 pub use osnl_actions::transport_url;
 pub use osnl_core::{ends, metrics, quarantine, received, rule, shutdown};
 pub use osnl_delivery as delivery;
-pub use osnl_delivery::enrich;
 pub use osnl_journal as journal;
 pub use osnl_journal::{in_hand, state_dir};
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
@@ -70,6 +69,11 @@ pub mod connections;
 pub mod control;
 pub mod daemon;
 pub mod dead_letters;
+/// The values that an event lacks, and the clouds that have these.
+pub mod enrich {
+    pub use osnl_delivery::enrich::*;
+    pub use osnl_openstack::{EnrichConf, foresee};
+}
 pub mod explain;
 pub mod group;
 pub mod intake;

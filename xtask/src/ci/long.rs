@@ -45,7 +45,11 @@ const PARTS: &[LongPart] = &[
     part("kafka", &["test", "--kafka"], &["crates/osnl-kafka", "crates/osnl-cli/tests/kafka"]),
     part("broker-4", &["test", "--broker", "4"], BROKER),
     part("broker-4.3", &["test", "--broker", "4.3"], BROKER),
-    part("cloud", &["test", "--cloud"], &["crates/osnl-net", "crates/osnl-cli/tests/cloud"]),
+    part(
+        "cloud",
+        &["test", "--cloud"],
+        &["crates/osnl-net", "crates/osnl-openstack", "crates/osnl-cli/tests/cloud"],
+    ),
     part("chaos", &["chaos", "--minutes", "30"], DELIVERY),
     part("standby", &["chaos", "--standby", "--minutes", "15"], DELIVERY),
     part("standby-4", &["chaos", "--standby", "--broker", "4"], DELIVERY),

@@ -14,7 +14,7 @@ use osnl_delivery::enrich::EnrichError;
 use osnl_model::Scrubber;
 use osnl_net::http::header::{HeaderName, HeaderValue};
 use osnl_net::http::{Answer, Expiry, HttpError, HttpOptions};
-use osnl_net::openstack::{ApiError, Cloud, CloudConf, NotFound, below, not_found};
+use osnl_openstack::{ApiError, Cloud, CloudConf, NotFound, below, not_found};
 use osnl_transport::BoxFuture;
 
 use super::login::read;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use osnl_action::driver::{ENRICH, NativeReader as _, SectionReader, login_at};
 use osnl_config::{nearest, typed};
 use osnl_net::http::Verification;
-use osnl_net::openstack::{CloudConf, CloudVariables, Clouds, CloudsError, Fields};
+use osnl_openstack::{CloudConf, CloudVariables, Clouds, CloudsError, Fields};
 
 const LOGIN: [(&str, &str); 18] = [
     ("auth_type", "auth_type"),

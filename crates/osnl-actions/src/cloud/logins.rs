@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use osnl_net::openstack::{Cloud, CloudConf};
+use osnl_openstack::{Cloud, CloudConf};
 
 use osnl_net::http::{HttpError, HttpOptions};
 

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use osnl_action::driver::{Probe, ProbeVerdict, client_certificate_probe, silent};
-use osnl_net::openstack::{
+use osnl_openstack::{
     ApiError, Cloud, CloudConf, CloudLogin, GIVE_IT_TLS, LoggedIn, SET_REGION, Scope, ServiceUrl,
 };
 

@@ -53,7 +53,7 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
 const USUAL: usize = 256;
 
 /// The lower crates appear as parts of the library in the log, under names that monitoring matches.
-const PARTS: [(&str, &str); 11] = [
+const PARTS: [(&str, &str); 12] = [
     ("osnl_actions", "osnl::action"),
     ("osnl_amqp1", "osnl_transport::amqp1"),
     ("osnl_core", "osnl"),
@@ -65,6 +65,7 @@ const PARTS: [(&str, &str); 11] = [
     ("osnl_legacy::k2hr3", "osnl::k2hr3"),
     ("osnl_legacy::oss", "osnl::oss"),
     ("osnl_legacy", "osnl"),
+    ("osnl_openstack", "osnl_net::openstack"),
 ];
 
 pub(crate) fn logger(target: &str) -> String {

@@ -12,7 +12,6 @@ use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
-use super::conf::OnError;
 use super::subject::{described, subject};
 use super::{Enricher, Kind, Lookup as _, LookupAnswer, dependency};
 use crate::{Answers, Prepare};
@@ -25,6 +24,15 @@ pub struct Enrichments {
     steps: Vec<EnrichmentStep>,
     journal: Arc<dyn Journal>,
 }
+
+/// Decides about a delivery whose question fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    Retry,
+    Default,
+}
+
+osnl_config::words!(OnError: "retry" => OnError::Retry, "default" => OnError::Default);
 
 #[derive(Clone, Debug)]
 pub struct EnrichmentStep {
@@ -142,7 +150,7 @@ fn names(event: &Event, found: &EnrichedValues) -> Names {
 
 /// Returns the kinds whose objects name an object of this kind, each with the path of the id (a server has its flavor's
 /// id).
-pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
+pub fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
     match kind {
         Kind::Server => &[(Kind::Port, "/device_id"), (Kind::Node, "/instance_uuid")],
         Kind::Port => &[(Kind::FloatingIp, "/port_id")],

@@ -44,7 +44,7 @@ fn resource_kind(kind: Kind) -> &'static str {
 
 /// Returns the default of an enrichment's `id`. `None` if the event names no such object; an empty id, such as
 /// `device_id` of an unused port, counts as none.
-pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
+pub fn subject(kind: Kind, event: &Notification) -> Option<String> {
     let resource = resources(event).into_iter().next();
     let own = resource.as_ref().and_then(|resource| {
         if resource.kind == resource_kind(kind) {

@@ -356,31 +356,3 @@ fn the_subject_is_read_out_of_what_the_services_send() {
     check(Kind::Image, "compute.instance.create.end", instance.clone(), Some("i"));
     check(Kind::User, "compute.instance.create.end", instance, Some("u"));
 }
-
-#[test]
-fn only_what_is_forbidden_uses_attempts() {
-    use osnl_net::http::{Failure, FailureClass};
-    let at = || "http://nova".to_owned();
-    let status = |status| ApiError::Status { at: at(), status, said: String::new(), retry_after: None };
-    let asked =
-        openstack::ObjectRef { kind: Kind::Server, id: "s".to_owned(), service: "http://nova".to_owned() };
-    let unreachable = |class| ApiError::Unreachable { at: at(), failure: Failure::new(class, "x") };
-    for (error, expected) in [
-        (ApiError::Forbidden { asked, said: String::new() }, ErrorClass::Refused(Some(403))),
-        (ApiError::Login { at: at(), who: at(), status: 401, said: at() }, ErrorClass::Busy(Some(401))),
-        (status(500), ErrorClass::Busy(Some(500))),
-        (
-            ApiError::NotTheApi { at: at(), service: "compute", said: String::new() },
-            ErrorClass::Busy(Some(404)),
-        ),
-        (status(400), ErrorClass::Refused(Some(400))),
-        (status(410), ErrorClass::Refused(Some(410))),
-        (status(414), ErrorClass::Refused(Some(414))),
-        (unreachable(FailureClass::Connect), ErrorClass::Connect),
-        (unreachable(FailureClass::Tls), ErrorClass::Tls),
-        (unreachable(FailureClass::Reset), ErrorClass::Reset),
-        (ApiError::TimedOut { at: at(), after: Duration::from_secs(1) }, ErrorClass::Timeout),
-    ] {
-        assert_eq!(EnrichError::from(error).class, expected);
-    }
-}

@@ -1,7 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod guard;
-mod openstack;
 
 use std::time::Duration;
 

@@ -3,8 +3,8 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::openstack::catalog::Interface;
-use crate::openstack::conf::{CloudLogin, Scope};
+use crate::catalog::Interface;
+use crate::conf::{CloudLogin, Scope};
 
 const CLOUDS: &str = "
 common: &common
@@ -67,7 +67,7 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
     let mine = clouds.cloud("mine", &[]).unwrap();
     assert_eq!(mine.auth_url.to_string(), "http://keystone:5000/v3");
     assert_eq!((mine.interface, mine.region.as_deref()), (Interface::Internal, Some("RegionOne")));
-    assert_eq!(mine.verification, Some(crate::http::Verification::None));
+    assert_eq!(mine.verification, Some(osnl_net::http::Verification::None));
     let CloudLogin::Password { password, .. } = &mine.identity else { panic!("{mine:?}") };
     assert_eq!(password.reveal(), "p4ss");
     assert!(!format!("{clouds:?} {mine:?}").contains("p4ss"));
@@ -76,7 +76,7 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
     assert_eq!((app.region.as_deref(), &app.scope), (Some("R1"), &Scope::Unscoped));
     assert_eq!(app.endpoints, [("compute".to_owned(), "http://nova:8774/v2.1".to_owned())]);
     let ca = folder.path().join("home/ca.pem");
-    assert_eq!(app.verification, Some(crate::http::Verification::Ca(vec![ca])));
+    assert_eq!(app.verification, Some(osnl_net::http::Verification::Ca(vec![ca])));
     let other = clouds.cloud("app", &[("region_name", "R2".to_owned())]).unwrap();
     assert_eq!(other.endpoints, app.endpoints);
     assert_eq!(other.region.as_deref(), Some("R2"));
@@ -114,7 +114,7 @@ clouds:
     let cloud = |name: &str| clouds.cloud(name, &[]).unwrap();
     assert_eq!((cloud("system").scope, cloud("system").interface), (Scope::System, Interface::Admin));
     assert_eq!(cloud("named").shown(), "application credential n of user u");
-    assert_eq!(cloud("insecure").verification, Some(crate::http::Verification::None));
+    assert_eq!(cloud("insecure").verification, Some(osnl_net::http::Verification::None));
     assert_eq!(cloud("numbers").shown(), "user 1234 for project 42 of domain id default");
     assert_eq!(cloud("numbers").region, None);
     let region = |more: &[(&str, String)]| {

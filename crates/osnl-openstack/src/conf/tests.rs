@@ -19,7 +19,7 @@ fn what_was_written_becomes_the_recorded_logins() {
         let mut pairs = pairs.to_vec();
         pairs.push(URL);
         let conf = CloudConf::of(&fields(&pairs)).unwrap();
-        let body: Value = serde_json::from_slice(&crate::openstack::login::body(&conf)).unwrap();
+        let body: Value = serde_json::from_slice(&crate::login::body(&conf)).unwrap();
         let exchanges = recorded["exchanges"].as_array().unwrap();
         let exchange = exchanges.iter().find(|exchange| exchange["label"] == label).unwrap();
         assert_eq!(body, exchange["request"]["body"], "{label}");
@@ -57,7 +57,7 @@ fn the_four_options_of_the_oss_framework_are_a_project_of_the_default_domain() {
     let conf = CloudConf::legacy("http://h:5000/v2.0", "user", "password", "admin").unwrap();
     assert_eq!(conf.auth_url.to_string(), "http://h:5000/v3");
     assert_eq!(conf.shown(), "user user for project admin of domain id default");
-    let body: Value = serde_json::from_slice(&crate::openstack::login::body(&conf)).unwrap();
+    let body: Value = serde_json::from_slice(&crate::login::body(&conf)).unwrap();
     assert_eq!(body["auth"]["scope"], json!({"project": {"name": "admin", "domain": {"id": "default"}}}));
 }
 

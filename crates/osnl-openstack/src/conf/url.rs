@@ -1,11 +1,12 @@
-use crate::http::Url;
+use osnl_net::http::Url;
 
 use super::CloudConfError;
 
 /// Returns the URL of Keystone v3 for any URL of Keystone. A URL that ends in `/v2.0` served v3
 /// beside it; a URL without version is the root, below which Keystone serves `/v3`.
 pub(super) fn auth_url(text: &str) -> Result<Url, CloudConfError> {
-    let wrong = |error: crate::http::UrlError| CloudConfError::new("auth_url", error.problem, error.allowed);
+    let wrong =
+        |error: osnl_net::http::UrlError| CloudConfError::new("auth_url", error.problem, error.allowed);
     let url = Url::parse(text.trim()).map_err(wrong)?;
     if url.has_query() {
         return Err(CloudConfError::new("auth_url", "has a query", "write it up to /v3"));

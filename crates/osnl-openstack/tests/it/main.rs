@@ -1,10 +1,11 @@
 //! Reads from a substitute with recorded answers: results, failures, and the number of requests.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use osnl_net::http::{FailureClass, HttpOptions};
-use osnl_net::openstack::{
+use osnl_openstack::{
     ApiError, Cloud, CloudConf, Fields, Flavor, FloatingIp, Image, Kind, Node, Port, Project, Server, User,
 };
 use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use osnl_config::sections::SectionReader;
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionDef, OptionValue, Options as _, options, shown};
-use osnl_net::openstack::ApiSecret;
+use osnl_openstack::ApiSecret;
 
 options! {
     pub(super) struct AdminOptions {

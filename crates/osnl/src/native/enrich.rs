@@ -5,7 +5,7 @@ use std::time::Duration;
 use osnl_config::sections::SectionReader;
 use osnl_config::template::{NAMES, Template};
 use osnl_config::{Kind as Type, OptionDef, Options as _, Rate, ReadBySection, options};
-use osnl_net::openstack::Kind;
+use osnl_openstack::Kind;
 use serde_json::Value;
 
 use crate::action::driver::{NativeReader as _, TEMPLATE_NAMES};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use osnl_net::http::FailureClass;
-use osnl_net::openstack::{ApiError, Cloud, Kind, LoggedIn};
+use osnl_openstack::{ApiError, Cloud, Kind, LoggedIn};
 
 use super::Native;
 use crate::action::driver::{Probe, silent};
