@@ -13,9 +13,6 @@ pub enum Settle {
     Requeue,
     /// The message stays unsettled, and the broker redelivers it after the connection ends.
     Leave,
-    /// The subscription ends and begins anew, so that the broker chooses the reader. Nothing more of the old
-    /// subscription is kept.
-    Resubscribe,
 }
 
 #[derive(Debug)]

@@ -59,6 +59,7 @@ pub use osnl_actions as actions;
 pub use osnl_actions::transport_url;
 pub use osnl_core::{ends, metrics, quarantine, received, rule, shutdown};
 pub use osnl_delivery as delivery;
+pub use osnl_engine::{daemon, intake, listener};
 pub use osnl_journal as journal;
 pub use osnl_journal::{in_hand, state_dir};
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
@@ -67,7 +68,6 @@ pub use osnl_transport::stamp;
 pub mod assembly;
 pub mod connections;
 pub mod control;
-pub mod daemon;
 pub mod dead_letters;
 /// The values that an event lacks, and the clouds that have these.
 pub mod enrich {
@@ -76,12 +76,12 @@ pub mod enrich {
 }
 pub mod explain;
 pub mod group;
-pub mod intake;
-pub mod listener;
 pub mod live;
 mod management;
 pub mod native;
 pub mod notification_listener;
+mod onlookers;
+mod overseer;
 pub mod queues;
 pub mod replay;
 pub mod saved;

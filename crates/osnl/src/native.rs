@@ -81,7 +81,7 @@ use osnl_transport::{Declare, QueueKind, RabbitOptions, shell_quoted};
 
 pub use self::admin::{AdminAddress, AdminConf, AdminTls};
 pub use self::canary::CanaryConf;
-pub use self::change::SectionChangeKind;
+pub use self::change::ConfInForce;
 pub use self::deliveries::OverflowPolicy;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::drivers::Drivers;

@@ -200,7 +200,7 @@ pub(crate) async fn append(
         for receipt in receipts {
             match tokio::time::timeout(how.patience, receipt).await {
                 Ok(Settle::Acknowledge) => appended += 1,
-                Ok(Settle::Requeue | Settle::Leave | Settle::Resubscribe) => {
+                Ok(Settle::Requeue | Settle::Leave) => {
                     return Err(ReplayError::Closed { appended });
                 }
                 Err(_) => {

@@ -23,7 +23,7 @@ pub(crate) fn engine(site: &Site) -> RuleEngine {
         ..NotificationFilter::default()
     };
     let rule = Rule { name: "r<b>".into(), actions: vec!["a&b".into()], filter, ..Rule::default() };
-    RuleEngine::new(vec![rule], journal, counters).with_live(site.handler.live_events().clone())
+    RuleEngine::new(vec![rule], journal, counters).with_onlooker(site.handler.live_events().clone())
 }
 
 async fn notify(engine: &RuleEngine, event_type: &str, payload: Value) {

@@ -6,7 +6,7 @@ use osnl::daemon::Daemon;
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl::journal::{Entry, Journal as _, NewDelivery};
 use osnl::metrics::Counters;
-use osnl::native::{KeepUnmatched, Sources, load_texts};
+use osnl::native::{ConfInForce, KeepUnmatched, Sources, load_texts};
 use osnl::rule::{Guards, GuardsInForce, RuleSet};
 use osnl::unmatched::Ring;
 use osnl_model::Notification;
@@ -45,10 +45,12 @@ impl ConfiguredSite {
         let rules = loaded.conf.rules.iter().filter(|rule| rule.enabled).map(|rule| rule.rule.clone());
         let rules = Arc::new(RuleSet::new(rules.collect(), counters.clone()));
         ring.watch(&"l".into(), &rules);
-        daemon.state().set_configuration(Arc::new(loaded));
+        let conf = Arc::<ConfInForce>::default();
+        conf.set(Arc::new(loaded));
         let guards = Arc::new(GuardsInForce::new(Arc::new(Guards::new([], []))));
         let handler = ControlHandler::of_daemon(Store::of_sqlite(journal.clone()), daemon.state(), counters)
-            .with_rules(ring.clone(), guards);
+            .with_rules(ring.clone(), guards)
+            .with_configuration(conf);
         let admin = format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\n{lines}");
         let running = RunningEndpoint::with(&conf(&admin), Arc::new(handler)).await.unwrap();
         Self { running, daemon, journal, ring, rules, _folder: folder }

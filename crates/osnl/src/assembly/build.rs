@@ -27,9 +27,10 @@ use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
-use crate::listener::{Bindings, BrokerAlarms, GroupStore, ListenerConfig};
+use crate::listener::{Bindings, GroupStore, ListenerConfig};
 use crate::metrics::Counters;
 use crate::native::{ActionConf, JournalConf, ListenerConf, Native, proxy_warnings};
+use crate::overseer::BrokerAlarms;
 use crate::rule::{Guards, GuardsInForce};
 use crate::unmatched::Ring;
 
@@ -87,6 +88,7 @@ impl Native {
             opened: opened.clone(),
             canary_way: Default::default(),
             guards_in_force: Arc::new(GuardsInForce::new(guards.clone())),
+            conf_in_force: Arc::default(),
             guards,
             ring: Arc::new(self.ring()),
             live: Arc::default(),
@@ -119,6 +121,7 @@ impl Native {
         let handler = ControlHandler::of_daemon(opened.store, daemon.state(), counters.clone())
             .with_bindings(parts.bindings.clone())
             .with_rules(parts.ring.clone(), parts.guards_in_force.clone())
+            .with_configuration(parts.conf_in_force.clone())
             .with_live_events(parts.live.clone());
         let group = self.control_group.clone();
         let socket = parts.state_folder.clone().map(|state_dir| SocketPlace { state_dir, group });

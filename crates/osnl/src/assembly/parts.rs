@@ -13,10 +13,12 @@ use crate::daemon::DaemonState;
 use crate::enrich::EnrichmentStep;
 use crate::in_hand::InHand;
 use crate::intake::{LiveRules, Observe, RuleEngine};
-use crate::listener::{Bindings, BrokerAlarms, Listener, ReadQueue};
+use crate::listener::{Bindings, Listener, ReadQueue};
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
-use crate::native::{ListenerConf, Native};
+use crate::native::{ConfInForce, ListenerConf, Native};
+use crate::onlookers::Onlookers;
+use crate::overseer::{BrokerAlarms, Overseer};
 use crate::rule::{Guards, GuardsInForce, Rule};
 use crate::unmatched::Ring;
 
@@ -35,6 +37,7 @@ pub(super) struct AssemblyParts {
     pub(super) opened: OpenedJournal,
     pub(super) guards: Arc<Guards>,
     pub(super) guards_in_force: Arc<GuardsInForce>,
+    pub(super) conf_in_force: Arc<ConfInForce>,
     pub(super) in_hand: Arc<InHand>,
     pub(super) ring: Arc<Ring>,
     pub(super) live: Arc<LiveEvents>,
@@ -92,8 +95,11 @@ impl AssemblyParts {
             .with_guards(self.guards.clone())
             .with_observer(self.observer.clone().map(|observer| observer as Arc<dyn Observe>))
             .with_in_hand(self.in_hand.clone())
-            .with_live(self.live.clone())
-            .following(self.ring.clone(), &conf.name)
+            .with_onlooker(Arc::new(Onlookers {
+                listener: conf.name.clone(),
+                ring: self.ring.clone(),
+                live: self.live.clone(),
+            }))
     }
 
     /// Builds a listener, whose rules are counted from [`LiveRules::begin`] on.
@@ -124,7 +130,8 @@ impl AssemblyParts {
         let listener = match conf.wanted().filter(|_| !is_shared) {
             Some(wanted) => {
                 let alarm = self.alarms.at(&wanted.broker);
-                listener.with_survey(wanted, alarm).silent_after(conf.silent_after)
+                let overseer = Overseer::new(wanted, alarm);
+                listener.with_oversight(Arc::new(overseer)).silent_after(conf.silent_after)
             }
             None => listener,
         };

@@ -1,7 +1,8 @@
 use crate::daemon::SectionChange;
+use crate::daemon::SectionChangeKind;
 use crate::native::change::Different;
 use crate::native::kinds::{ACTION, ENRICH, KAFKA, LISTENER, RABBIT, RULE};
-use crate::native::{ListenerConf, Native, SectionChangeKind};
+use crate::native::{ListenerConf, Native};
 
 pub(super) fn reload_summary(different: &[Different], old: &Native, new: &Native) -> Vec<SectionChange> {
     let mut changes: Vec<SectionChange> = different

@@ -80,9 +80,10 @@ impl LoadedConf {
         let (daemon, parts, handler) = self.conf.assemble(&*make, http, counters)?;
         let values = self.values();
         let loaded = Arc::new(self);
-        daemon.state().set_configuration(loaded.clone());
-        let state = daemon.state();
-        let daemon = daemon.serving("watch over secrets", secrets::watch(state, sources.environment.clone()));
+        parts.conf_in_force.set(loaded.clone());
+        let (state, conf) = (daemon.state(), parts.conf_in_force.clone());
+        let watch = secrets::watch(state, conf, sources.environment.clone());
+        let daemon = daemon.serving("watch over secrets", watch);
         let running = RunningDaemon { sources, loaded, values, parts, make, logs, next: None };
         Ok((daemon.with_reload(Box::new(running), counters.clone()), handler))
     }
@@ -123,11 +124,11 @@ impl Reload for RunningDaemon {
         parts.counters.series.streams.expect(loaded.conf.expected(), SystemTime::now());
         parts.guards.take_effect();
         parts.guards_in_force.set(parts.guards.clone());
+        parts.conf_in_force.set(loaded.clone());
         follow_releases(&parts.opened, &parts.guards);
         parts.serve(&loaded.conf);
         if let Some(state) = &parts.state {
             state.set_attention_age(loaded.conf.attention_age);
-            state.set_configuration(loaded.clone());
             state.listeners().iter().for_each(|listener| listener.gauges.look_again());
         }
         if let Some(journal) = &parts.opened.sqlite {

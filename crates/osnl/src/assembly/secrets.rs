@@ -10,13 +10,18 @@ use osnl_config::Environment;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::daemon::{DaemonState, ServiceTask};
-use crate::native::ChangedSecret;
+use crate::daemon::{DaemonState, ListenerHandle, ServiceTask};
+use crate::native::{ChangedSecret, ConfInForce};
+use crate::overseer::Overseer;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const LATELY: Duration = Duration::from_secs(15 * 60);
 
-pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> ServiceTask {
+pub(super) fn watch(
+    state: Arc<DaemonState>,
+    conf: Arc<ConfInForce>,
+    environment: Environment,
+) -> ServiceTask {
     Box::new(move |end| {
         Box::pin(async move {
             let mut timer = interval(CHECK_INTERVAL);
@@ -28,7 +33,7 @@ pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> Servic
                     () = end.cancelled() => return,
                     _ = timer.tick() => {}
                 }
-                let conf = state.configuration().filter(|conf| conf.has_secret_files() && is_refused(&state));
+                let conf = conf.get().filter(|conf| conf.has_secret_files() && is_refused(&state));
                 let Some(conf) = conf else { continue };
                 let environment = environment.clone();
                 let Ok(changed) = spawn_blocking(move || conf.changed_secrets(&environment)).await else {
@@ -56,7 +61,9 @@ pub(super) fn watch(state: Arc<DaemonState>, environment: Environment) -> Servic
 
 fn is_refused(state: &DaemonState) -> bool {
     let lately = |at: SystemTime| at.elapsed().is_ok_and(|age| age < LATELY);
-    state.listeners().iter().any(|listener| listener.trouble().is_some() || listener.lacks_facts())
+    let lacks_facts =
+        |listener: &ListenerHandle| Overseer::from_handle(listener).is_some_and(Overseer::lacks_facts);
+    state.listeners().iter().any(|listener| listener.trouble().is_some() || lacks_facts(listener))
         || state.targets().iter().any(|target| {
             target.status().borrow().outage.is_some()
                 || !target.held().outages.is_empty()

@@ -17,7 +17,7 @@ mod status;
 mod try_event;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use self::measure::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
@@ -37,7 +37,7 @@ use crate::journal::sqlite::{SqliteJournal, SqliteQueries};
 use crate::listener::Bindings;
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
-use crate::native::LoadedConf;
+use crate::native::{ConfInForce, LoadedConf};
 use crate::rule::GuardsInForce;
 use crate::unmatched::Ring;
 
@@ -77,6 +77,7 @@ pub struct ControlHandler {
     bindings: Option<Arc<Bindings>>,
     rules: Option<Arc<Ring>>,
     guards: Option<Arc<GuardsInForce>>,
+    conf: Arc<ConfInForce>,
     live_events: Arc<LiveEvents>,
     socket: Option<SocketPlace>,
     trials: Arc<tokio::sync::Mutex<()>>,
@@ -86,6 +87,8 @@ struct LiveParts {
     started: SystemTime,
     daemon: Arc<DaemonState>,
     counters: Arc<Counters>,
+    /// The end of the certificate of the admin endpoint; `None` without TLS.
+    admin_expiry: Mutex<Option<Expiry>>,
 }
 
 impl ControlHandler {
@@ -93,11 +96,17 @@ impl ControlHandler {
     pub fn of_daemon(store: Store, daemon: Arc<DaemonState>, counters: Arc<Counters>) -> Self {
         Self {
             store,
-            live: Some(LiveParts { started: SystemTime::now(), daemon, counters }),
+            live: Some(LiveParts {
+                started: SystemTime::now(),
+                daemon,
+                counters,
+                admin_expiry: Mutex::default(),
+            }),
             names: None,
             bindings: None,
             rules: None,
             guards: None,
+            conf: Arc::default(),
             live_events: Arc::default(),
             socket: None,
             trials: Arc::default(),
@@ -107,6 +116,12 @@ impl ControlHandler {
     #[must_use]
     pub fn with_rules(mut self, rules: Arc<Ring>, guards: Arc<GuardsInForce>) -> Self {
         (self.rules, self.guards) = (Some(rules), Some(guards));
+        self
+    }
+
+    #[must_use]
+    pub fn with_configuration(mut self, conf: Arc<ConfInForce>) -> Self {
+        self.conf = conf;
         self
     }
 
@@ -158,14 +173,15 @@ impl ControlHandler {
     }
 
     fn without_daemon(store: Store, names: Option<Arc<ConfiguredNames>>) -> Self {
-        let (live, bindings, rules, guards, live_events, socket, trials) = Default::default();
-        Self { store, live, names, bindings, rules, guards, live_events, socket, trials }
+        let (live, bindings, rules, guards, conf, live_events, socket, trials) = Default::default();
+        Self { store, live, names, bindings, rules, guards, conf, live_events, socket, trials }
     }
 
     pub fn set_admin_certificate(&self, ends: Option<i64>) {
         if let Some(live) = &self.live {
             let what = "its certificate".to_owned();
-            live.daemon.set_admin_expiry(ends.map(|ends| Expiry { what, ends }));
+            *live.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner) =
+                ends.map(|ends| Expiry { what, ends });
         }
     }
 
@@ -174,7 +190,7 @@ impl ControlHandler {
     }
 
     fn loaded(&self) -> Option<Arc<LoadedConf>> {
-        self.live.as_ref()?.daemon.configuration()
+        self.conf.get()
     }
 
     #[must_use]

@@ -5,15 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{ConfigError, Finding, ValueOrigin};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
 use super::{LoadedConf, programs};
 use crate::actions::cloud;
+use crate::daemon::SectionChangeKind;
 
 pub(crate) struct ConfigurationValues(Vec<(String, SectionValues)>);
 
@@ -29,22 +29,18 @@ struct OptionValue {
     origin: Option<ValueOrigin>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SectionChangeKind {
-    Added,
-    Removed,
-    Changed,
-}
+/// The configuration in force, which a reload replaces; none before the daemon is built.
+#[derive(Default)]
+pub struct ConfInForce(Mutex<Option<Arc<LoadedConf>>>);
 
-impl SectionChangeKind {
+impl ConfInForce {
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Removed => "removed",
-            Self::Changed => "changed",
-        }
+    pub fn get(&self) -> Option<Arc<LoadedConf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set(&self, conf: Arc<LoadedConf>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(conf);
     }
 }
 

@@ -35,7 +35,7 @@ impl NarratingIntake {
                 Settle::Requeue => {
                     story.line(Some(number), "settled", Tone::Bad, "given back: the broker delivers it again")
                 }
-                Settle::Leave | Settle::Resubscribe => story.line(
+                Settle::Leave => story.line(
                     Some(number),
                     "unsettled",
                     Tone::Bad,

@@ -1,6 +1,6 @@
 use super::super::{ManagementStatus, QueueStatus, time};
-use crate::listener::Overseen;
 use crate::management::{ConsumerFacts, QueueFacts};
+use crate::overseer::Overseen;
 use crate::queues::{Finding, tag_parts};
 
 pub(super) fn silence(seen: &Overseen) -> Option<Finding> {

@@ -1,7 +1,7 @@
 //! The status: the current state of the daemon, its journal, and its broker.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_core::attempt::ErrorClass;
@@ -26,6 +26,7 @@ use crate::journal::query::{
     Bodies, DiskUse, FailingKey, HeldBy, HeldCause, JournalNumbers, RowState, Tally, UnreadableFilter,
 };
 use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
+use crate::overseer::{Overseen, Overseer};
 use crate::queues::BrokerPlace;
 
 /// A delivery with this many failures counts as failing repeatedly.
@@ -182,7 +183,7 @@ impl ControlHandler {
     }
 
     fn expiries(&self) -> Vec<ExpiryStatus> {
-        let Some(LiveParts { daemon, .. }) = &self.live else { return Vec::new() };
+        let Some(LiveParts { daemon, admin_expiry, .. }) = &self.live else { return Vec::new() };
         let mut all: Vec<(String, Expiry)> = Vec::new();
         for listener in daemon.listeners() {
             let opened = listener.gauges.opened();
@@ -195,7 +196,8 @@ impl ControlHandler {
             let of = |expiry| (format!("action {}", target.name()), expiry);
             all.extend(target.expiries().into_iter().map(of));
         }
-        all.extend(daemon.admin_expiry().map(|expiry| ("admin endpoint".to_owned(), expiry)));
+        let admin_expiry = admin_expiry.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.extend(admin_expiry.map(|expiry| ("admin endpoint".to_owned(), expiry)));
         all.sort_by(|(_, a), (_, b)| (a.ends, &a.what).cmp(&(b.ends, &b.what)));
         all.dedup_by(|(_, a), (_, b)| a == b);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -448,6 +450,8 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
     // The number of waiting messages at the connection is unknown for a Kafka topic.
     let waiting_at_connect =
         opened.host.as_ref().filter(|_| lag.is_none()).map(|_| u64::from(opened.waiting));
+    let overseer = Overseer::from_handle(heard);
+    let seen = overseer.map(Overseer::seen);
     ListenerStatus {
         name: heard.name.to_string(),
         state: state.name().to_owned(),
@@ -460,7 +464,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         next_attempt_seconds: trouble.as_ref().map(|trouble| until(trouble.next)),
         stalled: heard.stall.borrow().as_ref().map(|stall| stall.kind.to_string()),
         broker: heard.broker.clone(),
-        place: heard.place.clone(),
+        place: overseer.map(Overseer::place),
         queue_messages: depth.as_ref().map_or(waiting_at_connect, |depth| Some(depth.messages)),
         consumers: depth.as_ref().map(|depth| depth.consumers),
         own_consumers: 1,
@@ -475,10 +479,10 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
             None => ANOTHER_LIMIT.to_owned(),
         }),
         never_received_seconds: heard.gauges.never_received().map(time::age),
-        silence: heard.gauges.overseen().as_ref().and_then(silence),
-        standing_by_for: standing_by_for(heard, &state),
+        silence: seen.as_ref().and_then(silence),
+        standing_by_for: standing_by_for(heard, seen.as_ref(), &state),
         consumer_tag: heard.consumer_tag.clone(),
-        management: heard.gauges.overseen().map(management),
+        management: seen.map(management),
         missing_messages: heard.gauges.missing() as u64,
         queue_created: heard.gauges.created().map(time::shown),
         queue_created_seconds: heard.gauges.created().map(time::age),
@@ -504,9 +508,9 @@ fn one_place(listeners: &[ListenerStatus]) -> Option<BrokerPlace> {
     places.all(|place| place.as_ref() == Some(first)).then(|| first.clone())
 }
 
-fn standing_by_for(heard: &ListenerHandle, state: &ListenerState) -> Option<String> {
-    let seen = heard.gauges.overseen().filter(|_| *state == ListenerState::Standby)?;
-    other_daemon(&seen, &heard.consumer_tag)
+fn standing_by_for(heard: &ListenerHandle, seen: Option<&Overseen>, state: &ListenerState) -> Option<String> {
+    let seen = seen.filter(|_| *state == ListenerState::Standby)?;
+    other_daemon(seen, &heard.consumer_tag)
 }
 
 pub(super) fn lag(heard: &ListenerHandle) -> Option<LagStatus> {

@@ -1,0 +1,262 @@
+//! The tasks of a daemon, which change with its configuration.
+//!
+//! A replacement on the same queue begins after the former connection has closed: pushed messages are then back in
+//! their places. On another queue the listener reads at its turn: see [`QueueExit`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_transport::TransportError;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::DaemonError;
+use super::reload::ReloadChanges;
+use crate::listener::{Listener, OwnQueue, QueueExit, ReadTurn};
+use osnl_core::ends::{self, EndReports, UnexpectedEnd};
+use osnl_core::shutdown::Shutdown;
+use osnl_delivery::{DeliveryLoop, Remote};
+
+/// The time in which a replaced listener may settle open messages, before the rest returns to the broker.
+const GIVES_WAY: Duration = Duration::from_secs(3);
+const ABORT_GRACE: Duration = Duration::from_secs(2);
+
+pub(super) struct Tasks {
+    shutdown: Shutdown,
+    ends: EndReports,
+    pub(super) listeners: JoinSet<Result<(), TransportError>>,
+    pub(super) deliveries: JoinSet<()>,
+    pub(super) exits: JoinSet<()>,
+    seats: Vec<Seat>,
+    loops: Vec<RunningLoop>,
+    /// Whether nothing was reloaded yet, so that a failing listener ends the daemon.
+    starting: bool,
+}
+
+struct Seat {
+    task: Id,
+    name: Arc<str>,
+    queues: Vec<OwnQueue>,
+    own: Shutdown,
+    ended: CancellationToken,
+    leaving: bool,
+    turns: Vec<ReadTurn>,
+    exit: Option<ReadTurn>,
+}
+
+struct RunningLoop {
+    task: Id,
+    name: Arc<str>,
+    remote: Remote,
+    ended: CancellationToken,
+    leaving: bool,
+}
+
+impl Tasks {
+    pub(super) fn start(
+        shutdown: &Shutdown,
+        ends: &EndReports,
+        listeners: Vec<Listener>,
+        deliveries: Vec<DeliveryLoop>,
+    ) -> Self {
+        let mut tasks = Self {
+            shutdown: shutdown.clone(),
+            ends: ends.clone(),
+            listeners: JoinSet::new(),
+            deliveries: JoinSet::new(),
+            exits: JoinSet::new(),
+            seats: Vec::new(),
+            loops: Vec::new(),
+            starting: true,
+        };
+        listeners.into_iter().for_each(|listener| tasks.listen(listener));
+        deliveries.into_iter().for_each(|delivery| tasks.deliver(delivery));
+        tasks
+    }
+
+    /// Aborts the tasks, and drops those that do not end in time.
+    pub(super) async fn abort(&mut self) {
+        self.shutdown.abort.cancel();
+        let rest = async {
+            while self.deliveries.join_next().await.is_some() {}
+            while self.listeners.join_next().await.is_some() {}
+        };
+        let _ = timeout(ABORT_GRACE, rest).await;
+    }
+
+    pub(super) fn apply(&mut self, changes: ReloadChanges) {
+        self.starting = false;
+        for (name, setup) in changes.setups {
+            for looping in self.loops.iter().filter(|looping| looping.name == name && !looping.leaving) {
+                looping.remote.change(setup.clone());
+            }
+        }
+        for looping in self.loops.iter_mut().filter(|looping| changes.retire.contains(&looping.name)) {
+            looping.leaving = true;
+            looping.remote.retire();
+        }
+        changes.deliveries.into_iter().for_each(|delivery| self.deliver(delivery));
+
+        let mut turns: Vec<(Arc<str>, ReadTurn)> = Vec::new();
+        for seat in self.seats.iter_mut().filter(|seat| !seat.leaving && changes.leave.contains(&seat.name)) {
+            seat.leaving = true;
+            let waiting = seat.turns.iter().filter(|turn| !turn.over.is_cancelled()).cloned();
+            turns.extend(waiting.map(|turn| (seat.name.clone(), turn)));
+            let Some(exit) = changes.exits.iter().find(|exit| exit.listener == seat.name) else { continue };
+            let turn = ReadTurn { queues: exit.names(), ..ReadTurn::default() };
+            seat.exit = Some(turn.clone());
+            turns.push((seat.name.clone(), turn.clone()));
+            let (own, ended) = (seat.own.clone(), seat.ended.clone());
+            self.exits.spawn(leave(exit.clone(), turn, own, ended, self.shutdown.drain.clone()));
+        }
+        let taken: Vec<Arc<str>> = changes.begin.iter().map(|listener| listener.name().clone()).collect();
+        for mut listener in changes.begin {
+            let of = turns.extract_if(.., |(name, _)| name == listener.name());
+            listener.after(of.map(|(_, turn)| turn).collect());
+            self.listen(listener);
+        }
+        turns.into_iter().for_each(|(_, turn)| turn.bound.cancel());
+        let gone = |seat: &&Seat| seat.leaving && seat.exit.is_none() && !taken.contains(&seat.name);
+        for Seat { own, ended, .. } in self.seats.iter().filter(gone) {
+            let (own, ended) = (own.clone(), ended.clone());
+            self.exits.spawn(async move { gives_way(&own, &ended).await });
+        }
+    }
+
+    fn listen(&mut self, listener: Listener) {
+        let own =
+            Shutdown { drain: self.shutdown.drain.child_token(), abort: self.shutdown.abort.child_token() };
+        let (name, queues) = (listener.name().clone(), listener.own_queues());
+        let shares = |seat: &Seat| seat.queues.iter().any(|was| queues.iter().any(|now| now.is_same(was)));
+        // A leaving listener of the same name without an exit reads the same queues.
+        let before = self.seats.iter().filter(|seat| seat.leaving);
+        let before = before.filter(|seat| shares(seat) || (seat.exit.is_none() && seat.name == name));
+        let before: Vec<_> =
+            before.map(|seat| (seat.own.clone(), seat.ended.clone(), seat.exit.clone())).collect();
+        // An auto-delete queue without a consumer would lose messages.
+        let is_auto_deleted = listener.is_auto_deleted();
+        let (ended, turns) = (CancellationToken::new(), listener.turns().to_vec());
+        let (theirs, over) = (own.clone(), ended.clone().drop_guard());
+        let task = self.listeners.spawn(async move {
+            let _over = over;
+            for (shutdown, ended, exit) in before {
+                if is_auto_deleted {
+                    shutdown.drain.cancel();
+                    continue;
+                }
+                gives_way(&shutdown, &ended).await;
+                if let Some(ReadTurn { over, .. }) = exit {
+                    over.cancelled().await;
+                }
+            }
+            listener.run(theirs).await
+        });
+        let (task, leaving, exit) = (task.id(), false, None);
+        self.seats.push(Seat { task, name, queues, own, ended, leaving, turns, exit });
+    }
+
+    fn deliver(&mut self, delivery: DeliveryLoop) {
+        let (name, remote, ended) = (delivery.name().clone(), delivery.remote(), CancellationToken::new());
+        let before = self.loops.iter().filter(|looping| looping.leaving && looping.name == name);
+        let before: Vec<_> = before.map(|looping| looping.ended.clone()).collect();
+        let (shutdown, over) = (self.shutdown.clone(), ended.clone().drop_guard());
+        let task = self.deliveries.spawn(self.ends.clone().within(async move {
+            let _over = over;
+            for ended in before {
+                ended.cancelled().await;
+            }
+            delivery.run(shutdown).await;
+        }));
+        self.loops.push(RunningLoop { task: task.id(), name, remote, ended, leaving: false });
+    }
+
+    pub(super) fn listener_ended(
+        &mut self,
+        ended: Result<(Id, Result<(), TransportError>), JoinError>,
+    ) -> Result<(), DaemonError> {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let Some(at) = self.seats.iter().position(|seat| seat.task == task) else { return Ok(()) };
+        let seat = self.seats.swap_remove(at);
+        let name = || format!("listener {}", seat.name);
+        match ended {
+            Err(error) => Err(panicked(name(), error)),
+            Ok((_, Ok(()))) if seat.own.drain.is_cancelled() || seat.own.abort.is_cancelled() => {
+                if !self.shutdown.drain.is_cancelled() {
+                    tracing::info!(listener.name = &*seat.name, "the listener has ended");
+                }
+                Ok(())
+            }
+            Ok((_, Ok(()))) => Err(by_itself(name())),
+            Ok((_, Err(error))) if self.starting => Err(DaemonError::Listener(error)),
+            Ok((_, Err(error))) => {
+                let listener = &*seat.name;
+                tracing::error!(
+                    listener.name = listener,
+                    error = error.to_string(),
+                    "the listener cannot continue: correct its section and reload"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn delivery_ended(&mut self, ended: Result<(Id, ()), JoinError>) -> Result<(), DaemonError> {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, ())| *task);
+        let Some(at) = self.loops.iter().position(|looping| looping.task == task) else { return Ok(()) };
+        let looping = self.loops.swap_remove(at);
+        let name = || format!("delivery loop of action {}", looping.name);
+        match ended {
+            Err(error) => Err(panicked(name(), error)),
+            Ok(_) if looping.leaving || self.shutdown.drain.is_cancelled() => Ok(()),
+            Ok(_) if self.shutdown.abort.is_cancelled() => Ok(()),
+            Ok(_) => Err(by_itself(name())),
+        }
+    }
+}
+
+pub(super) fn panicked(task: String, error: JoinError) -> DaemonError {
+    let message = match error.try_into_panic() {
+        Ok(panic) => ends::message(&*panic),
+        Err(error) => error.to_string(),
+    };
+    DaemonError::Unexpected(UnexpectedEnd { task, message })
+}
+
+fn by_itself(task: String) -> DaemonError {
+    DaemonError::Unexpected(UnexpectedEnd { task, message: "nothing told it to end".to_owned() })
+}
+
+async fn leave(
+    exit: QueueExit,
+    turn: ReadTurn,
+    own: Shutdown,
+    ended: CancellationToken,
+    stop: CancellationToken,
+) {
+    let emptied = async {
+        turn.bound.cancelled().await;
+        if exit.is_replaced {
+            exit.emptied().await;
+        }
+    };
+    tokio::select! {
+        () = emptied => {}
+        // The record of queues keeps the rest.
+        () = own.drain.cancelled() => {}
+    }
+    gives_way(&own, &ended).await;
+    turn.over.cancel();
+    tokio::select! {
+        () = exit.count() => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn gives_way(shutdown: &Shutdown, ended: &CancellationToken) {
+    shutdown.drain.cancel();
+    if timeout(GIVES_WAY, ended.cancelled()).await.is_err() {
+        shutdown.abort.cancel();
+        ended.cancelled().await;
+    }
+}

@@ -1,0 +1,459 @@
+//! The listener's loop, which alone handles the connection: connect, poll, dispatch, settle, back off.
+//!
+//! ```text
+//! Connecting { attempt } ──► Listening or Standby ──► Draining ──► Stopped
+//!        ▲                      │        ▲  │
+//!        ├──── connection lost ─┘        │  │ nothing more can be kept
+//!        │                               │  ▼
+//!        └──── there is room again ─── Blocked: after a while what was pushed goes back
+//! ```
+//!
+//! An unmatched message is acknowledged without a task or an allocation, together with others. A matching message
+//! goes to the [`Intake`] and is settled when its receipt completes; up to `prefetch` receipts are open at once. No
+//! message is acknowledged on an error path.
+
+mod announce;
+mod bindings;
+mod gauges;
+mod groups;
+#[cfg(test)]
+mod holding;
+mod losses;
+mod oversight;
+mod returns;
+mod session;
+mod watchdog;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use osnl_model::{Budget, Priority, Target};
+use osnl_transport::{Backoff, Consumer, ListenOptions, Subscription, Transport, TransportError};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+pub use self::announce::ANOTHER_LIMIT;
+use self::bindings::BindingCleanup;
+pub(crate) use self::bindings::ReadTurn;
+pub use self::bindings::{Bindings, ExitObstacle, OwnQueue, QueueExit, ReadQueue, UnreadQueue};
+pub use self::gauges::{
+    BindingGaps, ConnectedQueues, ConnectionObserver, ConnectionTrouble, DepthGauge, Gauges, ListenerState,
+    LossyQueue,
+};
+pub use self::groups::GroupStore;
+use self::losses::Losses;
+pub use self::oversight::{OverseenListener, Oversight};
+use self::returns::Returns;
+use self::session::{ListenerSession, SessionEnd};
+pub use self::watchdog::{Stall, StallKind};
+use crate::intake::Intake;
+use osnl_core::metrics::{Counters, ListenerSeries};
+use osnl_core::shutdown::Shutdown;
+
+pub struct ListenerConfig {
+    pub name: Arc<str>,
+    pub targets: Vec<(Target, Priority)>,
+    pub options: ListenOptions,
+    pub budget: Budget,
+    /// Whether a refused login or virtual host at the start is an error, as with oslo.messaging, instead of a retry.
+    pub refused_access_is_fatal: bool,
+    /// The time without room after which pushed messages return to the broker. The time must be well below the broker's
+    /// consumer time-out (30 min in RabbitMQ).
+    pub give_back_after: Duration,
+}
+
+impl ListenerConfig {
+    #[must_use]
+    pub fn new(name: Arc<str>, targets: Vec<(Target, Priority)>, options: ListenOptions) -> Self {
+        let (budget, give_back_after) = (Budget::DEFAULT, GIVE_BACK_AFTER);
+        Self { name, targets, options, budget, refused_access_is_fatal: false, give_back_after }
+    }
+}
+
+pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
+
+pub struct Listener {
+    config: ListenerConfig,
+    transport: Arc<dyn Transport>,
+    endpoint: Arc<dyn Intake>,
+    counters: Arc<Counters>,
+    state: watch::Sender<ListenerState>,
+    observer: Option<Arc<dyn ConnectionObserver>>,
+    groups: Option<GroupStore>,
+    tidying: Option<BindingCleanup>,
+    oversight: Option<Arc<dyn Oversight>>,
+    turns: Vec<ReadTurn>,
+    stall: watch::Sender<Option<Stall>>,
+    gauges: Arc<Gauges>,
+    series: Arc<ListenerSeries>,
+}
+
+impl Listener {
+    #[must_use]
+    pub fn new(
+        config: ListenerConfig,
+        transport: Arc<dyn Transport>,
+        endpoint: Arc<dyn Intake>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let series = counters.series.listener(&config.name);
+        Self {
+            config,
+            transport,
+            endpoint,
+            counters,
+            state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
+            observer: None,
+            groups: None,
+            tidying: None,
+            oversight: None,
+            turns: Vec::new(),
+            stall: watch::Sender::new(None),
+            gauges: Arc::default(),
+            series,
+        }
+    }
+
+    /// Sets the store of Kafka groups that have read, without which a group whose topic was made anew is like a new
+    /// group.
+    #[must_use]
+    pub fn with_groups(mut self, groups: GroupStore) -> Self {
+        self.groups = Some(groups);
+        self
+    }
+
+    #[must_use]
+    pub fn with_bindings(mut self, memory: Arc<Bindings>, queues: Vec<ReadQueue>) -> Self {
+        let tidying = BindingCleanup::new(memory, queues);
+        if tidying.has_received() {
+            self.gauges.set_received_before();
+        }
+        self.tidying = Some(tidying);
+        self
+    }
+
+    #[must_use]
+    pub fn silent_after(self, after: Option<Duration>) -> Self {
+        self.gauges.expect(after);
+        self
+    }
+
+    #[must_use]
+    pub fn with_oversight(mut self, oversight: Arc<dyn Oversight>) -> Self {
+        self.oversight = Some(oversight);
+        self
+    }
+
+    pub fn oversight(&self) -> Option<&Arc<dyn Oversight>> {
+        self.oversight.as_ref()
+    }
+
+    pub(crate) fn after(&mut self, turns: Vec<ReadTurn>) {
+        self.turns = turns;
+    }
+
+    pub(crate) fn turns(&self) -> &[ReadTurn] {
+        &self.turns
+    }
+
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<ListenerState> {
+        self.state.subscribe()
+    }
+
+    /// Returns the stall, if nothing moves although messages wait. [`Counters::stalls`] counts them.
+    #[must_use]
+    pub fn stall(&self) -> watch::Receiver<Option<Stall>> {
+        self.stall.subscribe()
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn ConnectionObserver>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    #[must_use]
+    pub fn queues(&self) -> Vec<String> {
+        self.config.options.queues(&self.config.targets)
+    }
+
+    pub(crate) fn own_queues(&self) -> Vec<OwnQueue> {
+        self.tidying.iter().flat_map(BindingCleanup::queues).cloned().collect()
+    }
+
+    pub(crate) fn is_auto_deleted(&self) -> bool {
+        self.config.options.queue.auto_delete
+    }
+
+    /// Whether another consumer takes none of the messages: one is active, or each has partitions.
+    pub fn is_exclusive(&self) -> bool {
+        self.config.options.queue.single_active_consumer || self.transport.features().partitions
+    }
+
+    pub fn consumer_tag(&self) -> &str {
+        &self.config.options.consumer_tag
+    }
+
+    #[must_use]
+    pub fn gauges(&self) -> Arc<Gauges> {
+        self.gauges.clone()
+    }
+
+    #[must_use]
+    pub fn location(&self) -> String {
+        self.transport.location()
+    }
+
+    /// Listens until `shutdown`, then settles the open messages and takes no new message.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
+        self.recall_groups();
+        let mut before: Option<Instant> = None;
+        let mut returns = Returns::default();
+        // Set while a standby subscribes again only to count the other consumers.
+        let mut recounted: Option<Duration> = None;
+        let mut losses = Losses::new(self.transport.reconnect());
+        let result = loop {
+            let first = before.is_none();
+            let turn = (first, recounted.is_some());
+            let consumer = match self.connect(&shutdown, turn, &mut losses.backoff).await {
+                Ok(Some(consumer)) => consumer,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            };
+            let lost = before.take().map(|at| at.elapsed());
+            let recount = self.subscribed(&*consumer, lost, recounted.take());
+            self.endpoint.subscribed(&self.config.name);
+            self.remember_groups(consumer.subscription()).await;
+            self.stall.send_replace(None);
+            let (found, watch) = (consumer.subscription().clone(), consumer.binding_watch());
+            let opened = Instant::now();
+            let mut session = ListenerSession::new(&self, consumer, recount);
+            let tidying = async {
+                if let Some(tidying) = &self.tidying {
+                    tidying.connected(&self.config.name, &*self.transport, &self.gauges).await;
+                }
+            };
+            let besides = async {
+                tokio::join!(tidying, self.oversee(&found));
+                std::future::pending::<Infallible>().await
+            };
+            // In this order: the oversight judges what the looks at the bindings have shown.
+            let ended = tokio::select! {
+                biased;
+                ended = self.read(&mut session, &shutdown) => ended,
+                error = self.keep_bound(&found, watch) => Err(error),
+                never = besides => match never {},
+            };
+            let unsettled = session.unsettled();
+            self.gauges.set_unsettled(0);
+            before = Some(Instant::now());
+            losses.ended(opened.elapsed(), ended.is_err(), self.transport.reconnect());
+            self.count_ended(unsettled);
+            match ended {
+                Ok(SessionEnd::Drained) => {
+                    session.consumer.close().await;
+                    break Ok(());
+                }
+                Ok(SessionEnd::GiveBack { since, reason, window_full }) => {
+                    let consumer = session.into_consumer();
+                    if !self.give_back(consumer, &mut returns, (since, reason, window_full), &shutdown).await
+                    {
+                        break Ok(());
+                    }
+                }
+                Ok(SessionEnd::Recount) => {
+                    session.consumer.close().await;
+                    recounted = Some(recount);
+                }
+                Ok(SessionEnd::Return) => {
+                    tracing::info!(
+                        listener.name = &*self.config.name,
+                        unsettled,
+                        "a message is returned to the broker, and with it all unacknowledged ones: they come before later \
+                         ones"
+                    );
+                    session.consumer.close().await;
+                }
+                Err(error) => {
+                    self.stall.send_replace(None);
+                    if !self.after_loss(&shutdown, &mut losses, unsettled, &error).await {
+                        break Ok(());
+                    }
+                }
+            }
+        };
+        self.stall.send_replace(None);
+        self.end_reading();
+        self.enter(ListenerState::Stopped);
+        result
+    }
+
+    fn end_reading(&self) {
+        if let Some(tidying) = &self.tidying {
+            tidying.end_reading(self.gauges.returns().expected());
+            if self.gauges.messages() > 0 {
+                tidying.received();
+            }
+        }
+    }
+
+    /// Reads the groups again, since another listener of the name may have read meanwhile.
+    fn recall_groups(&mut self) {
+        let Some(groups) = &mut self.groups else { return };
+        groups.recheck();
+        self.config.options.known_groups = groups.known().clone();
+    }
+
+    async fn remember_groups(&mut self, found: &Subscription) {
+        if let Some(groups) = &self.groups {
+            groups.remember(&self.config.name, &mut self.config.options.known_groups, found).await;
+        }
+    }
+
+    fn enter(&self, state: ListenerState) {
+        let now = SystemTime::now();
+        self.gauges.entered(now);
+        if matches!(state, ListenerState::Listening | ListenerState::Standby) {
+            let is_standby = state == ListenerState::Standby;
+            self.counters.series.streams.set_standby(&self.config.name, is_standby, now);
+            self.gauges.reads(!is_standby, now);
+        }
+        self.state.send_replace(state);
+    }
+
+    fn blocked(&self, at: SystemTime, reason: String) {
+        let known = match &*self.state.borrow() {
+            ListenerState::Blocked { since, reason } => Some((*since, reason.clone())),
+            _ => None,
+        };
+        let since = known.as_ref().map_or(at, |(since, _)| *since);
+        if known.is_none() {
+            tracing::warn!(
+                listener.name = &*self.config.name,
+                reason,
+                "the listener is blocked: nothing more is read until there is room, and the broker keeps the messages"
+            );
+        }
+        if known.is_none_or(|(_, known)| *known != *reason) {
+            self.gauges.entered(since);
+            self.state.send_replace(ListenerState::Blocked { since, reason: reason.into() });
+        }
+    }
+
+    async fn connect(
+        &self,
+        shutdown: &Shutdown,
+        (first, recounts): (bool, bool),
+        backoff: &mut Backoff,
+    ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
+        let mut said = None;
+        if let Some(pause) = backoff.before().filter(|_| !first && !recounts) {
+            tokio::select! {
+                biased;
+                () = shutdown.drain.cancelled() => return Ok(None),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        for attempt in 1.. {
+            if attempt == 1 {
+                self.enter(ListenerState::Connecting { attempt });
+                self.observer.iter().filter(|_| !recounts).for_each(|observer| observer.connecting());
+            } else {
+                self.state.send_replace(ListenerState::Connecting { attempt });
+            }
+            let is_new = self.tidying.as_ref().is_some_and(BindingCleanup::binds);
+            let listen = self.transport.listen(&self.config.targets, &self.config.options);
+            tokio::pin!(listen);
+            let listened = tokio::select! {
+                biased;
+                () = shutdown.drain.cancelled() => None,
+                result = &mut listen => Some(result),
+            };
+            if let (Some(observer), Some(result)) = (&self.observer, &listened) {
+                observer.attempted(result.is_ok());
+            }
+            let error = match listened {
+                Some(Ok(consumer)) => {
+                    if !first && !recounts {
+                        self.counters.reconnects.increment();
+                        self.series.reconnects.increment();
+                    }
+                    self.gauges.failed(None);
+                    return Ok(Some(consumer));
+                }
+                Some(Err(error)) => error,
+                None => {
+                    give_up(listen, shutdown).await;
+                    return Ok(None);
+                }
+            };
+            let fatal =
+                first && attempt == 1 && self.config.refused_access_is_fatal && error.is_refused_access();
+            if fatal || !error.is_recoverable() {
+                return Err(error);
+            }
+            if is_new && error.is_refused_connection() {
+                self.tidying.iter().for_each(BindingCleanup::made_nothing);
+            }
+            let pause = backoff.after(&error);
+            let next = SystemTime::now() + pause;
+            let trouble = ConnectionTrouble {
+                reason: error.to_string(),
+                remedy: self.remedy(&error),
+                attempts: attempt,
+                next,
+            };
+            self.say_failed(&trouble, error.is_missing(), pause, &mut said);
+            self.gauges.failed(Some(trouble));
+            // Wakes watchers, because the reason has changed, though the state has not.
+            self.state.send_modify(|_| {});
+            tokio::select! {
+                biased;
+                () = shutdown.drain.cancelled() => return Ok(None),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn remedy(&self, error: &TransportError) -> Option<String> {
+        self.transport.remedy(error, &self.config.targets, &self.config.options)
+    }
+}
+
+const GIVEN_UP: Duration = Duration::from_secs(1);
+
+/// Closes what an abandoned attempt opens. Otherwise the next listener of the queue would find its consumer, or get
+/// late bindings.
+async fn give_up(
+    listen: impl Future<Output = Result<Box<dyn Consumer>, TransportError>>,
+    shutdown: &Shutdown,
+) {
+    let end = async {
+        if let Ok(Ok(consumer)) = timeout(GIVEN_UP, listen).await {
+            consumer.close().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shutdown.abort.cancelled() => {}
+        () = end => {}
+    }
+}
+
+#[cfg(test)]
+async fn subscription(pool: &str) -> Subscription {
+    use osnl_transport::{Declare, MemoryBroker, QueueKind, Transport as _};
+    let options = ListenOptions::new(Some(pool), 9, Declare::Create, QueueKind::OSLO);
+    let to = [(Target::new("x", "n"), Priority::Info)];
+    let broker = MemoryBroker::new();
+    let consumer = broker.transport().listen(&to, &options).await.unwrap();
+    consumer.subscription().clone()
+}

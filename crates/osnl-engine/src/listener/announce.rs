@@ -1,0 +1,274 @@
+//! Logs the opening of a subscription by queue.
+
+use std::time::Duration;
+
+use osnl_transport::{AS_CONFIGURED, Consumer, ListenOptions, OpenQueue, QueueType, Subscription};
+
+use super::Listener;
+use super::returns::ReturnVerdict;
+
+pub const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
+     or read a pool of osnl's own: without oslo_arguments";
+
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    away: Option<Duration>,
+    /// `None` if no run has read the queue, `Some(None)` if the run crashed.
+    former: Option<Option<usize>>,
+    unsettled: usize,
+}
+
+impl Before {
+    fn was_read(&self) -> bool {
+        self.away.is_some() || self.former.is_some()
+    }
+}
+
+/// Logs the subscription. `is_shared`: consumers of one name share the partitions.
+fn announce(
+    listener: &str,
+    (options, is_shared): (&ListenOptions, bool),
+    found: &Subscription,
+    before: &Before,
+) {
+    let queues = found.queues().join(", ");
+    for binding in &found.bindings {
+        tracing::debug!(
+            listener.name = listener,
+            queue.name = &*binding.queue,
+            exchange = &*binding.exchange,
+            routing_key = &*binding.routing_key,
+            "queue bound"
+        );
+    }
+    tracing::info!(
+        listener.name = listener,
+        queue.name = queues,
+        queue.waiting = found.waiting,
+        broker.host = &*found.host,
+        "listening at the broker"
+    );
+    if found.open.len() > 1 {
+        let each: Vec<String> = found.open.iter().map(in_short).collect();
+        let each_queue = each.join("; ");
+        tracing::info!(listener.name = listener, queues = each_queue, "the listener reads several queues");
+    }
+    for remark in &found.remarks {
+        tracing::info!(listener.name = listener, remark, "remark of the broker's client");
+    }
+    for queue in &found.open {
+        if let Some(differs) = &queue.differs {
+            tracing::warn!(
+                listener.name = listener,
+                queue.name = &*queue.name,
+                difference = differs.to_string(),
+                remedy = AS_CONFIGURED,
+                "the queue exists with other arguments than configured, and osnl uses it as it is"
+            );
+        }
+        if let Some(drops) = &queue.drops {
+            tracing::warn!(
+                listener.name = listener,
+                queue.name = &*queue.name,
+                reason = drops.to_string(),
+                "the broker may drop messages of the queue"
+            );
+        }
+        other_consumers(listener, (options, is_shared), queue);
+    }
+    durability(listener, (options, found), before);
+}
+
+fn in_short(queue: &OpenQueue) -> String {
+    let kind = queue.queue_type.map_or("kind unknown", QueueType::as_str);
+    let others = match queue.other_consumers {
+        0 => String::new(),
+        1 => ", 1 other consumer".to_owned(),
+        n => format!(", {n} other consumers"),
+    };
+    format!("{} ({kind}, {} waiting{others})", queue.name, queue.waiting)
+}
+
+fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool), queue: &OpenQueue) {
+    if queue.other_consumers == 0 {
+        return;
+    }
+    if is_shared {
+        tracing::info!(
+            listener.name = listener,
+            queue.name = &*queue.name,
+            queue.other_consumers = queue.other_consumers,
+            "the group has other members: each reads the partitions that the group gives it"
+        );
+    } else if options.queue.single_active_consumer && queue.differs.is_none() {
+        tracing::info!(
+            listener.name = listener,
+            queue.name = &*queue.name,
+            queue.other_consumers = queue.other_consumers,
+            "the queue has other consumers: one of them gets the messages, the others stand by"
+        );
+    } else {
+        tracing::warn!(
+            listener.name = listener,
+            queue.name = &*queue.name,
+            queue.other_consumers = queue.other_consumers,
+            "other consumers take a share of this queue's messages; a listener with its own pool gets all of them"
+        );
+    }
+}
+
+fn names(found: &Subscription, which: impl Fn(&OpenQueue) -> bool) -> String {
+    let names: Vec<&str> = found.open.iter().filter(|queue| which(queue)).map(|q| &*q.name).collect();
+    names.join(", ")
+}
+
+fn durability(listener: &str, (options, found): (&ListenOptions, &Subscription), before: &Before) {
+    let away = before.away.map(|away| format!("{:.1} s", away.as_secs_f64()));
+    let Before { unsettled, former, .. } = *before;
+    match away {
+        Some(away) if found.created => {
+            let queues = names(found, |queue| queue.created);
+            tracing::warn!(
+                listener.name = listener,
+                queue.name = queues,
+                queue.unsettled = unsettled,
+                away,
+                "the queue was gone and has been made anew: its messages, and those published since the connection was \
+                 lost, are lost; durable = true keeps the queue of a pool, and amqp_durable_queues = true queue and \
+                 exchange, if the services have it too"
+            );
+        }
+        Some(away) => tracing::info!(
+            listener.name = listener,
+            queue.unsettled = unsettled,
+            queue.waiting = found.waiting,
+            away,
+            "back after a lost connection; messages that were unsettled are counted as the broker delivers them again"
+        ),
+        None => at_start(listener, (options, found), (former, unsettled)),
+    }
+}
+
+fn at_start(
+    listener: &str,
+    (options, found): (&ListenOptions, &Subscription),
+    (former, unsettled): (Option<Option<usize>>, usize),
+) {
+    if found.durable == Some(false) {
+        tracing::warn!(
+            listener.name = listener,
+            queue.name = names(found, |queue| queue.durable == Some(false)),
+            "the queue is transient: a restart of the broker deletes it with its messages; with amqp_durable_queues = true \
+             osnl creates a durable one, but an existing queue is used as it is"
+        );
+    }
+    match former {
+        Some(_) if found.created && !options.queue.auto_delete => tracing::warn!(
+            listener.name = listener,
+            queue.name = names(found, |queue| queue.created),
+            queue.unsettled = unsettled,
+            "the queue that an earlier run read did not exist and was created: what it held, and what was published \
+             meanwhile, is lost"
+        ),
+        Some(Some(1..)) => tracing::info!(
+            listener.name = listener,
+            queue.name = names(found, |_| true),
+            queue.unsettled = unsettled,
+            queue.waiting = found.waiting,
+            "messages were unsettled when the run before ended; they are counted as the broker delivers them again"
+        ),
+        Some(None) => tracing::info!(
+            listener.name = listener,
+            queue.name = names(found, |_| true),
+            queue.waiting = found.waiting,
+            "the run before ended without counting its unsettled messages: whether all of them come back is unknown"
+        ),
+        Some(Some(0)) | None => {}
+    }
+}
+
+/// The first wait of a standby that counts the other consumers again is short, since the other consumer may be this
+/// daemon's own former connection; each further one is twice as long.
+const FIRST_RECOUNT: Duration = Duration::from_secs(10);
+const LONGEST_RECOUNT: Duration = Duration::from_secs(300);
+
+pub(super) fn log_others_left(listener: &str) {
+    tracing::info!(
+        listener.name = listener,
+        "the other consumers have left the queue: this listener receives its messages now"
+    );
+}
+
+impl Listener {
+    fn connected(&self, consumer: &dyn Consumer, away: Option<Duration>) {
+        let (found, is_shared) = (consumer.subscription(), self.transport.features().partitions);
+        let former = away.is_none().then(|| self.tidying.as_ref()?.begin_reading()).flatten();
+        let mut returns = self.gauges.returns();
+        if let Some(Some(unsettled)) = former {
+            returns.ended(unsettled);
+        }
+        let unsettled = returns.expected();
+        drop(returns);
+        let before = Before { away, former, unsettled };
+        let name = &self.config.name;
+        announce(name, (&self.config.options, is_shared), found, &before);
+        if found.created && before.was_read() && !self.is_auto_deleted() {
+            self.gauges.created_again();
+        }
+        self.gauges.connected(found, away.is_some());
+        self.gauges.record_partitions(consumer.partitions());
+    }
+
+    /// Announces a subscription: one after a lost connection, or one by which a standby counts the other consumers again
+    /// after the time `recounted`. Returns the time after which a standby counts once more.
+    pub(super) fn subscribed(
+        &self,
+        consumer: &dyn Consumer,
+        away: Option<Duration>,
+        recounted: Option<Duration>,
+    ) -> Duration {
+        let Some(recounted) = recounted else {
+            self.connected(consumer, away);
+            return FIRST_RECOUNT;
+        };
+        let found = consumer.subscription();
+        if found.other_consumers == 0 {
+            log_others_left(&self.config.name);
+        }
+        self.gauges.connected(found, false);
+        (recounted * 2).min(LONGEST_RECOUNT)
+    }
+
+    pub(super) fn count_ended(&self, unsettled: usize) {
+        // A partition keeps its messages, so none has to return.
+        let returns = if self.transport.features().partitions { 0 } else { unsettled };
+        self.gauges.returns().ended(returns);
+    }
+
+    pub(super) fn say_returned(&self, verdict: Option<ReturnVerdict>) {
+        let (listener, queues) = (&*self.config.name, self.gauges.opened().queues.join(", "));
+        match verdict {
+            None => {}
+            Some(ReturnVerdict::Back(messages)) => tracing::info!(
+                listener.name = listener,
+                queue.name = queues,
+                queue.redelivered = messages,
+                "as many messages as were unsettled are delivered again"
+            ),
+            Some(ReturnVerdict::Missing(messages)) => tracing::error!(
+                listener.name = listener,
+                queue.name = queues,
+                queue.missing = messages,
+                "unsettled messages did not come back, and the queue is empty: a delivery limit or a time-out of the queue \
+                 has dropped or dead-lettered them, a consumer that has left has read them, or an operator has purged it"
+            ),
+            Some(ReturnVerdict::Unknown(messages)) => tracing::warn!(
+                listener.name = listener,
+                queue.name = queues,
+                queue.missing = messages,
+                "unsettled messages did not come back, and the queue is empty: whether another consumer has read them is \
+                 unknown"
+            ),
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! The state of a listener and its gauges: the only source of logs, readiness, and the admin page.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use osnl_transport::{Binding, OpenQueue, PartitionSeen, QueueDepths, Subscription};
+use tokio::sync::Notify;
+
+use super::returns::ReturnCount;
+use super::watchdog::SessionStage;
+
+/// An observer of connections, which must not wait.
+pub trait ConnectionObserver: Send + Sync {
+    /// Called before the first attempt since the start, or since a connection was lost.
+    fn connecting(&self);
+    /// Called after each attempt to connect.
+    fn attempted(&self, is_connected: bool);
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenerState {
+    /// `attempt` counts from 1 since the loss or the start.
+    Connecting {
+        attempt: u32,
+    },
+    Listening,
+    Standby,
+    /// Nothing more can be kept, so nothing is read. Pushed messages return to the broker after a while.
+    Blocked {
+        since: SystemTime,
+        reason: Arc<str>,
+    },
+    Draining,
+    Stopped,
+}
+
+impl ListenerState {
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Connecting { .. } => "connecting",
+            Self::Listening => "listening",
+            Self::Standby => "standby",
+            Self::Blocked { .. } => "blocked",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Whether there is a subscription, or one was returned until there is room.
+    #[must_use]
+    pub fn is_subscribed(&self) -> bool {
+        match self {
+            Self::Listening | Self::Standby | Self::Blocked { .. } => true,
+            Self::Connecting { .. } | Self::Draining | Self::Stopped => false,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Gauges {
+    received: AtomicU64,
+    reconnects: AtomicU64,
+    /// Milliseconds since 1970; 0 means never.
+    last_message: AtomicU64,
+    opened: Mutex<ConnectedQueues>,
+    depth: Mutex<Option<DepthGauge>>,
+    stage: AtomicU8,
+    unsettled: AtomicUsize,
+    since: Mutex<Option<SystemTime>>,
+    trouble: Mutex<Option<ConnectionTrouble>>,
+    waiting: Mutex<QueueDepths>,
+    partitions: Mutex<Option<Vec<PartitionSeen>>>,
+    returns: Mutex<ReturnCount>,
+    created: Mutex<Option<SystemTime>>,
+    received_before: AtomicBool,
+    /// The time without any message after which that needs attention, in milliseconds; 0 means never.
+    silent_after: AtomicU64,
+    listening: Mutex<Option<SystemTime>>,
+    gaps: Mutex<BindingGaps>,
+    /// The bindings that are removed while the queue is left; set as soon as the queue is to be left.
+    leaving: OnceLock<Vec<Binding>>,
+    /// Asks for a look at the bindings before its time.
+    look: Notify,
+    /// Asks for a look at the broker's queues before its time.
+    survey: Notify,
+    /// Asks for a look for an alarm that was refused.
+    alarm_look: Notify,
+}
+
+/// What the latest look at the bindings has not found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BindingGaps {
+    /// Exchanges that do not exist.
+    pub missing: BTreeSet<String>,
+    /// The broker's refusals to bind a queue.
+    pub refused: Vec<String>,
+    /// Whether no exchange fills the queue.
+    pub is_unbound: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionTrouble {
+    pub reason: String,
+    pub remedy: Option<String>,
+    pub attempts: u32,
+    pub next: SystemTime,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DepthGauge {
+    pub messages: u64,
+    pub consumers: u64,
+    pub at: SystemTime,
+    pub waiting_since: Option<SystemTime>,
+}
+
+impl DepthGauge {
+    fn next(before: Option<&Self>, messages: u64, consumers: u64, at: SystemTime) -> Self {
+        let same = before.filter(|before| messages >= before.messages);
+        let since = same.and_then(|before| before.waiting_since).unwrap_or(at);
+        Self { messages, consumers, at, waiting_since: (messages > 0).then_some(since) }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectedQueues {
+    pub queues: Vec<String>,
+    pub host: Option<String>,
+    pub waiting: u32,
+    /// The last valid second, since 1970; `None` without TLS.
+    pub certificate_ends: Option<i64>,
+    pub is_as_configured: bool,
+    pub lossy: Option<LossyQueue>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LossyQueue {
+    pub queue: String,
+    pub differs: Option<String>,
+    pub how: String,
+}
+
+impl LossyQueue {
+    fn of(queue: &OpenQueue) -> Option<Self> {
+        let how = queue.loses.clone()?;
+        Some(Self { queue: queue.name.to_string(), differs: queue.differs.clone(), how })
+    }
+}
+
+impl Gauges {
+    pub(super) fn connected(&self, found: &Subscription, again: bool) {
+        self.reconnects.fetch_add(u64::from(again), Ordering::Relaxed);
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = ConnectedQueues {
+            queues: found.queues().iter().map(ToString::to_string).collect(),
+            host: Some(found.host.clone()),
+            waiting: found.waiting,
+            certificate_ends: found.certificate_ends,
+            is_as_configured: found.open.iter().all(|queue| queue.differs.is_none()),
+            lossy: found.open.iter().find_map(LossyQueue::of),
+        };
+        self.set_gaps(BindingGaps::default());
+        self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
+    }
+
+    /// Records the certificate that the broker shows by now: it may be renewed while a connection lasts for months.
+    pub fn set_certificate(&self, ends: i64) {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).certificate_ends = Some(ends);
+    }
+
+    pub(super) fn set_gaps(&self, gaps: BindingGaps) {
+        *self.gaps.lock().unwrap_or_else(PoisonError::into_inner) = gaps;
+    }
+
+    #[must_use]
+    pub fn gaps(&self) -> BindingGaps {
+        self.gaps.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the looks that make bindings. These bindings are removed; others are the services', or another listener's.
+    pub(super) fn leave(&self, bindings: &[Binding]) {
+        let _ = self.leaving.set(bindings.to_vec());
+    }
+
+    pub(super) fn leaving(&self) -> Option<&[Binding]> {
+        self.leaving.get().map(Vec::as_slice)
+    }
+
+    /// Looks at the bindings, asks the broker about its queues, and looks for an alarm again after a refusal, without
+    /// waiting for the next turn.
+    pub fn look_again(&self) {
+        self.look.notify_one();
+        // A look that was not refused needs no wish.
+        self.alarm_look.notify_waiters();
+        self.ask_for_survey();
+    }
+
+    pub(super) fn ask_for_survey(&self) {
+        self.survey.notify_one();
+    }
+
+    pub(super) async fn look_is_asked(&self) {
+        self.look.notified().await;
+    }
+
+    pub fn alarm_look(&self) -> &Notify {
+        &self.alarm_look
+    }
+
+    pub async fn survey_is_asked(&self) {
+        self.survey.notified().await;
+    }
+
+    fn record_depths(&self, waiting: &QueueDepths) {
+        let messages = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
+        let consumers = waiting.iter().map(|(_, seen)| u64::from(seen.consumers)).max().unwrap_or(0);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone_from(waiting);
+        self.set_depth(messages, consumers);
+    }
+
+    pub(super) fn answered(&self, waiting: Option<&QueueDepths>, partitions: Option<Vec<PartitionSeen>>) {
+        if let Some(waiting) = waiting {
+            self.record_depths(waiting);
+        }
+        self.record_partitions(partitions);
+    }
+
+    pub(super) fn record_partitions(&self, partitions: Option<Vec<PartitionSeen>>) {
+        *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
+    }
+
+    /// Returns the partitions of the latest look, at most ten seconds old while connected.
+    #[must_use]
+    pub fn partitions(&self) -> Option<Vec<PartitionSeen>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn returns(&self) -> MutexGuard<'_, ReturnCount> {
+        self.returns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn missing(&self) -> usize {
+        self.returns().missing()
+    }
+
+    pub(super) fn created_again(&self) {
+        self.returns().created();
+        *self.created.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
+    }
+
+    pub fn created(&self) -> Option<SystemTime> {
+        *self.created.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn expect(&self, silent_after: Option<Duration>) {
+        let millis = silent_after.map_or(0, |after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        self.silent_after.store(millis, Ordering::Relaxed);
+    }
+
+    pub fn silent_after(&self) -> Option<Duration> {
+        let millis = self.silent_after.load(Ordering::Relaxed);
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
+    pub(super) fn set_received_before(&self) {
+        self.received_before.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn has_received(&self) -> bool {
+        self.received_before.load(Ordering::Relaxed) || self.messages() > 0
+    }
+
+    pub(super) fn reads(&self, is_active: bool, now: SystemTime) {
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        *listening = is_active.then(|| listening.unwrap_or(now));
+    }
+
+    pub fn never_received(&self) -> Option<SystemTime> {
+        let after = self.silent_after()?;
+        let since = (*self.listening.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let is_long = since.elapsed().unwrap_or_default() >= after;
+        (is_long && !self.has_received()).then_some(since)
+    }
+
+    fn set_depth(&self, messages: u64, consumers: u64) {
+        let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
+        *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, SystemTime::now()));
+    }
+
+    #[must_use]
+    pub fn depth(&self) -> Option<DepthGauge> {
+        self.depth.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn received(&self, messages: usize) {
+        if messages > 0 {
+            self.received.fetch_add(messages as u64, Ordering::Relaxed);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.last_message.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn set_stage(&self, stage: SessionStage) {
+        let number = match stage {
+            SessionStage::Taking => 0,
+            SessionStage::WindowFull => 1,
+            SessionStage::Reserving => 2,
+            SessionStage::Polling => 3,
+        };
+        self.stage.store(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn stage(&self) -> SessionStage {
+        match self.stage.load(Ordering::Relaxed) {
+            1 => SessionStage::WindowFull,
+            2 => SessionStage::Reserving,
+            3 => SessionStage::Polling,
+            _ => SessionStage::Taking,
+        }
+    }
+
+    pub(super) fn set_unsettled(&self, messages: usize) {
+        self.unsettled.store(messages, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.unsettled.load(Ordering::Relaxed)
+    }
+
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.stage() == SessionStage::Polling && self.unsettled() == 0
+    }
+
+    #[must_use]
+    pub fn waiting(&self) -> QueueDepths {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn entered(&self, since: SystemTime) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(since);
+    }
+
+    pub(super) fn failed(&self, trouble: Option<ConnectionTrouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    #[must_use]
+    pub fn since(&self) -> Option<SystemTime> {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the latest failure; `None` while connected, and before the first failure.
+    #[must_use]
+    pub fn trouble(&self) -> Option<ConnectionTrouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    #[must_use]
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+
+    #[must_use]
+    pub fn last_message(&self) -> Option<SystemTime> {
+        match self.last_message.load(Ordering::Relaxed) {
+            0 => None,
+            millis => Some(UNIX_EPOCH + Duration::from_millis(millis)),
+        }
+    }
+
+    #[must_use]
+    pub fn opened(&self) -> ConnectedQueues {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_waits_since_it_last_became_smaller() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut depth: Option<DepthGauge> = None;
+        for (n, (messages, since)) in [
+            (0, None),
+            (3, Some(1)),
+            (3, Some(1)),
+            (5, Some(1)),
+            (4, Some(4)),
+            (4, Some(4)),
+            (0, None),
+            (1, Some(7)),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let seen = DepthGauge::next(depth.as_ref(), messages, 1, at(n as u64));
+            assert_eq!(seen.waiting_since, since.map(at), "{n}");
+            depth = Some(seen);
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! Decides how a session acts on each wake-up, without input or output.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use osnl_transport::{Batch, BoxFuture, Consumer, IncomingMessage, QueueType, TransportError, Window};
+use tokio::time::Instant;
+
+use crate::listener::announce::log_others_left;
+use crate::listener::returns::{Blockade, WaitVerdict};
+use crate::listener::watchdog::{SessionStage, SessionWake, Watchdog};
+use crate::listener::{Listener, ListenerState};
+use osnl_core::metrics::StreamKind;
+use osnl_core::received::{ReceivedMessage, with_head};
+use osnl_journal::{Obstacle, Receipt, Settle};
+
+/// The time that an unmatched message waits for others: one acknowledgement costs as much as several messages.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// The time of one batch before other tasks have their turn, since a bulk request may take tens of milliseconds.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// The number of open deliveries from which no further message is read. Open deliveries stay in memory, and a journal
+/// writes all of a message in one transaction, for which other writers wait.
+const MOST_DELIVERIES: usize = 20_000;
+
+type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
+
+#[derive(Debug)]
+pub(in crate::listener) enum WakeCause {
+    Aborted,
+    Draining,
+    Completed(IncomingMessage, Settle),
+    Polled(Result<(), TransportError>),
+    Clock,
+    Check(Option<Obstacle>),
+    Watch(SessionWake),
+}
+
+#[derive(Debug)]
+pub(in crate::listener) enum SessionOrder {
+    Nothing,
+    Quiesce,
+    Flush,
+    End(Result<SessionEnd, TransportError>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::listener) enum SessionEnd {
+    Drained,
+    /// Nothing can be kept, so closing the channel returns the pushed messages.
+    GiveBack {
+        since: Instant,
+        reason: String,
+        window_full: bool,
+    },
+    /// Closing the channel returns a read message; a rejection would place it behind later messages.
+    Return,
+    Recount,
+}
+
+pub(super) struct Core<'a> {
+    pub(super) listener: &'a Listener,
+    pub(super) window: Window,
+    pub(super) open: FuturesUnordered<Open>,
+    pub(super) batch: Batch,
+    /// Whether the batch is a rest, whose messages the window already has.
+    is_rest: bool,
+    deliveries: Arc<AtomicUsize>,
+    pub(super) flush_at: Option<Instant>,
+    pub(super) watchdog: Watchdog,
+    recount_at: Option<Instant>,
+    pub(super) draining: bool,
+    blockade: Blockade,
+    begun: Instant,
+    returns: bool,
+    /// Whether a rejected message keeps its place, as in classic queues.
+    rejects: bool,
+    prefetch: usize,
+}
+
+impl<'a> Core<'a> {
+    pub(super) fn new(listener: &'a Listener, consumer: &dyn Consumer, recount: Duration) -> Self {
+        let (options, found) = (&listener.config.options, consumer.subscription());
+        let is_idle = match consumer.partitions() {
+            Some(partitions) => partitions.is_empty(),
+            None => options.queue.single_active_consumer,
+        };
+        let standby = is_idle && found.other_consumers > 0;
+        let is_classic = found.open.iter().all(|queue| queue.queue_type == Some(QueueType::Classic));
+        let prefetch = usize::from(options.prefetch);
+        let patience = listener.config.give_back_after;
+        Self {
+            listener,
+            window: Window::new(found.epoch),
+            open: FuturesUnordered::new(),
+            batch: Batch::with_limit(prefetch),
+            is_rest: false,
+            deliveries: Arc::default(),
+            flush_at: None,
+            watchdog: Watchdog::new(found.queues().join(", "), standby, is_classic),
+            recount_at: (standby && !is_classic && consumer.partitions().is_none())
+                .then(|| Instant::now() + recount),
+            draining: false,
+            blockade: Blockade::new(patience, prefetch, Instant::now()),
+            begun: Instant::now(),
+            returns: false,
+            rejects: is_classic,
+            prefetch,
+        }
+    }
+
+    pub(super) fn room(&self) -> usize {
+        self.prefetch.saturating_sub(self.open.len())
+    }
+
+    pub(super) fn is_crowded(&self) -> bool {
+        self.deliveries.load(Ordering::Relaxed) >= MOST_DELIVERIES
+    }
+
+    pub(super) fn is_flush_due(&mut self, now: Instant) -> bool {
+        let due = self.window.due();
+        due > 0 && {
+            let flush_at = *self.flush_at.get_or_insert(now + LINGER);
+            due >= self.prefetch / 4 || now >= flush_at
+        }
+    }
+
+    pub(super) fn step(
+        &mut self,
+        woken: WakeCause,
+        stage: SessionStage,
+        consumer: &dyn Consumer,
+        now: Instant,
+    ) -> SessionOrder {
+        match woken {
+            WakeCause::Aborted => SessionOrder::End(Ok(SessionEnd::Drained)),
+            WakeCause::Draining => {
+                self.draining = true;
+                self.listener.enter(ListenerState::Draining);
+                // Cancelling hands a single active consumer's turn over at once, but pushed messages return only when
+                // the channel closes. The other daemon would receive later messages first.
+                if self.listener.config.options.queue.single_active_consumer {
+                    SessionOrder::Flush
+                } else {
+                    SessionOrder::Quiesce
+                }
+            }
+            WakeCause::Completed(message, settle) => {
+                self.blockade.settled(now);
+                self.settle(message, settle, now);
+                while let Some(Some((message, settle))) = self.open.next().now_or_never() {
+                    self.settle(message, settle, now);
+                }
+                if self.may_return(now) {
+                    SessionOrder::End(Ok(SessionEnd::Return))
+                } else {
+                    SessionOrder::Flush
+                }
+            }
+            WakeCause::Polled(polled) => {
+                let messages = self.batch.len();
+                self.dispatch();
+                match polled {
+                    Ok(()) => {
+                        self.blockade.taken(messages - self.batch.len(), now);
+                        SessionOrder::Nothing
+                    }
+                    Err(error) => SessionOrder::End(Err(error)),
+                }
+            }
+            WakeCause::Clock => SessionOrder::Nothing,
+            WakeCause::Check(_) if self.may_return(now) => SessionOrder::End(Ok(SessionEnd::Return)),
+            WakeCause::Check(obstacle) => self.check(obstacle, stage, now),
+            WakeCause::Watch(wake) => {
+                let Listener { config, stall, counters, gauges, .. } = self.listener;
+                let was_standby = self.watchdog.is_standby();
+                if let SessionWake::Answer(answer) = &wake {
+                    gauges.answered(answer.as_ref().ok(), consumer.partitions());
+                    self.count_returned(answer.is_ok(), stage, consumer);
+                }
+                if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {
+                    change.publish(&config.name, stall, counters);
+                }
+                if was_standby && !self.watchdog.is_standby() {
+                    match consumer.partitions() {
+                        None => log_others_left(&config.name),
+                        Some(_) => tracing::info!(
+                            listener.name = &*config.name,
+                            "the group has given this listener partitions: it receives their messages now"
+                        ),
+                    }
+                    self.listener.enter(ListenerState::Listening);
+                }
+                match self.is_recount_due(now) {
+                    true => SessionOrder::End(Ok(SessionEnd::Recount)),
+                    false => SessionOrder::Nothing,
+                }
+            }
+        }
+    }
+
+    fn is_recount_due(&self, now: Instant) -> bool {
+        self.watchdog.is_standby() && !self.draining && self.recount_at.is_some_and(|at| at <= now)
+    }
+
+    fn count_returned(&self, is_answered: bool, stage: SessionStage, consumer: &dyn Consumer) {
+        let Some(depth) = self.listener.gauges.depth().filter(|_| is_answered) else { return };
+        let is_idle = stage == SessionStage::Polling && consumer.untaken() == 0;
+        let others = depth.consumers.saturating_sub(1).max(u64::from(self.watchdog.is_standby()));
+        let verdict = self.listener.gauges.returns().judge_depth(depth.messages, others, is_idle);
+        self.listener.say_returned(verdict);
+    }
+
+    fn check(&mut self, obstacle: Option<Obstacle>, stage: SessionStage, now: Instant) -> SessionOrder {
+        let Listener { config, stall, counters, .. } = self.listener;
+        let reason = || match (&obstacle, stage) {
+            (Some(obstacle), _) => obstacle.to_string(),
+            (None, SessionStage::WindowFull) => {
+                format!("{} messages are open, and none of them ends", self.open.len())
+            }
+            (None, _) => "there is no place for another message".to_owned(),
+        };
+        match self.blockade.judge(stage, obstacle.is_some(), now) {
+            WaitVerdict::Free => {
+                if matches!(*self.listener.state.borrow(), ListenerState::Blocked { .. }) {
+                    tracing::info!(listener.name = &*config.name, "the listener is no longer blocked");
+                    self.listener.enter(ListenerState::Listening);
+                }
+                SessionOrder::Nothing
+            }
+            WaitVerdict::Blocked { since } => {
+                self.listener.blocked(system_time(since, now), reason());
+                SessionOrder::Nothing
+            }
+            WaitVerdict::GiveBack { since } => {
+                self.listener.blocked(system_time(since, now), reason());
+                if let Some(change) = self.watchdog.given_back(stage, self.open.len(), since) {
+                    change.publish(&config.name, stall, counters);
+                }
+                let window_full = stage == SessionStage::WindowFull;
+                SessionOrder::End(Ok(SessionEnd::GiveBack { since, reason: reason(), window_full }))
+            }
+        }
+    }
+
+    fn may_return(&self, now: Instant) -> bool {
+        self.returns && self.is_old(now)
+    }
+
+    /// Whether the session is old enough to return everything unsettled without doing so too often.
+    fn is_old(&self, now: Instant) -> bool {
+        now - self.begun >= self.listener.config.give_back_after
+    }
+
+    fn dispatch(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        if !self.is_rest {
+            self.arrived();
+        }
+        let Listener { config, endpoint, counters, series, .. } = self.listener;
+        let begun = std::time::Instant::now();
+        let mut unmatched = 0;
+        endpoint.upcoming(&self.batch);
+        let mut is_first = true;
+        let mut again = 0;
+        while (std::mem::take(&mut is_first) || begun.elapsed() < SLICE)
+            && let Some(message) = self.batch.take_first()
+        {
+            // Another consumer of the group reads the partition now.
+            if message.partition.as_ref().is_some_and(|partition| partition.is_revoked()) {
+                let _ = self.window.acknowledge(message);
+                continue;
+            }
+            again += usize::from(message.redelivered);
+            if let Some(why) = endpoint.suspected(&message) {
+                let receipt = endpoint.unreadable(ReceivedMessage::of(&message, &config.name), why);
+                self.open(message, receipt);
+                continue;
+            }
+            let wanted = with_head(&message, &config.budget, |head| {
+                series.types.count(head.event_type.as_deref());
+                // A dead letter that was put back is for the rule engine, whatever the rules are now.
+                let wanted = message.marks.is_some() || endpoint.wants(head);
+                if !wanted {
+                    endpoint.unwanted(&message, &config.name, head);
+                }
+                wanted
+            });
+            let receipt = match wanted {
+                Ok(false) => {
+                    unmatched += 1;
+                    // The window belongs to the message's connection, so the settlement cannot be stale.
+                    let _ = self.window.acknowledge(message);
+                    continue;
+                }
+                Ok(true) => endpoint.notify(ReceivedMessage::of(&message, &config.name)),
+                Err(error) => {
+                    endpoint.unreadable(ReceivedMessage::of(&message, &config.name), error.to_string())
+                }
+            };
+            self.open(message, receipt);
+            if self.is_crowded() {
+                break;
+            }
+        }
+        endpoint.evaluated();
+        if again > 0 {
+            let verdict = self.listener.gauges.returns().delivered_again(again);
+            self.listener.say_returned(verdict);
+        }
+        self.is_rest = !self.batch.is_empty();
+        counters.unmatched.add(unmatched);
+        series.unmatched.add(unmatched);
+    }
+
+    fn arrived(&mut self) {
+        let Listener { config, counters, gauges, series, .. } = self.listener;
+        self.window.admit(&self.batch);
+        let arrived = self.batch.len();
+        if self.watchdog.arrived() {
+            self.listener.enter(ListenerState::Listening);
+        }
+        counters.received.add(arrived as u64);
+        series.received.add(arrived as u64);
+        let streams = &counters.series.streams;
+        streams.note(StreamKind::Listener, &config.name, arrived, SystemTime::now());
+        gauges.received(arrived);
+    }
+
+    fn open(&mut self, message: IncomingMessage, receipt: Receipt) {
+        let weight = OpenWeight::of(receipt.deliveries(), &self.deliveries);
+        self.open.push(Box::pin(async move {
+            let settle = receipt.await;
+            drop(weight);
+            (message, settle)
+        }));
+    }
+
+    fn settle(&mut self, message: IncomingMessage, settle: Settle, now: Instant) {
+        self.watchdog.settled();
+        let is_old = self.is_old(now);
+        let stale = match settle {
+            Settle::Acknowledge => self.window.acknowledge(message),
+            // The channel closes soon, which keeps the message's place.
+            Settle::Requeue if self.draining => Ok(()),
+            Settle::Requeue if self.rejects && !is_old => self.window.requeue(message),
+            // A quorum queue would put a rejected message behind later messages. Closing the channel avoids that, after
+            // time for the others.
+            Settle::Requeue => {
+                self.returns = true;
+                Ok(())
+            }
+            // A dropped message returns to the broker with the connection.
+            Settle::Leave => Ok(()),
+        };
+        debug_assert!(stale.is_ok(), "a session's messages are those of its window");
+    }
+}
+
+fn system_time(at: Instant, now: Instant) -> SystemTime {
+    let ago = now.saturating_duration_since(at);
+    SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+struct OpenWeight {
+    deliveries: usize,
+    of: Arc<AtomicUsize>,
+}
+
+impl OpenWeight {
+    fn of(deliveries: usize, of: &Arc<AtomicUsize>) -> Self {
+        of.fetch_add(deliveries, Ordering::Relaxed);
+        Self { deliveries, of: of.clone() }
+    }
+}
+
+impl Drop for OpenWeight {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.deliveries, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+use osnl_model::{Priority, Target};
+use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport as _};
+
+use super::*;
+use crate::listener::holding::HoldingEndpoint;
+use crate::listener::{GIVE_BACK_AFTER, ListenerConfig};
+use osnl_core::metrics::Counters;
+use osnl_journal::Obstacle;
+
+struct Rig {
+    broker: MemoryBroker,
+    intake: Arc<HoldingEndpoint>,
+    listener: Listener,
+    consumer: Box<dyn Consumer>,
+    now: Instant,
+}
+
+impl Rig {
+    async fn new(waiting: usize, queue: QueueKind) -> Self {
+        let (broker, intake) = (MemoryBroker::new(), Arc::new(HoldingEndpoint::default()));
+        let target = Target::new("x", "n");
+        let options = ListenOptions::new(Some("q"), 4, Declare::Create, queue);
+        let config = ListenerConfig::new("l".into(), vec![(target.clone(), Priority::Info)], options);
+        let transport = Arc::new(broker.transport());
+        let consumer = transport.listen(&config.targets, &config.options).await.unwrap();
+        let listener = Listener::new(config, transport, intake.clone(), Arc::new(Counters::default()));
+        listener.enter(ListenerState::Listening);
+        for n in 0..waiting {
+            let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\"}}");
+            assert_eq!(broker.publish(&target, &Priority::Info, body), 1);
+        }
+        Self { broker, intake, listener, consumer, now: Instant::now() }
+    }
+
+    fn state(&self) -> &'static str {
+        self.listener.state.borrow().name()
+    }
+
+    async fn poll(&mut self, core: &mut Core<'_>) {
+        core.batch.set_limit(core.room());
+        self.consumer.poll(&mut core.batch).await.unwrap();
+        let order = core.step(WakeCause::Polled(Ok(())), SessionStage::Taking, &*self.consumer, self.now);
+        assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
+    }
+
+    fn check(
+        &mut self,
+        core: &mut Core<'_>,
+        stage: SessionStage,
+        obstacle: Option<Obstacle>,
+        seconds: u64,
+    ) -> SessionOrder {
+        let mut order = SessionOrder::Nothing;
+        for _ in 0..seconds {
+            assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
+            self.now += Duration::from_secs(1);
+            order = core.step(WakeCause::Check(obstacle.clone()), stage, &*self.consumer, self.now);
+        }
+        order
+    }
+}
+
+fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
+    // Leaked, so that the rig may change beside it.
+    let options = ListenOptions { prefetch, ..rig.listener.config.options.clone() };
+    let listener: &'static Listener = Box::leak(Box::new(Listener {
+        config: ListenerConfig::new("l".into(), Vec::new(), options),
+        transport: rig.listener.transport.clone(),
+        endpoint: rig.listener.endpoint.clone(),
+        counters: rig.listener.counters.clone(),
+        state: rig.listener.state.clone(),
+        observer: None,
+        groups: None,
+        tidying: None,
+        oversight: None,
+        turns: Vec::new(),
+        stall: rig.listener.stall.clone(),
+        gauges: rig.listener.gauges.clone(),
+        series: rig.listener.series.clone(),
+    }));
+    Core::new(listener, &*rig.consumer, Duration::from_secs(10))
+}
+
+fn full() -> Option<Obstacle> {
+    Some(Obstacle::ActionFull { action: "a".into(), pending: 1, most: 1 })
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
+    let mut rig = Rig::new(1, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    assert_eq!((rig.state(), core.room()), ("listening", 3));
+    let order = rig.check(&mut core, SessionStage::Reserving, full(), 200);
+    assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
+    match &*rig.listener.state.borrow() {
+        ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending is 1"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    rig.check(&mut core, SessionStage::Polling, None, 1);
+    assert_eq!(rig.state(), "listening");
+    let order = rig.check(&mut core, SessionStage::Reserving, full(), 300);
+    match order {
+        SessionOrder::End(Ok(SessionEnd::GiveBack { reason, window_full, .. })) => {
+            assert!(!window_full && reason.starts_with("action a has 1 delivery pending"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(rig.state(), "blocked");
+    assert!(rig.listener.stall.borrow().is_some());
+    assert_eq!(core.window.unsettled(), 1, "what it holds goes back with the channel");
+}
+
+/// A quorum queue would put a rejected message behind later messages.
+#[tokio::test(start_paused = true)]
+async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
+    for is_classic in [true, false] {
+        let mut rig = Rig::new(3, QueueKind::OSLO).await;
+        let mut core = core(&rig, 4);
+        assert!(core.rejects, "the broker in the process has classic queues only");
+        core.rejects = is_classic;
+        rig.poll(&mut core).await;
+        let requeue = async |rig: &mut Rig, core: &mut Core<'_>| {
+            let _ = rig.intake.open.lock().unwrap().remove(0).send(Settle::Requeue);
+            let (message, settle) = core.open.next().await.unwrap();
+            core.step(WakeCause::Completed(message, settle), SessionStage::Polling, &*rig.consumer, rig.now)
+        };
+        assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
+        let rejected = usize::from(is_classic);
+        assert_eq!((core.window.unsettled(), core.window.due()), (3, rejected), "{is_classic}");
+        let order = rig.check(&mut core, SessionStage::Polling, None, GIVE_BACK_AFTER.as_secs());
+        assert_eq!(matches!(order, SessionOrder::End(Ok(SessionEnd::Return))), !is_classic, "{order:?}");
+        assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::End(Ok(SessionEnd::Return))));
+        assert_eq!((core.window.unsettled(), core.window.due()), (3, rejected), "it stays unsettled");
+        (core.returns, core.draining) = (false, true);
+        assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
+        assert_eq!(core.window.due(), rejected, "so does one that comes while it ends");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_window_blocks_only_behind_an_obstacle() {
+    let open = |ended| Some(Obstacle::NoPlace { open: 4, ended });
+    let mut rig = Rig::new(9, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    assert_eq!(core.room(), 0);
+    rig.check(&mut core, SessionStage::WindowFull, None, 7200);
+    assert_eq!(rig.state(), "listening", "an endpoint takes its time");
+    rig.check(&mut core, SessionStage::WindowFull, open(7), 299);
+    assert_eq!(rig.state(), "blocked");
+    rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
+    let (message, settle) = core.open.next().await.unwrap();
+    let order =
+        core.step(WakeCause::Completed(message, settle), SessionStage::WindowFull, &*rig.consumer, rig.now);
+    assert!(matches!(order, SessionOrder::Flush), "{order:?}");
+    rig.consumer.flush(&mut core.window).await.unwrap();
+    rig.poll(&mut core).await;
+    assert!(matches!(rig.check(&mut core, SessionStage::WindowFull, open(8), 299), SessionOrder::Nothing));
+    match rig.check(&mut core, SessionStage::WindowFull, open(8), 1) {
+        SessionOrder::End(Ok(SessionEnd::GiveBack { window_full: true, reason, .. })) => {
+            assert_eq!(reason, "4 messages wait for the end of their deliveries, and none of them ends");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_listens_from_its_first_message_on() {
+    let mut rig = Rig::new(1, QueueKind::DURABLE).await;
+    let first = std::mem::replace(
+        &mut rig.consumer,
+        rig.broker
+            .transport()
+            .listen(&rig.listener.config.targets, &rig.listener.config.options)
+            .await
+            .unwrap(),
+    );
+    let mut core = core(&rig, 4);
+    assert!(core.watchdog.is_standby());
+    rig.listener.enter(ListenerState::Standby);
+    drop(first);
+    rig.poll(&mut core).await;
+    assert_eq!(rig.state(), "listening");
+}
+
+/// Cancelled first, a consumer would hand over its turn before its messages are back.
+#[tokio::test(start_paused = true)]
+async fn a_single_active_consumer_ends_by_closing() {
+    let queue = QueueKind { single_active_consumer: true, ..QueueKind::OSLO };
+    let rig = Rig::new(2, queue).await;
+    let mut core = core(&rig, 4);
+    let order = core.step(WakeCause::Draining, SessionStage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, SessionOrder::Flush) && core.draining, "{order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn told_to_drain_it_takes_nothing_more_and_settles_what_is_open() {
+    let mut rig = Rig::new(2, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    let order = core.step(WakeCause::Draining, SessionStage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, SessionOrder::Quiesce) && core.draining, "{order:?}");
+    assert_eq!((rig.state(), core.open.len()), ("draining", 2));
+    let order = core.step(WakeCause::Aborted, SessionStage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, SessionOrder::End(Ok(SessionEnd::Drained))), "{order:?}");
+    let lost = TransportError::Lost { reason: "x".to_owned() };
+    let order = core.step(WakeCause::Polled(Err(lost)), SessionStage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, SessionOrder::End(Err(TransportError::Lost { .. }))), "{order:?}");
+}
+
+async fn end_first(rig: &Rig, core: &mut Core<'_>) {
+    rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
+    let (message, settle) = core.open.next().await.unwrap();
+    core.step(WakeCause::Completed(message, settle), SessionStage::WindowFull, &*rig.consumer, rig.now);
+}
+
+fn go_on(rig: &Rig, core: &mut Core<'_>) -> (usize, usize) {
+    let order = core.step(WakeCause::Polled(Ok(())), SessionStage::Taking, &*rig.consumer, rig.now);
+    assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
+    (core.open.len(), core.batch.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_take_long_leave_other_tasks_their_turns() {
+    let mut rig = Rig::new(4, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.intake.takes.store(SLICE.as_millis().try_into().unwrap(), Ordering::Relaxed);
+    rig.poll(&mut core).await;
+    assert_eq!((core.open.len(), core.batch.len()), (1, 3));
+    assert_eq!(go_on(&rig, &mut core), (2, 2));
+    rig.intake.takes.store(0, Ordering::Relaxed);
+    assert_eq!(go_on(&rig, &mut core), (4, 0));
+    assert_eq!((core.window.unsettled(), rig.listener.counters.received.get()), (4, 4));
+    end_first(&rig, &mut core).await;
+    rig.consumer.flush(&mut core.window).await.unwrap();
+    let body = r#"{"event_type": "x", "message_id": "9"}"#.to_owned();
+    assert_eq!(rig.broker.publish(&Target::new("x", "n"), &Priority::Info, body), 1);
+    rig.poll(&mut core).await;
+    assert_eq!((core.open.len(), core.batch.len()), (4, 0));
+    assert_eq!((core.window.unsettled(), rig.listener.counters.received.get()), (4, 5));
+}
+
+/// 200 messages of 30 KB once made four million deliveries: 660 MiB, and a transaction of 22 seconds.
+#[tokio::test(start_paused = true)]
+async fn with_many_deliveries_open_nothing_more_is_looked_at() {
+    let mut rig = Rig::new(4, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.intake.deliveries.store(MOST_DELIVERIES / 2, Ordering::Relaxed);
+    rig.poll(&mut core).await;
+    assert_eq!((core.open.len(), core.batch.len(), core.is_crowded()), (2, 2, true));
+    for _ in 0..2 {
+        end_first(&rig, &mut core).await;
+    }
+    assert!(!core.is_crowded());
+    assert_eq!(go_on(&rig, &mut core), (2, 0));
+    assert_eq!(rig.listener.counters.received.get(), 4);
+}
