@@ -22,6 +22,7 @@ mod package;
 mod release;
 mod setup;
 mod soak;
+mod spine;
 mod stage;
 mod step;
 mod test;
@@ -36,7 +37,7 @@ cargo xtask COMMAND
   test [ARGS…]             run the tests with a private broker; ARGS as of `cargo test`, and --runner libtest|nextest
   test --doc               run the examples in documentation comments
   test --broker 4|4.3      run what needs a broker, against a newer RabbitMQ in a root directory of Debian
-  test --kafka|--mock-kafka|--library|--cloud [ARGS…]
+  test --kafka|--mock-kafka|--library|--cloud|--spine [ARGS…]
                            run the tests on Kafka; of library/; against Keystone, Neutron, Ironic
   ci                       the gate: all that must hold before a change lands
   ci --long [PART…]        the parts that take too long for the gate, recorded in docs/long-runs.toml

@@ -11,6 +11,7 @@
 //! | `--kafka` | the Kafka transport and the program on Kafka, with the client library's mock cluster and with tansu |
 //! | `--mock-kafka` | the same on the mock cluster alone, as in the gate |
 //! | `--library` | the library for services, a workspace of its own |
+//! | `--spine` | the crates of [`SPINE`] alone, which need no browser |
 //! | `--cloud` | Keystone, Neutron and Ironic from PyPI, nothing else |
 //! | `--broker 4` or `4.3` | tests that need a broker, with that version: [`other_broker`] |
 
@@ -29,6 +30,7 @@ use osnl_testkit::{BROKER_VARIABLE, Broker, CLOUD_VARIABLE, Guard, PYTHON_VARIAB
 pub(crate) use self::runner::Count;
 use self::runner::{Runner, TestReport, names_packages};
 use crate::setup::{self, LeftOut};
+use crate::spine::SPINE;
 use crate::step;
 
 /// All crates but the one with a client library in C, which has tests of its own (`--kafka`, `--mock-kafka`).
@@ -82,6 +84,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         _ if first == "--kafka" => run_with_kafka(&args[1..]),
         _ if first == "--mock-kafka" => run_with_mock_kafka(&args[1..]),
         _ if first == "--library" => run_library(&args[1..]),
+        _ if first == "--spine" => run_spine(&args[1..]),
         _ if first == "--cloud" => run_with_cloud(&args[1..]),
         Ok((None, args)) => run_and_count(&args),
         Ok((Some(_), rest)) if other_broker::is_entered() => run_against(rest),
@@ -123,6 +126,12 @@ pub(crate) fn run_library(args: &[String]) -> Result<(Count, ExitStatus)> {
     examples.args(["build", "--locked", "--examples"]).args(known);
     step::run(examples.env("CARGO_TARGET_DIR", step::target_dir().join("library")))?;
     run_and_count_in(&joined(&[known], args), &[("CARGO_TARGET_DIR", step::target_dir().join("library"))])
+}
+
+fn run_spine(args: &[String]) -> Result<(Count, ExitStatus)> {
+    let packages = SPINE.iter().flat_map(|name| ["-p", name]);
+    let known: Vec<&str> = packages.chain(["--lib", "--tests"]).collect();
+    run_and_count_in(&joined(&[&known], args), &[])
 }
 
 pub(crate) fn run_with_cloud(args: &[String]) -> Result<(Count, ExitStatus)> {

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::budget::{BudgetRow, TidyBudget};
 use self::graph::Graph;
-use crate::{ci, step};
+use crate::{ci, spine, step};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Violation {
@@ -55,6 +55,10 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
     let text = std::fs::read_to_string(step::root().join(budget::FILE))?;
     violations.extend(TidyBudget::parse(&text)?.check(&measured));
+    for (path, edge) in spine::named_edges(&step::root())? {
+        let text = format!("the spine names {edge}: it builds without the edges");
+        violations.push(Violation { path, line: 1, text });
+    }
     ci::long::print_state()?;
     for violation in &violations {
         println!("{violation}");

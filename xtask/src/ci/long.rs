@@ -98,6 +98,7 @@ const DELIVERY: &[&str] = &[
     "crates/osnl-journal",
     "crates/osnl-delivery",
     "crates/osnl-action",
+    "crates/osnl-engine",
     "crates/osnl-actions",
     "crates/osnl",
 ];
