@@ -45,13 +45,18 @@ pub(super) const LONGEST_FRESH: Duration = Duration::from_secs(3);
 /// The time for which a success or a stumble counts.
 const LATELY: Duration = Duration::from_secs(60);
 
+/// Whether calls to the target may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
+    /// The target answers: calls begin, within the limit of concurrent calls.
     Closed,
+    /// The target is down: no call begins before `until`, then a probe.
     Open { until: Instant },
+    /// One call tests the target, and no other begins.
     Probing,
 }
 
+/// The effect of an attempt on the breaker, for the log: an opening or closing is logged once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BreakerChange {
     None,
@@ -59,17 +64,22 @@ pub(crate) enum BreakerChange {
     Closed,
 }
 
+/// The cause of the latest opening: it decides which delivery probes, and how fast calls resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OpeningCause {
+    /// Only the target, or the way to it, can be the cause: connect, TLS, 429, `Retry-After`.
     Target,
     /// Time-outs, resets, 5xx, "not now".
     Stumbles,
+    /// The same refusal for many keys: a wrong path or login, which is a fault of the configuration.
     Refusals,
 }
 
+/// The key of a failed attempt, by which the breaker tells one bad event from a bad target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FailedKey<'a> {
     pub(crate) key: &'a str,
+    /// Whether the delivery had failed before this attempt.
     pub(crate) before: bool,
 }
 
@@ -84,18 +94,28 @@ struct RefusalRow {
     stands: bool,
 }
 
+/// Tells a target that is down from an event that fails, so that a dead target costs no attempts.
 #[derive(Clone, Debug)]
 pub(crate) struct Breaker {
     state: BreakerState,
+    /// The most concurrent calls at full pace; at least one.
     concurrency: usize,
+    /// The concurrent calls allowed now: fewer than `concurrency` while the target recovers.
     allowed: usize,
+    /// The openings since the last success, probes included; each lengthens the next pause.
     openings: u32,
     /// Keys that stumbled for the first time since the last success. Opening clears the set, which bounds it.
     failing: HashSet<String>,
+    /// The latest first failure of a delivery by a time-out, reset, or 5xx; `None` after a success of the oldest
+    /// delivery.
     stumbled: Option<Instant>,
+    /// The row of equal refusals; `None` after a success.
     refusal: Option<RefusalRow>,
+    /// The cause of the latest opening; without a meaning while closed.
     cause: OpeningCause,
+    /// The earliest probe with a delivery that has never failed; `None` while closed.
     fresh_at: Option<Instant>,
+    /// The latest success; `None` before the first, and after a change of the settings.
     succeeded: Option<Instant>,
 }
 
@@ -201,6 +221,7 @@ impl Breaker {
         match self.state {
             BreakerState::Closed => {
                 self.allowed = (self.allowed * 2).min(self.concurrency);
+                debug_assert!(self.allowed > 0, "a target that answers is called");
                 BreakerChange::None
             }
             // A straggler that began before the opening proves as much as a probe.
@@ -351,6 +372,7 @@ impl Breaker {
             OpeningCause::Target | OpeningCause::Refusals => 1,
             OpeningCause::Stumbles => self.concurrency.min(2),
         };
+        debug_assert!((1..=self.concurrency).contains(&self.allowed), "calls are bounded by the concurrency");
         self.fresh_at = None;
         self.failing.clear();
         BreakerChange::Closed

@@ -18,33 +18,51 @@ use super::schedule::{Consequence, Schedule};
 const SWEEP: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(10);
 
+/// The result of one delivery in a call that has ended.
 #[derive(Debug)]
 pub(super) struct AttemptResult {
     pub(super) id: DeliveryId,
+    /// The event, with the values that the preparation or the attempt has added.
     pub(super) event: Event,
+    /// The `host:port` that the event named; `None` after a success, or if the configuration names the target.
     pub(super) host: Option<Arc<str>>,
+    /// Dependencies that have answered before the call; empty in all results of a call but the first.
     pub(super) answered: Vec<Arc<str>>,
     pub(super) result: Result<Completion, ActionError>,
+    /// The request and its duration; `None` if a preparation decided and no call was made.
     pub(super) sent: Option<SentRequest>,
 }
 
+/// The event that woke the loop, and so the reason for a step.
 #[derive(Debug)]
 pub(super) enum Wake {
     Attempted(Vec<AttemptResult>),
+    /// Deliveries from the journal, each with the `host:port` that its event names.
     Claimed(Vec<(ClaimedDelivery, Option<Arc<str>>)>),
+    /// Claims that an operator, or a wait that was too long, has taken back.
     Withdrawn(Vec<DeliveryId>),
     Changed(DeliverySettings),
-    Allowed { writable: bool, paused: bool },
+    /// The state of the journal, and whether the operator has paused the action.
+    Allowed {
+        writable: bool,
+        paused: bool,
+    },
     Draining,
+    /// A time has come: a retry, a probe, or the next sweep.
     Due,
 }
 
+/// Puts the consequences of a wake-up in order, so that the loop only carries them out.
 #[derive(Debug)]
 pub(super) struct Course {
     pub(super) schedule: Schedule,
+    /// Whether the journal can record outcomes.
     writable: bool,
+    /// Whether the operator has paused the action.
     paused: bool,
+    /// Whether no call begins any more, because the daemon or the action ends.
     draining: bool,
+    /// The time of the next look for overdue deliveries.
     sweep: Instant,
 }
 

@@ -53,6 +53,7 @@ pub trait Lookup: Send + Sync {
     }
 }
 
+/// The answer about one object, which is cached and shared.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupAnswer {
     There(Arc<Value>),
@@ -60,6 +61,7 @@ pub enum LookupAnswer {
     Gone,
 }
 
+/// The failure of a question: its class decides whether the delivery waits or uses up an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct EnrichError {
@@ -70,8 +72,9 @@ pub struct EnrichError {
 }
 
 impl EnrichError {
+    /// Returns the error of a delivery that needs the answer: it waits for the dependency, or uses up an attempt.
     #[must_use]
-    pub fn of_delivery(&self, name: &str, target: &str) -> ActionError {
+    pub fn to_action_error(&self, name: &str, target: &str) -> ActionError {
         let reason = format!("[enrich:{name}] {}", self.reason);
         let error = match self.class {
             ErrorClass::Connect

@@ -10,6 +10,7 @@ use osnl_core::fallback::Fallback;
 use osnl_journal::Handover;
 use serde_json::{Value, json};
 
+/// The facts about a delivery that is given up, for the templates of the action of `on_failure`.
 #[derive(Clone, Copy, Debug)]
 pub struct AbandonedDelivery<'a> {
     pub action: &'a str,

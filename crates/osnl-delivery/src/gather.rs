@@ -6,9 +6,12 @@ use std::time::Duration;
 use osnl_config::Rate;
 use tokio::time::Instant;
 
+/// The size of a call: how many events it takes, and how long the first waits for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
+    /// The most events of one call; 1 makes a call for each.
     pub most: usize,
+    /// The longest wait of the first event for others of its call.
     pub wait: Duration,
     /// Whether the events of a call are one digest for the target, which fails as a whole.
     pub whole: bool,
@@ -24,6 +27,7 @@ impl Default for BatchLimits {
 #[derive(Debug, Default)]
 pub(crate) struct CallPace {
     rate: Option<Rate>,
+    /// The beginnings of the calls within the latest window of the rate.
     begun: VecDeque<Instant>,
 }
 

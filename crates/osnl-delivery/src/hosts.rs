@@ -23,31 +23,41 @@ pub(super) const MOST_HOSTS: usize = 1024;
 const MOST_SHOWN: usize = 20;
 const LONGEST_NAME: usize = 261;
 
+/// A host of an event that is down, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldHost {
     /// `host:port`, with escaped characters that a terminal could take for a command.
     pub host: String,
     pub since: SystemTime,
     pub reason: String,
+    /// The time of the next probe; `None` while a probe runs.
     pub next_probe: Option<Instant>,
 }
 
+/// What is remembered about one host, so that its failures hold only its own deliveries.
 #[derive(Debug)]
 struct Host {
     breaker: Breaker,
     pace: CallPace,
+    /// The calls under way.
     calls: usize,
+    /// The number of the latest use: the smallest is forgotten first.
     used: u64,
+    /// The start and the reason of the hold, for the status; `None` while the host answers.
     held: Option<(SystemTime, String)>,
 }
 
+/// The breakers and paces of the hosts that events name, so that one tenant's host holds no other tenant.
 #[derive(Debug)]
 pub(super) struct Hosts {
     limits: HostLimits,
     concurrency: usize,
+    /// The most remembered hosts.
     most: usize,
     hosts: HashMap<Arc<str>, Host>,
+    /// Counts calls, to find the host that was called longest ago.
     uses: u64,
+    /// Whether the held hosts have changed since the status was published.
     changed: bool,
 }
 

@@ -104,28 +104,47 @@ use self::schedule::{Consequence, Schedule};
 pub use self::settings::DeliverySettings;
 pub use self::setup::{Remote, Setup};
 
+/// Delivers all events of one action: claims from the journal, calls the action, and records each result.
 pub struct DeliveryLoop {
+    /// The name of the action's section.
     name: Arc<str>,
+    /// The action in force; a reload replaces it while former calls finish with the former one.
     action: Arc<dyn Action>,
     journal: Arc<dyn Journal>,
+    /// The settings in force.
     settings: DeliverySettings,
+    /// The steps before an attempt.
     preparation: Preparation,
+    /// The action of `on_failure`, which gets deliveries that are given up.
     fallback: Option<Fallback>,
+    /// A part that must know what becomes of each delivery; `None` for most actions.
     observer: Option<Arc<dyn DeliveryObserver>>,
     counters: Arc<Counters>,
+    /// The metrics of this action.
     series: Arc<ActionSeries>,
+    /// All decisions.
     course: Course,
+    /// Publishes the state of the breaker.
     state: watch::Sender<BreakerState>,
+    /// Publishes the state for `osnl status`.
     status: watch::Sender<TargetStatus>,
+    /// The numbers for `osnl status`, and the operator's request for a probe.
     gauges: Arc<TargetGauges>,
+    /// The handle by which a reload changes or retires the loop.
     remote: Remote,
+    /// The setups that a reload sends.
     setups: watch::Receiver<Setup>,
+    /// Marks attempts under way, so that an event that ends the process is known afterwards.
     in_hand: Arc<InHand>,
+    /// The start of the hold and its latest log line; `None` while the target answers.
     held: Option<(Instant, Instant)>,
+    /// The requests of the results of this step, for the record of failed attempts; empty between steps.
     sent: BTreeMap<DeliveryId, SentRequest>,
 }
 
+/// The results of one call, one for each of its deliveries.
 type Attempt = Vec<AttemptResult>;
+/// The calls under way.
 type Attempts = FuturesUnordered<BoxFuture<'static, Attempt>>;
 
 impl DeliveryLoop {
@@ -315,7 +334,7 @@ impl DeliveryLoop {
                 Consequence::Retry(retried) => self.retried(*retried),
                 Consequence::Apart { id, error } => self.apart(id, &error),
                 Consequence::Opened { host, error, remedy, pause } => {
-                    self.opened(host, (&error, remedy.as_deref()), pause)
+                    self.opened(host, &error, remedy.as_deref(), pause)
                 }
                 Consequence::Closed { host } => self.closed(host),
                 Consequence::Down { dependency, error } => self.down(&dependency, &error),
@@ -380,7 +399,7 @@ impl DeliveryLoop {
             let mut shown = self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner);
             *shown = HeldHosts { hosts, others, outages };
         }
-        let state = TargetState::of(breaker, self.course.is_paused());
+        let state = TargetState::from_breaker(breaker, self.course.is_paused());
         self.status.send_if_modified(|status| status.becomes(state));
     }
 }

@@ -8,15 +8,18 @@ use std::time::Duration;
 use osnl_config::Rate;
 use tokio::time::Instant;
 
+/// The bounds beyond which a delivery becomes a dead letter although no target has refused it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryLimits {
     /// The longest age of a delivery since its first attempt. Time in which its target or the delivery is held does not
     /// count.
     pub max_age: Option<Duration>,
+    /// The longest time for which a target that is down keeps a delivery waiting; `None` for no limit.
     pub hold_max: Option<Duration>,
     pub on_dead: OnDead,
 }
 
+/// The consequence of a dead letter for later deliveries of its key: they go on, or wait for the operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDead {
     #[default]
@@ -29,13 +32,18 @@ osnl_config::words!(OnDead: "release_key" => OnDead::ReleaseKey, "hold_key" => O
 /// The limits for each host that events name. By default they equal the limits of the action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostLimits {
+    /// The most concurrent calls to one host; `None` for the action's limit.
     pub concurrency: Option<usize>,
+    /// The most calls to one host within a time; `None` for the action's limit.
     pub rate: Option<Rate>,
 }
 
+/// A stopwatch for ages that must not grow while no attempt may begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PausableClock {
+    /// The time counted before the latest start.
     passed: Duration,
+    /// The latest start; `None` while stopped.
     since: Option<Instant>,
 }
 
@@ -60,8 +68,11 @@ impl PausableClock {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
     clock: PausableClock,
+    /// The beginning of the hold; a delivery that arrived earlier has waited for all of it.
     since: Instant,
+    /// The latest start of the clock, and the time counted before; `None` before the first start.
     resumed: Option<(Instant, Duration)>,
+    /// The latest stop; `None` while the clock runs.
     stopped: Option<Instant>,
 }
 

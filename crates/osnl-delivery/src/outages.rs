@@ -20,6 +20,7 @@ const QUIET: Duration = Duration::from_secs(20);
 const MOST: usize = 64;
 const LONGEST_REASON: usize = 500;
 
+/// A dependency that is down, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     pub dependency: Arc<str>,
@@ -28,16 +29,20 @@ pub struct Outage {
     pub next_try: Instant,
 }
 
+/// An outage with the time that it has kept deliveries waiting, for `hold_max`.
 #[derive(Debug)]
 struct OutageState {
+    /// The failed tries in a row; each lengthens the next pause.
     failures: u32,
     hold: Hold,
     outage: Outage,
 }
 
+/// The dependencies that are down, so that only the deliveries that need them wait.
 #[derive(Debug, Default)]
 pub(super) struct Outages {
     down: BTreeMap<Arc<str>, OutageState>,
+    /// Whether the outages have changed since the status was published.
     changed: bool,
 }
 

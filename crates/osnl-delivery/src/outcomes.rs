@@ -82,15 +82,15 @@ impl DeliveryLoop {
             );
         }
         let end = End::from(outcome).caused_by(cause).after(took);
-        self.end(id, &event, end, &done, (used.attempts, &answer));
+        self.end(id, &event, end, &done, used.attempts, &answer);
     }
 
     pub(super) fn retried(&mut self, retried: RetriedDelivery) {
-        let RetriedDelivery { claimed, mut retry, pause, reason, remedy, class } = retried;
-        let ClaimedDelivery { id, key, event, .. } = claimed;
+        self.log_retry(&retried);
+        let RetriedDelivery { claimed: ClaimedDelivery { id, .. }, mut retry, reason, remedy, class, .. } =
+            retried;
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
-        self.log_retry(id, key.as_deref(), &event, (error, remedy.as_deref()), attempt, pause, &reason);
         match reason {
             WaitReason::Failed | WaitReason::Held => self.failed(error, remedy, class),
             // A failed dependency proves nothing about the target.
@@ -109,19 +109,12 @@ impl DeliveryLoop {
         self.journal.retry_at(id, retry);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a line of the log has many values")]
-    fn log_retry(
-        &self,
-        id: DeliveryId,
-        key: Option<&str>,
-        event: &Event,
-        (error, remedy): (&str, Option<&str>),
-        attempt: u32,
-        pause: Duration,
-        reason: &WaitReason,
-    ) {
+    fn log_retry(&self, retried: &RetriedDelivery) {
+        let RetriedDelivery { claimed, retry, pause, reason, remedy, class: _ } = retried;
+        let ClaimedDelivery { id, key, event, .. } = claimed;
         let (action, rule, message) = (&*self.name, &*event.rule, message_id(event));
-        let resource = key.unwrap_or("-");
+        let (error, attempt, remedy) = (retry.answer.as_str(), retry.used.made, remedy.as_deref());
+        let resource = key.as_deref().unwrap_or("-");
         let pause = format!("{:.1} s", pause.as_secs_f64());
         match reason {
             WaitReason::Failed => {
@@ -183,12 +176,7 @@ impl DeliveryLoop {
         failure.map_or(String::new(), |failure| failure.answer)
     }
 
-    pub(super) fn opened(
-        &self,
-        host: Option<Arc<str>>,
-        (error, remedy): (&str, Option<&str>),
-        pause: Duration,
-    ) {
+    pub(super) fn opened(&self, host: Option<Arc<str>>, error: &str, remedy: Option<&str>, pause: Duration) {
         match host {
             None => tracing::warn!(
                 action.name = &*self.name,
@@ -242,7 +230,7 @@ impl DeliveryLoop {
 
     /// Ends a delivery. The fallback receives a delivery that is given up, with the number of attempts and the last
     /// answer.
-    fn end(&self, id: DeliveryId, event: &Event, end: End, done: &str, (attempts, answer): (u32, &str)) {
+    fn end(&self, id: DeliveryId, event: &Event, end: End, done: &str, attempts: u32, answer: &str) {
         let reason = end.outcome.given_up().map(str::to_owned);
         let fallback = self.fallback.as_ref().filter(|fallback| reason.is_some() && fallback.takes(event));
         let end = match (fallback, reason) {

@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, ErrorClass};
 
+/// The operator's limits on retries, from which every pause follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Attempts on *answers* that refuse (every status but 401, 407, 408, 425, 429 and 5xx), the first attempt included.
     pub max_attempts: NonZeroU32,
+    /// The pause after the first failure; each further failure doubles it.
     pub initial: Duration,
+    /// The longest pause.
     pub max: Duration,
     /// The share of a pause that may be taken off at random, 0 to 1.
     pub jitter: f64,
 }
 
+/// The consequence of a failed attempt, by its error alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The target cannot answer now, or asked to wait. A hold costs no attempt and has no end by the policy.

@@ -19,6 +19,7 @@ use osnl_journal::{DeliveryId, Journal, LearntFacts};
 use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 
+/// A question that is asked before the first attempt of a delivery, and whose answer is journalled.
 pub trait Prepare: fmt::Debug + Send + Sync {
     /// Fails if a service is unreachable now, and then no answer is kept; or if no attempt can ever be made.
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>>;
@@ -28,29 +29,38 @@ pub trait Prepare: fmt::Debug + Send + Sync {
     fn failed_at(&self) -> Option<SystemTime>;
 }
 
+/// The values that a preparation has found for one event.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     pub enriched: Arc<EnrichedValues>,
+    /// Facts for later events, which the journal keeps.
     pub learnt: LearntFacts,
+    /// The dependencies that have answered, whose outages end.
     pub answered: Vec<Arc<str>>,
 }
 
+/// The steps before an attempt of one action, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Preparation(Vec<PreparationStep>);
 
+/// A question, or the action's condition, which may use earlier answers.
 #[derive(Clone, Debug)]
 enum PreparationStep {
     Ask(Arc<dyn Prepare>),
     When(Expression),
 }
 
+/// The deliveries of a call after the preparation: those to be called, and those already decided.
 pub(super) struct PreparedBatch {
     pub(super) ids: Vec<DeliveryId>,
     pub(super) events: Vec<Event>,
+    /// Deliveries for which no call is made: the condition is false, or a question has failed.
     pub(super) decided: Vec<DecidedDelivery>,
+    /// The dependencies that have answered.
     pub(super) answered: Vec<Arc<str>>,
 }
 
+/// A delivery whose result is known without a call.
 pub(super) type DecidedDelivery = (DeliveryId, Event, Result<Completion, ActionError>);
 
 impl Preparation {

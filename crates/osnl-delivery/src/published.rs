@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{BreakerState, HeldHost, Outage, Setup};
 
+/// The state of a target as an operator sees it: the breaker's, unless the action is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetState {
     Closed,
@@ -23,7 +24,7 @@ pub enum TargetState {
 }
 
 impl TargetState {
-    pub(super) fn of(breaker: BreakerState, paused: bool) -> Self {
+    pub(super) fn from_breaker(breaker: BreakerState, paused: bool) -> Self {
         match breaker {
             _ if paused => Self::Paused,
             BreakerState::Closed => Self::Closed,
@@ -43,6 +44,7 @@ impl TargetState {
     }
 }
 
+/// The state of a target and its times, as they change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetStatus {
     pub state: TargetState,
@@ -80,15 +82,21 @@ impl TargetStatus {
     }
 }
 
+/// The numbers that the loop writes and the status reads without waiting for the loop.
 #[derive(Debug, Default)]
 pub(super) struct TargetGauges {
     pub(super) claimed: AtomicUsize,
     pub(super) under_way: AtomicUsize,
+    /// The latest failed attempt; `None` before the first.
     pub(super) failure: Mutex<Option<LastFailure>>,
+    /// The target as it is shown, which a reload may change.
     pub(super) target: Mutex<String>,
+    /// Hosts and dependencies that are down.
     pub(super) held: Mutex<HeldHosts>,
+    /// Deliveries whose attempt is under way.
     pub(super) running: Mutex<BTreeSet<DeliveryId>>,
     pub(super) max_attempts: AtomicU32,
+    /// Wakes the loop for a probe that the operator requests.
     pub(super) probe: Notify,
 }
 
@@ -102,6 +110,7 @@ impl TargetGauges {
     }
 }
 
+/// The latest failed attempt of an action, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastFailure {
     pub at: SystemTime,
@@ -110,13 +119,16 @@ pub struct LastFailure {
     pub class: Option<ErrorClass>,
 }
 
+/// The hosts and dependencies that are down, for the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldHosts {
     pub hosts: Vec<HeldHost>,
+    /// The number of further hosts that are not listed.
     pub others: usize,
     pub outages: Vec<Outage>,
 }
 
+/// Reads the state of one delivery loop from outside, and can ask for a probe.
 #[derive(Clone)]
 pub struct TargetMonitor {
     pub(super) name: Arc<str>,

@@ -11,8 +11,10 @@ use osnl_transport::BoxFuture;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+/// The former actions of a loop, each closed after its last attempt.
 pub(super) struct ReplacedActions {
     former: Vec<Arc<dyn Action>>,
+    /// Openings and closings under way.
     chores: FuturesUnordered<BoxFuture<'static, ()>>,
     abort: CancellationToken,
 }

@@ -31,6 +31,7 @@ use super::policy::RetryPolicy;
 const FEWEST: usize = 16;
 const MOST_GATHERED: usize = 1024;
 
+/// The end of a delivery without an attempt left (option `when_exhausted`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenExhausted {
     DeadLetter,
@@ -41,9 +42,11 @@ pub enum WhenExhausted {
 
 osnl_config::words!(WhenExhausted: "dead_letter" => WhenExhausted::DeadLetter, "return" => WhenExhausted::Return);
 
+/// A claimed delivery, ready or under way.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) claimed: ClaimedDelivery,
+    /// The `host:port` that the event names; `None` if the configuration names the target.
     host: Option<Arc<str>>,
     /// The beginning of its wait for others that go into the same call.
     since: Instant,
@@ -51,6 +54,7 @@ pub(super) struct Item {
     alone: bool,
     /// The arrival of its message. `None` is earlier than every hold.
     arrived: Option<Instant>,
+    /// The time on the `closed` clock when the attempt began; `None` before the attempt.
     aging: Option<Duration>,
 }
 
@@ -60,54 +64,84 @@ impl Item {
     }
 }
 
+/// A call under way: it takes a place of the concurrency until its last delivery has a result.
 #[derive(Debug)]
 struct RunningCall {
+    /// The number of deliveries at the beginning.
     deliveries: usize,
+    /// The number of deliveries without a result.
     left: usize,
     kind: CallKind,
+    /// Whether the target, or the host, was held when the call began.
     probe: bool,
+    /// The number of the settings with which it began.
     settings: u64,
     host: Option<Arc<str>>,
 }
 
+/// The reason for the choice of a call's deliveries, by which the kinds share the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CallKind {
+    /// The oldest of those that have never failed.
     Oldest,
+    /// The newest of those that have never failed, since the oldest may be at fault.
     Newest,
+    /// Deliveries that have failed before.
     Again,
 }
 
+/// Decides which claimed delivery is attempted next, and when; it makes no call and knows no journal.
 #[derive(Debug)]
 pub(super) struct Schedule {
     policy: RetryPolicy,
     when_exhausted: WhenExhausted,
+    /// The most calls under way; at least one.
     concurrency: usize,
     limits: DeliveryLimits,
     batch: BatchLimits,
+    /// The rate of calls.
     pace: CallPace,
+    /// The state of the target that the configuration names.
     breaker: Breaker,
+    /// The states of the hosts that events name.
     hosts: Hosts,
+    /// The dependencies that are down.
     outages: Outages,
+    /// Ready deliveries that have never failed.
     fresh: BTreeSet<DeliveryId>,
+    /// Ready deliveries that have failed before, and are due.
     again: BTreeSet<DeliveryId>,
+    /// Deliveries of running calls, each with the number of its call.
     under_way: BTreeMap<DeliveryId, u64>,
+    /// The running calls by number.
     calls: HashMap<u64, RunningCall>,
+    /// The number of the latest call.
     last_call: u64,
+    /// All claimed deliveries: `fresh`, `again`, and `under_way` have their numbers.
     items: HashMap<DeliveryId, Item>,
+    /// The number of items that have failed before.
     failed: usize,
     /// Deliveries without an attempt left. Once claimed again when due, they return to the broker.
     exhausted: HashMap<DeliveryId, Instant>,
+    /// The calls since the last one for failed deliveries, which has every fourth turn.
     turn: usize,
+    /// Whether the next call or probe takes the newest delivery, while events may be at fault.
     newest: bool,
+    /// Whether the latest probe took a new arrival before the oldest delivery, which has the next turn then.
     out_of_turn: bool,
+    /// The newest delivery that was ever called: a larger number is a new arrival.
     latest: DeliveryId,
+    /// Whether an attempt may begin: the journal can be written, and the action is not paused.
     runs: bool,
     /// Runs while the breaker is closed. Deliveries age by this clock.
     closed: PausableClock,
+    /// The wait for the target that is down; `None` while the breaker is closed.
     hold: Option<Hold>,
     /// Whether the settings changed during a hold: no delivery is given up before a probe has tested the new settings.
     probe_owed: bool,
+    /// The number of the settings in force: a call with another number proves nothing about the target.
     settings: u64,
+    /// Whether any event has named a host.
     has_hosts: bool,
     /// Whether nothing more comes until a delivery ends.
     is_crowded: bool,
@@ -233,6 +267,7 @@ impl Schedule {
         now: Instant,
     ) -> Option<DeliveryId> {
         let id = claimed.id;
+        debug_assert!(!self.items.contains_key(&id), "the journal hands out a delivery once");
         if self.exhausted.remove(&id).is_some() {
             return Some(id);
         }
@@ -311,6 +346,7 @@ impl Schedule {
     }
 
     fn forget(&mut self, id: DeliveryId) -> Option<Item> {
+        debug_assert!(!self.under_way.contains_key(&id), "the claim of a running attempt stays");
         self.fresh.remove(&id);
         self.again.remove(&id);
         let item = self.items.remove(&id)?;

@@ -7,14 +7,18 @@ use crate::limits::{DeliveryLimits, HostLimits};
 use crate::policy::RetryPolicy;
 use crate::schedule::WhenExhausted;
 
+/// The options of one action that decide when and how often it is called.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverySettings {
+    /// The most calls under way; at least one.
     pub concurrency: usize,
+    /// The longest time of one call.
     pub timeout: Duration,
     pub policy: RetryPolicy,
     pub when_exhausted: WhenExhausted,
     pub limits: DeliveryLimits,
     pub batch: BatchLimits,
+    /// The most calls within a time; `None` for no limit.
     pub rate: Option<Rate>,
     /// The share of the action that each host named by events may use.
     pub hosts: HostLimits,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DeliverySettings, Fallback, Preparation};
 
+/// All that a reload can change about a running delivery loop.
 #[derive(Clone)]
 pub struct Setup {
     pub action: Arc<dyn Action>,
@@ -19,6 +20,7 @@ pub struct Setup {
     pub fallback: Option<Fallback>,
 }
 
+/// Changes or retires a running delivery loop from outside.
 #[derive(Clone)]
 pub struct Remote {
     setups: watch::Sender<Setup>,

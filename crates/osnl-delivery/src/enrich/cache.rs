@@ -23,14 +23,18 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The most bytes of memory for cached answers with their ids.
 pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 
+/// The bounds that an operator sets on the questions of one enrichment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// The oldest are removed first; 0 disables the cache.
     pub cache_size: usize,
+    /// The time for which a found object counts as current.
     pub cache_ttl: Duration,
+    /// The time for which an object counts as gone.
     pub negative_ttl: Duration,
     /// The total time for an answer: the wait for its turn, a login, the request.
     pub timeout: Duration,
+    /// The most questions within a time; `None` for no limit.
     pub rate: Option<Rate>,
 }
 
@@ -46,6 +50,7 @@ impl Default for Limits {
     }
 }
 
+/// One source, with the cache and the pauses that all deliveries share, so that a burst asks once.
 #[derive(Clone)]
 pub struct Enricher {
     source: Arc<dyn Lookup>,
@@ -53,36 +58,47 @@ pub struct Enricher {
     state: Arc<Mutex<CacheState>>,
 }
 
+/// A question under way, whose answer all callers await.
 type LookupFlight = Shared<BoxFuture<'static, Result<LookupAnswer, EnrichError>>>;
 
+/// The cached answers, the questions under way, and the failure that holds further questions.
 struct CacheState {
     known: HashMap<(Kind, String), CachedAnswer>,
     /// Entries in order of insertion, each with its number. A renewed entry is here twice, and only the later number
     /// counts.
     order: VecDeque<((Kind, String), u64)>,
+    /// The number of the latest question.
     last: u64,
+    /// The memory of the cached answers, in bytes.
     bytes: usize,
     /// The waiting callers drive a request, so it ends when no caller is left.
     flights: HashMap<(Kind, String), Airborne>,
     pace: CallPace,
+    /// The failures in a row of an unreachable source; `None` while it answers.
     down: Option<FailureStreak>,
+    /// The latest failure of any kind, for the status.
     failed_at: Option<SystemTime>,
 }
 
+/// The failures in a row of a source, and the time of the next try.
 struct FailureStreak {
     failures: u32,
     error: EnrichError,
     until: Instant,
 }
 
+/// An answer that further deliveries use until it expires.
 struct CachedAnswer {
     found: LookupAnswer,
     until: Instant,
+    /// The number of its question: a later question replaces the answer, an earlier one does not.
     number: u64,
     bytes: usize,
+    /// The time of the question, by which a caller decides whether the answer is recent enough.
     asked: SystemTime,
 }
 
+/// A question under way, with its number and time.
 #[derive(Clone)]
 struct Airborne {
     flight: LookupFlight,
@@ -158,7 +174,7 @@ impl Enricher {
         });
         drop(landing);
         match &answer {
-            Ok(found) => self.remember(key, found.clone(), (number, asked)),
+            Ok(found) => self.remember(key, found.clone(), number, asked),
             Err(_) => self.lock().failed_at = Some(SystemTime::now()),
         }
         match &answer {
@@ -195,7 +211,7 @@ impl Enricher {
         }
     }
 
-    fn remember(&self, key: (Kind, String), found: LookupAnswer, (number, asked): (u64, SystemTime)) {
+    fn remember(&self, key: (Kind, String), found: LookupAnswer, number: u64, asked: SystemTime) {
         let ttl = match found {
             LookupAnswer::There(_) => self.limits.cache_ttl,
             LookupAnswer::Gone => self.limits.negative_ttl,

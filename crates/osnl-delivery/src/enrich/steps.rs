@@ -19,6 +19,7 @@ use crate::{Answers, Prepare};
 /// The largest value that is kept with a delivery: no description of a server, port or image is that long.
 const LARGEST: usize = 256 * 1024;
 
+/// All questions of one action, asked in order before its attempts.
 #[derive(Clone)]
 pub struct Enrichments {
     steps: Vec<EnrichmentStep>,
@@ -34,6 +35,7 @@ pub enum OnError {
 
 osnl_config::words!(OnError: "retry" => OnError::Retry, "default" => OnError::Default);
 
+/// One question, whose answer later questions and the action's templates can use.
 #[derive(Clone, Debug)]
 pub struct EnrichmentStep {
     pub name: Arc<str>,
@@ -50,19 +52,6 @@ impl Enrichments {
         Self { steps, journal }
     }
 
-    #[must_use]
-    pub fn of(names: &[(&str, Kind, Enricher)], journal: Arc<dyn Journal>) -> Self {
-        let step = |(name, kind, enricher): &(&str, Kind, Enricher)| EnrichmentStep {
-            name: (*name).into(),
-            kind: *kind,
-            id: None,
-            enricher: enricher.clone(),
-            default: Value::Null,
-            on_error: OnError::Retry,
-        };
-        Self::new(names.iter().map(step).collect(), journal)
-    }
-
     async fn ask(
         &self,
         step: &EnrichmentStep,
@@ -74,7 +63,7 @@ impl Enrichments {
         let names = names(event, before);
         let notification = names.notification().clone();
         let id = match &step.id {
-            None => of_others(step.kind, before).or_else(|| subject(step.kind, &notification)),
+            None => id_from_answers(step.kind, before).or_else(|| subject(step.kind, &notification)),
             Some(template) => match template.render(&names) {
                 Ok(id) => Some(id.trim().to_owned()),
                 Err(error @ (EvalError::Fuel | EvalError::Work | EvalError::TooLong)) => {
@@ -98,7 +87,7 @@ impl Enrichments {
             Ok((LookupAnswer::There(value), is_new)) => Some(((*value).clone(), is_new)),
             Ok((LookupAnswer::Gone, _)) => None,
             Err(error) => match step.on_error {
-                OnError::Retry => return Err(error.of_delivery(&step.name, &step.enricher.target())),
+                OnError::Retry => return Err(error.to_action_error(&step.name, &step.enricher.target())),
                 OnError::Default => {
                     tracing::warn!(
                         action.name = &*event.action,
@@ -170,7 +159,7 @@ pub fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
     }
 }
 
-fn of_others(kind: Kind, found: &EnrichedValues) -> Option<String> {
+fn id_from_answers(kind: Kind, found: &EnrichedValues) -> Option<String> {
     let at = || brought_by(kind).iter().map(|(_, at)| at);
     let ids = found.values().flat_map(|value| at().filter_map(|at| value.pointer(at)?.as_str()));
     ids.map(str::to_owned).find(|id| !id.is_empty())

@@ -59,7 +59,8 @@ impl Schedule {
         for id in &ids {
             self.fresh.remove(id);
             self.again.remove(id);
-            self.under_way.insert(*id, self.last_call);
+            let other_call = self.under_way.insert(*id, self.last_call);
+            debug_assert_eq!(other_call, None, "a delivery has one attempt at a time");
             if let Some(item) = self.items.get_mut(id) {
                 item.aging = Some(then);
             }
@@ -256,10 +257,14 @@ impl Schedule {
     }
 }
 
+/// The facts about the call from which a delivery has come back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Back {
+    /// The number of the call if it had several deliveries; `None` if it had this one alone.
     pub(super) several: Option<u64>,
     pub(super) kind: CallKind,
+    /// Whether the target, or the host, was held when the call began.
     pub(super) probe: bool,
+    /// Whether the call began with the settings that are in force now.
     pub(super) current: bool,
 }

@@ -57,7 +57,7 @@ impl Schedule {
             let Some(item) = self.forget(id) else { continue };
             let due = next.unwrap_or(now) + Duration::from_secs(1 + u64::from(n % SPREAD));
             let retry = AttemptRetry { due, used: item.claimed.used, answer: String::new() };
-            out.push(retried(item, retry, (WaitReason::Crowded, None), now));
+            out.push(retried(item, retry, WaitReason::Crowded, now));
         }
     }
 }

@@ -16,28 +16,53 @@ use crate::breaker::{Breaker, BreakerChange, FailedKey, LONGEST_OPEN};
 use crate::limits::OnDead;
 use crate::policy::Decision;
 
+/// An order of the schedule, which the loop carries out in the given sequence.
 #[derive(Debug)]
 pub(crate) enum Consequence {
+    /// Calls the action with these deliveries.
     Begin(Vec<(DeliveryId, Event)>),
     End(Box<EndedDelivery>),
     Retry(Box<RetriedDelivery>),
+    /// Ends a claim without an outcome: it was withdrawn, or no attempt is left with `when_exhausted = return`.
     Return(DeliveryId),
+    /// Makes the retries in the journal due, because the settings have changed.
     DueNow,
-    Apart { id: DeliveryId, error: String },
-    Opened { host: Option<Arc<str>>, error: String, remedy: Option<Cow<'static, str>>, pause: Duration },
-    Closed { host: Option<Arc<str>> },
-    Down { dependency: Arc<str>, error: String },
-    Answers { dependency: Arc<str> },
+    /// Logs that a refused digest is taken apart: each of its events is tried alone.
+    Apart {
+        id: DeliveryId,
+        error: String,
+    },
+    /// Logs that the target, or the host of an event, is down.
+    Opened {
+        host: Option<Arc<str>>,
+        error: String,
+        remedy: Option<Cow<'static, str>>,
+        pause: Duration,
+    },
+    /// Logs that the target, or the host of an event, answers again.
+    Closed {
+        host: Option<Arc<str>>,
+    },
+    Down {
+        dependency: Arc<str>,
+        error: String,
+    },
+    Answers {
+        dependency: Arc<str>,
+    },
 }
 
+/// A delivery that is done or given up, with all that the journal and the log need.
 #[derive(Debug)]
 pub(crate) struct EndedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) outcome: Outcome,
+    /// The result of the last attempt; `None` if `hold_max` ended the wait.
     pub(crate) last: Option<Result<Completion, ActionError>>,
     pub(crate) used: UsedLimits,
 }
 
+/// A delivery that goes back to the journal until its retry is due.
 #[derive(Debug)]
 pub(crate) struct RetriedDelivery {
     pub(crate) claimed: ClaimedDelivery,
@@ -48,10 +73,14 @@ pub(crate) struct RetriedDelivery {
     pub(crate) class: Option<ErrorClass>,
 }
 
+/// The reason for a wait, which decides the log line and whether the target is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitReason {
+    /// The attempt failed.
     Failed,
+    /// The attempt failed while the target is down, so the wait costs nothing.
     Held,
+    /// A dependency did not answer, so no attempt was made.
     Dependency,
     /// The host takes no further call now, so no attempt was made.
     Crowded,
@@ -157,12 +186,8 @@ impl Schedule {
             let reason = format!("{error} (for {} s, and hold_max is over)", waited.as_secs());
             return out.push(self.given_up(item, reason, used, Some(error)));
         }
-        out.push(retried(
-            item,
-            AttemptRetry { due, used, answer: error.to_string() },
-            (WaitReason::Dependency, None),
-            now,
-        ));
+        let retry = AttemptRetry { due, used, answer: error.to_string() };
+        out.push(retried(item, retry, WaitReason::Dependency, now));
     }
 
     pub(crate) fn answered(&mut self, dependency: &Arc<str>, out: &mut Vec<Consequence>) {
@@ -206,7 +231,7 @@ impl Schedule {
                 let used = UsedLimits { made, ..used };
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
                 let reason = if held { WaitReason::Held } else { WaitReason::Failed };
-                out.push(retried(item, retry(now, pause, used, &error), (reason, Some(&error)), now));
+                out.push(retried_after(item, pause, used, reason, &error, now));
             }
             Decision::Hold | Decision::RetryAfter(_) if too_old => {
                 let seconds = used.age.as_secs();
@@ -220,21 +245,11 @@ impl Schedule {
             }
             Decision::Hold => {
                 let used = UsedLimits { made, age: aged(used.age, own_pause, held), ..used };
-                out.push(retried(
-                    item,
-                    retry(now, own_pause, used, &error),
-                    (WaitReason::Failed, Some(&error)),
-                    now,
-                ));
+                out.push(retried_after(item, own_pause, used, WaitReason::Failed, &error, now));
             }
             Decision::RetryAfter(pause) => {
                 let used = UsedLimits { attempts: attempt.get(), made, age: aged(used.age, pause, held) };
-                out.push(retried(
-                    item,
-                    retry(now, pause, used, &error),
-                    (WaitReason::Failed, Some(&error)),
-                    now,
-                ));
+                out.push(retried_after(item, pause, used, WaitReason::Failed, &error, now));
             }
             Decision::GiveUp => {
                 let used = UsedLimits { attempts: attempt.get(), made, ..used };
@@ -242,12 +257,7 @@ impl Schedule {
                     WhenExhausted::Return if !error.class.is_final() => {
                         let pause = self.policy.pause(attempt.get());
                         self.exhausted.insert(item.claimed.id, now + pause);
-                        out.push(retried(
-                            item,
-                            retry(now, pause, used, &error),
-                            (WaitReason::Failed, Some(&error)),
-                            now,
-                        ));
+                        out.push(retried_after(item, pause, used, WaitReason::Failed, &error, now));
                     }
                     WhenExhausted::Return | WhenExhausted::DeadLetter => {
                         out.push(self.given_up(item, error.to_string(), used, Some(error)));
@@ -266,12 +276,7 @@ impl Schedule {
         out: &mut Vec<Consequence>,
     ) {
         let used = UsedLimits { made: item.claimed.used.made.saturating_add(1), ..item.claimed.used };
-        out.push(retried(
-            item,
-            retry(now, Duration::ZERO, used, error),
-            (WaitReason::Failed, Some(error)),
-            now,
-        ));
+        out.push(retried_after(item, Duration::ZERO, used, WaitReason::Failed, error, now));
     }
 
     fn blame(
@@ -397,19 +402,23 @@ fn aged(age: Duration, pause: Duration, held: bool) -> Duration {
     if held { age } else { age + pause }
 }
 
-fn retry(now: Instant, pause: Duration, used: UsedLimits, error: &ActionError) -> AttemptRetry {
-    AttemptRetry { due: now + pause, used, answer: error.to_string() }
-}
-
-pub(super) fn retried(
+/// Returns the retry after a failed attempt.
+fn retried_after(
     item: Item,
-    retry: AttemptRetry,
-    (reason, error): (WaitReason, Option<&ActionError>),
+    pause: Duration,
+    used: UsedLimits,
+    reason: WaitReason,
+    error: &ActionError,
     now: Instant,
 ) -> Consequence {
+    let retry = AttemptRetry { due: now + pause, used, answer: error.to_string() };
+    let (claimed, remedy, class) = (item.claimed, error.remedy(), Some(error.class));
+    Consequence::Retry(Box::new(RetriedDelivery { claimed, retry, pause, reason, remedy, class }))
+}
+
+/// Returns the retry of a delivery for which no attempt was made.
+pub(super) fn retried(item: Item, retry: AttemptRetry, reason: WaitReason, now: Instant) -> Consequence {
     let pause = retry.due.saturating_duration_since(now);
-    let remedy = error.and_then(ActionError::remedy);
-    let class = error.map(|error| error.class);
-    let claimed = item.claimed;
+    let (claimed, remedy, class) = (item.claimed, None, None);
     Consequence::Retry(Box::new(RetriedDelivery { claimed, retry, pause, reason, remedy, class }))
 }

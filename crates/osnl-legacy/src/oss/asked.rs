@@ -49,7 +49,7 @@ impl CloudLookup {
             Ok(LookupAnswer::There(object)) => Ok(Some(object)),
             Ok(LookupAnswer::Gone) => Ok(None),
             Err(error) => match self.on_error {
-                OnError::Retry => Err(error.of_delivery(&self.name, &self.lookup.target())),
+                OnError::Retry => Err(error.to_action_error(&self.name, &self.lookup.target())),
                 OnError::Default => {
                     tracing::warn!(
                         enrich.name = &*self.name,
