@@ -396,7 +396,7 @@ impl HttpAction {
 
 fn trace(request: &mut Request, event: &Event, key: &str, now: SystemTime) {
     if !request.headers.contains_key(TRACEPARENT) {
-        let span = SpanId::of_attempt(key, event.began.unwrap_or(now));
+        let span = SpanId::for_attempt(key, event.began.unwrap_or(now));
         let parent = HeaderValue::from_str(&event.trace().traceparent(&span));
         request.headers.extend(parent.ok().map(|parent| (HeaderName::from_static(TRACEPARENT), parent)));
     }

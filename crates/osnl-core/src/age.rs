@@ -18,7 +18,7 @@ pub struct EventAge {
 
 impl EventAge {
     #[must_use]
-    pub fn of(notification: &Notification, read: SystemTime) -> Option<Self> {
+    pub fn from_notification(notification: &Notification, read: SystemTime) -> Option<Self> {
         let timestamp = Timestamp::parse(notification.timestamp.as_deref()?).ok()?;
         let micros = timestamp.as_microseconds();
         let apart = Duration::from_micros(micros.unsigned_abs());
@@ -59,7 +59,8 @@ mod tests {
         let read = UNIX_EPOCH + Duration::from_secs(1_795_608_000);
         let check = |timestamp: Option<&str>, limit: Option<u64>, expected: Option<&str>| {
             let timestamp = timestamp.map(str::to_owned);
-            let age = EventAge::of(&Notification { timestamp, ..Notification::default() }, read);
+            let age =
+                EventAge::from_notification(&Notification { timestamp, ..Notification::default() }, read);
             let reason = age.and_then(|age| age.exceeds(limit.map(Duration::from_secs)));
             assert_eq!(reason.as_deref(), expected, "{age:?}");
         };

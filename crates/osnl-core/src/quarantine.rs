@@ -42,7 +42,7 @@ impl Extent {
     }
 
     #[must_use]
-    pub fn of(number: i64) -> Option<Self> {
+    pub fn from_number(number: i64) -> Option<Self> {
         [Self::Whole, Self::Compressed, Self::Head].into_iter().find(|extent| extent.number() == number)
     }
 
@@ -63,7 +63,7 @@ pub struct StoredBody {
 
 impl StoredBody {
     #[must_use]
-    pub fn of(body: &[u8]) -> Self {
+    pub fn from_body(body: &[u8]) -> Self {
         if body.len() <= LONGEST_WHOLE {
             let bytes = deflated(body);
             if bytes.len() < body.len() && bytes.len() <= LARGEST_STORED {
@@ -77,10 +77,10 @@ impl StoredBody {
     }
 
     #[must_use]
-    pub fn of_received(received: &ReceivedMessage) -> Self {
+    pub fn from_received(received: &ReceivedMessage) -> Self {
         match received.noted.cut {
             Some(_) => Self::head(&received.body),
-            None => Self::of(&received.body),
+            None => Self::from_body(&received.body),
         }
     }
 
@@ -108,7 +108,7 @@ fn deflated(body: &[u8]) -> Vec<u8> {
 }
 
 pub fn say(received: &ReceivedMessage, reason: &str) {
-    let glimpse = Glimpse::of(&received.body);
+    let glimpse = Glimpse::from_body(&received.body);
     let shown = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
     tracing::error!(
         queue.name = &*received.origin.queue,
@@ -133,7 +133,7 @@ pub struct Glimpse {
 impl Glimpse {
     /// Searches the first bytes of a body. A publisher can forge these values, so only people see this glimpse.
     #[must_use]
-    pub fn of(body: &[u8]) -> Self {
+    pub fn from_body(body: &[u8]) -> Self {
         let seen = &body[..SCAN_LIMIT.min(body.len())];
         Self {
             message_id: value(seen, b"message_id"),
@@ -269,10 +269,10 @@ mod tests {
             (vec![b'['; LONGEST_WHOLE + 1], Extent::Head),
             (noise(LARGEST_STORED + 1), Extent::Head),
         ] {
-            let stored = StoredBody::of(&body);
+            let stored = StoredBody::from_body(&body);
             assert_eq!(stored.extent, extent, "{} bytes", body.len());
             assert!(stored.bytes.len() <= LARGEST_STORED);
-            assert_eq!(Extent::of(extent.number()), Some(extent));
+            assert_eq!(Extent::from_number(extent.number()), Some(extent));
             let read = stored.read().unwrap();
             let expected = if extent.is_whole() { &body[..] } else { &body[..HEAD] };
             assert!(read[..] == *expected, "{} bytes", body.len());
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_glimpse_sees_ids_in_both_framings_and_in_what_is_cut() {
         let check = |body: &str, message: Option<&str>, publisher: Option<&str>, event: Option<&str>| {
-            let found = Glimpse::of(body.as_bytes());
+            let found = Glimpse::from_body(body.as_bytes());
             let text = |text: &Option<String>| text.clone();
             assert_eq!(
                 (text(&found.message_id), text(&found.publisher_id), text(&found.event_type)),

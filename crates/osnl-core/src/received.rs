@@ -77,7 +77,7 @@ impl fmt::Debug for NotesReading {
 
 impl ReceivedMessage {
     #[must_use]
-    pub fn of(message: &IncomingMessage, listener: &Arc<str>) -> Self {
+    pub fn from_incoming(message: &IncomingMessage, listener: &Arc<str>) -> Self {
         Self {
             body: message.body.clone(),
             properties: message.properties.clone(),

@@ -86,9 +86,9 @@ impl Rule {
         if !self.wants_priority(notification.priority.as_ref()) {
             return Err(RuleMismatch::Priority(notification.priority.clone()));
         }
-        self.filter.matches(notification).map_err(RuleMismatch::of)?;
+        self.filter.matches(notification).map_err(RuleMismatch::from_mismatch)?;
         for nested in &self.nested {
-            nested.matches(notification).map_err(RuleMismatch::of)?;
+            nested.matches(notification).map_err(RuleMismatch::from_mismatch)?;
         }
         self.when.as_ref().map_or(Ok(()), |when| holds(when, names)).map_err(RuleMismatch::When)
     }
@@ -129,7 +129,7 @@ impl Rule {
 }
 
 impl RuleMismatch {
-    fn of(mismatch: Mismatch) -> Self {
+    fn from_mismatch(mismatch: Mismatch) -> Self {
         match mismatch.observed {
             Observed::StepLimit { .. } => Self::GivenUp(mismatch),
             Observed::Absent | Observed::NotText(_) | Observed::NoKeys(_) | Observed::Text(_) => {

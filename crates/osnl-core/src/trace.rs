@@ -31,7 +31,7 @@ pub struct SpanId(String);
 
 impl TraceContext {
     #[must_use]
-    pub fn of(notification: &Notification, received: &ReceivedMessage) -> Self {
+    pub fn from_notification(notification: &Notification, received: &ReceivedMessage) -> Self {
         let context = notification.context.get(TRACEPARENT).and_then(Value::as_str);
         context.and_then(read).unwrap_or_else(|| Self {
             trace: hex(&message(notification, received).as_bytes()[..16]),
@@ -47,7 +47,7 @@ impl TraceContext {
 
 impl SpanId {
     #[must_use]
-    pub fn of_attempt(key: &str, began: SystemTime) -> Self {
+    pub fn for_attempt(key: &str, began: SystemTime) -> Self {
         let start = began.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         Self::digest(&format!("{key} {start}"))
     }
@@ -66,7 +66,7 @@ impl fmt::Display for SpanId {
 impl Event {
     #[must_use]
     pub fn trace(&self) -> TraceContext {
-        TraceContext::of(&self.notification, &self.received)
+        TraceContext::from_notification(&self.notification, &self.received)
     }
 }
 

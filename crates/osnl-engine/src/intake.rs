@@ -161,9 +161,9 @@ impl RuleEngine {
     ) -> Vec<NewDelivery> {
         let (notification, received) = (names.notification(), arrival.received);
         let limit = rule.max_event_age;
-        let age = limit.and_then(|_| EventAge::of(notification, received.origin.received));
+        let age = limit.and_then(|_| EventAge::from_notification(notification, received.origin.received));
         let too_old = age.and_then(|age| age.exceeds(limit));
-        let is_retried = received.noted.marks.as_deref().and_then(RetriedDelivery::of).is_some();
+        let is_retried = received.noted.marks.as_deref().and_then(RetriedDelivery::from_marks).is_some();
         let mut deliveries = Vec::new();
         let noted: HashMap<_, _> = noted.iter().map(|(part, key)| (*part, key)).collect();
         let time = notification.timestamp.as_deref().filter(|_| rule.order_by_event_time && !is_retried);
@@ -383,7 +383,7 @@ impl Intake for RuleEngine {
         }
         let parts = Parts::of_notification(notification);
         let retried = received.noted.marks.clone();
-        let retried = retried.as_deref().and_then(RetriedDelivery::of);
+        let retried = retried.as_deref().and_then(RetriedDelivery::from_marks);
         let rule_of_retried = retried.as_ref().and_then(|wanted| {
             decisions.decided.iter().find_map(|decided| match decided {
                 RuleDecision::Fires(rule) | RuleDecision::Undecided(rule, _) => {

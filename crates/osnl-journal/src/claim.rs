@@ -13,7 +13,7 @@ pub(crate) const SHIFT: u32 = 16;
 
 impl DeliveryId {
     #[must_use]
-    pub fn of(event: i64, n: usize) -> Self {
+    pub fn from_event(event: i64, n: usize) -> Self {
         Self((event.unsigned_abs() << SHIFT) + n as u64)
     }
 

@@ -203,10 +203,12 @@ impl<'a> GivenUp<'a> {
     pub fn message(&self) -> QueuedMessage {
         let Self { received, head, rule, action, key, resource, subject, used, reason, id, wait } = *self;
         let effect = idempotency_key(head, rule, action, resource, || received.digest().to_string());
-        let identity = MessageIdentity::of(received, head);
+        let identity = MessageIdentity::new(received, head);
         let mut headers = common(received, DEAD_LETTER, reason);
         let same = identity.id.map(|id| hash(&format!("{id}/{}/{effect}", identity.digest)));
-        let age = EventAge::of(head, received.origin.received).map(|age| age.age).unwrap_or_default();
+        let age = EventAge::from_notification(head, received.origin.received)
+            .map(|age| age.age)
+            .unwrap_or_default();
         let published = received.origin.received.checked_sub(age).unwrap_or(received.origin.received);
         let own = || seconds(published) << 32 | u64::from(same.unwrap_or_else(|| fastrand::u32(..)));
         let id = id.unwrap_or_else(own);
@@ -322,7 +324,7 @@ impl DeadLetterRow {
                 size,
                 digest: text(DIGEST).unwrap_or_else(|| received.digest().to_string()),
                 extent: if is_cut { Extent::Head } else { Extent::Whole },
-                glimpse: Glimpse::of(&message.body),
+                glimpse: Glimpse::from_body(&message.body),
                 received,
             }));
         };
@@ -458,7 +460,7 @@ pub struct RetriedDelivery<'a> {
 impl<'a> RetriedDelivery<'a> {
     /// Reads the headers of a message; `None` for any other message, which all rules may match.
     #[must_use]
-    pub fn of(marks: &'a Marks) -> Option<Self> {
+    pub fn from_marks(marks: &'a Marks) -> Option<Self> {
         let text = |name: &str| marks.get(name).map(String::as_str);
         let of = marks.get(RETRY_OF)?;
         let resource = text(RESOURCE).and_then(|resource| resource.parse().ok());

@@ -26,7 +26,7 @@ pub(crate) struct MessageIdentity {
 
 impl MessageIdentity {
     #[must_use]
-    pub(crate) fn of(received: &ReceivedMessage, notification: &Notification) -> Self {
+    pub(crate) fn new(received: &ReceivedMessage, notification: &Notification) -> Self {
         Self {
             queue: received.origin.queue.clone(),
             id: id(received, notification),

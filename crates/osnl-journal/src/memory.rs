@@ -289,7 +289,7 @@ impl Journal for MemoryJournal {
         if !received.origin.redelivered {
             return None;
         }
-        let (identity, state) = (MessageIdentity::of(received, notification), self.lock());
+        let (identity, state) = (MessageIdentity::new(received, notification), self.lock());
         let open = state.identities.get(&identity).and_then(|id| state.entries.get(id));
         open.map(|open| &open.course).or_else(|| state.returned.get(&identity)).map(|course| course.received)
     }
@@ -304,7 +304,7 @@ impl Journal for MemoryJournal {
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
-        let identity = MessageIdentity::of(&entry.received, &entry.notification);
+        let identity = MessageIdentity::new(&entry.received, &entry.notification);
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();
         if state.parks(&entry)
@@ -557,7 +557,7 @@ impl MemoryJournal {
         state.entries.insert(
             entry_id,
             OpenEntry {
-                notification: KeptNotification::of(&received, notification),
+                notification: KeptNotification::new(&received, notification),
                 received,
                 identity,
                 wanted,

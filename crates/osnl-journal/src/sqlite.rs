@@ -417,7 +417,7 @@ impl Journal for SqliteJournal {
         drop(permit.take_one());
         // The caller hashes and, if the stored bytes suffice, drops the message here, since all callers wait
         // for one writer.
-        let identity = MessageIdentity::of(&entry.received, &entry.notification);
+        let identity = MessageIdentity::new(&entry.received, &entry.notification);
         // The queue to the writer is bounded in number and not in bytes, so a large message is read again.
         let whole = entry.deliveries.iter().any(|new| self.shared.claimable.expects(&new.action))
             && bytes_of(&entry.received, &entry.notification) <= LIGHT;

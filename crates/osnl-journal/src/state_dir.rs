@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub fn default() -> Option<PathBuf> {
     // The owner of `/proc/self` is the process's user.
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    of(is_root, |name| std::env::var_os(name))
+    from_variables(is_root, |name| std::env::var_os(name))
 }
 
 /// Returns options for private files (0600). A symbolic link is an error, as it would lead a privileged
@@ -128,7 +128,7 @@ pub fn no_link(path: &Path) -> Result<(), UnsafePlace> {
     }
 }
 
-fn of(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+fn from_variables(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     // The XDG specification ignores relative paths; systemd gives none.
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let first = |list: OsString| {
@@ -222,7 +222,11 @@ mod tests {
     fn the_first_that_is_named_counts() {
         let check = |is_root: bool, variables: &[(&str, &str)], expected: Option<&str>| {
             let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into());
-            assert_eq!(of(is_root, variable).as_deref(), expected.map(Path::new), "{is_root} {variables:?}");
+            assert_eq!(
+                from_variables(is_root, variable).as_deref(),
+                expected.map(Path::new),
+                "{is_root} {variables:?}"
+            );
         };
         let home = ("HOME", "/root-of-u");
         check(true, &[("STATE_DIRECTORY", "/var/lib/osnl"), home], Some("/var/lib/osnl"));

@@ -251,7 +251,7 @@ fn verdicts(
 }
 
 fn too_old(conf: &Native, rule: &RuleConf, subject: &ExplainedEvent, by: &[Arc<str>]) -> Option<String> {
-    let age = EventAge::of(subject.notification()?, subject.read?)?;
+    let age = EventAge::from_notification(subject.notification()?, subject.read?)?;
     let heard = conf.listeners.iter().filter(|listener| by.contains(&listener.name));
     let limits: Option<Vec<_>> = heard.map(|listener| rule.max_event_age(listener)).collect();
     age.exceeds(limits?.into_iter().max())

@@ -306,7 +306,7 @@ fn row(row: &DeliveryListRow) -> Value {
     json!({
         "id": row.id.to_string(),
         "rule": row.rule,
-        "state": Phase::of_row(row, &QueryContext::default()).word(),
+        "state": Phase::from_row(row, &QueryContext::default()).word(),
         "ended": row.ended.map(time),
         "failed_attempts": row.tries,
         "reason": row.reason,

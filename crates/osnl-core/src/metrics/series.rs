@@ -85,12 +85,12 @@ impl Default for Series {
 impl Series {
     #[must_use]
     pub fn listener(&self, name: &str) -> Arc<ListenerSeries> {
-        self.listeners.of(name)
+        self.listeners.named(name)
     }
 
     #[must_use]
     pub fn action(&self, name: &str) -> Arc<ActionSeries> {
-        self.actions.of(name)
+        self.actions.named(name)
     }
 
     pub fn note_backlogs(&self, at: Instant) {
@@ -99,7 +99,7 @@ impl Series {
 
     #[must_use]
     pub fn rule(&self, name: &str) -> Arc<RuleSeries> {
-        self.rules.of(name)
+        self.rules.named(name)
     }
 }
 
@@ -136,7 +136,7 @@ impl Default for ActionSeries {
 
 impl ListenerSeries {
     pub fn arrived(&self, notification: &Notification, at: SystemTime) -> Option<EventAge> {
-        let found = EventAge::of(notification, at);
+        let found = EventAge::from_notification(notification, at);
         self.ages.read(found.map(|of| of.age));
         found.iter().for_each(|of| self.receipt.observe(of.age));
         found
@@ -197,7 +197,7 @@ impl ActionSeries {
 
 /// Returns the time since publication by the publisher's clock; zero for a time in the future.
 fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
-    EventAge::of(notification, at).map(|of| of.age)
+    EventAge::from_notification(notification, at).map(|of| of.age)
 }
 
 struct SeriesByName<T>(RwLock<NamedSeries<T>>);
@@ -219,7 +219,7 @@ impl<T: Default> SeriesByName<T> {
         named.all.values().for_each(|series| act(series));
     }
 
-    fn of(&self, name: &str) -> Arc<T> {
+    fn named(&self, name: &str) -> Arc<T> {
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).all.get(name) {
             return known.clone();
         }

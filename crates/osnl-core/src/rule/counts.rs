@@ -100,7 +100,7 @@ struct Behind {
 }
 
 impl FailureCounts {
-    pub(super) fn of(rules: usize) -> Self {
+    pub(super) fn for_rules(rules: usize) -> Self {
         let behind = (0..rules).map(|_| Behind::default()).collect();
         Self { seen: 0, heads: vec![[0; 3]; rules], behind }
     }

@@ -53,7 +53,7 @@ impl EventOrder {
     #[must_use]
     pub fn overtaken(&self, event: TimedEvent<'_>) -> Option<String> {
         let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let history = generations.of(&event.ordered())?;
+        let history = generations.find(&event.ordered())?;
         if event.time >= history.newest || history.messages.contains(&event.number()) {
             return None;
         }
@@ -92,7 +92,7 @@ impl TimedEvent<'_> {
 }
 
 impl Generations {
-    fn of(&self, key: &OrderedKey) -> Option<&KeyHistory> {
+    fn find(&self, key: &OrderedKey) -> Option<&KeyHistory> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
@@ -163,6 +163,6 @@ mod tests {
             order.note(TimedEvent { message: &message, ..timed(&rule, "used", "20") });
         }
         let key = timed(&rule, "used", "20").ordered();
-        assert_eq!(order.0.lock().unwrap().of(&key).unwrap().messages.len(), MESSAGES);
+        assert_eq!(order.0.lock().unwrap().find(&key).unwrap().messages.len(), MESSAGES);
     }
 }

@@ -87,7 +87,7 @@ impl KeySource {
     /// Returns the key of a delivery. `of_resource` and `names` are evaluated only if the key uses them. A long key
     /// is replaced by its digest, because each delivery stores the key.
     #[must_use]
-    pub fn of(
+    pub fn delivery_key(
         &self,
         of_resource: impl FnOnce() -> Option<String>,
         names: impl FnOnce() -> Names,

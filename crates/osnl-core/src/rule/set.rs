@@ -57,7 +57,7 @@ impl RuleSet {
     #[must_use]
     pub fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
         rules.iter().for_each(Rule::prepare);
-        let memo = Memo { failed: FailureCounts::of(rules.len()), ..Memo::default() };
+        let memo = Memo { failed: FailureCounts::for_rules(rules.len()), ..Memo::default() };
         let series = rules.iter().map(|rule| counters.series.rule(&rule.name)).collect();
         Self {
             rules,
@@ -173,12 +173,12 @@ impl Memo {
     }
 
     fn standing(&self, numbers: [usize; 3]) -> impl Iterator<Item = u64> {
-        let [priorities, publishers, event_types] = self.of(numbers);
+        let [priorities, publishers, event_types] = self.matching(numbers);
         let words = event_types.iter().zip(publishers).zip(priorities);
         words.map(|((event_type, publisher), priority)| event_type & publisher & priority)
     }
 
-    fn of(&self, [priority, publisher, event_type]: [usize; 3]) -> [&[u64]; 3] {
+    fn matching(&self, [priority, publisher, event_type]: [usize; 3]) -> [&[u64]; 3] {
         [
             &self.of_priorities[priority],
             &self.publishers.matching[publisher],
@@ -213,7 +213,7 @@ impl Memo {
         let heads = std::mem::take(&mut self.heads);
         let mut failed = std::mem::take(&mut self.failed);
         for (numbers, times) in heads.iter() {
-            failed.head(self.of(numbers), times);
+            failed.head(self.matching(numbers), times);
         }
         self.failed = failed;
     }

@@ -27,7 +27,9 @@ impl<'a> Parts<'a> {
     /// Returns the parts with their ordering keys. A part without a key has a lane of its own.
     pub fn of(&self, rule: &Rule, names: &Names) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
         let of_message = match &rule.key {
-            KeySource::Value(path) if path.is_of_message() => Some(rule.key.of(|| None, || names.clone())),
+            KeySource::Value(path) if path.is_of_message() => {
+                Some(rule.key.delivery_key(|| None, || names.clone()))
+            }
             KeySource::Resource | KeySource::None | KeySource::Value(_) => None,
         };
         let len = self.bulk.and_then(|bulk| u32::try_from(bulk.len()).ok());
@@ -37,7 +39,7 @@ impl<'a> Parts<'a> {
                 return (part, key.clone());
             }
             let of_resource = || self.resource(part).and_then(Resource::key);
-            (part, rule.key.of(of_resource, || self.names(names, part)))
+            (part, rule.key.delivery_key(of_resource, || self.names(names, part)))
         })
     }
 

@@ -14,7 +14,7 @@ pub(super) enum KeptNotification {
 }
 
 impl KeptNotification {
-    pub(super) fn of(received: &ReceivedMessage, notification: Arc<Notification>) -> Self {
+    pub(super) fn new(received: &ReceivedMessage, notification: Arc<Notification>) -> Self {
         if bytes_of(received, &notification) <= LIGHT {
             return Self::Light(notification);
         }

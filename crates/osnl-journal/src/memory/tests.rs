@@ -467,7 +467,7 @@ fn a_dead_letter_is_read_as_it_was_written_and_a_copy_has_its_number() {
     assert_eq!(without_time(&second), without_time(&message));
 
     let back = again(&message);
-    let wanted = RetriedDelivery::of(&back.headers).unwrap();
+    let wanted = RetriedDelivery::from_marks(&back.headers).unwrap();
     assert_eq!(wanted, RetriedDelivery { rule: "r", action: "a", resource: None, letter: None });
     let DeadLetterRow::Unreadable(foreign) = DeadLetterRow::read(&Default::default()) else { panic!() };
     assert!(foreign.reason.contains("another program"), "{}", foreign.reason);

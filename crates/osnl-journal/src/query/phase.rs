@@ -2,7 +2,7 @@
 //! glossary.
 //!
 //! A phase combines the [`RowState`] that a store keeps with facts of the moment: whether an attempt runs or has
-//! failed, and whether the action is configured. SQL and [`Phase::of_row`] decide alike.
+//! failed, and whether the action is configured. SQL and [`Phase::from_row`] decide alike.
 
 use serde::{Deserialize, Serialize};
 
@@ -151,11 +151,11 @@ impl Phase {
     }
 
     #[must_use]
-    pub fn of_row(row: &DeliveryListRow, context: &QueryContext) -> Self {
+    pub fn from_row(row: &DeliveryListRow, context: &QueryContext) -> Self {
         if row.state.is_open() && !context.is_configured(&row.action) {
             return Self::Orphaned;
         }
-        match Self::of_state(row.state) {
+        match Self::from_state(row.state) {
             Self::Ready if context.running.contains(&row.id) => Self::Running,
             Self::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
             phase => phase,
@@ -164,10 +164,10 @@ impl Phase {
 
     #[must_use]
     pub fn word_of(state: RowState) -> &'static str {
-        Self::of_state(state).word()
+        Self::from_state(state).word()
     }
 
-    fn of_state(state: RowState) -> Self {
+    fn from_state(state: RowState) -> Self {
         match state {
             RowState::Waiting => Self::Waiting,
             RowState::Ready => Self::Ready,
@@ -204,7 +204,7 @@ impl Phase {
         }
     }
 
-    pub(crate) fn of_number(number: i64) -> Option<Self> {
+    pub(crate) fn from_number(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|phase| *phase as i64 == number)
     }
 }

@@ -109,7 +109,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    pub(super) fn of_dead(journal: &Path) -> io::Result<Self> {
+    pub(super) fn for_dead(journal: &Path) -> io::Result<Self> {
         Self::open(journal, "dead")
     }
 

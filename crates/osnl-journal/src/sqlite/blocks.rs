@@ -186,7 +186,7 @@ pub(super) struct BlockNeeds {
 }
 
 impl BlockNeeds {
-    pub(super) fn of<'a>(conditions: impl IntoIterator<Item = RowCondition<'a>>) -> Self {
+    pub(super) fn from_conditions<'a>(conditions: impl IntoIterator<Item = RowCondition<'a>>) -> Self {
         let mut needs = Self::default();
         for condition in conditions {
             needs.add(condition);

@@ -15,7 +15,11 @@ impl SqliteReader {
     }
 
     pub fn count_newest(&self, filter: &Filter, most: u64) -> Result<BoundedCount> {
-        self.count_in(filter, most, &parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?)
+        self.count_in(
+            filter,
+            most,
+            &parts(&self.0, filter, &BlockNeeds::from_conditions(filter.conditions()))?,
+        )
     }
 
     pub(super) fn count_in(&self, filter: &Filter, most: u64, parts: &[Range<i64>]) -> Result<BoundedCount> {
@@ -42,7 +46,7 @@ impl SqliteReader {
             let mut rows = select.query(&all[..])?;
             while let Some(row) = rows.next()? {
                 let (state, count): (RowState, i64) = (row.get(0)?, row.get(2)?);
-                if let Some(phase) = Phase::of_number(row.get(1)?) {
+                if let Some(phase) = Phase::from_number(row.get(1)?) {
                     let counted = count.min(left);
                     *counts.entry((state, phase)).or_default() += counted.unsigned_abs();
                     left -= counted;

@@ -13,7 +13,7 @@ pub(super) struct DecodedMessages(Mutex<messages::MessageCache<DecodedKey>>);
 type DecodedKey = (i64, i64, i64);
 
 impl DecodedMessages {
-    pub(super) fn of(
+    pub(super) fn message(
         &self,
         connection: &Connection,
         event: i64,

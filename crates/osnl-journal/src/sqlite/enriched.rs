@@ -38,7 +38,7 @@ impl Work<'_> {
     }
 }
 
-pub(super) fn of(connection: &Connection, id: DeliveryId) -> Result<Option<EnrichedValues>> {
+pub(super) fn values(connection: &Connection, id: DeliveryId) -> Result<Option<EnrichedValues>> {
     let mut select = connection.prepare_cached("SELECT found FROM enriched WHERE delivery = ?")?;
     let found: Option<String> = select.query_row([id.row()], |row| row.get(0)).optional()?;
     Ok(found.and_then(|found| serde_json::from_str(&found).ok()))

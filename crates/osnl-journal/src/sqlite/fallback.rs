@@ -16,14 +16,14 @@ impl Work<'_> {
     pub(super) fn fall_back(&mut self, from: DeliveryId, how: &Handover) -> Result<bool> {
         let to = &*how.action;
         let event = event_of(self.connection, from)?;
-        let first = DeliveryId::of(event, 0).row();
+        let first = DeliveryId::from_event(event, 0).row();
         let count: Option<u32> = self
             .connection
             .prepare_cached("SELECT deliveries FROM event WHERE id = ?")?
             .query_row([event], |row| row.get(0))
             .optional()?;
         let Some(count) = count else { return Ok(false) };
-        let next = DeliveryId::of(event, count as usize).row();
+        let next = DeliveryId::from_event(event, count as usize).row();
         let mut there = self.connection.prepare_cached(
             "SELECT 1 FROM delivery d JOIN delivery f ON f.id = ?1 \
              WHERE d.id >= ?2 AND d.id < ?3 AND d.action = ?4 AND d.rule = f.rule AND d.resource IS f.resource",

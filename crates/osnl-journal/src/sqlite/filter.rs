@@ -68,7 +68,8 @@ impl Filter {
         let event = i64::try_from(event).unwrap_or(i64::MAX >> SHIFT);
         let next: Option<i64> =
             connection.query_row("SELECT min(id) FROM event WHERE id > ?", [event], |row| row.get(0))?;
-        Ok(DeliveryId::of(event, 0).row()..next.map_or(i64::MAX, |next| DeliveryId::of(next, 0).row()))
+        Ok(DeliveryId::from_event(event, 0).row()
+            ..next.map_or(i64::MAX, |next| DeliveryId::from_event(next, 0).row()))
     }
 
     /// Returns the tables that the conditions read: a search that needs no event is faster without.
@@ -96,7 +97,7 @@ impl About {
             Self::Delivery(id) => format!("d.id = {}", id.row()),
             Self::Event(number) => {
                 let event = i64::try_from(*number).unwrap_or(i64::MAX >> 17);
-                let first = DeliveryId::of(event, 0).row();
+                let first = DeliveryId::from_event(event, 0).row();
                 // An event of more than 65536 deliveries has several numbers.
                 let next = format!("(SELECT min(id) << 16 FROM event WHERE id > {event})");
                 let known = format!("EXISTS (SELECT 1 FROM event WHERE id = {event})");

@@ -26,11 +26,11 @@ pub(super) fn load(
         })
         .optional()?;
     let Some((rule, action, key, resource, used, due)) = row else { return Ok(None) };
-    let (received, notification) = match decoded.of(connection, event_of(connection, id)?)? {
+    let (received, notification) = match decoded.message(connection, event_of(connection, id)?)? {
         Ok(message) => message,
         Err(unusable) => return Ok(Some((due, Err(unusable)))),
     };
-    let enriched = enriched::of(connection, id)?.map(Into::into);
+    let enriched = enriched::values(connection, id)?.map(Into::into);
     let event = Event { resource, enriched, ..Event::new(received, notification, rule, action) };
     Ok(Some((due, Ok(ClaimedDelivery { id, key, event, used, since: None, newest: false }))))
 }

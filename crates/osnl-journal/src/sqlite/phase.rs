@@ -1,4 +1,4 @@
-//! [`Phase`] as SQL, which decides as [`Phase::of_row`] does.
+//! [`Phase`] as SQL, which decides as [`Phase::from_row`] does.
 //!
 //! A file is searched by its indexes, a row that was read is judged by code. The tests here compare both.
 
@@ -57,7 +57,7 @@ mod tests {
         let event = "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
                      routing_key, body) VALUES (1, 1, 1, 0, 1, 'l', 'q', 'e', 'k', '')";
         connection.execute_batch(event).unwrap();
-        let mut id = DeliveryId::of(1, 0).row();
+        let mut id = DeliveryId::from_event(1, 0).row();
         for state in RowState::ALL {
             for (action, due, tries, guarded) in
                 [("a", 0, 0, 0), ("a", 7, 0, 0), ("a", 7, 2, 1), ("it's", 0, 2, 1), ("gone", 7, 2, 0)]
@@ -76,8 +76,8 @@ mod tests {
             for row in &all {
                 let sql = format!("SELECT {} FROM delivery d WHERE d.id = ?", context.phase_sql());
                 let number: i64 = connection.query_row(&sql, [row.id.row()], |row| row.get(0)).unwrap();
-                let phase = Phase::of_row(row, &context);
-                assert_eq!(Phase::of_number(number), Some(phase), "{row:?}");
+                let phase = Phase::from_row(row, &context);
+                assert_eq!(Phase::from_number(number), Some(phase), "{row:?}");
                 assert!(phase.states().contains(&row.state), "{row:?}");
                 seen.insert(phase);
             }

@@ -85,7 +85,7 @@ impl FoundFile {
         }
     }
 
-    pub(super) fn of_open(file: &File) -> io::Result<Self> {
+    pub(super) fn from_open(file: &File) -> io::Result<Self> {
         Ok(Self::from(&file.metadata()?))
     }
 

@@ -158,7 +158,7 @@ fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<Deliv
 
 /// Writes dead letters one at a time, so that only one message is in memory.
 fn write_dead(connection: &Connection, file: &Path, ids: &[DeliveryId]) -> Result<io::Result<()>> {
-    let mut archive = match archive::Archive::of_dead(file) {
+    let mut archive = match archive::Archive::for_dead(file) {
         Ok(archive) => archive,
         Err(error) => return Ok(Err(error)),
     };
@@ -215,8 +215,10 @@ fn remove(
             .query_row([event], |row| row.get(0))
             .optional()?;
         let Some(deliveries) = deliveries else { continue };
-        let (from, to) =
-            (DeliveryId::of(event, 0).row(), DeliveryId::of(event + numbers(deliveries as usize), 0).row());
+        let (from, to) = (
+            DeliveryId::from_event(event, 0).row(),
+            DeliveryId::from_event(event + numbers(deliveries as usize), 0).row(),
+        );
         let others = transaction
             .prepare_cached("SELECT 1 FROM delivery WHERE id >= ?1 AND id < ?2")?
             .exists([from, to])?;
@@ -245,7 +247,7 @@ fn remove(
 /// Archives messages in quarantine beyond the bounds of count and bytes, the oldest of the largest queue
 /// first.
 pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
-    let bounds = QuarantineBounds::of(pruner.options.bounds.max_dead);
+    let bounds = QuarantineBounds::for_max_dead(pruner.options.bounds.max_dead);
     let connection = &*pruner.connection;
     let mut shares = quarantine::shares(connection)?;
     while let Some(index) = bounds.leaves(&shares) {

@@ -32,8 +32,8 @@ impl Work<'_> {
                 return Ok(false);
             }
         }
-        let StoredBody { extent, bytes } = StoredBody::of_received(received);
-        let glimpse = Glimpse::of(&received.body);
+        let StoredBody { extent, bytes } = StoredBody::from_received(received);
+        let glimpse = Glimpse::from_body(&received.body);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO unreadable (identity, received, redelivered, listener, queue, exchange, routing_key, \
              content_type, content_encoding, compression, reason, size, body, digest, extent, message_id, \
@@ -108,7 +108,7 @@ fn columns() -> String {
 fn unreadable(row: &rusqlite::Row<'_>, bodies: Bodies) -> Result<Unreadable> {
     let mut received = received(row, 0)?;
     let number: i64 = row.get(14)?;
-    let extent = Extent::of(number).ok_or(FromSqlError::OutOfRange(number))?;
+    let extent = Extent::from_number(number).ok_or(FromSqlError::OutOfRange(number))?;
     let digest: Option<String> = row.get(13)?;
     let stored = StoredBody { extent, bytes: std::mem::take(&mut received.body).into() };
     if bodies == Bodies::Read || digest.is_none() {
@@ -121,7 +121,7 @@ fn unreadable(row: &rusqlite::Row<'_>, bodies: Bodies) -> Result<Unreadable> {
             let (message_id, publisher_id, event_type) = (row.get(15)?, row.get(16)?, row.get(17)?);
             (digest, Glimpse { message_id, publisher_id, event_type })
         }
-        None => (of_body(), Glimpse::of(&received.body)),
+        None => (of_body(), Glimpse::from_body(&received.body)),
     };
     if bodies == Bodies::Left {
         received.body = Bytes::new();

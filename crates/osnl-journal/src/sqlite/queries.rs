@@ -43,13 +43,13 @@ pub struct SqliteQueries {
 
 impl SqliteQueries {
     #[must_use]
-    pub fn of_daemon(journal: Arc<SqliteJournal>) -> Self {
-        Self { journal: Some(journal.clone()), ..Self::of_file(journal.path.clone()) }
+    pub fn for_daemon(journal: Arc<SqliteJournal>) -> Self {
+        Self { journal: Some(journal.clone()), ..Self::for_file(journal.path.clone()) }
     }
 
     /// Returns the journal of a stopped daemon. A change opens the journal until the change is done.
     #[must_use]
-    pub fn of_file(file: PathBuf) -> Self {
+    pub fn for_file(file: PathBuf) -> Self {
         let readers = Arc::new(Semaphore::new(MOST_READERS));
         Self { file, journal: None, readers, overtaken: OvertakenLetters::default() }
     }
@@ -177,7 +177,7 @@ impl JournalQueries for SqliteQueries {
             DiskUse {
                 bytes: Some(SqliteJournal::bytes(file)),
                 wal_bytes: Some(wal_bytes),
-                wal_reader: (wal_bytes > USUAL_WAL).then(|| wal_reader::of(file)).flatten(),
+                wal_reader: (wal_bytes > USUAL_WAL).then(|| wal_reader::find(file)).flatten(),
                 free_bytes: SqliteJournal::free_bytes(file),
             }
         });

@@ -31,7 +31,7 @@ fn rig() -> StoreRig {
     let counters: Arc<Counters> = Arc::default();
     let options = options(&folder).bounded(|bounds| bounds.max_pending = PLACES as u64);
     let journal = Arc::new(SqliteJournal::open(options, counters.clone()).unwrap());
-    let queries = Arc::new(SqliteQueries::of_daemon(journal.clone()));
+    let queries = Arc::new(SqliteQueries::for_daemon(journal.clone()));
     let retrying = journal.clone();
     let retry = move |id, _: Entry| -> BoxFuture<'static, ()> {
         let journal = retrying.clone();

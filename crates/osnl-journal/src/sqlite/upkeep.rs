@@ -86,7 +86,7 @@ pub enum UpkeepError {
 }
 
 impl UpkeepError {
-    fn of(file: &Path, error: impl Into<OpenError>) -> Self {
+    fn for_file(file: &Path, error: impl Into<OpenError>) -> Self {
         let file = file.to_owned();
         match error.into() {
             OpenError::NotAJournal(why) | OpenError::NothingToRead(why) => Self::NotAJournal { file, why },
@@ -180,12 +180,12 @@ fn open(file: &Path) -> Result<Connection, UpkeepError> {
             _ => Ok(connection),
         }
     };
-    opened().map_err(|error| UpkeepError::of(file, error))
+    opened().map_err(|error| UpkeepError::for_file(file, error))
 }
 
 fn take(journal: &Path) -> Result<JournalLock, UpkeepError> {
     // A volatile place is no error here: the daemon has the option that allows it.
-    JournalLock::take(journal, true).map_err(|error| UpkeepError::of(journal, error))
+    JournalLock::take(journal, true).map_err(|error| UpkeepError::for_file(journal, error))
 }
 
 /// Copies the WAL into the file and ends WAL mode, which fails while another program has the file open.
@@ -196,7 +196,7 @@ fn settle(file: &Path) -> Result<Connection, UpkeepError> {
         connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
         Ok(connection)
     };
-    settled().map_err(|error| match UpkeepError::of(file, error) {
+    settled().map_err(|error| match UpkeepError::for_file(file, error) {
         UpkeepError::Sqlite { file, error }
             if matches!(
                 error.sqlite_error_code(),
@@ -215,7 +215,7 @@ fn copy(
     part: &PartFile,
     observer: &Observer,
 ) -> Result<(), UpkeepError> {
-    let failed = |error: rusqlite::Error| UpkeepError::of(from, error);
+    let failed = |error: rusqlite::Error| UpkeepError::for_file(from, error);
     let of = used(connection).map_err(failed)?;
     has_room(part, of)?;
     let (written, mut reports) = (part.path().to_owned(), ProgressReports::to(observer));
@@ -297,7 +297,7 @@ impl ProgressReports {
 }
 
 fn contents(file: &Path) -> Result<Contents, UpkeepError> {
-    counted(&open(file)?, file).map_err(|error| UpkeepError::of(file, error))
+    counted(&open(file)?, file).map_err(|error| UpkeepError::for_file(file, error))
 }
 
 fn counted(connection: &Connection, file: &Path) -> rusqlite::Result<Contents> {

@@ -10,7 +10,7 @@ use crate::files::beside;
 const READ_LOCKS: (u64, u64) = (123, 127);
 
 /// Returns another process that reads a state of the file.
-pub(super) fn of(file: &Path) -> Option<u32> {
+pub(super) fn find(file: &Path) -> Option<u32> {
     let index = fs::metadata(beside(file, "-shm")).ok()?.ino();
     let locks = fs::read_to_string("/proc/locks").ok()?;
     locks.lines().filter_map(|line| reader(line, index)).find(|pid| *pid != std::process::id())

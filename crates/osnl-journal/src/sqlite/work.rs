@@ -130,7 +130,7 @@ impl<'a> Work<'a> {
         self.record_seen(&received.noted.changes)?;
         let mut ready = Vec::new();
         for (n, new) in entry.deliveries.iter().enumerate() {
-            let state = self.append_delivery(DeliveryId::of(event, n).row(), new, notification)?;
+            let state = self.append_delivery(DeliveryId::from_event(event, n).row(), new, notification)?;
             if state == RowState::Ready {
                 ready.push(n);
             }
@@ -192,7 +192,7 @@ impl<'a> Work<'a> {
             self.adopted.push(event);
             return Ok(true);
         }
-        let (from, to) = (DeliveryId::of(event, 0).row(), DeliveryId::of(event + 1, 0).row());
+        let (from, to) = (DeliveryId::from_event(event, 0).row(), DeliveryId::from_event(event + 1, 0).row());
         self.connection.prepare_cached(IS_OPEN)?.exists([from, to])
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct QueueShare {
 
 impl QuarantineBounds {
     #[must_use]
-    pub(crate) fn of(max_dead: u64) -> Self {
+    pub(crate) fn for_max_dead(max_dead: u64) -> Self {
         Self { messages: i64::try_from(max_dead).unwrap_or(i64::MAX), bytes: BYTES }
     }
 

@@ -59,7 +59,7 @@ impl Store {
 
     #[must_use]
     pub fn of_sqlite(journal: Arc<SqliteJournal>) -> Self {
-        Self::new(Arc::new(SqliteQueries::of_daemon(journal)))
+        Self::new(Arc::new(SqliteQueries::for_daemon(journal)))
     }
 
     /// Returns a journal that keeps nothing; its dead letters are in these queues.
@@ -160,7 +160,7 @@ impl ControlHandler {
 
     #[must_use]
     pub fn of_file(journal: PathBuf, names: Option<Arc<ConfiguredNames>>) -> Self {
-        Self::without_daemon(Store::new(Arc::new(SqliteQueries::of_file(journal))), names)
+        Self::without_daemon(Store::new(Arc::new(SqliteQueries::for_file(journal))), names)
     }
 
     #[must_use]

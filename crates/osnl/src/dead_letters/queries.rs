@@ -193,6 +193,6 @@ pub(crate) fn unread(message: &QueuedMessage, filter: &UnreadableFilter) -> Opti
         && reason.as_ref().is_none_or(|reason| found.reason.contains(&**reason))
         && since.is_none_or(|since| received >= since)
         && until.is_none_or(|until| received < until);
-    let glimpse = Glimpse::of(&found.received.body);
+    let glimpse = Glimpse::from_body(&found.received.body);
     is_meant.then(|| Unreadable { glimpse, ..*found })
 }

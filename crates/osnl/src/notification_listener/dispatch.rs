@@ -314,7 +314,7 @@ impl Dispatch {
     }
 
     fn set_aside(&self, received: Raw, reason: String) -> Settle {
-        let glimpse = Glimpse::of(&received.body);
+        let glimpse = Glimpse::from_body(&received.body);
         tracing::error!(
             queue.name = &*received.origin.queue,
             exchange.name = received.origin.exchange,

@@ -78,7 +78,7 @@ fn our_consumer_reads_what_oslo_s_notifier_sends_in_every_priority() {
             consumer.poll(&mut batch).await.unwrap();
             window.admit(&batch);
             for message in batch.drain() {
-                let received = osnl::received::ReceivedMessage::of(&message, &Arc::from("l"));
+                let received = osnl::received::ReceivedMessage::from_incoming(&message, &Arc::from("l"));
                 let read = received.decode().unwrap();
                 assert_eq!(message.routing_key, format!("notifications.{}", read.priority.clone().unwrap()));
                 assert_eq!(read.payload, notices[0].payload);

@@ -29,7 +29,7 @@ fn a_key_is_found_where_the_rule_says() {
         let source = KeySource::parse(written).unwrap_or_else(|error| panic!("{written}: {error:?}"));
         let names = if written.starts_with("resource") { &flat } else { &versioned };
         let of_resource = || osnl_model::resource_key(names.notification());
-        assert_eq!(source.of(of_resource, || names.clone()).as_deref(), expected, "{source}");
+        assert_eq!(source.delivery_key(of_resource, || names.clone()).as_deref(), expected, "{source}");
         assert_eq!(KeySource::parse(&source.to_string()), Ok(source));
     };
     check("resource", Some("d"));
@@ -133,7 +133,7 @@ proptest! {
         let names = Names::new(Arc::new(notification.clone()));
         let found = names.json(&path).cloned();
 
-        let key = KeySource::parse(&path).unwrap().of(|| None, || names.clone());
+        let key = KeySource::parse(&path).unwrap().delivery_key(|| None, || names.clone());
         prop_assert_eq!(&key, &found.as_ref().and_then(text));
 
         let predicate =

@@ -279,7 +279,8 @@ impl<'a> Core<'a> {
             }
             again += usize::from(message.redelivered);
             if let Some(why) = endpoint.suspected(&message) {
-                let receipt = endpoint.unreadable(ReceivedMessage::of(&message, &config.name), why);
+                let receipt =
+                    endpoint.unreadable(ReceivedMessage::from_incoming(&message, &config.name), why);
                 self.open(message, receipt);
                 continue;
             }
@@ -299,10 +300,9 @@ impl<'a> Core<'a> {
                     let _ = self.window.acknowledge(message);
                     continue;
                 }
-                Ok(true) => endpoint.notify(ReceivedMessage::of(&message, &config.name)),
-                Err(error) => {
-                    endpoint.unreadable(ReceivedMessage::of(&message, &config.name), error.to_string())
-                }
+                Ok(true) => endpoint.notify(ReceivedMessage::from_incoming(&message, &config.name)),
+                Err(error) => endpoint
+                    .unreadable(ReceivedMessage::from_incoming(&message, &config.name), error.to_string()),
             };
             self.open(message, receipt);
             if self.is_crowded() {

@@ -67,7 +67,7 @@ impl World {
         let mut entry = entry(&format!("e{}", message.event), &key, message.is_redelivered);
         let received = Arc::make_mut(&mut entry.received);
         received.noted.marks = message.marks.clone().map(Arc::new);
-        let copy = message.marks.as_ref().and_then(RetriedDelivery::of);
+        let copy = message.marks.as_ref().and_then(RetriedDelivery::from_marks);
         entry.deliveries[0].letter = copy.as_ref().and_then(|copy| copy.letter);
         if is_guarded && copy.is_none() {
             entry.deliveries[0].begin = Begin::Held("guard of action a: more than 1 per 1m".to_owned());

@@ -16,7 +16,7 @@ use crate::query::{
 impl SqliteReader {
     pub fn groups(&self, filter: &Filter, most: u64) -> Result<(Vec<CauseGroup>, BoundedCount)> {
         let _snapshot = self.0.unchecked_transaction()?;
-        let parts = parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?;
+        let parts = parts(&self.0, filter, &BlockNeeds::from_conditions(filter.conditions()))?;
         let (tally, mut groups, limit) = (self.tally()?, CauseTally::default(), CauseTally::limit(most));
         let running = filter.context.running_sql();
         let of_running = format!("d.state = 1 AND {running}");
@@ -77,7 +77,7 @@ impl SqliteReader {
             all.push(&left);
             let mut rows = select.query(&all[..])?;
             while let Some(row) = rows.next()? {
-                let Some(phase) = Phase::of_number(row.get(1)?) else { continue };
+                let Some(phase) = Phase::from_number(row.get(1)?) else { continue };
                 compared.push(ComparedRow {
                     id: delivery_id(row.get(0)?),
                     phase,

@@ -29,7 +29,7 @@ impl SqliteReader {
         page: &ListPage,
         most: u64,
     ) -> Result<(Vec<DeliveryListRow>, BoundedCount)> {
-        let parts = parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?;
+        let parts = parts(&self.0, filter, &BlockNeeds::from_conditions(filter.conditions()))?;
         let rows = list_in(&self.0, filter, page, &parts)?;
         let is_all = page.after.is_none() && rows.len() < page.limit as usize && rows.len() as u64 <= most;
         let counted = match is_all {
@@ -93,7 +93,7 @@ pub(in crate::sqlite) fn list(
     filter: &Filter,
     page: &ListPage,
 ) -> Result<Vec<DeliveryListRow>> {
-    let parts = parts(connection, filter, &BlockNeeds::of(filter.conditions()))?;
+    let parts = parts(connection, filter, &BlockNeeds::from_conditions(filter.conditions()))?;
     list_in(connection, filter, page, &parts)
 }
 

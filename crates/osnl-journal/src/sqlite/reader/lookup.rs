@@ -74,7 +74,7 @@ impl SqliteReader {
     pub fn asked_for(&self, deliveries: &[DeliveryListRow]) -> Result<Vec<AskedFor>> {
         let mut all = Vec::new();
         for row in deliveries {
-            let Some(found) = enriched::of(&self.0, row.id)? else { continue };
+            let Some(found) = enriched::values(&self.0, row.id)? else { continue };
             let (rule, action) = (row.rule.clone(), row.action.clone());
             all.push(AskedFor { rule, action, resource: row.resource, found });
         }
@@ -82,7 +82,7 @@ impl SqliteReader {
     }
 
     pub fn keeps(&self, received: &ReceivedMessage, notification: &Notification) -> Result<bool> {
-        let identity = MessageIdentity::of(received, notification);
+        let identity = MessageIdentity::new(received, notification);
         let same = || work::same(&self.0, rows::identity_number(&identity), &identity);
         Ok(identity.may_be_copy(received.origin.redelivered) && same()?.is_some())
     }

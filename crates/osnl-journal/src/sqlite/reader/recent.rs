@@ -28,7 +28,7 @@ impl SqliteReader {
         let mut select = self.0.prepare(
             "SELECT id, rule, action, key, resource, guarded FROM delivery WHERE id >= ?1 AND state <> ?2 ORDER BY id",
         )?;
-        let mut rows = select.query(params![DeliveryId::of(first, 0).row(), RowState::Shadow])?;
+        let mut rows = select.query(params![DeliveryId::from_event(first, 0).row(), RowState::Shadow])?;
         let mut next = || -> Result<Option<RecentEvent>> {
             let Some(row) = events.next()? else { return Ok(None) };
             Ok(Some(RecentEvent { id: row.get(0)?, received: row.get(1)?, message: row.get(2)? }))

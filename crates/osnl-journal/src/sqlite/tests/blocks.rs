@@ -160,7 +160,7 @@ async fn a_search_finds_the_same_without_the_blocks() {
                 "{filter:?}"
             );
         }
-        let ranges = BlockNeeds::of(filter.conditions()).ranges(&reader.0).unwrap();
+        let ranges = BlockNeeds::from_conditions(filter.conditions()).ranges(&reader.0).unwrap();
         let span: i64 = ranges.iter().map(|range| (range.end.min(4 << 25) - range.start).max(0)).sum();
         if span <= 2 << 25 {
             left_out.insert(format!(

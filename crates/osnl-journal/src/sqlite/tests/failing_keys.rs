@@ -106,7 +106,7 @@ async fn check_anew(breaking: fn(&Path)) {
     let folder = tempfile::tempdir().unwrap();
     let path = options(&folder).path;
     let journal = Arc::new(open(&folder));
-    let queries = SqliteQueries::of_daemon(journal.clone());
+    let queries = SqliteQueries::for_daemon(journal.clone());
     for n in 0..40 {
         keep(&journal, &n.to_string(), "k").await;
     }
@@ -228,7 +228,7 @@ async fn a_reader_that_keeps_the_wal_is_known_as_long_as_it_reads() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Arc::new(open(&folder));
     keep(&journal, "1", "k").await;
-    let queries = SqliteQueries::of_daemon(journal.clone());
+    let queries = SqliteQueries::for_daemon(journal.clone());
     let holding = reader(&folder);
     holding.0.execute_batch("BEGIN; SELECT count(*) FROM event").unwrap();
     keep(&journal, "2", "k").await;

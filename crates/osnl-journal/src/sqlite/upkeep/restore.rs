@@ -110,7 +110,7 @@ fn restore_taken(
     let part = PartFile::begin_journal(file)?;
     copy(&mut connection, &backup, &part, observer)?;
     drop(connection);
-    let failed = |error: rusqlite::Error| UpkeepError::of(part.path(), error);
+    let failed = |error: rusqlite::Error| UpkeepError::for_file(part.path(), error);
     let mut copied = open_guarded(part.path(), OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     if let Some(problem) = problems(&mut copied, &backup, observer)?.into_iter().next() {
         return Err(UpkeepError::Damaged { file: backup, problem });

@@ -33,7 +33,7 @@ pub fn verify(journal: &Path, observer: &Observer) -> std::result::Result<Verify
 
 fn verified(journal: &Path, observer: &Observer) -> std::result::Result<VerifyReport, UpkeepError> {
     let mut connection = open(journal)?;
-    let failed = |error: rusqlite::Error| UpkeepError::of(journal, error);
+    let failed = |error: rusqlite::Error| UpkeepError::for_file(journal, error);
     connection.execute_batch("BEGIN").map_err(failed)?;
     let problems = problems(&mut connection, journal, observer)?;
     let contents = counted(&connection, journal).or_else(|error| match problems.is_empty() {
@@ -56,7 +56,7 @@ pub(in crate::sqlite) fn problems(
     let stopped = observer.clone();
     // SQLite's page check reports no progress, but can be stopped.
     let report = move || stopped(UpkeepProgress { done: 0, of: 0 }).is_break();
-    let failed = |error: rusqlite::Error| UpkeepError::of(file, error);
+    let failed = |error: rusqlite::Error| UpkeepError::for_file(file, error);
     connection.progress_handler(100_000, Some(report)).map_err(failed)?;
     let damage = damage(connection);
     connection.progress_handler(0, None::<fn() -> bool>).map_err(failed)?;
@@ -64,7 +64,7 @@ pub(in crate::sqlite) fn problems(
         true => FileCheck { connection, observer, problems: Vec::new() }.run(),
         false => Ok(damage),
     });
-    found.or_else(|error| match UpkeepError::of(file, error) {
+    found.or_else(|error| match UpkeepError::for_file(file, error) {
         UpkeepError::Interrupted => Err(UpkeepError::Interrupted),
         UpkeepError::Damaged { problem, .. } => Ok(vec![problem]),
         other => Ok(vec![other.to_string()]),
@@ -154,7 +154,7 @@ impl FileCheck<'_> {
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
             let stored = || -> Result<Option<StoredBody>> {
-                let (extent, bytes) = (Extent::of(row.get(1)?), row.get(2)?);
+                let (extent, bytes) = (Extent::from_number(row.get(1)?), row.get(2)?);
                 Ok(extent.map(|extent| StoredBody { extent, bytes }))
             };
             if !stored().is_ok_and(|stored| stored.is_some_and(|stored| stored.read().is_ok())) {

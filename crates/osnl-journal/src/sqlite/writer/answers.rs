@@ -107,14 +107,14 @@ impl JournalWriter {
         match appended {
             AppendResult::New { event, ready } => {
                 nameless = identity.id.is_none().then_some(event);
-                let ids = |n| Some(DeliveryId::of(event, n));
+                let ids = |n| Some(DeliveryId::from_event(event, n));
                 begin::announce(&entry, ids, counters);
                 begin::announce_dead(&entry, ids);
                 for n in ready {
                     let new = &entry.deliveries[n];
                     if !whole {
                         claimable.is_beyond(&new.action);
-                    } else if claimable.has_place(&new.action, DeliveryId::of(event, n)) {
+                    } else if claimable.has_place(&new.action, DeliveryId::from_event(event, n)) {
                         claimable.add(&new.action, claimed(&entry, event, n));
                     }
                 }
@@ -191,7 +191,7 @@ impl JournalWriter {
 fn claimed(entry: &Entry, event: i64, n: usize) -> ClaimedDelivery {
     let new = &entry.deliveries[n];
     ClaimedDelivery {
-        id: DeliveryId::of(event, n),
+        id: DeliveryId::from_event(event, n),
         since: None,
         key: new.key.clone(),
         event: Event {

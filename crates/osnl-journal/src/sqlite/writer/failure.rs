@@ -114,7 +114,7 @@ impl JournalWriter {
         let file = fs::File::open(&new)?;
         // A copy with its name is complete, so a start that finds one refuses to go on without it.
         put(&file, &new, &copy)?;
-        let found = FoundFile::of_open(&file)?;
+        let found = FoundFile::from_open(&file)?;
         // The old connections delete the WAL when closed, so they close before a new one opens. With a reader's connection
         // open, the WAL stays, and would be taken for the new file's.
         self.checkpointer.set(None);

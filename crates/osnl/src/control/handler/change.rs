@@ -272,14 +272,14 @@ fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, context: &Qu
     match (row.state, &row.reason) {
         (RowState::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
         (RowState::Ready, _) if matches!(request, ControlRequest::Retry { .. }) => {
-            let word = Phase::of_row(row, context).word();
+            let word = Phase::from_row(row, context).word();
             format!(
                 "it is {word}, and osnl attempts it by itself; now: osnl actions probe {}; only {takes}",
                 row.action
             )
         }
         (_, _) => {
-            let word = Phase::of_row(row, context).word();
+            let word = Phase::from_row(row, context).word();
             format!("it is {word}, or another filter excludes it; only {takes}")
         }
     }
