@@ -10,6 +10,7 @@ use osnl_model::{Notification, Timestamp};
 /// The age beyond which an event counts as old where no limit is configured.
 pub const OLD: Duration = Duration::from_secs(24 * 3600);
 
+/// The age of an event when osnl first read it, by the publisher's clock: it decides about `max_event_age`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventAge {
     pub age: Duration,

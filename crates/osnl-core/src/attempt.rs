@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::Event;
 
+/// A driver: it makes the attempts, and never decides about a retry.
 pub trait Action: Send + Sync {
     /// Makes one attempt for each event, and returns one verdict each in the same order.
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>>;
@@ -55,22 +56,29 @@ pub trait Action: Send + Sync {
     }
 }
 
+/// The success of an attempt, with its effect in words for the log and listings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completion {
     Delivered(String),
+    /// The target needs no change, such as an object that is gone already.
     NothingToDo(String),
 }
 
+/// The failure of an attempt: its class decides about a retry, its words are for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {reason}", self.kind())]
 pub struct ActionError {
     pub class: ErrorClass,
+    /// The failure in words, with secrets masked.
     pub reason: String,
+    /// The pause that the target asks for; `None` if it names none.
     pub retry_after: Option<Duration>,
+    /// The service that did not answer; `Some` only for [`ErrorClass::Dependency`].
     pub dependency: Option<Arc<str>>,
     pub is_template: bool,
     /// A name for the kind of failure, where the name of its class misleads.
     pub own_kind: Option<&'static str>,
+    /// A hint for the operator, where the hint of its class misleads.
     pub own_remedy: Option<Cow<'static, str>>,
 }
 
@@ -165,9 +173,12 @@ impl From<Failure> for ActionError {
     }
 }
 
+/// The kind of a failure, from which the retry policy and the breaker decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
+    /// No connection: the request was not sent.
     Connect,
+    /// The TLS handshake failed: the request was not sent.
     Tls,
     /// There was no answer in time; the effect may be done.
     Timeout,
@@ -181,7 +192,9 @@ pub enum ErrorClass {
     Busy(Option<u16>),
     /// A program ended with an error, or the configuration gives the HTTP status this meaning: a retry may help.
     Refused(Option<u16>),
+    /// The target refuses this event for good; no retry can succeed.
     Rejected,
+    /// No request can be made of this event; no retry can succeed.
     Content,
     /// A needed service that is not the target is unreachable.
     Dependency,

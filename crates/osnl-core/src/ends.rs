@@ -26,9 +26,11 @@ tokio::task_local! {
     static CURRENT: EndReports;
 }
 
+/// A part of the daemon that ended without a request, which ends the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnexpectedEnd {
     pub task: String,
+    /// The message of the panic, or the reason.
     pub message: String,
 }
 

@@ -16,6 +16,7 @@ pub const FAILURE: &str = "failure";
 /// The name of the number of finished calls.
 const DONE: &str = "osnl:done";
 
+/// Values by the name of their enrichment, and the action's own by a name with a colon.
 pub type EnrichedValues = BTreeMap<String, Value>;
 
 /// The number of finished calls of an event. Clones share the number, so it survives an attempt that fails or times
@@ -23,6 +24,7 @@ pub type EnrichedValues = BTreeMap<String, Value>;
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<AtomicU32>);
 
+/// The enrichments that are kept with one delivery, for a listing.
 #[derive(Clone, Debug)]
 pub struct AskedFor {
     pub rule: String,
@@ -31,11 +33,16 @@ pub struct AskedFor {
     pub found: EnrichedValues,
 }
 
+/// All that an action needs for one attempt: the message, the rule, and the values found for it.
 #[derive(Clone, Debug)]
 pub struct Event {
+    /// The message as received, shared by all of its deliveries.
     pub received: Arc<ReceivedMessage>,
+    /// The decoded message.
     pub notification: Arc<Notification>,
+    /// The name of the rule that fired.
     pub rule: Arc<str>,
+    /// The name of the action's section.
     pub action: Arc<str>,
     /// The index of the resource in a bulk request; `None` for the whole event.
     pub resource: Option<u32>,
@@ -43,7 +50,9 @@ pub struct Event {
     pub order_key: Option<Arc<str>>,
     /// The values of its enrichments and [`Event::failure`]. `None` before the enrichments, or if there are none.
     pub enriched: Option<Arc<EnrichedValues>>,
+    /// The finished calls of an action that needs several.
     pub progress: Progress,
+    /// The beginning of the attempt; `None` before the first, and if a preparation decides.
     pub began: Option<SystemTime>,
     /// The number of the delivery, as operators write it, for log lines.
     pub delivery: Option<Arc<str>>,

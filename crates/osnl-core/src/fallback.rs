@@ -10,11 +10,13 @@ use osnl_model::bulk_part;
 
 use super::event::Event;
 
+/// The action of `on_failure`, as the action before it knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
     pub action: Arc<str>,
     /// The fallback's own condition, decided when a delivery is given up: the failure is not known before.
     pub when: Option<Expression>,
+    /// Whether the deliveries of the fallback wait for earlier ones of their key.
     pub ordered: bool,
 }
 

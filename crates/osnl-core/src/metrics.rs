@@ -64,6 +64,7 @@ counters! {
     reloads_refused,
 }
 
+/// A number that only grows, for metrics and the status.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 

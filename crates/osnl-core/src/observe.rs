@@ -2,6 +2,7 @@ use osnl_model::Notification;
 
 use crate::received::{MessageNotes, ReceivedMessage};
 
+/// The order key of each resource of a message; `None` is the whole event.
 pub type PartKeys = Vec<(Option<u32>, String)>;
 
 /// Records the meaning of each message against earlier messages, in the order of arrival.

@@ -24,10 +24,12 @@ const LONGEST_VALUE: usize = 255;
 const PREVIEWED: usize = 2 << 10;
 const FIRST_BYTES: usize = 8;
 
+/// How much of a body is stored, and in which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     Whole,
     Compressed,
+    /// Only the first bytes, compressed.
     Head,
 }
 
@@ -55,6 +57,7 @@ impl Extent {
     }
 }
 
+/// An unread body in the form in which a journal keeps it, with a bounded size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBody {
     pub extent: Extent,
@@ -123,6 +126,7 @@ pub fn say(received: &ReceivedMessage, reason: &str) {
     );
 }
 
+/// The names that an unreadable body seems to have, so that an operator can tell what it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Glimpse {
     pub message_id: Option<String>,

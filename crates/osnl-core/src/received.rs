@@ -10,13 +10,16 @@ use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Excess, Head, Notification};
 use osnl_transport::{Cut, IncomingMessage, Marks, Properties};
 
+/// The source of a message, for log lines, listings, and a retry through the broker.
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub listener: Arc<str>,
     pub queue: Arc<str>,
     pub exchange: String,
     pub routing_key: String,
+    /// Whether the broker had delivered the message before, to this or another consumer.
     pub redelivered: bool,
+    /// The first arrival in this process, from which all waits count.
     pub received: SystemTime,
 }
 
@@ -29,6 +32,7 @@ pub struct ReceivedMessage {
     pub noted: MessageNotes,
 }
 
+/// A change of the memory that oss_watcher's actions have of resources; kept with the message that caused it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowChange {
     /// `instance/ID`, `port/ID`, `floatingip/ID`, or `address/IP`, the first two also with the prefix `asked/`.
@@ -40,8 +44,10 @@ pub struct RowChange {
 /// Notes that are kept with a message, so that each attempt sees the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageNotes {
+    /// The change of the resource against earlier messages, in the words of an [`Observe`](crate::observe::Observe).
     pub happened: Option<Arc<str>>,
     pub reading: NotesReading,
+    /// The rows of the observer's memory that the message has changed.
     pub changes: Vec<RowChange>,
     /// Whether an operator appended the message again: no broker can redeliver it.
     pub is_again: bool,

@@ -38,18 +38,27 @@ pub struct Rule {
     pub name: Arc<str>,
     /// The priorities that match; `None` matches all. A message without a priority matches no set.
     pub priorities: Option<BTreeSet<Priority>>,
+    /// The patterns of oslo.messaging's filter, on the head and on top-level keys.
     pub filter: NotificationFilter,
+    /// The patterns on paths below top-level keys.
     pub nested: Vec<PathPattern>,
+    /// The condition on the whole message, asked last; `None` if there is none.
     pub when: Option<Expression>,
+    /// Whether no later rule is asked after this one has fired.
     pub stop: bool,
+    /// The actions that it fires, in order.
     pub actions: Vec<Arc<str>>,
+    /// The `when` of each action that the event alone decides.
     pub conditions: BTreeMap<Arc<str>, Expression>,
     /// Actions that get deliveries which the rule's actions give up. The journal must have room for them too.
     pub fallbacks: Vec<Arc<str>>,
+    /// The fallback of each action that has one.
     pub on_failure: BTreeMap<Arc<str>, Fallback>,
     /// Actions whose deliveries are not ordered, whatever the key: a digest is one call for many events.
     pub unordered: BTreeSet<Arc<str>>,
+    /// The source of the key that orders its deliveries.
     pub key: KeySource,
+    /// Whether its actions are called.
     pub mode: Mode,
     /// The [age](crate::age) beyond which a matched event becomes a dead letter; `None` for no limit.
     pub max_event_age: Option<Duration>,
@@ -57,6 +66,7 @@ pub struct Rule {
     pub order_by_event_time: bool,
 }
 
+/// Whether a rule acts, or only shows what it would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     #[default]
@@ -139,12 +149,14 @@ impl RuleMismatch {
     }
 }
 
+/// The reason why a rule did not fire, for `osnl explain` and the counts of conditions.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RuleMismatch {
     #[error("priority is {}", .0.as_ref().map_or("missing", |p| p.as_str()))]
     Priority(Option<Priority>),
     #[error("{0}")]
     Filter(Mismatch),
+    /// A pattern exceeded its steps, so the rule is undecided and makes dead letters.
     #[error("the pattern \"{}\" cannot be decided: {} is {}", .0.pattern, .0.predicate, .0.observed)]
     GivenUp(Mismatch),
     #[error("{0}")]

@@ -19,13 +19,16 @@ use crate::received::ReceivedMessage;
 
 pub const TRACEPARENT: &str = "traceparent";
 
+/// The trace that all requests of one event share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
+    /// Its id, 32 hexadecimal digits.
     pub trace: String,
     /// Two hexadecimal digits; the last bit is set if the trace is recorded.
     pub flags: String,
 }
 
+/// The id of one attempt within its trace, 16 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanId(String);
 

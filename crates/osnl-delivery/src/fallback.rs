@@ -21,10 +21,10 @@ pub struct AbandonedDelivery<'a> {
 
 impl AbandonedDelivery<'_> {
     pub fn handover(self, to: &Fallback, before: Option<&Value>) -> Handover {
-        Handover { action: to.action.clone(), ordered: to.ordered, told: Some(self.told(before)) }
+        Handover { action: to.action.clone(), ordered: to.ordered, enriched: Some(self.failure(before)) }
     }
 
-    fn told(self, before: Option<&Value>) -> Arc<EnrichedValues> {
+    fn failure(self, before: Option<&Value>) -> Arc<EnrichedValues> {
         let Self { action, reason, attempts, answer } = self;
         let at = Timestamp::try_from(SystemTime::now()).map(|at| at.to_string()).unwrap_or_default();
         let failure = json!({

@@ -220,7 +220,7 @@ impl RuleEngine {
                     key,
                     resource,
                     ordered: !rule.unordered.contains(action),
-                    told: None,
+                    enriched: None,
                     begin,
                     subject: Subject::default(),
                     letter: None,

@@ -44,6 +44,7 @@ pub(crate) fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>,
     }
 }
 
+/// The facts about a delivery that a guard holds, for the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeldByGuard<'a> {
     pub id: Option<DeliveryId>,

@@ -53,15 +53,19 @@ pub(crate) fn reserved_numbers(deliveries: usize) -> i64 {
 /// The reserved fallbacks of one delivery, each behind the other.
 const FALLBACKS: usize = 31;
 
+/// The deliveries that a loop can take now: each kind has places of its own, so that no kind takes those of another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClaimLimits {
+    /// The most never-failed deliveries to claim, oldest first.
     pub oldest: usize,
     /// The most never-failed deliveries to claim, newest first. In a long backlog some are random, because
     /// both the oldest and the newest may fail. The newest precede the oldest.
     pub newest: usize,
+    /// Of the newest, only those after this delivery; `None` for any.
     pub newer_than: Option<DeliveryId>,
     /// One of the oldest is taken even without a place if it is older than this delivery.
     pub older_than: Option<DeliveryId>,
+    /// The most failed deliveries to claim, whose retry is due.
     pub due: usize,
 }
 
@@ -100,6 +104,7 @@ impl ClaimLimits {
 
 const LONG: usize = 32;
 
+/// A delivery that its loop alone may attempt and end, until the claim ends.
 #[derive(Clone, Debug)]
 pub struct ClaimedDelivery {
     pub id: DeliveryId,
@@ -109,9 +114,11 @@ pub struct ClaimedDelivery {
     pub used: UsedLimits,
     /// The beginning of its wait, if that was before the claim.
     pub since: Option<Instant>,
+    /// Whether it was claimed as one of the newest, before older ones.
     pub newest: bool,
 }
 
+/// The part of its limits that a delivery has used up; the journal keeps it from claim to claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsedLimits {
     /// Attempts that the target answered.
@@ -130,12 +137,16 @@ pub struct UsedLimits {
 /// the request of a success, from its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentRequest {
+    /// The request, secrets masked; `None` if the action does not show it.
     pub request: Option<String>,
+    /// The time from the beginning of the call to its result.
     pub took: Duration,
 }
 
+/// The next attempt of a delivery whose claim ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRetry {
+    /// The earliest time of the next attempt.
     pub due: Instant,
     pub used: UsedLimits,
     /// The target's answer; empty without an attempt, or after [`attempted`](crate::Journal::attempted)

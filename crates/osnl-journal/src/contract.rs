@@ -119,6 +119,7 @@ pub trait Journal: Send + Sync {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
+/// Facts that one delivery has found and later events need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LearntFacts {
     /// Facts about objects that are useful after their deletion: `kind:id` and JSON.
@@ -127,4 +128,5 @@ pub struct LearntFacts {
     pub changes: Vec<RowChange>,
 }
 
+/// The actions that the operator has paused, each with the time.
 pub type PausedActions = BTreeMap<String, SystemTime>;

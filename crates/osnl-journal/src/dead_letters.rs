@@ -113,13 +113,17 @@ pub struct WaitingLetter {
     pub id: u64,
     /// The place in the order of the waiting letters of one action and resource; smaller ones are carried out first.
     pub place: u64,
+    /// The reason of the wait.
     pub why: LetterWait,
+    /// The rule that made the delivery.
     pub rule: Arc<str>,
+    /// The action whose deliveries wait.
     pub action: Arc<str>,
     /// The order key; `None` if the delivery waits for no other, and no other for it.
     pub key: Option<String>,
     /// The reason in words, for status and listings.
     pub reason: String,
+    /// The first arrival of the message.
     pub received: SystemTime,
     /// The idempotency key of the delivery, the same for each arrival of its message.
     pub effect: String,
@@ -159,16 +163,26 @@ impl WaitingLetter {
     }
 }
 
+/// The facts about a delivery of which a letter is made.
 #[derive(Clone, Copy, Debug)]
 pub struct GivenUp<'a> {
+    /// The message, whose body the letter repeats.
     pub received: &'a ReceivedMessage,
+    /// The decoded message, at least its ids and event type.
     pub head: &'a Notification,
+    /// The rule that made the delivery.
     pub rule: &'a str,
+    /// The action that has given up, or is held.
     pub action: &'a str,
+    /// The order key; `None` if the delivery waits for no other.
     pub key: Option<&'a str>,
+    /// The index of the resource in a bulk request; `None` for the whole event.
     pub resource: Option<u32>,
+    /// The id and name of the resource, for listings.
     pub subject: &'a Subject,
+    /// The attempts that were made.
     pub used: UsedLimits,
+    /// The reason in words, for listings.
     pub reason: &'a str,
     /// The number of the letter that this one replaces; `None` for a new one.
     pub id: Option<u64>,
@@ -292,6 +306,7 @@ fn hash(of: &str) -> u32 {
     u32::from_be_bytes(digest.as_bytes().first_chunk().copied().unwrap_or_default())
 }
 
+/// A message of a dead letter queue as a listing shows it.
 #[derive(Clone, Debug)]
 pub enum DeadLetterRow {
     Delivery(Box<(DeliveryListRow, ReceivedMessage)>),
@@ -447,6 +462,7 @@ fn owned((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
 }
 
+/// The one delivery that a retried message asks for: no other rule or action runs again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetriedDelivery<'a> {
     pub rule: &'a str,

@@ -6,17 +6,23 @@ use std::sync::Arc;
 use osnl_core::event::EnrichedValues;
 use osnl_core::received::ReceivedMessage;
 
+/// A message and all that its rules ask for, kept whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// The message as received, which is stored.
     pub received: Arc<ReceivedMessage>,
+    /// The decoded message.
     pub notification: Arc<osnl_model::Notification>,
     /// One delivery per rule and action.
     pub deliveries: Vec<NewDelivery>,
 }
 
+/// One delivery as a rule asks for it, before it has a number.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
+    /// The rule that asks for it.
     pub rule: Arc<str>,
+    /// The action that is called.
     pub action: Arc<str>,
     /// Deliveries of one action with the same key keep their order; `None` is a key of its own.
     pub key: Option<String>,
@@ -24,13 +30,17 @@ pub struct NewDelivery {
     pub resource: Option<u32>,
     /// Whether the delivery waits for earlier ones of its action and key.
     pub ordered: bool,
-    pub told: Option<Arc<EnrichedValues>>,
+    /// Values that exist before any enrichment, such as the failure for the action of `on_failure`; `None` for most.
+    pub enriched: Option<Arc<EnrichedValues>>,
+    /// Its first state.
     pub begin: Begin,
+    /// The id and name of its resource, for listings.
     pub subject: Subject,
     /// The number of the waiting letter of which this delivery is the copy; `None` for a delivery of its own.
     pub letter: Option<u64>,
 }
 
+/// The resource of a delivery in words by which operators search for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     pub id: Option<String>,
@@ -45,7 +55,7 @@ impl NewDelivery {
             key,
             resource: None,
             ordered: true,
-            told: None,
+            enriched: None,
             begin: Begin::Live,
             subject: Subject::default(),
             letter: None,
@@ -56,12 +66,15 @@ impl NewDelivery {
 /// The first state of a new delivery, decided once before the append and stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Begin {
+    /// The delivery is attempted when its turn comes.
     #[default]
     Live,
+    /// The rule is in shadow: the delivery is recorded as done.
     Shadow,
     /// The key's later deliveries wait for release too; the text is the reason. `memory://` keeps the delivery in the
     /// dead letter queue of its listener, and attempts it if there is none: the configuration does not permit that.
     Held(String),
+    /// A condition cannot be decided, or no room is left; the text is the reason.
     Dead(String),
     /// The event was too old when first read, so the delivery is a dead letter from the start.
     TooOld(String),

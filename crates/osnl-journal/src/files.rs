@@ -60,6 +60,7 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The reason why a file cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("is in use by {0}")]

@@ -52,19 +52,25 @@ const ENDS: u64 = DELIVERIES + 8 * LISTED as u64;
 const ROW: usize = 4;
 const SIZE: usize = ENDS as usize + 8 * ROW * COUNTED;
 
+/// The kind of work that was in hand at an unexpected end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum EntryKind {
     Message,
     Delivery,
 }
 
+/// How often the process ended unexpectedly while one message or delivery was in hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct UnexpectedEnds {
+    /// The ends at which it was the only one in hand.
     exactly: u32,
+    /// Whether it was once in hand together with others.
     as_candidate: bool,
+    /// The latest end, in seconds since 1970.
     at: u64,
 }
 
+/// The ends by kind and key of the work.
 type EndsByKey = BTreeMap<(EntryKind, u64), UnexpectedEnds>;
 
 impl UnexpectedEnds {
@@ -73,6 +79,7 @@ impl UnexpectedEnds {
     }
 }
 
+/// Writes to a file what is in hand, so that the next process knows which event may have ended this one.
 #[derive(Debug)]
 pub struct InHand {
     /// `None` without a state directory, or if the file cannot be used: nothing is recorded then.
@@ -85,6 +92,7 @@ pub struct InHand {
     state: Mutex<InHandState>,
 }
 
+/// The work in hand, and what earlier processes have left.
 #[derive(Debug, Default)]
 struct InHandState {
     ends: EndsByKey,
@@ -426,6 +434,7 @@ impl InHand {
     }
 }
 
+/// Marks deliveries as in hand while their attempt is polled.
 struct PollMark<'a>(&'a InHand);
 
 impl<'a> PollMark<'a> {
@@ -482,6 +491,7 @@ fn delivery_key(body: &[u8], rule: &str, action: &str, resource: Option<u32>) ->
     key.0.max(1)
 }
 
+/// A fast digest of eight bytes.
 struct Mix(u64);
 
 impl Mix {

@@ -61,24 +61,35 @@ use super::{
     Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest, Settle, Subject, UsedLimits,
 };
 
+/// The store of `memory://`: the broker keeps each message until its last outcome.
 #[derive(Debug)]
 pub struct MemoryJournal {
+    /// The bounds, which a reload can only widen.
     limits: Mutex<MemoryLimits>,
+    /// The free places for entries.
     places: Arc<Semaphore>,
+    /// All entries and deliveries.
     state: Mutex<MemoryState>,
+    /// Wakes delivery loops when a delivery may have become claimable.
     claimable: Notify,
+    /// The state of the journal, which never changes.
     working: watch::Sender<JournalState>,
+    /// The paused actions, until the process ends.
     paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
+    /// Called with each event that returns to the broker without a delivery loop.
     on_return: Callback<Event>,
+    /// Called with each delivery of a guard whose release has arrived.
     on_release: Callback<RecentDelivery>,
+    /// Wakes the end of the journal when a dead letter queue has confirmed a letter.
     has_buried: Notify,
 }
 
 /// A function that the daemon sets, and the journal calls with its lock held.
-struct Callback<T>(Mutex<Option<Told<T>>>);
+struct Callback<T>(Mutex<Option<CallbackFn<T>>>);
 
-type Told<T> = Box<dyn Fn(&T) + Send>;
+/// The function of a [`Callback`].
+type CallbackFn<T> = Box<dyn Fn(&T) + Send>;
 
 impl<T> Default for Callback<T> {
     fn default() -> Self {
@@ -87,16 +98,16 @@ impl<T> Default for Callback<T> {
 }
 
 impl<T> Callback<T> {
-    fn set(&self, told: Told<T>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    fn set(&self, callback: CallbackFn<T>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(callback);
     }
 
     /// Calls the function, if there is one, with a value that is made only then.
     fn call(&self, value: impl FnOnce() -> Option<T>) {
-        if let Some(told) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some(callback) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner)
             && let Some(value) = value()
         {
-            told(&value);
+            callback(&value);
         }
     }
 }
@@ -107,66 +118,101 @@ impl<T> std::fmt::Debug for Callback<T> {
     }
 }
 
+/// All that the journal knows, behind one lock.
 #[derive(Debug, Default)]
 struct MemoryState {
+    /// The latest number of an entry or delivery; a later one has a larger number.
     last: u64,
+    /// The messages with a delivery that has not ended, by number.
     entries: HashMap<u64, OpenEntry>,
+    /// The deliveries that have not ended.
     deliveries: HashMap<DeliveryId, PendingDelivery>,
+    /// The lanes of each action.
     actions: HashMap<Arc<str>, ActionLanes>,
+    /// The open entry of each message, by which a redelivered message finds it.
     identities: HashMap<MessageIdentity, u64>,
+    /// Messages that have ended, whose further copies have no effect.
     finished: RecentItems<MessageIdentity, ()>,
+    /// Messages that have returned to the broker, whose limits go on when they come again.
     returned: RecentItems<MessageIdentity, MessageCourse>,
+    /// The latest JSON of objects of an enrichment (`kind:id`).
     objects: RecentItems<String, String>,
+    /// The letters in dead letter queues, which hold deliveries of their lanes.
     letters: Letters,
     /// Deliveries that leave for a dead letter queue, or whose turn is to be looked at again.
     to_leave: VecDeque<DeliveryId>,
     /// First deliveries of their lanes that wait until letters have left their queue.
     later: Vec<DeliveryId>,
+    /// Letters that wait for the confirm of their queue, oldest first.
     burials: VecDeque<PendingBurial>,
     /// Wakes the task that serves the dead letter queues.
     to_bury: Arc<Notify>,
+    /// The latest dead letters and unreadable messages without a queue, oldest first.
     dead: VecDeque<DeadLetter>,
+    /// The bytes of their bodies.
     dead_bytes: usize,
     /// Actions without a delivery loop: the journal keeps nothing for such an action.
     retired: HashSet<Arc<str>>,
+    /// Whether the daemon ends, so that no receipt completes any more.
     closed: bool,
+    /// The bytes of all claimed messages, which bound the claims.
     bytes: Arc<AtomicUsize>,
 }
 
+/// A message that the broker keeps, because one of its deliveries has not ended.
 #[derive(Debug)]
 struct OpenEntry {
     received: Arc<ReceivedMessage>,
+    /// The decoded message, or the means to decode it again.
     notification: KeptNotification,
+    /// The identity by which a copy of the message is known.
     identity: MessageIdentity,
     /// The rule, action and resource of each delivery, including those made later for a given-up delivery.
     wanted: HashSet<DeliveryName>,
+    /// The outcomes that are missing; the receipts complete with the last.
     outstanding: usize,
+    /// The waits and attempts over all returns of the message.
     course: MessageCourse,
     /// Whether a delivery has returned, with which the message returns.
     returned: bool,
     /// A receipt for each arrival of the message; all complete together.
     receipts: Vec<oneshot::Sender<Settle>>,
+    /// The latest arrival, since the broker's patience counts from there.
     unsettled_since: Instant,
+    /// The reserved place, which is free again when the entry ends.
     _place: Option<Permit>,
 }
 
+/// A delivery that has not ended.
 #[derive(Debug)]
 struct PendingDelivery {
+    /// The number of its entry.
     entry: u64,
+    /// The rule that asked for it.
     rule: Arc<str>,
+    /// The action that is called.
     action: Arc<str>,
+    /// The order key, for listings; `None` if it has none.
     key: Option<String>,
+    /// Its lane: it is attempted when it is the first.
     lane: MemoryLane,
+    /// The index of the resource in a bulk request; `None` for the whole event.
     resource: Option<u32>,
+    /// The id and name of the resource, for listings.
     subject: Subject,
+    /// The part of its limits that it has used up.
     used: UsedLimits,
     /// The beginning of its wait.
     since: Instant,
     /// The action whose delivery was given up first, if `on_failure` has made this one, and not a rule.
     giver: Option<Arc<str>>,
-    told: Option<Arc<EnrichedValues>>,
+    /// The kept enrichments; `None` before the first.
+    enriched: Option<Arc<EnrichedValues>>,
+    /// Its failed attempts; `None` before the first.
     failed: Option<FailedAttempts>,
+    /// The bytes that the claim takes; `None` if it is not claimed.
     claimed: Option<Weight>,
+    /// The time of its retry; `None` if it waits for none.
     due: Option<Instant>,
     /// The effect of the broker's next answer about the delivery's letter; `None` if no answer is awaited.
     awaits: Option<Awaited>,
@@ -188,6 +234,7 @@ enum Awaited {
     Leaves,
 }
 
+/// The first and the latest failure of a delivery, for the status.
 #[derive(Debug)]
 struct FailedAttempts {
     since: SystemTime,
@@ -195,20 +242,27 @@ struct FailedAttempts {
     answer: Box<str>,
 }
 
+/// The lane of a delivery among those of its action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum MemoryLane {
+    /// Shared with all deliveries of this key.
     Key(String),
+    /// The delivery has no key or no order, so it waits for no other.
     Alone(DeliveryId),
 }
 
+/// The lanes of one action: each hands out its first delivery only.
 #[derive(Debug)]
 struct ActionLanes {
+    /// The bytes of the claimed messages of the action.
     weights: Weights,
+    /// The deliveries of each lane, oldest first.
     by_key: HashMap<MemoryLane, VecDeque<DeliveryId>>,
     /// Heads of lanes that can be claimed and have not failed.
     claimable: BTreeSet<DeliveryId>,
     /// Heads of lanes that wait for a retry, or whose retry is due.
     waiting: BTreeSet<(Instant, DeliveryId)>,
+    /// The deliveries that have ended, by which a listener sees progress.
     ended: u64,
 }
 
@@ -243,8 +297,8 @@ impl MemoryJournal {
 
     /// Sets the callback for each delivery that the journal returns to the broker without a delivery loop: it
     /// waited too long for a retry, or too many wait.
-    pub fn on_return(&self, told: Box<dyn Fn(&Event) + Send>) {
-        self.on_return.set(told);
+    pub fn on_return(&self, callback: Box<dyn Fn(&Event) + Send>) {
+        self.on_return.set(callback);
     }
 
     #[must_use]
@@ -394,7 +448,7 @@ impl Journal for MemoryJournal {
         let mut state = self.lock();
         // A redelivered message makes a new delivery, which may run the enrichment again.
         if let Some(pending) = state.deliveries.get_mut(&delivery) {
-            pending.told = Some(Arc::new(enriched.clone()));
+            pending.enriched = Some(Arc::new(enriched.clone()));
         }
         for (name, body) in learnt.objects {
             let bytes = name.len() + body.len();

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use osnl_core::event::EnrichedValues;
 
+/// The end of a claim, with what a listing shows of it.
 #[derive(Clone, Debug)]
 pub struct End {
     pub outcome: Outcome,
@@ -10,7 +11,9 @@ pub struct End {
     pub done: Option<String>,
     /// The kind of the failure: dead letters of one kind are bounded together.
     pub cause: Option<String>,
+    /// The action of `on_failure` that takes a delivery that is given up; `None` without one.
     pub to: Option<Handover>,
+    /// The time of the last attempt; `None` if there was none.
     pub took: Option<Duration>,
 }
 
@@ -42,10 +45,14 @@ impl From<Outcome> for End {
     }
 }
 
+/// What became of a delivery; each but `Returned` is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// The target has taken the event.
     Delivered,
+    /// The target needs no change.
     NothingToDo,
+    /// The delivery is given up for this reason.
     Dead(String),
     /// The delivery is dead, and later deliveries of its key wait for the operator's retry or discard.
     /// `memory://` has neither, and takes this as [`Outcome::Dead`].
@@ -64,15 +71,18 @@ impl Outcome {
     }
 }
 
+/// The delivery that replaces one that is given up (`on_failure`).
 #[derive(Clone, Debug)]
 pub struct Handover {
     pub action: Arc<str>,
+    /// Whether it waits for earlier ones of its key.
     pub ordered: bool,
-    pub told: Option<Arc<EnrichedValues>>,
+    /// The failure, for the templates of the action; `None` without one.
+    pub enriched: Option<Arc<EnrichedValues>>,
 }
 
 impl Handover {
     pub fn to(action: impl Into<Arc<str>>) -> Self {
-        Self { action: action.into(), ordered: true, told: None }
+        Self { action: action.into(), ordered: true, enriched: None }
     }
 }

@@ -1,12 +1,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// Reserved places for entries. A listener reads no message without one; a place that is not used returns on drop.
 #[derive(Debug, Default)]
 pub struct Permit {
     places: usize,
     from: Option<Arc<dyn PermitStore>>,
 }
 
+/// The owner of the places of a permit, which takes unused ones back.
 pub trait PermitStore: fmt::Debug + Send + Sync {
     fn give_back(&self, places: usize);
 }

@@ -45,6 +45,7 @@ pub use self::records::{
 use crate::sqlite::SqliteJournal;
 use crate::{DeliveryId, JournalState, PausedActions};
 
+/// The reason why a store does not answer a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// The store does not answer now; a later question may be answered.
@@ -55,8 +56,10 @@ pub enum QueryError {
     Unsupported(String),
 }
 
+/// A store's answer about one moment.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, QueryError>>;
 
+/// The questions of operators to a journal, for a running and for a stopped daemon.
 pub trait JournalQueries: fmt::Debug + Send + Sync {
     fn facts(&self) -> StoreFacts;
 

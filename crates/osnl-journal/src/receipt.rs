@@ -6,15 +6,18 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
+/// What the listener does with a message once the journal has decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
     /// Everything that the message asked for is safe.
     Acknowledge,
+    /// The message returns to its queue, and comes again.
     Requeue,
     /// The message stays unsettled, and the broker redelivers it after the connection ends.
     Leave,
 }
 
+/// The promise that a message may be settled: the only way from the journal back to the listener.
 #[derive(Debug)]
 pub struct Receipt {
     settled: oneshot::Receiver<Settle>,

@@ -95,12 +95,15 @@ use super::{
 };
 use crate::query::{Change, ChangeError, ChangeOutcome, RecentDelivery};
 
+/// The result of a question to the file.
 pub type ReadResult<T> = rusqlite::Result<T>;
 
+/// The place and the bounds of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
     pub path: PathBuf,
     pub bounds: JournalBounds,
+    /// Actions with `on_full = dead_letter`, which never delay a message.
     pub overflowing: BTreeSet<Arc<str>>,
 }
 
@@ -117,6 +120,7 @@ impl SqliteOptions {
     }
 }
 
+/// The reason why a file cannot be used as a journal; the words follow the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("names no file; write sqlite:///path/to/journal.db")]
@@ -181,12 +185,17 @@ impl From<rusqlite::Error> for OpenError {
     }
 }
 
+/// The store of `sqlite://`: sends commands to the writer's thread, and never blocks.
 #[derive(Debug)]
 pub struct SqliteJournal {
     shared: Arc<SqliteState>,
     commands: mpsc::Sender<SqliteCommand>,
     path: PathBuf,
-    bounds: (u64, u64),
+    /// The largest size of the file in bytes.
+    max_size: u64,
+    /// The most dead letters that are kept.
+    max_dead: u64,
+    /// The writer's thread; `None` once it is joined.
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -199,22 +208,37 @@ fn named(notification: &Notification) -> Notification {
     }
 }
 
+/// The part that the journal, the writer, and its helper threads share.
 #[derive(Debug)]
 struct SqliteState {
+    /// The claimable deliveries in memory.
     claimable: Claimable,
+    /// The clock of due times.
     clock: Clock,
+    /// The places for new entries.
     gate: Arc<Gate>,
+    /// Publishes whether the file can be written.
     state: watch::Sender<JournalState>,
+    /// Publishes the paused actions.
     paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
+    /// The decoded messages of deliveries in memory.
     decoded: DecodedMessages,
+    /// The start of the transaction under way, by which a disk without an answer is noticed.
     disk_wait: DiskWait,
+    /// The pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
+    /// Since when a reader has kept the WAL from being copied.
     wal: WalHold,
+    /// The file as osnl left it, by which a loss is noticed.
     left: LeftFiles,
+    /// Reports a thread that ends unexpectedly, which ends the daemon.
     ends: EndReports,
+    /// Whether the journal is being closed, so that the end of the writer is expected.
     closing: AtomicBool,
+    /// Whether the unexpected end of the writer is published.
     is_gone: AtomicBool,
+    /// Called with each delivery of a guard that an operator has released.
     on_release: OnRelease,
 }
 
@@ -233,15 +257,17 @@ impl SqliteState {
     }
 }
 
+/// A function of the daemon, `None` until it is set.
 #[derive(Default)]
 struct OnRelease(Mutex<Option<ReleaseCallback>>);
 
+/// Takes a delivery that an operator has released.
 type ReleaseCallback = Box<dyn Fn(&RecentDelivery) + Send>;
 
 impl OnRelease {
     fn publish(&self, released: &RecentDelivery) {
-        if let Some(told) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            told(released);
+        if let Some(callback) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            callback(released);
         }
     }
 }
@@ -275,7 +301,7 @@ impl SqliteJournal {
         let path = options.path.clone();
         let max_dead = options.bounds.max_dead;
         let writer = JournalWriter::open(options, shared.clone(), receiver)?;
-        let bounds = (writer.max_size, max_dead);
+        let max_size = writer.max_size;
         let theirs = shared.clone();
         let run = move || {
             if let Err(words) = ends::caught(|| writer.run()) {
@@ -284,7 +310,7 @@ impl SqliteJournal {
             }
         };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run)?;
-        Ok(Self { shared, commands, path, bounds, writer: Mutex::new(Some(thread)) })
+        Ok(Self { shared, commands, path, max_size, max_dead, writer: Mutex::new(Some(thread)) })
     }
 
     #[must_use]
@@ -309,20 +335,20 @@ impl SqliteJournal {
 
     #[must_use]
     pub fn max_size(&self) -> u64 {
-        self.bounds.0
+        self.max_size
     }
 
     #[must_use]
     pub fn max_dead(&self) -> u64 {
-        self.bounds.1
+        self.max_dead
     }
 
     pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         self.shared.gate.set_overflowing(actions);
     }
 
-    pub fn on_release(&self, told: Box<dyn Fn(&RecentDelivery) + Send>) {
-        *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    pub fn on_release(&self, callback: Box<dyn Fn(&RecentDelivery) + Send>) {
+        *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(callback);
     }
 
     /// Returns the process that has a journal open to write, such as `process 4711`. Changes go through that

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// Whether the journal can take entries and outcomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalState {
     Working,

@@ -24,6 +24,7 @@ pub fn private() -> OpenOptions {
     options
 }
 
+/// The reason why another user could change what is kept at a place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnsafePlace {
     #[error(
@@ -65,6 +66,7 @@ pub fn judge_source(path: &Path) -> Result<(), UnsafePlace> {
     judge_for(path, Keeps::Source, |uid| user.is_root() || uid == 0 || uid == user.as_raw())
 }
 
+/// The kind of content at a place, by which group write access is judged.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keeps {
     State,

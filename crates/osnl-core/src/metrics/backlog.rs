@@ -19,17 +19,21 @@ const SURPLUS: u64 = 5;
 /// Counts the deliveries of an action, and keeps samples of the last minutes.
 #[derive(Debug, Default)]
 pub struct Backlog {
+    /// Deliveries that began as live.
     pub begun: Counter,
+    /// Deliveries that are done, or given up.
     pub ended: Counter,
     state: Mutex<BacklogState>,
 }
 
+/// The latest load, and the samples of the window.
 #[derive(Debug, Default)]
 struct BacklogState {
     load: CallLoad,
     samples: VecDeque<BacklogSample>,
 }
 
+/// The counts at one moment, from which rates follow.
 #[derive(Clone, Copy, Debug)]
 struct BacklogSample {
     at: Instant,

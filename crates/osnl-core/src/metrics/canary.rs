@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::Counter;
 use super::histogram::{Histogram, LATENCY};
 
+/// Proves that messages pass through the broker: counts those that osnl publishes, and those that return.
 pub struct Canary {
     pub sent: Counter,
     pub refused: Counter,
@@ -20,6 +21,7 @@ pub struct Canary {
     flight: Mutex<CanaryFlight>,
 }
 
+/// The canaries that have not returned.
 #[derive(Default)]
 struct CanaryFlight {
     every: Option<Duration>,

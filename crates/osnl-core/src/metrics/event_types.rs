@@ -9,6 +9,7 @@ const MOST_TYPES: usize = 500;
 const LONGEST_TYPE: usize = 100;
 const OTHER: &str = "other";
 
+/// Counts the messages of a listener by event type, within a bound.
 #[derive(Debug, Default)]
 pub struct EventTypes {
     named: RwLock<HashMap<Box<str>, Counter>>,

@@ -25,21 +25,27 @@ pub const LATENCY: [u64; 12] = [
 pub(super) static DISK: [u64; 10] =
     [500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000];
 
+/// A delivery that shows what a bucket of a histogram stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exemplar {
     pub delivery: u64,
+    /// Its observation in microseconds.
     pub micros: u64,
     pub at: SystemTime,
 }
 
+/// Counts durations in buckets, for metrics.
 pub struct Histogram {
+    /// The upper bounds of the buckets in microseconds, inclusive.
     bounds: &'static [u64],
     /// The counts of the buckets: one more than bounds, since the last bucket is unbounded.
     buckets: Box<[AtomicU64]>,
+    /// The sum of all observations in microseconds.
     micros: AtomicU64,
     exemplars: Mutex<Box<[Option<Exemplar>]>>,
 }
 
+/// The counts of a histogram at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistogramCounts {
     pub bounds: &'static [u64],

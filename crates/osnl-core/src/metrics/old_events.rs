@@ -9,12 +9,16 @@ use crate::age::OLD;
 /// The time for which an old event counts after it ran.
 const LASTING: Duration = Duration::from_secs(300);
 
+/// Shows that actions are called for events that are old, as after a long stop.
 #[derive(Debug, Default)]
 pub struct OldEvents(Mutex<SeenAges>);
 
+/// The ages seen by one listener.
 #[derive(Clone, Copy, Debug, Default)]
 struct SeenAges {
+    /// The age of the latest event; `None` if it had no timestamp.
     last: Option<Duration>,
+    /// The greatest age of the old events that ran lately, and the latest time of one.
     oldest: Option<(Duration, SystemTime)>,
 }
 

@@ -6,9 +6,11 @@ use tokio::time::Instant;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
+/// Samples of the last minute, from which the status shows messages per second.
 #[derive(Debug, Default)]
 pub struct Rates(Mutex<VecDeque<RateSample>>);
 
+/// The messages and deliveries per second, for the status.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PresentRates {
     pub received: f64,
@@ -16,6 +18,7 @@ pub struct PresentRates {
     pub over_seconds: u64,
 }
 
+/// The counts at one moment.
 #[derive(Clone, Copy, Debug)]
 struct RateSample {
     at: Instant,

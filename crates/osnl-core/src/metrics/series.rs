@@ -22,6 +22,7 @@ use crate::age::EventAge;
 use crate::attempt::{CLASSES, Completion, ErrorClass};
 use crate::epoch::{from_millis, millis};
 
+/// The numbers of each listener, action, and rule, for metrics.
 #[derive(Debug)]
 pub struct Series {
     listeners: SeriesByName<ListenerSeries>,
@@ -30,25 +31,38 @@ pub struct Series {
     pub canary: Canary,
     pub streams: Streams,
     pub rates: Rates,
+    /// The time of each commit of the journal.
     pub commits: Histogram,
     /// The time of each move from the WAL to the journal's file.
     pub checkpoints: Histogram,
 }
 
+/// The numbers of one listener.
 #[derive(Debug)]
 pub struct ListenerSeries {
+    /// Messages that the broker has delivered, redelivered ones included.
     pub received: Counter,
+    /// Messages for which a delivery was made.
     pub matched: Counter,
+    /// Messages that were acknowledged without a delivery.
     pub unmatched: Counter,
+    /// Messages that could not be read.
     pub quarantined: Counter,
+    /// Messages that were a copy of a kept one.
     pub duplicates: Counter,
+    /// Connections after the first.
     pub reconnects: Counter,
+    /// The time from publication to the first reading.
     pub receipt: Histogram,
+    /// The time from publication to the append.
     pub append: Histogram,
+    /// The ages of the events.
     pub ages: OldEvents,
+    /// Messages by event type.
     pub types: EventTypes,
 }
 
+/// The numbers of one action.
 #[derive(Debug)]
 pub struct ActionSeries {
     pub succeeded: Counter,
@@ -60,6 +74,7 @@ pub struct ActionSeries {
     pub effect: Histogram,
 }
 
+/// The matches of one rule over all reloads.
 #[derive(Debug, Default)]
 pub struct RuleSeries {
     fired: Counter,
@@ -200,8 +215,10 @@ fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
     EventAge::from_notification(notification, at).map(|of| of.age)
 }
 
+/// The series of one kind, each made at the first use of its name.
 struct SeriesByName<T>(RwLock<NamedSeries<T>>);
 
+/// The series by name, and the number at which unused ones are forgotten.
 struct NamedSeries<T> {
     all: BTreeMap<Arc<str>, Arc<T>>,
     full: usize,

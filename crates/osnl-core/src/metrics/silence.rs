@@ -16,6 +16,7 @@ use osnl_config::Rate;
 
 use crate::epoch::{from_millis, millis};
 
+/// The part whose messages are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StreamKind {
     Listener,
@@ -32,14 +33,18 @@ impl StreamKind {
     }
 }
 
+/// A stream that the operator expects to have messages (option `expect`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedStream {
     pub kind: StreamKind,
     pub name: Arc<str>,
+    /// The least number of messages within a time.
     pub expect: Rate,
+    /// The listeners whose messages can reach the stream.
     pub listeners: Vec<Arc<str>>,
 }
 
+/// The state of an expected stream, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamState {
     pub kind: StreamKind,
@@ -49,20 +54,25 @@ pub struct StreamState {
     pub is_silent: bool,
 }
 
+/// Watches the expected streams, and knows which are silent.
 #[derive(Debug, Default)]
 pub struct Streams {
     by_name: RwLock<StreamsByName>,
+    /// Listeners whose queue another consumer reads.
     standby: RwLock<BTreeSet<Arc<str>>>,
 }
 
+/// The watched streams by kind and name.
 type StreamsByName = BTreeMap<(StreamKind, Arc<str>), Arc<WatchedStream>>;
 
+/// The times of the latest messages of one stream.
 #[derive(Debug)]
 struct WatchedStream {
     expect: Rate,
     listeners: Vec<Arc<str>>,
     /// The start of the watch, in milliseconds since 1970.
     since: AtomicI64,
+    /// The messages since the start.
     count: AtomicU64,
     /// A ring of the times of the latest messages: message n is at index n modulo the length.
     latest: Box<[AtomicI64]>,

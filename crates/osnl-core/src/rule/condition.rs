@@ -12,6 +12,7 @@ use osnl_model::is_secret_path;
 
 use super::Rule;
 
+/// The reason why a `when` did not hold.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WhenMismatch {
     #[error("when is false: {0}")]

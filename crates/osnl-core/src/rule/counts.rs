@@ -11,9 +11,11 @@ use osnl_model::Predicate;
 
 use super::RuleMismatch;
 
+/// How often a rule fired, and which of its conditions failed how often, for `osnl rules`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleCounts {
     pub rule: Arc<str>,
+    /// The messages that the rule's listener has read.
     pub seen: u64,
     pub fired: u64,
     /// The count of each condition as the first that failed, in order of evaluation. A message that is in `seen` but in
@@ -35,6 +37,7 @@ impl RuleCounts {
     }
 }
 
+/// A part of a rule that can fail first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     Priority,
@@ -67,11 +70,20 @@ impl From<&RuleMismatch> for Condition {
     }
 }
 
+/// The numbers of the three texts of a head, by which the matching rules are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct HeadNumbers {
+    pub(super) priority: usize,
+    pub(super) publisher: usize,
+    pub(super) event_type: usize,
+}
+
+/// The number of messages with each combination of priority, publisher, and event type.
 #[derive(Debug, Default)]
-pub(super) struct Heads(HashMap<[usize; 3], u64, foldhash::fast::RandomState>);
+pub(super) struct Heads(HashMap<HeadNumbers, u64, foldhash::fast::RandomState>);
 
 impl Heads {
-    pub(super) fn count(&mut self, numbers: [usize; 3]) {
+    pub(super) fn count(&mut self, numbers: HeadNumbers) {
         *self.0.entry(numbers).or_default() += 1;
     }
 
@@ -79,18 +91,22 @@ impl Heads {
         self.0.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = ([usize; 3], u64)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (HeadNumbers, u64)> {
         self.0.iter().map(|(numbers, times)| (*numbers, *times))
     }
 }
 
+/// The counts of all rules of a set, by the place of the rule.
 #[derive(Debug, Default)]
 pub(super) struct FailureCounts {
     seen: u64,
+    /// Failures of the head's conditions for each rule: priority, publisher, event type.
     heads: Vec<[u64; 3]>,
+    /// Verdicts of each rule after its head has passed.
     behind: Vec<Behind>,
 }
 
+/// The verdicts of one rule on whole messages.
 #[derive(Debug, Default)]
 struct Behind {
     fired: u64,
@@ -105,6 +121,8 @@ impl FailureCounts {
         Self { seen: 0, heads: vec![[0; 3]; rules], behind }
     }
 
+    /// Counts the first condition of the head that failed, for each rule. The parts are the sets of rules that match
+    /// priority, publisher, and event type.
     pub(super) fn head(&mut self, parts: [&[u64]; 3], times: u64) {
         self.seen += times;
         for (at, counts) in self.heads.iter_mut().enumerate() {

@@ -4,15 +4,18 @@ use super::{Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 
 use osnl_config::template::Names;
 
+/// The verdicts of all rules on one message, in the order of the rules.
 #[derive(Debug)]
 pub struct Decisions<'a> {
     pub decided: Vec<RuleDecision<'a>>,
     pub failed: Vec<(&'a Rule, RuleMismatch)>,
 }
 
+/// A rule that makes deliveries: live ones, or dead letters if it is undecided.
 #[derive(Debug)]
 pub enum RuleDecision<'a> {
     Fires(&'a Rule),
+    /// The rule could not be decided, for this reason.
     Undecided(&'a Rule, String),
 }
 

@@ -18,17 +18,21 @@ const KEYS: usize = 20_000;
 /// The messages of a key that are recognised when they come again.
 const MESSAGES: usize = 16;
 
+/// Remembers the newest event of each key, so that an older one does not undo its effect.
 #[derive(Debug, Default)]
 pub struct EventOrder(Mutex<Generations>);
 
+/// Two maps instead of one bounded map: the old one is dropped when the young one is full.
 #[derive(Debug, Default)]
 struct Generations {
     young: HashMap<OrderedKey, KeyHistory>,
     old: HashMap<OrderedKey, KeyHistory>,
 }
 
+/// The rule, and the order key.
 type OrderedKey = (Arc<str>, String);
 
+/// The newest time of a key, and its latest messages, which are not judged again.
 #[derive(Clone, Debug)]
 struct KeyHistory {
     newest: Timestamp,

@@ -22,6 +22,7 @@ use crate::epoch::millis;
 
 const REMIND: i64 = 60_000;
 
+/// The guards of all rules and actions, asked once for each new delivery.
 #[derive(Debug, Default)]
 pub struct Guards {
     rules: Windows,
@@ -29,6 +30,7 @@ pub struct Guards {
     order: Arc<EventOrder>,
 }
 
+/// The guards of the present configuration, which a reload replaces.
 #[derive(Debug)]
 pub struct GuardsInForce(Mutex<Arc<Guards>>);
 
@@ -166,17 +168,22 @@ fn lock(window: &Mutex<GuardWindow>) -> std::sync::MutexGuard<'_, GuardWindow> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The time of a key in milliseconds, and a number that tells equal times apart.
 type GuardOrder = (i64, u64);
 
+/// The keys of one guard within its window.
 #[derive(Debug)]
 struct GuardWindow {
     rate: Rate,
+    /// Each key with its latest time, and whether it has passed.
     keys: HashMap<String, (GuardOrder, bool)>,
     /// At most the latest `rate.keys` (or [`RELEASED`]): enough to know that no new key passes.
     passed: BTreeMap<GuardOrder, String>,
     /// At most the latest `rate.keys` and one more: enough to know that the bound is exceeded.
     held: BTreeMap<GuardOrder, String>,
+    /// The number of the latest key.
     last: u64,
+    /// The time of the latest log line; `None` before the first.
     said: Option<i64>,
 }
 

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use foldhash::fast::RandomState;
 use osnl_model::{Head, Priority};
 
-use super::counts::{FailureCounts, Heads};
+use super::counts::{FailureCounts, HeadNumbers, Heads};
 use super::{Condition, Rule, RuleCounts, StepLimits};
 use crate::metrics::{Counters, RuleSeries};
 
@@ -24,33 +24,48 @@ const REMEMBERED: usize = 4096;
 /// The bound in bytes, since one text may be as long as a body.
 const REMEMBERED_BYTES: usize = 1 << 20;
 
+/// The rules of one listener, with what is remembered of the heads that they have seen.
 pub struct RuleSet {
     rules: Vec<Rule>,
     step_limits: StepLimits,
+    /// The heads seen so far; the lock is held for look-ups only.
     memo: Mutex<Memo>,
+    /// The metrics of each rule, in the order of the rules.
     series: Vec<Arc<RuleSeries>>,
+    /// The counts of rules of the same names in the set that this one has replaced.
     before: Mutex<Vec<RuleCounts>>,
 }
 
+/// The rules that match each text of a head. A text has a number, which is the index of its rules.
 #[derive(Debug, Default)]
 struct Memo {
     event_types: TextMatches,
     publishers: TextMatches,
+    /// The number of each priority.
     priorities: HashMap<Option<Priority>, usize, RandomState>,
+    /// The bytes of these texts.
     priority_bytes: usize,
-    of_priorities: Vec<RuleBits>,
+    /// The matching rules, by the number of the priority.
+    matching_priority: Vec<RuleBits>,
+    /// Messages by their three numbers.
     heads: Heads,
+    /// The verdicts so far, without those of `heads` since the last addition.
     failed: FailureCounts,
 }
 
+/// The rules that match each text of one field.
 #[derive(Debug, Default)]
 struct TextMatches {
+    /// The number of each text.
     texts: HashMap<Box<str>, usize, RandomState>,
     bytes: usize,
+    /// The number of a missing text.
     none: Option<usize>,
+    /// The matching rules, by the number of the text.
     matching: Vec<RuleBits>,
 }
 
+/// A set of rules: bit n stands for the rule at place n.
 pub(super) type RuleBits = Box<[u64]>;
 
 impl RuleSet {
@@ -82,6 +97,7 @@ impl RuleSet {
         memo.standing(numbers).any(|word| word != 0)
     }
 
+    /// Returns the rules that match a head, in their order.
     #[must_use]
     pub fn standing(&self, head: &Head<'_>) -> Vec<&Rule> {
         self.places_standing(head).into_iter().map(|(_, rule)| rule).collect()
@@ -96,6 +112,7 @@ impl RuleSet {
         self.rules.iter().enumerate().filter(|(at, _)| stands(*at)).collect()
     }
 
+    /// Counts the verdicts on one message, each with the place of its rule and the condition that failed.
     pub(super) fn count(&self, verdicts: Vec<(usize, Option<Condition>)>) {
         let mut memo = self.memo();
         for (at, failed) in verdicts {
@@ -135,6 +152,7 @@ impl RuleSet {
         self.rules.iter().zip(&self.series).map(|(rule, series)| (&rule.name, series.last_fired()))
     }
 
+    /// Takes over the counts of the set that this one replaces, by the names of the rules.
     pub fn succeed(&self, before: &Self) {
         let mut counts = before.counts();
         let names: HashSet<&str> = self.rules.iter().map(|rule| &*rule.name).collect();
@@ -154,7 +172,7 @@ impl RuleSet {
 impl Memo {
     /// Returns the numbers of a head's priority, publisher and event type. A pattern that is given up counts as a match
     /// here, and the rule then reports that it is undecided.
-    fn numbers(&mut self, rules: &[Rule], head: &Head<'_>) -> [usize; 3] {
+    fn numbers(&mut self, rules: &[Rule], head: &Head<'_>) -> HeadNumbers {
         self.forget_if_full(head);
         let event_type = self.event_types.number(head.event_type.as_deref(), rules, |rule, text| {
             rule.filter.holds_for_event_type(text).unwrap_or(true)
@@ -162,27 +180,28 @@ impl Memo {
         let publisher = self.publishers.number(head.publisher_id.as_deref(), rules, |rule, text| {
             rule.filter.holds_for_publisher(text).unwrap_or(true)
         });
-        let (priorities, of) = (&mut self.priorities, &mut self.of_priorities);
+        let (priorities, matching) = (&mut self.priorities, &mut self.matching_priority);
         let bytes = &mut self.priority_bytes;
         let priority = *priorities.entry(head.priority.clone()).or_insert_with(|| {
             *bytes += head.priority.as_ref().map_or(0, |priority| priority.as_str().len());
-            of.push(bits(rules, |rule| rule.wants_priority(head.priority.as_ref())));
-            of.len() - 1
+            matching.push(bits(rules, |rule| rule.wants_priority(head.priority.as_ref())));
+            matching.len() - 1
         });
-        [priority, publisher, event_type]
+        HeadNumbers { priority, publisher, event_type }
     }
 
-    fn standing(&self, numbers: [usize; 3]) -> impl Iterator<Item = u64> {
+    /// Returns the words of the set of rules that match all three texts.
+    fn standing(&self, numbers: HeadNumbers) -> impl Iterator<Item = u64> {
         let [priorities, publishers, event_types] = self.matching(numbers);
         let words = event_types.iter().zip(publishers).zip(priorities);
         words.map(|((event_type, publisher), priority)| event_type & publisher & priority)
     }
 
-    fn matching(&self, [priority, publisher, event_type]: [usize; 3]) -> [&[u64]; 3] {
+    fn matching(&self, numbers: HeadNumbers) -> [&[u64]; 3] {
         [
-            &self.of_priorities[priority],
-            &self.publishers.matching[publisher],
-            &self.event_types.matching[event_type],
+            &self.matching_priority[numbers.priority],
+            &self.publishers.matching[numbers.publisher],
+            &self.event_types.matching[numbers.event_type],
         ]
     }
 
@@ -205,7 +224,7 @@ impl Memo {
         if priorities {
             self.priorities.clear();
             self.priority_bytes = 0;
-            self.of_priorities.clear();
+            self.matching_priority.clear();
         }
     }
 

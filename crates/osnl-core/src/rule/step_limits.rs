@@ -7,6 +7,7 @@ use osnl_model::{Mismatch, Observed, StepLimit};
 
 use crate::metrics::Counters;
 
+/// Counts patterns that take too many steps, and logs each once.
 pub struct StepLimits {
     counters: Arc<Counters>,
     said: Mutex<BTreeSet<String>>,

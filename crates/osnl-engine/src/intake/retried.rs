@@ -37,8 +37,8 @@ pub(super) fn retried(
     match own.into_iter().chain(others).next() {
         Some(new) if is_called => {
             let ordered = !rule.unordered.contains(&action);
-            let told = new.told.filter(|_| new.action == action);
-            NewDelivery { action, ordered, told, begin: Begin::Live, letter: wanted.letter, ..new }
+            let enriched = new.enriched.filter(|_| new.action == action);
+            NewDelivery { action, ordered, enriched, begin: Begin::Live, letter: wanted.letter, ..new }
         }
         Some(_) => refused(format!("rule {} calls action {action} no longer", rule.name)),
         None => refused(format!("rule {} asks for nothing of this resource any more", rule.name)),

@@ -26,19 +26,23 @@ const TOGETHER_BYTES: usize = 1 << 20;
 /// The time that the end of a daemon waits for the broker to confirm the last ones.
 const LAST: Duration = Duration::from_secs(5);
 
+/// A letter that is to be published to a dead letter queue.
 #[derive(Clone, Debug)]
 pub struct Burial {
+    /// The number by which its confirm is reported.
     pub ticket: u64,
     pub listener: Arc<str>,
     pub message: QueuedMessage,
 }
 
+/// A letter without a confirm, and what ends with it.
 #[derive(Debug)]
 pub(super) struct PendingBurial {
     burial: Burial,
     then: AfterBurial,
 }
 
+/// The part of the journal that waits for the confirm of a letter.
 #[derive(Debug)]
 pub(super) enum AfterBurial {
     /// The delivery ends. A letter that waits is noted, and holds its resource.

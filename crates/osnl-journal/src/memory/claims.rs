@@ -10,7 +10,7 @@ impl OpenEntry {
         let (received, notification) = (self.received.clone(), self.notification.whole(&self.received));
         Event {
             resource: pending.resource,
-            enriched: pending.told.clone(),
+            enriched: pending.enriched.clone(),
             ..Event::new(received, notification, pending.rule.clone(), pending.action.clone())
         }
     }
@@ -55,6 +55,7 @@ impl MemoryState {
         let pending = self.deliveries.get_mut(&id)?;
         let open = self.entries.get(&pending.entry)?;
         let lanes = self.actions.get_mut(&pending.action)?;
+        debug_assert!(pending.claimed.is_none(), "a delivery has one claim at a time");
         let event = open.event(pending);
         pending.claimed = Some(lanes.weights.weigh(&event));
         pending.due = None;

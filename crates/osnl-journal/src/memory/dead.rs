@@ -4,6 +4,7 @@ use osnl_core::received::{Origin, ReceivedMessage};
 use osnl_model::{Notification, mask_secrets};
 use serde_json::json;
 
+/// A message that was given up without a dead letter queue, kept for as long as the process.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
     pub received: Arc<ReceivedMessage>,

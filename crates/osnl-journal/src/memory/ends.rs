@@ -140,7 +140,7 @@ impl MemoryState {
         let lanes = self.lanes(&new.action);
         lanes.by_key.entry(lane.clone()).or_default().push_back(id);
         let (rule, action, resource) = (new.rule.clone(), new.action.clone(), new.resource);
-        let (key, told) = (new.key.clone(), new.told.clone());
+        let (key, enriched) = (new.key.clone(), new.enriched.clone());
         let (claimed, due) = (None, None);
         let subject = new.subject.clone();
         let since = self.entries.get(&entry).map_or_else(Instant::now, |open| open.course.since);
@@ -155,7 +155,7 @@ impl MemoryState {
             used,
             since,
             giver: None,
-            told,
+            enriched,
             failed: None,
             claimed,
             due,
@@ -185,7 +185,7 @@ impl MemoryState {
         let new = NewDelivery {
             resource,
             ordered: to.ordered,
-            told: to.told.clone(),
+            enriched: to.enriched.clone(),
             subject: given_up.subject.clone(),
             ..NewDelivery::new(rule.clone(), to.action.clone(), given_up.key.clone())
         };

@@ -7,6 +7,7 @@ use osnl_model::Notification;
 
 use crate::store::weight::{LIGHT, bytes_of};
 
+/// The decoded message of an open entry, within a bound of memory.
 #[derive(Debug)]
 pub(super) enum KeptNotification {
     Light(Arc<Notification>),

@@ -50,6 +50,7 @@ pub(super) struct Letters {
     last_place: u64,
 }
 
+/// A letter in a dead letter queue, as far as it matters for the order.
 #[derive(Debug)]
 struct TableLetter {
     listener: Arc<str>,
@@ -100,6 +101,7 @@ struct ListenerLetters {
     parked: VecDeque<ParkedEntry>,
 }
 
+/// How much of a dead letter queue has been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum KnownLetters {
     #[default]
@@ -120,6 +122,7 @@ struct ParkedEntry {
     asked: u64,
 }
 
+/// A letter that is to leave its queue, and what ends then.
 #[derive(Debug)]
 struct LetterRemoval {
     listener: Arc<str>,
@@ -345,8 +348,8 @@ impl MemoryJournal {
     }
 
     /// Sets the callback for each delivery that a guard held, and whose release has arrived.
-    pub fn on_release(&self, told: Box<dyn Fn(&RecentDelivery) + Send>) {
-        self.on_release.set(told);
+    pub fn on_release(&self, callback: Box<dyn Fn(&RecentDelivery) + Send>) {
+        self.on_release.set(callback);
     }
 
     /// Tells the guards that the resource of a letter that one of them held is released.

@@ -9,6 +9,7 @@ pub(super) const DEAD_BYTES: usize = 64 << 20;
 /// The longest time for which a message stays with this process unsettled: half of RabbitMQ's consumer time-out.
 pub const STAY: Duration = Duration::from_secs(15 * 60);
 
+/// The bounds of the journal, which follow from `prefetch`.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimits {
     /// Messages that the broker hands over before it waits for the first to be settled.

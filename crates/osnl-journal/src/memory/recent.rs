@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
+/// The latest values by key, bounded in number and bytes.
 #[derive(Debug)]
 pub(super) struct RecentItems<K, V> {
     values: HashMap<Arc<K>, LatestValue<V>>,
@@ -10,6 +11,7 @@ pub(super) struct RecentItems<K, V> {
     bytes: usize,
 }
 
+/// A value with its place in the order, and its bytes.
 #[derive(Debug)]
 struct LatestValue<V> {
     number: u64,

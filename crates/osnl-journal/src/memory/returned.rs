@@ -73,7 +73,7 @@ impl MessageCourse {
     }
 
     fn bytes(&self) -> usize {
-        let whole = |new: &NewDelivery| WHOLE + bytes_of_values(new.told.as_deref());
+        let whole = |new: &NewDelivery| WHOLE + bytes_of_values(new.enriched.as_deref());
         (self.ended.len() + self.used.len()) * NAME
             + self.handed.iter().map(|handed| whole(&handed.new)).sum::<usize>()
     }
@@ -96,7 +96,7 @@ impl OpenEntry {
             let new = NewDelivery {
                 resource: pending.resource,
                 ordered: matches!(pending.lane, MemoryLane::Key(_)),
-                told: pending.told.clone(),
+                enriched: pending.enriched.clone(),
                 subject: pending.subject.clone(),
                 ..NewDelivery::new(pending.rule.clone(), pending.action.clone(), pending.key.clone())
             };

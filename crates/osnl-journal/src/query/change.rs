@@ -1,12 +1,15 @@
 use super::{Filter, RowState};
 use crate::DeliveryId;
 
+/// An operator's change of deliveries or of an action.
 #[derive(Clone, Debug)]
 pub enum Change {
+    /// Attempts dead letters again; `out_of_order` accepts that a later delivery of the key was delivered.
     Retry {
         which: Filter,
         out_of_order: bool,
     },
+    /// Ends deliveries without an attempt.
     Discard {
         which: Filter,
         by: String,
@@ -20,10 +23,12 @@ pub enum Change {
     Release {
         which: Filter,
     },
+    /// Gives open deliveries to another action.
     Move {
         which: Filter,
         to: String,
     },
+    /// Lets no attempt of an action begin until it is resumed.
     Pause {
         action: String,
         by: String,
@@ -81,9 +86,11 @@ pub(crate) fn same_action(to: &str) -> String {
     format!("it is of {to} already")
 }
 
+/// The effect of a change on each delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangeOutcome {
     pub changed: Vec<DeliveryId>,
+    /// Deliveries that cannot be changed, each with the reason.
     pub refused: Vec<(DeliveryId, String)>,
     /// Claimed deliveries, which change at the end of their attempt unless it succeeds.
     pub under_way: Vec<DeliveryId>,
@@ -97,6 +104,7 @@ impl ChangeOutcome {
     }
 }
 
+/// The reason why a change could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     #[error("the journal is closed")]

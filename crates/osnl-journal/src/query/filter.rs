@@ -13,23 +13,34 @@ use crate::DeliveryId;
 /// A filter of deliveries; an empty or `None` field excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// Only these deliveries.
     pub ids: Vec<DeliveryId>,
+    /// Only deliveries of the event with this number.
     pub event: Option<u64>,
     pub rule: Option<String>,
     pub action: Option<String>,
+    /// Only these states of the store.
     pub states: Vec<RowState>,
+    /// Only these states as operators see them, decided with `context`.
     pub phases: Vec<Phase>,
+    /// The facts that phases need; no condition of its own.
     pub context: QueryContext,
     /// Alternatives, any of which must match.
     pub about: Vec<About>,
+    /// Only deliveries of this resource.
     pub key: Option<String>,
+    /// Only deliveries with this HTTP status in their reason or last answer.
     pub status: Option<AnswerPolicy>,
+    /// Only deliveries with this text in their reason or last answer.
     pub text: Option<AnswerPolicy>,
     pub event_type: Option<String>,
+    /// Only messages received at this time or later.
     pub since: Option<SystemTime>,
+    /// Only messages received before this time.
     pub until: Option<SystemTime>,
 }
 
+/// One condition of a filter, which SQL and code decide alike.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RowCondition<'a> {
     Ids(&'a [DeliveryId]),

@@ -16,6 +16,7 @@ const SHOWN: usize = 10;
 /// The most deliveries of one place that are compared.
 const MOST_COMPARED: u64 = 10_000;
 
+/// Deliveries that wait for one and the same thing to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CauseGroup {
     pub phase: Phase,
@@ -28,6 +29,7 @@ pub struct CauseGroup {
     pub newest: Vec<DeliveryListRow>,
 }
 
+/// A part of an action's deliveries that an index of the store can list.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupPlace {
     pub state: RowState,
@@ -37,6 +39,7 @@ pub struct GroupPlace {
     pub order: GroupOrder,
 }
 
+/// The order of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupOrder {
     Newest,
@@ -84,12 +87,14 @@ impl Filter {
     }
 }
 
+/// The part of a row that tells its cause.
 #[derive(Clone, Debug)]
 pub(crate) struct ComparedRow {
     pub id: DeliveryId,
     pub phase: Phase,
     pub action: String,
     pub answer: Option<String>,
+    /// Names of the delivery's own resource, which are no part of a cause.
     pub own: [Option<String>; 3],
 }
 
@@ -105,6 +110,7 @@ impl ComparedRow {
     }
 }
 
+/// A group while rows are compared.
 #[derive(Debug, Default)]
 struct CountedGroup {
     count: u64,
@@ -112,6 +118,7 @@ struct CountedGroup {
     newest: Vec<DeliveryId>,
 }
 
+/// The groups by phase, action, and cause.
 #[derive(Debug, Default)]
 pub(crate) struct CauseTally(BTreeMap<(Phase, String, String), CountedGroup>);
 

@@ -4,9 +4,11 @@ use std::time::SystemTime;
 use super::{FailingKey, HeldCause, Overview, Tally};
 use crate::{JournalState, PausedActions};
 
+/// The kind, place, and bounds of a store, for a status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreFacts {
     pub kind: &'static str,
+    /// The file; `None` in memory.
     pub place: Option<String>,
     /// `None` for the journal of a stopped daemon.
     pub state: Option<JournalState>,
@@ -39,18 +41,26 @@ pub struct DiskUse {
 /// The journal as a whole, for a status. A field that the store does not keep is empty.
 #[derive(Clone, Debug, Default)]
 pub struct JournalNumbers {
+    /// The events and the quarantine; `None` in memory.
     pub overview: Option<Overview>,
     /// Deliveries of each action and state.
     pub tally: Vec<Tally>,
+    /// The first arrival of the oldest open delivery, by action.
     pub oldest: BTreeMap<String, SystemTime>,
     /// How often, at most, the message of a waiting delivery has returned to the broker, by action.
     pub returns: BTreeMap<String, u32>,
+    /// The resources that have failed for longest, by action.
     pub failing: BTreeMap<String, Vec<FailingKey>>,
+    /// The reason of the newest dead letter, by action.
     pub dead_reasons: BTreeMap<String, String>,
     /// Actions none of whose dead letters can be retried in order.
     pub overtaken: BTreeSet<String>,
+    /// The deliveries that wait for an operator, by cause.
     pub held: Vec<HeldCause>,
+    /// The bytes of the file that rows take; `None` in memory.
     pub used: Option<u64>,
+    /// The paused actions.
     pub paused: PausedActions,
+    /// The dead letters that went to dead letter queues.
     pub dead_in_queues: u64,
 }

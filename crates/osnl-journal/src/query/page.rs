@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::{DeliveryListRow, Filter, Phase, QueryContext, RowState};
 use crate::DeliveryId;
 
+/// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RowOrder {
     #[default]
@@ -10,9 +11,11 @@ pub enum RowOrder {
     Newest,
 }
 
+/// A page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListPage {
     pub order: RowOrder,
+    /// The last delivery of the page before; `None` for the first page.
     pub after: Option<DeliveryId>,
     pub limit: u32,
 }
@@ -36,6 +39,7 @@ impl ListPage {
     }
 }
 
+/// The number of deliveries of one state and phase.
 pub type PhaseCount = (RowState, Phase, u64);
 
 /// Counts, and whether more deliveries match than were counted.

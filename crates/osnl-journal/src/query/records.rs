@@ -13,12 +13,14 @@ pub struct DeliveryListRow {
     pub id: DeliveryId,
     pub rule: String,
     pub action: String,
+    /// The order key; `None` if it has none.
     pub key: Option<String>,
     pub state: RowState,
     /// Attempts that the target answered.
     pub attempts: u32,
     /// Failed attempts of any kind.
     pub tries: u32,
+    /// The time of its end; `None` while open.
     pub ended: Option<SystemTime>,
     /// The reason of a dead, held or discarded delivery; after a success, the effect.
     pub reason: Option<String>,
@@ -26,32 +28,45 @@ pub struct DeliveryListRow {
     pub resource: Option<u32>,
     /// The id of the resource; missing in rows of an older version.
     pub resource_id: Option<String>,
+    /// The name of the resource, if the event has one.
     pub resource_name: Option<String>,
+    /// The time of its retry; `None` if none is due.
     pub due: Option<SystemTime>,
+    /// Whether a guard held it from the start.
     pub is_guarded: bool,
+    /// The delivery of its lane that must end first; `None` if it waits for none.
     pub waits_for: Option<DeliveryId>,
+    /// The time of the attempt that succeeded; `None` before.
     pub took: Option<Duration>,
+    /// The answer to the latest failed attempt; `None` before the first.
     pub last_answer: Option<String>,
+    /// The first arrival of the message.
     pub received: SystemTime,
+    /// The queue from which the message came.
     pub queue: String,
     pub event_type: Option<String>,
     pub message_id: Option<String>,
+    /// The further copies of the message that were ignored.
     pub copies: u64,
 }
 
+/// A delivery with its message and attempts, for `osnl deliveries show`.
 #[derive(Clone, Debug)]
 pub struct DeliveryDetails {
     pub row: DeliveryListRow,
     pub tries: Vec<AttemptRow>,
     /// The message as received, with its secrets.
     pub received: ReceivedMessage,
+    /// The open deliveries before it in its lane.
     pub ahead: u64,
     /// The first open deliveries of the same action and resource behind this one, and the number of further
     /// ones.
     pub behind: (Vec<DeliveryId>, u64),
+    /// The other deliveries of its event.
     pub others: Vec<DeliveryListRow>,
 }
 
+/// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRow {
     pub at: SystemTime,
@@ -61,6 +76,7 @@ pub struct AttemptRow {
     pub took: Option<Duration>,
 }
 
+/// A message with all of its deliveries.
 #[derive(Clone, Debug)]
 pub struct KeptEvent {
     pub number: u64,
@@ -68,6 +84,7 @@ pub struct KeptEvent {
     pub deliveries: Vec<DeliveryListRow>,
 }
 
+/// A delivery as guards count it, read at the start so that a restart forgets nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentDelivery {
     pub rule: String,
@@ -88,6 +105,7 @@ pub struct KeyedEvent<'a> {
     pub received: &'a ReceivedMessage,
 }
 
+/// The number of deliveries of one action and state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     pub action: String,
@@ -95,12 +113,14 @@ pub struct Tally {
     pub count: u64,
 }
 
+/// Held deliveries of one action with the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldCause {
     pub action: String,
     pub reason: Option<String>,
     pub count: u64,
     pub by: HeldBy,
+    /// The first arrival of the oldest of them.
     pub since: SystemTime,
 }
 
@@ -119,30 +139,38 @@ impl HeldBy {
     }
 }
 
+/// A resource whose first delivery fails, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailingKey {
     pub id: DeliveryId,
     pub resource: Option<String>,
     pub tries: u32,
+    /// The first failed attempt.
     pub since: SystemTime,
+    /// The latest failed attempt.
     pub at: SystemTime,
     pub answer: String,
 }
 
+/// The numbers of a whole file, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
     pub events: u64,
     pub oldest: Option<SystemTime>,
     pub unreadable: u64,
+    /// Deliveries that are held because the process ended unexpectedly during their attempts.
     pub suspects: u64,
     pub paused: PausedActions,
+    /// The operator who paused each action.
     pub paused_by: BTreeMap<String, String>,
 }
 
+/// A message in quarantine.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
     pub id: i64,
     pub reason: String,
+    /// The bytes of the whole body as received.
     pub size: u64,
     pub digest: String,
     pub extent: Extent,
@@ -151,6 +179,7 @@ pub struct Unreadable {
     pub received: ReceivedMessage,
 }
 
+/// A filter of quarantined messages; an empty or `None` field excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct UnreadableFilter {
     pub ids: Vec<i64>,

@@ -36,6 +36,7 @@ const DELIVERIES: u32 = EVENTS + SHIFT;
 /// Four bytes of a digest over a kind of fact and its value.
 pub(super) type BlockMark = u32;
 
+/// A fact about a delivery by which a search skips blocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum BlockFact<'a> {
     Rule(&'a str),
@@ -65,9 +66,11 @@ impl BlockFact<'_> {
     }
 }
 
+/// The facts that a transaction adds, written before its commit.
 #[derive(Debug, Default)]
 pub(super) struct BlockNotes {
     facts: BTreeMap<i64, BTreeSet<BlockMark>>,
+    /// Blocks whose first event is in this transaction.
     begun: Vec<i64>,
 }
 
@@ -179,6 +182,7 @@ fn marks(value: ValueRef<'_>) -> impl Iterator<Item = BlockMark> {
     bytes.as_chunks().0.iter().map(|mark| BlockMark::from_be_bytes(*mark))
 }
 
+/// The facts and names that a block must have to be searched: one mark of each list.
 #[derive(Debug, Default)]
 pub(super) struct BlockNeeds {
     facts: Vec<Vec<BlockMark>>,

@@ -25,6 +25,7 @@ const MOST_WAYS: usize = 4096;
 /// The longest time for which a batch may delay appends.
 const AT_MOST: Duration = Duration::from_millis(100);
 
+/// A part of an operator's change, made in one transaction.
 #[derive(Debug)]
 pub(super) struct ChangeBatch {
     pub(super) change: Change,
@@ -33,15 +34,22 @@ pub(super) struct ChangeBatch {
     pub(super) known_until: i64,
 }
 
+/// The effect of one batch, and what memory has to learn of it.
 #[derive(Debug, Default)]
 pub(super) struct ChangeBatchResult {
     pub(super) changed: ChangeOutcome,
+    /// The deliveries of the batch that were tried before its time was over.
     pub(super) processed: usize,
+    /// Effective deliveries since the selection, by action and key.
     pub(super) effects: Vec<(String, String, DeliveryId)>,
     pub(super) known_until: i64,
+    /// Deliveries of guards that are released.
     pub(super) released: Vec<DeliveryId>,
+    /// Claims that must end before the change applies.
     pub(super) withdrawn: Vec<(String, DeliveryId)>,
+    /// Claims that were to end for a change, and go on after a release.
     pub(super) left: Vec<(String, DeliveryId)>,
+    /// The change of the number of pending deliveries, by action.
     pub(super) pending: HashMap<String, i64>,
 }
 
@@ -221,6 +229,7 @@ fn give_way_later(
     Ok(None)
 }
 
+/// The later deliveries of a lane, which decide whether a dead letter can be retried in order.
 #[derive(Clone, Debug)]
 enum Later {
     None,

@@ -19,6 +19,7 @@ pub(super) const MANY: u32 = 1024;
 /// The pages at which the writer helps (64 MiB).
 pub(super) const TOO_MANY: u32 = 16 * 1024;
 
+/// The thread that copies the WAL to the file, so that no append waits for that.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     connection: Arc<Mutex<Option<Connection>>>,

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Result, params};
 use super::rows;
 use crate::store::messages::{self, Message};
 
+/// Decodes each message of the file once for all of its deliveries in memory.
 #[derive(Debug, Default)]
 pub(super) struct DecodedMessages(Mutex<messages::MessageCache<DecodedKey>>);
 

@@ -12,10 +12,10 @@ use crate::{DeliveryId, LearntFacts};
 pub(super) const OBJECTS: i64 = 100_000;
 
 impl Work<'_> {
-    pub(super) fn told(&self, row: i64, told: Option<&EnrichedValues>) -> Result<()> {
-        let Some(told) = told else { return Ok(()) };
+    pub(super) fn write_enriched(&self, row: i64, enriched: Option<&EnrichedValues>) -> Result<()> {
+        let Some(enriched) = enriched else { return Ok(()) };
         // Serialization cannot fail: keys are texts, and each number is valid in JSON.
-        let found = serde_json::to_string(told).unwrap_or_default();
+        let found = serde_json::to_string(enriched).unwrap_or_default();
         self.connection
             .prepare_cached("INSERT INTO enriched (delivery, found) VALUES (?1, ?2)")?
             .execute(params![row, found])?;

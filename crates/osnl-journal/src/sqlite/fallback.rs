@@ -51,7 +51,7 @@ impl Work<'_> {
         self.connection
             .prepare_cached("UPDATE event SET deliveries = deliveries + 1 WHERE id = ?")?
             .execute([event])?;
-        self.told(next, how.told.as_deref())?;
+        self.write_enriched(next, how.enriched.as_deref())?;
         self.blocks.note(next, BlockFact::Action(to));
         self.count(to, RowState::Waiting, 1);
         self.lane_turn(lane.map_or(LaneKey::Alone(delivery_id(next)), LaneKey::Shared))?;

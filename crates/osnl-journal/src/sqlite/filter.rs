@@ -12,6 +12,7 @@ use crate::DeliveryId;
 use crate::claim::SHIFT;
 use crate::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowCondition};
 
+/// The parameters of a statement, in the order of their numbers.
 #[derive(Default)]
 pub(super) struct BoundValues(Vec<Box<dyn ToSql>>);
 

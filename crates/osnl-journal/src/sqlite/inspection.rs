@@ -9,6 +9,7 @@ use super::place::{JournalLock, judge_place};
 use super::{OpenError, SqliteOptions, schema};
 use crate::state_dir::judge_for_any;
 
+/// The result of a check of a place without a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceInspection {
     pub holder: Option<String>,

@@ -4,12 +4,14 @@ use super::rows::{self};
 use crate::DeliveryId;
 use crate::query::RowState;
 
+/// The lane of a delivery: shared ones have the number of action and key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LaneKey {
     Shared(i64),
     Alone(DeliveryId),
 }
 
+/// A row of a delivery, as far as the order of its lane needs it.
 #[derive(Clone, Debug)]
 pub(super) struct LaneEntry {
     pub(super) id: DeliveryId,
@@ -17,7 +19,9 @@ pub(super) struct LaneEntry {
     pub(super) key: Option<String>,
     pub(super) state: RowState,
     pub(super) ordered: bool,
+    /// The lane in which it stands; `None` once ended, or if it has none.
     pub(super) lane: Option<i64>,
+    /// An operator's change that applies at the end of the claim; `None` without one.
     pub(super) deferred: Option<DeferredChange>,
 }
 
@@ -32,6 +36,7 @@ impl LaneEntry {
     }
 }
 
+/// An operator's change of a claimed delivery, kept until the claim ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeferredChange {
     Discard {

@@ -16,6 +16,7 @@ use crate::files::beside;
 #[derive(Debug, Default)]
 pub(super) struct LeftFiles(Mutex<Known>);
 
+/// The files at the latest look.
 #[derive(Debug, Default)]
 struct Known {
     file: Option<FoundFile>,

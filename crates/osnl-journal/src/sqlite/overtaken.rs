@@ -13,9 +13,11 @@ use super::SqliteReader;
 const PAUSE: Duration = Duration::from_secs(5);
 const SHARE: u32 = 50;
 
+/// The latest answer for each action.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OvertakenLetters(Arc<Mutex<HashMap<String, Look>>>);
 
+/// An answer, and until when it counts.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     letters: u64,

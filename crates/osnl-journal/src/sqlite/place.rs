@@ -22,6 +22,7 @@ const RAMFS: u64 = 0x8584_58f6;
 /// Cleared at a restart or by a timer, or private to one run of the service (systemd's `PrivateTmp`).
 const TEMPORARY: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
 
+/// The lock of a journal: one process at a time writes the file.
 #[derive(Debug)]
 pub(super) struct JournalLock {
     pub(super) file: PathBuf,

@@ -19,14 +19,18 @@ const BATCH_ROWS: i64 = 250;
 /// The longest time for which a batch may delay appends.
 const AT_MOST: Duration = Duration::from_millis(30);
 
+/// The effect of one tick of pruning.
 #[derive(Debug, Default)]
 pub(super) struct PruneResult {
+    /// Whether more can be removed at once.
     pub(super) more: bool,
     /// The file is full and nothing prunable is left.
     pub(super) full: Option<String>,
+    /// The bytes of the file that rows take.
     pub(super) used: u64,
 }
 
+/// The parts of the writer that pruning needs.
 pub(super) struct Pruner<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) options: &'a SqliteOptions,

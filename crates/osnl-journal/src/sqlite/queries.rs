@@ -33,9 +33,11 @@ const MOST_READERS: usize = 8;
 const OTHERS: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Answers questions about a file on reader threads, beside the writer.
 #[derive(Clone, Debug)]
 pub struct SqliteQueries {
     file: PathBuf,
+    /// The journal of the running daemon; `None` for that of a stopped one.
     journal: Option<Arc<SqliteJournal>>,
     readers: Arc<Semaphore>,
     overtaken: OvertakenLetters,

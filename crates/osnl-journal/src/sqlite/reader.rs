@@ -24,6 +24,7 @@ use crate::DeliveryId;
 use crate::query::Tally;
 use crate::state_dir::is_read_only;
 
+/// A connection that only reads, on a thread of the caller.
 #[derive(Debug)]
 pub struct SqliteReader(pub(super) Connection);
 

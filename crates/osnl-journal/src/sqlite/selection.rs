@@ -34,6 +34,7 @@ pub struct ChangeRun<'a> {
     is_over: bool,
 }
 
+/// The deliveries that a change selects, with the later effects on their resources.
 #[derive(Debug, Default)]
 struct SelectedDeliveries {
     ids: Vec<DeliveryId>,
@@ -42,6 +43,7 @@ struct SelectedDeliveries {
     known_until: i64,
 }
 
+/// The latest effective delivery of each action and resource.
 #[derive(Debug, Default)]
 struct SelectionEffects {
     places: HashMap<String, HashMap<String, usize>>,

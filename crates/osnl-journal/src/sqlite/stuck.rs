@@ -16,9 +16,11 @@ use crate::JournalState;
 const PATIENCE: Duration = Duration::from_secs(10);
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The transaction under way, watched from another thread.
 #[derive(Debug, Default)]
 pub(super) struct DiskWait(Mutex<Option<BatchStart>>);
 
+/// The start of a transaction, and whether its delay is published.
 #[derive(Clone, Copy, Debug)]
 struct BatchStart {
     at: Instant,
@@ -52,6 +54,7 @@ impl DiskWait {
     }
 }
 
+/// The thread that publishes a disk without an answer.
 #[derive(Debug)]
 pub(super) struct Watch {
     stop: Option<mpsc::Sender<()>>,

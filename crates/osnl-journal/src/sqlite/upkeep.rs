@@ -40,6 +40,7 @@ pub const SCHEMA: i64 = schema::VERSION;
 const STEPS: i32 = 100;
 const REPORT: Duration = Duration::from_millis(50);
 
+/// The progress of a backup, restore, or check, for a screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpkeepProgress {
     pub done: u64,
@@ -49,6 +50,7 @@ pub struct UpkeepProgress {
 /// The observer of a long call; `Break` stops the call, which then leaves nothing behind.
 pub type Observer = Arc<dyn Fn(UpkeepProgress) -> ControlFlow<()> + Send + Sync>;
 
+/// The reason why a backup, restore, or check failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpkeepError {
     #[error("{} {error}", .file.display())]
@@ -112,6 +114,7 @@ impl UpkeepError {
     }
 }
 
+/// What a file has, for the report of a backup, restore, or check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     pub bytes: u64,
@@ -120,6 +123,7 @@ pub struct Contents {
     pub open: u64,
     pub dead: u64,
     pub quarantined: u64,
+    /// The arrival of the latest event; `None` without one.
     pub latest: Option<SystemTime>,
 }
 
@@ -233,6 +237,7 @@ fn copy(
     })
 }
 
+/// A path as a parameter, whose bytes need not be UTF-8.
 struct PathText<'a>(&'a Path);
 
 impl ToSql for PathText<'_> {
@@ -268,6 +273,7 @@ fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
     Ok(())
 }
 
+/// Calls the observer at intervals.
 struct ProgressReports {
     observer: Observer,
     latest: Option<Instant>,

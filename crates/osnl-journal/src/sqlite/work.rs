@@ -24,51 +24,54 @@ const REQUEST: usize = 4096;
 /// The number of latest failed attempts whose request is kept.
 const REQUESTS: u32 = 3;
 
+/// One transaction of the writer: applies commands to rows, and gathers what memory learns after the commit.
 pub(super) struct Work<'a> {
     pub(super) connection: &'a Connection,
+    /// The time of the transaction, in milliseconds since 1970.
     pub(super) now: i64,
+    /// The number of the next event.
     pub(super) next_event: i64,
+    /// The changes of the number of deliveries, by action and state.
     pub(super) tally: HashMap<(String, RowState), i64>,
+    /// The claimed deliveries, which an operator's change defers; empty in other transactions.
     pub(super) claimed: HashSet<DeliveryId>,
+    /// Deliveries that have become claimable, each with its action.
     pub(super) promoted: Vec<(String, DeliveryId)>,
     /// Events without an id whose message the broker will redeliver.
     pub(super) unsettled: &'a BTreeSet<i64>,
     /// Unsettled events whose message was redelivered in this transaction.
     pub(super) adopted: Vec<i64>,
+    /// The facts for searches.
     pub(super) blocks: BlockNotes,
 }
 
 static NONE: BTreeSet<i64> = BTreeSet::new();
 
+/// The change of the number of pending deliveries, by action.
 pub(super) type PendingChange = Vec<(String, i64)>;
 
+/// The effect of an append.
 #[derive(Debug)]
 pub(super) enum AppendResult {
     /// The entry is kept; `ready` are the first of each key among its deliveries.
-    New {
-        event: i64,
-        ready: Vec<usize>,
-    },
+    New { event: i64, ready: Vec<usize> },
+    /// The message is a copy of a kept one: nothing is added, and it can be acknowledged.
     Copy,
 }
 
+/// The effect of the end of a claim.
 #[derive(Debug)]
 pub(super) enum EndResult {
+    /// The delivery has ended already, or is gone.
     Nothing,
-    Returned {
-        action: String,
-    },
-    Waits {
-        action: String,
-        due: i64,
-    },
+    /// The delivery is claimable again.
+    Returned { action: String },
+    /// The delivery waits for its retry.
+    Waits { action: String, due: i64 },
     /// The delivery has ended; `made` is whether one of another action replaces it, `retried` the number of earlier dead
     /// letters for which it has given way.
-    Over {
-        action: String,
-        made: bool,
-        retried: i64,
-    },
+    Over { action: String, made: bool, retried: i64 },
+    /// A deferred change of the operator was applied instead.
     Fulfilled(PendingChange),
 }
 
@@ -180,7 +183,7 @@ impl<'a> Work<'a> {
         self.blocks.note(id, BlockFact::Action(&new.action));
         self.blocks.note(id, BlockFact::State(state));
         self.blocks.note_answer(id, reason.map_or("", String::as_str));
-        self.told(id, new.told.as_deref())?;
+        self.write_enriched(id, new.enriched.as_deref())?;
         self.count(&new.action, state, 1);
         Ok(state)
     }

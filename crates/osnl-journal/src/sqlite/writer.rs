@@ -42,6 +42,7 @@ const MOST_ROOM: u64 = 1 << 20;
 const SOON: Duration = Duration::from_millis(100);
 const GIB: u64 = 1 << 30;
 
+/// A command to the writer's thread; those with a sender are answered after the commit.
 pub(super) enum SqliteCommand {
     Append(NewEntry, oneshot::Sender<Settle>),
     SetAside(ReceivedMessage, String, oneshot::Sender<Settle>),
@@ -75,12 +76,15 @@ impl SqliteCommand {
     }
 }
 
+/// An entry whose identity is computed, so that the writer's thread has less to do.
 pub(super) struct NewEntry {
     pub(super) entry: Entry,
     pub(super) identity: MessageIdentity,
+    /// Whether the decoded message is kept, so that its deliveries need not be read back.
     pub(super) whole: bool,
 }
 
+/// Whether a change takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Apply {
     Commit,
@@ -88,21 +92,38 @@ pub(super) enum Apply {
     Preview,
 }
 
+/// The effect of a command, from which callers are answered after the commit.
 enum CommandResult {
     Nothing,
     Appended(AppendResult),
+    /// Whether the message is new in quarantine.
     SetAside(bool),
     Forgotten(usize),
     DueNow(bool),
     Ended(EndResult),
+    Changed(Box<ChangeBatchResult>),
 }
 
+/// The effects of a committed transaction.
+struct CommittedBatch {
+    /// One result for each command, in their order.
+    results: Vec<CommandResult>,
+    /// Deliveries that have become claimable, each with its action.
+    promoted: Vec<(String, DeliveryId)>,
+}
+
+/// The owner of the connection: the only thread that writes the file.
 pub(super) struct JournalWriter {
     pub(super) options: SqliteOptions,
+    /// The largest size of the file in bytes.
     pub(super) max_size: u64,
+    /// The path of the file, and its lock.
     pub(super) place: JournalLock,
+    /// `None` after a failure, until the file can be opened again.
     connection: Option<Connection>,
+    /// Copies the WAL to the file.
     checkpointer: Checkpointer,
+    /// Publishes a disk without an answer.
     _watch: Watch,
     shared: Arc<SqliteState>,
     commands: Receiver<SqliteCommand>,
@@ -110,14 +131,19 @@ pub(super) struct JournalWriter {
     backlog: VecDeque<SqliteCommand>,
     /// Bytes that may be appended before the next look at the file's size.
     room: u64,
+    /// Appends that wait because the file is full.
     wait_for_room: VecDeque<SqliteCommand>,
+    /// The number of the next event.
     next_event: i64,
+    /// The next look at the file, which also prunes.
     next_tick: Instant,
+    /// The beginning of a failure, and its latest log line; `None` while the file can be written.
     failing: Option<(SystemTime, Instant)>,
     /// The failure to write a lost file anew, and when that is tried again.
     not_anew: Option<(String, Instant)>,
     /// The copy of a lost file that is not in its place yet.
     saved: Option<SavedCopy>,
+    /// Whether the thread ends after the commands that are queued.
     closing: bool,
     /// Unsettled events of messages without an id: the broker delivers them again.
     unsettled: BTreeSet<i64>,
@@ -310,9 +336,9 @@ impl JournalWriter {
                 let ended =
                     ready.and_then(|()| self.transact(&batch).map_err(|error| self.storage_error(&error)));
                 let is_over = match ended {
-                    Ok((done, promoted)) => {
+                    Ok(CommittedBatch { results, promoted }) => {
                         self.works();
-                        self.answer(std::mem::take(&mut batch), done);
+                        self.answer(std::mem::take(&mut batch), results);
                         self.offer(promoted);
                         self.relieve_wal();
                         true
@@ -358,11 +384,7 @@ impl JournalWriter {
         true
     }
 
-    #[expect(clippy::type_complexity, reason = "two lists that live for three lines")]
-    fn transact(
-        &mut self,
-        batch: &[SqliteCommand],
-    ) -> rusqlite::Result<(Vec<(CommandResult, Option<ChangeBatchResult>)>, Vec<(String, DeliveryId)>)> {
+    fn transact(&mut self, batch: &[SqliteCommand]) -> rusqlite::Result<CommittedBatch> {
         let Some(connection) = &mut self.connection else { return Err(closed()) };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
@@ -370,15 +392,15 @@ impl JournalWriter {
         if let [SqliteCommand::Change(..)] = batch {
             work.claimed = self.shared.claimable.suspend();
         }
-        let mut done = Vec::with_capacity(batch.len());
+        let mut results = Vec::with_capacity(batch.len());
         for command in batch {
-            done.push(apply(&mut work, command)?);
+            results.push(apply(&mut work, command)?);
         }
         work.finish()?;
         let (next_event, promoted, adopted) = (work.next_event, work.promoted, work.adopted);
         if let [SqliteCommand::Change(_, Apply::Preview, _)] = batch {
             transaction.rollback()?;
-            return Ok((done, Vec::new()));
+            return Ok(CommittedBatch { results, promoted: Vec::new() });
         }
         let begun = Instant::now();
         transaction.commit()?;
@@ -387,7 +409,7 @@ impl JournalWriter {
         for event in adopted {
             self.unsettled.remove(&event);
         }
-        Ok((done, promoted))
+        Ok(CommittedBatch { results, promoted })
     }
 
     fn relieve_wal(&self) {
@@ -479,11 +501,8 @@ pub(super) fn next_event(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(after_last.max(kept.unwrap_or(1)))
 }
 
-fn apply(
-    work: &mut Work<'_>,
-    command: &SqliteCommand,
-) -> rusqlite::Result<(CommandResult, Option<ChangeBatchResult>)> {
-    let done = match command {
+fn apply(work: &mut Work<'_>, command: &SqliteCommand) -> rusqlite::Result<CommandResult> {
+    Ok(match command {
         SqliteCommand::Append(new, _) => CommandResult::Appended(work.append(&new.entry, &new.identity)?),
         SqliteCommand::SetAside(received, reason, _) => {
             CommandResult::SetAside(work.set_aside(received, reason)?)
@@ -507,7 +526,7 @@ fn apply(
         SqliteCommand::DueNow(action, now) => CommandResult::DueNow(work.due_now(action, *now)?),
         SqliteCommand::End(id, end) => CommandResult::Ended(work.end_claim(*id, end)?),
         SqliteCommand::Change(change_batch, ..) => {
-            return Ok((CommandResult::Nothing, Some(change::apply(work, change_batch)?)));
+            CommandResult::Changed(Box::new(change::apply(work, change_batch)?))
         }
         SqliteCommand::Enriched(id, found, learnt, _) => {
             work.enriched(*id, found, learnt)?;
@@ -519,6 +538,5 @@ fn apply(
         | SqliteCommand::Close(_) => CommandResult::Nothing,
         #[cfg(any(test, feature = "sample"))]
         SqliteCommand::Do(_) => CommandResult::Nothing,
-    };
-    Ok((done, None))
+    })
 }

@@ -24,53 +24,69 @@ pub(crate) const NEWEST: usize = 48;
 pub(crate) const BETWEEN: usize = 16;
 const LOW: usize = PIECE / 4;
 
+/// Hands claimable deliveries to the loops, so that a claim need not wait for the file.
 #[derive(Debug, Default)]
 pub(crate) struct Claimable {
     queues: Mutex<Queues>,
     pub changed: Notify,
 }
 
+/// The queues of all actions, behind one lock.
 #[derive(Debug, Default)]
 struct Queues {
     by_action: HashMap<Arc<str>, ActionQueue>,
+    /// The bytes of all messages in memory.
     bytes: Arc<AtomicUsize>,
     /// Whether a change is under way: nothing is claimed then, so that the change sees all claims.
     suspended: bool,
 }
 
+/// A claimable delivery in memory, with the bytes that it takes.
 #[derive(Debug)]
 struct InMemory {
     delivery: ClaimedDelivery,
     weight: Weight,
 }
 
+/// The bytes that a claimed delivery takes until its claim ends.
 #[derive(Debug)]
 struct ClaimedWeight {
     kind: ClaimableKind,
     _weight: Weight,
 }
 
+/// The piece of one action's queue that is in memory.
 #[derive(Debug)]
 struct ActionQueue {
+    /// The bytes of the action's messages in memory.
     weights: Weights,
+    /// The oldest never-failed deliveries, without a gap.
     fresh: BTreeMap<DeliveryId, InMemory>,
     /// The newest deliveries and some between, while claims ask for them and `fresh` is not the whole queue.
     newest: BTreeMap<DeliveryId, InMemory>,
+    /// Whether the latest claim asked for the newest.
     wants_newest: bool,
+    /// Whether a fetch of `newest` is under way.
     newest_asked: bool,
+    /// Failed deliveries whose retry is due, by that time.
     due: BTreeMap<(i64, DeliveryId), InMemory>,
+    /// The claimed deliveries.
     taken: HashMap<DeliveryId, ClaimedWeight>,
+    /// Claims that the operator has changed, and that should end.
     withdrawn: BTreeSet<DeliveryId>,
     /// Whether the loop must still learn of the latest withdrawn claims.
     calls_back: bool,
     /// Whether the file may have claimable deliveries that are not in `fresh`.
     beyond: bool,
+    /// Whether a fetch of `fresh` is under way.
     asked: bool,
     /// Whether deliveries that the writer took for known at the start of its fetch have left memory since.
     dropped: bool,
     /// The earliest due time of a delivery in the file that is not in `due`.
     next_due: Option<i64>,
+    /// Whether a fetch of `due` is under way.
     due_asked: bool,
+    /// Due times of retries whose commit is under way.
     uncommitted: HashMap<DeliveryId, i64>,
     /// Whether the action has no delivery loop: fetched or appended deliveries stay in the file.
     retired: bool,
@@ -122,7 +138,8 @@ impl ActionQueue {
     }
 
     fn take(&mut self, kind: ClaimableKind, InMemory { delivery, weight }: InMemory) -> ClaimedDelivery {
-        self.taken.insert(delivery.id, ClaimedWeight { kind, _weight: weight });
+        let other_claim = self.taken.insert(delivery.id, ClaimedWeight { kind, _weight: weight });
+        debug_assert!(other_claim.is_none(), "a delivery has one claim at a time");
         delivery
     }
 
@@ -212,6 +229,7 @@ impl ActionQueue {
     }
 }
 
+/// The kind of a claimable delivery; each has bytes of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClaimableKind {
     Fresh,
@@ -219,6 +237,7 @@ pub(crate) enum ClaimableKind {
     Due,
 }
 
+/// The kinds that the writer is to read from the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FetchKinds {
     pub fresh: bool,

@@ -5,14 +5,17 @@ use std::time::{Duration, SystemTime};
 use osnl_core::epoch::millis;
 use tokio::time::Instant;
 
+/// A clock of due times that no change of the system clock moves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     began: Instant,
     at: i64,
 }
 
+/// The time of a retry as the file keeps it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
+    /// Milliseconds since 1970.
     pub at: i64,
     /// The pause in milliseconds, for a restart after a change of the clock.
     pub pause: i64,

@@ -13,6 +13,7 @@ use crate::{Begin, NewDelivery, Obstacle, Permit, PermitStore};
 /// The bound of entries in memory: promised or not yet committed.
 pub const IN_MEMORY: usize = 16 * 1024;
 
+/// Promises places for entries before messages are read, so that no message is read in vain.
 #[derive(Debug)]
 pub(crate) struct Gate {
     max_pending: u64,
@@ -22,8 +23,10 @@ pub(crate) struct Gate {
     room: Notify,
 }
 
+/// The promised places, and the callers that wait for one.
 #[derive(Debug)]
 struct GateState {
+    /// Whether the journal takes entries.
     open: bool,
     /// Entries promised, and those appended and not committed.
     in_memory: usize,
@@ -32,12 +35,14 @@ struct GateState {
     last_ticket: u64,
 }
 
+/// A caller that waits, for whom others leave a place.
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
     actions: Vec<Arc<str>>,
 }
 
+/// The wait of one caller, which ends on drop.
 struct Ticket<'a> {
     gate: &'a Gate,
     number: u64,
@@ -51,13 +56,18 @@ impl Drop for Ticket<'_> {
     }
 }
 
+/// The pending deliveries of one action, against `max_pending`.
 #[derive(Debug, Default)]
 struct ActionRoom {
+    /// Deliveries that have not ended.
     pending: u64,
+    /// Places that permits hold.
     reserved: u64,
+    /// Whether the full action is logged.
     said: bool,
 }
 
+/// Takes back the places of a permit.
 #[derive(Debug)]
 struct ReservedPlaces {
     gate: Arc<Gate>,
@@ -227,6 +237,7 @@ impl GateState {
         }
         let places = usize::try_from(places).unwrap_or(0);
         self.in_memory += places;
+        debug_assert!(self.in_memory <= IN_MEMORY, "no place is promised beyond the bound");
         places
     }
 

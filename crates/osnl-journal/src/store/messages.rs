@@ -13,8 +13,10 @@ use osnl_model::Notification;
 
 const MANY: usize = 1024;
 
+/// A message as received, and decoded.
 pub(crate) type Message = (Arc<ReceivedMessage>, Arc<Notification>);
 
+/// Finds the decoded message of a delivery while another delivery of it is in memory.
 #[derive(Debug)]
 pub(crate) struct MessageCache<K> {
     messages: HashMap<K, (Weak<ReceivedMessage>, Weak<Notification>)>,

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 const BYTES: i64 = 64 << 20;
 
+/// The largest quarantine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuarantineBounds {
     messages: i64,
     bytes: i64,
 }
 
+/// The part of the quarantine that came from one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueShare {
     /// The listener that received the messages, as queues of several brokers may have one name.

@@ -33,6 +33,7 @@ pub(crate) fn bytes_of_values(values: Option<&EnrichedValues>) -> usize {
     values.into_iter().flatten().map(of).sum()
 }
 
+/// Counts the bytes of one action's messages, as a part of those of all actions.
 #[derive(Debug)]
 pub(crate) struct Weights {
     own: Arc<AtomicUsize>,
@@ -42,12 +43,14 @@ pub(crate) struct Weights {
     sweep_at: usize,
 }
 
+/// The bytes of one delivery, counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Weight {
     _message: Arc<MessageWeight>,
     _own: CountedBytes,
 }
 
+/// The bytes of a message, counted once for all of its deliveries.
 #[derive(Debug)]
 struct MessageWeight {
     _bytes: CountedBytes,
@@ -55,6 +58,7 @@ struct MessageWeight {
     _message: Weak<ReceivedMessage>,
 }
 
+/// Bytes that are subtracted on drop.
 #[derive(Debug)]
 struct CountedBytes {
     bytes: usize,

@@ -111,6 +111,7 @@ impl MemoryState {
     }
 
     fn can_claim(&mut self, id: DeliveryId) {
+        debug_assert!(self.is_head(id), "only the first delivery of a lane can be claimed");
         if let Some(action) = self.deliveries.get(&id).map(|pending| pending.action.clone()) {
             self.lanes(&action).claimable.insert(id);
         }

@@ -11,6 +11,7 @@ use crate::query::{KeyedEvent, RecentDelivery, RowState};
 /// The difference of time by which messages of several listeners may be out of order.
 const APART: Duration = Duration::from_secs(60);
 
+/// The part of an event that guards need.
 struct RecentEvent {
     id: i64,
     received: i64,

@@ -13,6 +13,7 @@ use super::UpkeepError;
 use crate::files::{beside, put, put_new};
 use crate::state_dir;
 
+/// A file that is not in its place yet, and is removed if it never gets there.
 #[derive(Debug)]
 pub struct PartFile {
     path: PathBuf,

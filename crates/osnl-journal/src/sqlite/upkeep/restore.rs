@@ -20,18 +20,22 @@ use super::{Contents, Observer, UpkeepError, UpkeepProgress, contents, copy, ope
 use crate::DeliveryId;
 use crate::files::beside;
 
+/// The backup that becomes the journal.
 pub enum BackupSource<'a> {
     File(&'a Path),
     Stream(&'a mut dyn Read),
 }
 
+/// The operator's choices for a restore.
 #[derive(Clone, Debug)]
 pub struct RestoreOptions<'a> {
     /// The name under which an existing journal is kept; `None` refuses to replace a journal.
     pub aside: Option<PathBuf>,
+    /// The operator in whose name all actions begin paused; `None` pauses none.
     pub pause_by: Option<&'a str>,
 }
 
+/// The effect of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreReport {
     pub contents: Contents,
@@ -39,12 +43,15 @@ pub struct RestoreReport {
     pub replaced: Option<ReplacedJournal>,
 }
 
+/// The journal that a backup has replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplacedJournal {
     pub file: PathBuf,
+    /// What it has that the backup lacks; `None` if it cannot be read.
     pub since: Option<Since>,
 }
 
+/// The events and ends of a replaced journal that are later than the backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
     pub events: u64,

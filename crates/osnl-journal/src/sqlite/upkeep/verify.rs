@@ -15,6 +15,7 @@ use crate::query::RowState;
 
 const NAMED: usize = 20;
 
+/// The result of a check; without problems, the file is sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
     pub contents: Contents,
@@ -78,6 +79,7 @@ fn damage(connection: &Connection) -> Result<Vec<String>> {
     Ok(lines.take(NAMED).map(str::to_owned).collect())
 }
 
+/// A check under way.
 struct FileCheck<'a> {
     connection: &'a Connection,
     observer: &'a Observer,

@@ -10,16 +10,12 @@ use crate::query::Change;
 use crate::{ClaimedDelivery, DeliveryId, End, Entry, Settle, UsedLimits, begin, store};
 
 impl JournalWriter {
-    pub(super) fn answer(
-        &mut self,
-        batch: Vec<SqliteCommand>,
-        done: Vec<(CommandResult, Option<ChangeBatchResult>)>,
-    ) {
+    pub(super) fn answer(&mut self, batch: Vec<SqliteCommand>, results: Vec<CommandResult>) {
         let SqliteState { claimable, counters, .. } = &*self.shared;
         let mut unreadable = false;
         let mut unsettled = Vec::new();
-        for (command, (done, answer)) in batch.into_iter().zip(done) {
-            match (command, done) {
+        for (command, result) in batch.into_iter().zip(results) {
+            match (command, result) {
                 (SqliteCommand::Append(appending, receipt), CommandResult::Appended(appended)) => {
                     let nameless = self.answer_appended(appending, appended);
                     // Without a receiver the connection is gone, and the broker redelivers the message.
@@ -49,14 +45,12 @@ impl JournalWriter {
                 (SqliteCommand::End(id, end), CommandResult::Ended(ended)) => {
                     self.publish_end(id, ended, Some(end))
                 }
-                (SqliteCommand::Change(_, Apply::Preview, sender), _) => {
-                    let _ = sender.send(answer.unwrap_or_default());
-                }
-                (SqliteCommand::Change(change_batch, Apply::Commit, sender), _) => {
-                    if let Some(answer) = answer {
-                        self.answer_changed(&change_batch.change, &answer);
-                        let _ = sender.send(answer);
+                (SqliteCommand::Change(change_batch, apply, sender), CommandResult::Changed(changed)) => {
+                    match apply {
+                        Apply::Preview => {}
+                        Apply::Commit => self.answer_changed(&change_batch.change, &changed),
                     }
+                    let _ = sender.send(*changed);
                 }
                 (SqliteCommand::Enriched(_, _, _, sender), _) => {
                     let _ = sender.send(());
@@ -70,6 +64,7 @@ impl JournalWriter {
                     | SqliteCommand::Attempted(..)
                     | SqliteCommand::Sent(..)
                     | SqliteCommand::Retry(..)
+                    | SqliteCommand::Change(..)
                     | SqliteCommand::DueNow(..)
                     | SqliteCommand::End(..)
                     | SqliteCommand::Known(..)
@@ -196,7 +191,7 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> ClaimedDelivery {
         key: new.key.clone(),
         event: Event {
             resource: new.resource,
-            enriched: new.told.clone(),
+            enriched: new.enriched.clone(),
             ..Event::new(
                 entry.received.clone(),
                 entry.notification.clone(),

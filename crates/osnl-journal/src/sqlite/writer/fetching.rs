@@ -12,10 +12,13 @@ use crate::store::claimable::{BETWEEN, ClaimableKind, FetchKinds, NEWEST, PIECE}
 use crate::store::weight::{bytes_of, bytes_of_values};
 use crate::{ClaimedDelivery, DeliveryId, Outcome};
 
+/// Deliveries read from the file for memory.
 #[derive(Debug, Default)]
 struct LoadedPiece {
     claimed: Vec<(i64, ClaimedDelivery)>,
+    /// Deliveries whose message cannot be read, each with the reason.
     unusable: Vec<(DeliveryId, String)>,
+    /// Whether the file may have further ones.
     more: bool,
     bytes: usize,
 }
