@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use crate::error::TransportError;
 
+/// The pauses between connections that the operator has set in the transport's URL.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reconnect {
     /// The pause before the first attempt after a lost connection, and a random addition up to the second value.
     pub delay: Option<(Duration, Duration)>,
+    /// The pauses between failed attempts; `None` for those of [`Backoff`].
     pub retry: Option<RetryPauses>,
 }
 
+/// Pauses that grow by a step with each failure, as in oslo.messaging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPauses {
     pub first: Duration,

@@ -3,6 +3,7 @@ use osnl_model::BodyDigest;
 /// The bounds of one subscription in memory. A broker without sockets keeps bodies itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyBounds {
+    /// The bytes of unsettled bodies beyond which nothing more is read.
     pub in_hand: usize,
     /// The longest whole body. A longer body is cut: the message has its [head](Self::HEAD) and a [`Cut`].
     pub whole: usize,
@@ -26,8 +27,11 @@ impl Default for BodyBounds {
     }
 }
 
+/// Marks a message whose body was too large, so that no reader takes the beginning for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
+    /// The bytes of the whole body.
     pub bytes: u64,
+    /// The digest of the whole body.
     pub digest: BodyDigest,
 }

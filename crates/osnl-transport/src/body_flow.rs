@@ -26,15 +26,22 @@ use futures_util::task::AtomicWaker;
 
 use crate::bodies::{BodyBounds, Cut};
 
-/// The count of one connection.
+/// The count of one connection, which its reader and its consumer share.
 #[derive(Debug)]
 pub struct BodyFlow {
+    /// Whether bodies are counted: from the subscription on, and until no message is wanted.
     is_counting: AtomicBool,
+    /// Whether no message is wanted any more, so that all bodies are cut.
     is_over: AtomicBool,
+    /// The bytes in hand beyond which nothing more is read.
     most: AtomicUsize,
+    /// The longest body that is not cut, in bytes.
     whole: AtomicUsize,
+    /// The bytes in hand.
     bytes: AtomicUsize,
+    /// The complete messages in hand; without one, reading goes on, since nothing could be settled.
     messages: AtomicUsize,
+    /// The awaited answers to questions, for which reading goes on beyond the bound.
     answers: AtomicUsize,
     /// The times at which the reader has stopped reading.
     pauses: AtomicUsize,
@@ -42,16 +49,18 @@ pub struct BodyFlow {
     beat: AtomicBool,
     /// Cut bodies by channel and delivery tag, until the message is taken. Nearly always empty.
     cuts: Mutex<BTreeMap<(u16, u64), Cut>>,
+    /// Wakes the reader when there is room again.
     reader: AtomicWaker,
 }
 
-/// The bytes of one body, counted until this is dropped.
+/// The bytes of one body in hand, which are free again on drop.
 #[derive(Debug)]
 pub struct BodyShare {
     of: Arc<BodyFlow>,
     bytes: usize,
 }
 
+/// An awaited answer of the broker, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Question(Arc<BodyFlow>);
 

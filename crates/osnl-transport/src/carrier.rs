@@ -18,6 +18,7 @@ use crate::tls::{self, TlsOptions};
 /// The longest time for the opening and for the end of a connection.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A stream in both directions, with or without TLS.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}

@@ -16,6 +16,7 @@ use crate::settle::Window;
 use crate::tap::{Tap, TapOptions};
 use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscription};
 
+/// The messages and consumers of each queue of a subscription.
 pub type QueueDepths = Vec<(Arc<str>, QueueSeen)>;
 
 /// A broker that can be listened and published to. Default bodies are those of a broker without the thing, so a wrapper
@@ -133,12 +134,15 @@ pub trait AlarmWatch: Send {
     fn look(&mut self) -> BoxFuture<'_, Result<Option<String>, TransportError>>;
 }
 
+/// A queue as the broker described it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueSeen {
+    /// The messages that wait; those in hand of a consumer are not among them.
     pub messages: u32,
     pub consumers: u32,
 }
 
+/// The position of the group in a partition, from which its lag follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionSeen {
     pub topic: Arc<str>,
@@ -147,14 +151,18 @@ pub struct PartitionSeen {
     pub next: i64,
     /// The offset after the last message, and the time of the broker's answer.
     pub end: Option<(i64, SystemTime)>,
+    /// The reason why the end is unknown; `None` if it is known.
     pub unknown: Option<String>,
+    /// The position that was lost when reading began; `None` for most.
     pub lost: Option<LostPosition>,
 }
 
 /// A committed position that no longer exists: the topic was deleted and created anew, or its messages expired unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostPosition {
+    /// The lost offset; `None` if the group had none of the topic as it is now.
     pub before: Option<i64>,
+    /// The offset from which messages are read.
     pub start: i64,
 }
 
@@ -176,14 +184,20 @@ impl PartitionSeen {
     }
 }
 
+/// What a kind of broker can do, for options and tests that depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
     /// Whether a message can return to its queue and be delivered again. A message of a partition never can.
     pub requeue: bool,
+    /// Whether messages can be published.
     pub send: bool,
+    /// The cases of the conformance suite that the broker cannot have.
     pub absent: &'static [&'static str],
+    /// The only framing of published messages; `None` for any.
     pub framing: Option<Framing>,
+    /// Whether messages with the same key keep their order.
     pub keys: bool,
+    /// Whether topics have partitions instead of queues.
     pub partitions: bool,
 }
 

@@ -29,12 +29,15 @@ pub fn queue_reader(queue: &str) -> String {
     format!("{queue}.reader")
 }
 
+/// A message of a dead letter queue, to be published or as read.
 #[derive(Clone, Debug, Default)]
 pub struct QueuedMessage {
     /// The bytes of the body; only the beginning if it is [cut](Self::cut).
     pub body: Bytes,
     pub properties: Properties,
+    /// The texts among its headers.
     pub headers: BTreeMap<String, String>,
+    /// The size and digest of the whole body; `None` if the body is whole.
     pub cut: Option<Cut>,
 }
 
@@ -42,6 +45,7 @@ pub struct QueuedMessage {
 /// all others are empty.
 pub type WantsBody<'a> = &'a (dyn Fn(&mut QueuedMessage) -> bool + Send + Sync);
 
+/// Writes and reads dead letter queues, on connections beside the subscription's.
 pub trait QueueAccess: Send + Sync {
     /// Publishes persistent messages to a queue, and waits until the broker has confirmed each. `make` makes a missing
     /// queue as a dead letter queue.

@@ -5,6 +5,7 @@ use osnl_model::did_you_mean;
 
 use crate::options::OptionError;
 
+/// A failure between a transport and a broker: it says whether another attempt can help, and what to correct.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {

@@ -6,6 +6,7 @@ use osnl_model::TransportHost;
 
 use crate::error::TransportError;
 
+/// The order of the hosts in each round of attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailoverStrategy {
     Shuffle,

@@ -23,17 +23,20 @@ use crate::{
     BoxFuture, Consumer, QueueSeen, Tap, TapMessage, TapOptions, TapProperties, Transport, TransportError,
 };
 
+/// A broker without a network, for demos and tests. Clones are the same broker.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBroker {
     shared: Arc<SharedBrokerState>,
 }
 
+/// The state of the broker, and the wake-up of its consumers.
 #[derive(Debug, Default)]
 struct SharedBrokerState {
     state: Mutex<BrokerState>,
     changed: Notify,
 }
 
+/// All that the broker has.
 #[derive(Debug, Default)]
 struct BrokerState {
     exchanges: BTreeSet<String>,
@@ -45,11 +48,13 @@ struct BrokerState {
     cancelled: HashMap<Epoch, String>,
 }
 
+/// A connection of one subscription: a channel for each queue.
 #[derive(Debug)]
 struct MemoryConnection {
     channels: Vec<MemoryChannel>,
 }
 
+/// A channel, whose tags only grow.
 #[derive(Debug)]
 struct MemoryChannel {
     queue: Arc<str>,
@@ -57,6 +62,7 @@ struct MemoryChannel {
     unsettled: BTreeMap<u64, MemoryMessage>,
 }
 
+/// A queue with the messages that no consumer has in hand.
 #[derive(Debug, Default)]
 struct MemoryQueue {
     ready: VecDeque<MemoryMessage>,
@@ -64,6 +70,7 @@ struct MemoryQueue {
     kind: QueueType,
 }
 
+/// A message in a queue, with its place for a return.
 #[derive(Clone, Debug)]
 struct MemoryMessage {
     position: u64,
@@ -251,6 +258,7 @@ impl BrokerState {
     }
 }
 
+/// The transport to a [`MemoryBroker`].
 #[derive(Clone, Debug)]
 pub struct MemoryTransport {
     broker: MemoryBroker,

@@ -34,6 +34,7 @@ pub struct Properties {
     pub compression: Option<String>,
 }
 
+/// Headers that osnl set when it published the message to its own queue.
 pub type Marks = BTreeMap<String, String>;
 
 impl Properties {
@@ -66,24 +67,43 @@ impl Properties {
 /// ```
 #[derive(Debug)]
 pub struct IncomingMessage {
+<<<<<<< HEAD
     pub epoch: Epoch,
     /// The index of its queue in the subscription. Each queue has a channel with tags of its own.
     pub channel: u16,
     /// The number in its channel, by which it is settled. Tags of a channel only grow.
     pub tag: u64,
+=======
+    /// The connection to which the tag belongs.
+    pub(crate) epoch: Epoch,
+    /// The index of its queue in the subscription. Each queue has a channel with tags of its own.
+    pub(crate) channel: u16,
+    /// The delivery tag, by which the message is settled; it only grows within a channel.
+    pub(crate) tag: u64,
+    /// The bytes as received; only the beginning if it is cut.
+>>>>>>> 620353ff (The transport says what each type and field is for)
     pub body: Bytes,
+    /// The size and digest of a body that was too large; `None` for a whole body.
     pub cut: Option<Box<Cut>>,
+    /// The queue, or the Kafka group, that delivered it.
     pub queue: Arc<str>,
+    /// The exchange to which it was first published.
     pub exchange: String,
+    /// The routing key with which it was first published.
     pub routing_key: String,
+    /// Whether the broker has delivered it before, to this or another consumer.
     pub redelivered: bool,
+    /// The partition; `None` if the broker has queues.
     pub partition: Option<Arc<AssignedPartition>>,
+    /// How the body is to be read.
     pub properties: Properties,
+    /// Headers of osnl's own; `None` for a message that another program published.
     pub marks: Option<Arc<Marks>>,
     /// The share of the bytes in hand, which ends when the message is settled or dropped; `None` without a socket.
     pub in_hand: Option<BodyShare>,
 }
 
+/// A partition that the group has given to this consumer, until it is taken away.
 #[derive(Debug, Default)]
 pub struct AssignedPartition {
     is_revoked: AtomicBool,
@@ -102,9 +122,11 @@ impl AssignedPartition {
     }
 }
 
+/// The messages of one poll, as many as places are reserved.
 #[derive(Debug)]
 pub struct Batch {
     messages: VecDeque<IncomingMessage>,
+    /// The reserved places.
     limit: usize,
 }
 
@@ -145,7 +167,12 @@ impl Batch {
         self.messages.pop_front()
     }
 
+<<<<<<< HEAD
     pub fn push(&mut self, message: IncomingMessage) {
+=======
+    pub(crate) fn push(&mut self, message: IncomingMessage) {
+        debug_assert!(self.room() > 0, "no message is taken without a reserved place");
+>>>>>>> 620353ff (The transport says what each type and field is for)
         self.messages.push_back(message);
     }
 }

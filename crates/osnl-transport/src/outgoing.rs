@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::message::Properties;
 use crate::topology::Declare;
 
+/// A message to be published, with what may be made for it.
 #[derive(Clone, Debug)]
 pub struct OutgoingMessage {
     pub body: Bytes,

@@ -49,9 +49,9 @@ use osnl_net::tls::LatestEnd;
 use tokio::time::timeout;
 
 use self::connect::ConnectionFacts;
-use self::consumer::RabbitConsumer;
+use self::consumer::{ConsumerTerms, RabbitConsumer};
 use self::dead_letters::QueuePublisher;
-use self::declare::{DeclareError, Declared, LateTakeOver};
+use self::declare::{DeclareError, DeclareTerms, Declared, LateTakeOver};
 use self::held::ConnectionGuard;
 use self::options::RabbitOptions;
 use self::publisher::RabbitPublisher;
@@ -68,6 +68,7 @@ use crate::{
 
 const SUBSCRIBED: Duration = Duration::from_secs(60);
 
+/// The transport to RabbitMQ.
 #[derive(Debug)]
 pub struct RabbitTransport {
     url: TransportUrl,
@@ -166,9 +167,15 @@ impl RabbitTransport {
         let forced = self.durable_queues.load(Ordering::Relaxed);
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
         let queue = queue.for_broker(greeting.rabbitmq());
-        let mode = (options.declare, options.pool.is_some());
-        let (oslo, broker) = (self.oslo_queue(), (greeting.rabbitmq(), forced));
-        let declared = declare::declare(&connection, &plan, mode, (&queue, &oslo), broker);
+        let terms = DeclareTerms {
+            declare: options.declare,
+            is_ours: options.pool.is_some(),
+            kind: &queue,
+            oslo: &self.oslo_queue(),
+            version: greeting.rabbitmq(),
+            is_forced: forced,
+        };
+        let declared = declare::declare(&connection, &plan, terms);
         let Declared { open, unbound, late, makes } = match declared.await {
             Ok(declared) => declared,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
@@ -205,8 +212,14 @@ impl RabbitTransport {
         let subscription = Subscription::new(host, (plan.bindings, unbound), open, remarks);
         let subscription =
             Subscription { certificate_ends, cluster: greeting.cluster.clone(), ..subscription };
-        let share = (plan.share, options.bodies, &*options.consumer_tag);
-        RabbitConsumer::start(connection, body_flow, subscription, share, (greeting.rabbitmq(), makes)).await
+        let terms = ConsumerTerms {
+            share: plan.share,
+            bodies: options.bodies,
+            tag: &options.consumer_tag,
+            version: greeting.rabbitmq(),
+            makes,
+        };
+        RabbitConsumer::start(connection, body_flow, subscription, terms).await
     }
 }
 
@@ -256,7 +269,7 @@ impl Transport for RabbitTransport {
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
         Box::pin(async move {
             let (connection, host, ConnectionFacts { greeting, body_flow, .. }) = self.connect().await?;
-            let tap = RabbitTap::open((connection, body_flow), (host, greeting), &self.url, options).await?;
+            let tap = RabbitTap::open(connection, body_flow, host, greeting, &self.url, options).await?;
             Ok(Box::new(tap) as Box<dyn Tap>)
         })
     }
@@ -315,7 +328,7 @@ impl Transport for RabbitTransport {
     ) -> Option<String> {
         let user = login_user(&self.url);
         error.remedy(self.url.virtual_host(), |virtual_host| {
-            sender_permissions(user, virtual_host, (exchange, routing_key), declare)
+            sender_permissions(user, virtual_host, exchange, routing_key, declare)
         })
     }
 }

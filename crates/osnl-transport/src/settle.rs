@@ -15,8 +15,10 @@ use std::collections::VecDeque;
 
 use crate::message::{Batch, Epoch, IncomingMessage};
 
+/// A frame that the consumer sends for finished messages; the number is a delivery tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
+    /// Acknowledges this tag and all smaller ones of the channel.
     AcknowledgeThrough(u64),
     Acknowledge(u64),
     /// Rejects this tag, so that the broker redelivers the message to any consumer.
@@ -28,6 +30,7 @@ pub enum Settlement {
 #[error("the message belongs to an earlier connection")]
 pub struct Stale;
 
+/// The state of one message in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
     Open,
@@ -35,18 +38,23 @@ enum Slot {
     Requeued,
 }
 
+/// The unsettled messages of one connection: what may be acknowledged, and together with what.
 #[derive(Debug)]
 pub struct Window {
     epoch: Epoch,
+    /// The unsettled messages of each queue.
     channels: Vec<Channel>,
+    /// The finished messages whose settlement has not been sent.
     due: usize,
 }
 
+/// The unsettled messages of one queue.
 #[derive(Debug, Default)]
 struct Channel {
     /// The slots in order of tags. Sent settlements are removed, so the length never exceeds the prefetch, however long
     /// one message stays open.
     slots: VecDeque<(u64, Slot)>,
+    /// The finished messages among them.
     due: usize,
 }
 
@@ -62,7 +70,12 @@ impl Window {
             if self.channels.len() <= at {
                 self.channels.resize_with(at + 1, Channel::default);
             }
-            self.channels[at].slots.push_back((message.tag, Slot::Open));
+            let slots = &mut self.channels[at].slots;
+            debug_assert!(
+                slots.back().is_none_or(|(last, _)| *last < message.tag),
+                "tags of a channel only grow, so that a prefix is a range of tags"
+            );
+            slots.push_back((message.tag, Slot::Open));
         }
     }
 
@@ -96,6 +109,7 @@ impl Window {
         }
         let channel = self.channels.get_mut(usize::from(message.channel)).ok_or(Stale)?;
         let index = channel.slots.binary_search_by_key(&message.tag, |(tag, _)| *tag).map_err(|_| Stale)?;
+        debug_assert_eq!(channel.slots[index].1, Slot::Open, "a message is settled once");
         channel.slots[index].1 = slot;
         channel.due += 1;
         self.due += 1;

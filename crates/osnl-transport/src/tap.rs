@@ -22,39 +22,55 @@ use serde_json::{Map, Value};
 
 use crate::{BodyBounds, BoxFuture, Cut, Greeting, TransportError};
 
+/// The bindings and bounds of a tap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapOptions {
     pub bindings: Vec<TapBinding>,
     /// The number of messages in transit. Larger is faster, up to about a thousand.
     pub prefetch: u16,
+    /// The most messages in the tap's queue; the oldest are dropped first.
     pub max_messages: u32,
+    /// The most bytes in the tap's queue.
     pub max_bytes: u64,
+    /// The longest time of a message in the tap's queue.
     pub ttl: Duration,
     /// The bound includes copies of [`TapMessage::body`]. Beyond it the rest waits at the broker. During a question
     /// ([`Tap::find`], [`Tap::dropped`]), bodies are cut instead.
     pub bodies: BodyBounds,
 }
 
+/// Messages that a tap sees: an exchange and a routing key, which may have wildcards.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TapBinding {
     pub exchange: String,
     pub routing_key: String,
 }
 
+/// The result of opening a tap, for its first lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TapOpening {
+    /// The host that accepted the connection.
     pub host: String,
+    /// The virtual host of the URL.
     pub virtual_host: String,
+    /// The user of the login.
     pub user: String,
+    /// The broker's own words about itself.
     pub greeting: Greeting,
+    /// The name of the tap's queue.
     pub queue: String,
+    /// The exchanges to which the tap is bound.
     pub bound: Vec<String>,
+    /// The exchanges that do not exist now.
     pub missing: Vec<String>,
+    /// The exchanges that the user may not read, each with the broker's reason.
     pub refused: Vec<(String, String)>,
+    /// Whether the messages that the bound drops can be counted.
     pub counts_dropped: bool,
     /// Whether the broker has topics instead of exchanges. Then `bound` names topics, and `missing` routing keys
     /// without a matching topic.
     pub has_topics: bool,
+    /// Remarks for the operator.
     pub remarks: Vec<String>,
 }
 
@@ -66,26 +82,33 @@ pub struct TapBound {
     pub refusal: Option<String>,
 }
 
+/// The tapped topics, and the groups that read them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicsSeen {
     pub topics: Vec<TopicSeen>,
     pub groups: Vec<GroupSeen>,
+    /// The groups beyond the listed ones.
     pub more_groups: usize,
+    /// The reason why groups are not listed; `None` if they are.
     pub unlisted: Option<String>,
 }
 
+/// A topic as the brokers describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicSeen {
     pub name: String,
     pub partitions: usize,
+    /// Partitions without a leader, each with the reason.
     pub unreachable: Vec<(i32, String)>,
 }
 
+/// A group that reads a tapped topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSeen {
     pub name: String,
     /// The state in the broker's words, such as `stable` or `empty`; `None` if it was not listed.
     pub state: Option<String>,
+    /// The number of its consumers; `None` if it is unknown.
     pub members: Option<usize>,
     pub lag: GroupLag,
 }
@@ -94,9 +117,12 @@ pub struct GroupSeen {
 /// the group's offsets are unknown.
 pub type GroupLag = Result<Vec<(String, Option<u64>)>, String>;
 
+/// An existing exchange, as far as the broker's answers tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExchangeFound {
+    /// Its type; `None` if it is unknown.
     pub kind: Option<String>,
+    /// Whether it is durable; `None` if it is unknown.
     pub durable: Option<bool>,
 }
 
@@ -118,6 +144,7 @@ pub struct TapMessage {
     pub properties: TapProperties,
 }
 
+/// The properties of a tapped message; the field names are those of AMQP.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "AMQP 0-9-1 names and explains them: class basic")]
 pub struct TapProperties {

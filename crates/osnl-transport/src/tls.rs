@@ -16,15 +16,18 @@ pub(crate) const REMEDIES: Remedies = Remedies {
     identity: "set ssl_cert_file and ssl_key_file",
 };
 
+/// The TLS of a connection to a broker, with paths that are read at each connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
     pub trust: Trust,
+    /// The client's certificate; `None` if the broker asks for none.
     pub certificate: Option<PathBuf>,
     /// The key; `None` if the certificate's file has it.
     pub key: Option<PathBuf>,
     pub versions: TlsVersions,
 }
 
+/// A warning about a broker that is not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustWarning {
     pub problem: &'static str,
@@ -54,6 +57,7 @@ impl TlsOptions {
     }
 }
 
+/// The check of the broker's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// Trusts any broker, with `tls = unverified` only.
@@ -62,6 +66,7 @@ pub enum Trust {
     Ca { file: Option<PathBuf>, name: bool },
 }
 
+/// The versions of TLS that a connection may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersions {
     Any,

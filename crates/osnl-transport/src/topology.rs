@@ -26,6 +26,7 @@ pub const LONGEST_NAME: usize = 255;
 /// The exchange of a target that names none.
 pub const DEFAULT_EXCHANGE: &str = "openstack";
 
+/// What a listener or sender may make at the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Declare {
     /// A missing exchange is made as oslo.messaging makes it with the transport's options: topic, and as durable as its
@@ -41,13 +42,17 @@ pub enum Declare {
 
 osnl_config::words!(Declare: "passive" => Declare::Passive, "create" => Declare::Create);
 
+/// The options of one subscription.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
     /// The queue's name, shared by all listeners with the same pool. `None` selects the service's own queues.
     pub pool: Option<String>,
+    /// The most unsettled messages, shared by the queues; 0 for no limit.
     pub prefetch: u16,
     pub declare: Declare,
+    /// The kind of a queue that osnl makes.
     pub queue: QueueKind,
+    /// The bounds of message bodies.
     pub bodies: BodyBounds,
     /// The tag of the consumers on RabbitMQ; empty for one of the broker's.
     pub consumer_tag: String,
@@ -93,6 +98,7 @@ impl ListenOptions {
     }
 }
 
+/// A binding of a queue to an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     pub queue: String,
@@ -100,18 +106,25 @@ pub struct Binding {
     pub routing_key: String,
 }
 
+/// A queue of an open subscription, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenQueue {
     pub name: Arc<str>,
     /// The type, or `None` if unknown, as of a queue that is only read.
     pub queue_type: Option<QueueType>,
+    /// The messages that waited before the subscription.
     pub waiting: u32,
+    /// The consumers before the subscription.
     pub other_consumers: u32,
     /// Whether the queue was missing and was made.
     pub created: bool,
+    /// Whether it survives the broker's restart; `None` if unknown.
     pub durable: Option<bool>,
+    /// The difference from the queue that osnl would make, in words; `None` without one.
     pub differs: Option<String>,
+    /// The condition in words on which the queue drops messages; `None` if it drops none.
     pub drops: Option<String>,
+    /// The reason in words for which messages can be lost against the options; `None` without one.
     pub loses: Option<String>,
 }
 
@@ -133,22 +146,33 @@ impl OpenQueue {
     }
 }
 
+/// The result of a subscription: what is read, and what the operator should know of it.
 #[derive(Clone, Debug)]
 pub struct Subscription {
+    /// The connection, to which its messages belong.
     pub epoch: Epoch,
+    /// The host that accepted the connection.
     pub host: String,
+    /// The bindings that exist.
     pub bindings: Vec<Binding>,
     /// Bindings whose exchange is missing. Messages published before
     /// [`Consumer::binding_watch`](crate::Consumer::binding_watch) makes these bindings do not reach the queue.
     pub unbound: Vec<Binding>,
+    /// The queues that are read.
     pub open: Vec<OpenQueue>,
+    /// The messages that waited in all queues.
     pub waiting: u32,
+    /// The other consumers of all queues.
     pub other_consumers: u32,
+    /// Whether any of the queues was made.
     pub created: bool,
+    /// Whether all queues survive the broker's restart; `None` if unknown.
     pub durable: Option<bool>,
+    /// Remarks for the operator.
     pub remarks: Vec<String>,
     /// The last valid second, since 1970; `None` without TLS.
     pub certificate_ends: Option<i64>,
+    /// The name of the broker's cluster; `None` if it gives none.
     pub cluster: Option<String>,
 }
 
@@ -193,10 +217,12 @@ pub(crate) fn route(to: &Target, priority: &Priority) -> (String, String) {
     (exchange, to.routing_key(priority))
 }
 
+/// The queues and bindings that options ask for, before the broker is asked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TopologyPlan {
     pub(crate) bindings: Vec<Binding>,
     pub(crate) queues: Vec<String>,
+    /// The part of `prefetch` that each queue has.
     pub(crate) share: u16,
 }
 

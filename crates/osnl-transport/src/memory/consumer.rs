@@ -4,6 +4,7 @@ use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Subscription};
 use crate::{BindingLook, BindingWatch, BoxFuture, Consumer, QueueDepths, TransportError};
 
+/// A subscription to a [`MemoryBroker`].
 pub(super) struct MemoryConsumer {
     pub(super) broker: MemoryBroker,
     pub(super) subscription: Subscription,
@@ -142,6 +143,7 @@ impl Consumer for MemoryConsumer {
     }
 }
 
+/// Looks at the bindings of a [`MemoryBroker`].
 struct MemoryBindingWatch(MemoryBroker);
 
 impl BindingWatch for MemoryBindingWatch {

@@ -6,6 +6,7 @@ use crate::message::Epoch;
 use crate::tap::{Tap, TapBinding, TapBound, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
+/// The queue of a tap.
 #[derive(Debug)]
 pub(super) struct TapQueue {
     bound: Vec<TapBinding>,
@@ -33,6 +34,7 @@ impl TapQueue {
     }
 }
 
+/// A tap of a [`MemoryBroker`].
 pub(super) struct MemoryTap {
     broker: MemoryBroker,
     epoch: Epoch,
@@ -54,7 +56,7 @@ impl MemoryTap {
             names.partition(|name| state.exchanges.contains(name));
         let epoch = Epoch::next();
         let queue = TapQueue {
-            bound: of(options, &bound),
+            bound: bindings_to(options, &bound),
             ready: VecDeque::new(),
             bytes: 0,
             dropped: 0,
@@ -83,7 +85,7 @@ impl MemoryTap {
     }
 }
 
-fn of(options: &TapOptions, exchanges: &[String]) -> Vec<TapBinding> {
+fn bindings_to(options: &TapOptions, exchanges: &[String]) -> Vec<TapBinding> {
     options.bindings.iter().filter(|binding| exchanges.contains(&binding.exchange)).cloned().collect()
 }
 
@@ -123,7 +125,7 @@ impl Tap for MemoryTap {
 
     fn find<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<TapBound, TransportError>> {
         Box::pin(async move {
-            let bindings = of(&self.options, &[exchange.to_owned()]);
+            let bindings = bindings_to(&self.options, &[exchange.to_owned()]);
             self.with_queue(|state, epoch| {
                 let there = state.exchanges.contains(exchange);
                 let queue = state.taps.get_mut(&epoch)?;

@@ -26,6 +26,7 @@ const AFTER: Duration = Duration::from_millis(200);
 /// The longest wait for either.
 const ANSWER: Duration = Duration::from_secs(3);
 
+/// The notices of a connection.
 type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
 
 /// Hears on a connection whether the broker blocks publishers.
@@ -41,7 +42,7 @@ pub(super) enum AlarmChange {
 }
 
 impl Alarms {
-    pub(super) fn of(connection: &Connection) -> Self {
+    pub(super) fn new(connection: &Connection) -> Self {
         Self { events: Box::pin(connection.events_listener()), reason: None }
     }
 
@@ -126,7 +127,7 @@ impl RabbitTransport {
 
 impl AlarmConnection {
     async fn open(connection: Connection) -> Result<Self, TransportError> {
-        let alarms = Alarms::of(&connection);
+        let alarms = Alarms::new(&connection);
         let channel = connection.create_channel().await.map_err(|error| lost(&error))?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
         confirms

@@ -6,6 +6,7 @@
 
 use super::remedy::shell_quoted;
 
+/// The meaning of a refusal, from which the remedy follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BrokerAnswer {
     NoVirtualHost,
@@ -48,7 +49,7 @@ const WORDS: [(&[&str], BrokerAnswer); 20] = [
 ];
 
 impl BrokerAnswer {
-    pub(super) fn of(words: &str) -> Option<Self> {
+    pub(super) fn from_words(words: &str) -> Option<Self> {
         // A quoted name may contain any of the words.
         let words = without_names(words);
         let found = WORDS.iter().find(|(all, _)| all.iter().all(|word| words.contains(word)));
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn the_words_and_not_the_code_choose_the_remedy() {
         for (words, expected, remedy) in CASES {
-            let answer = BrokerAnswer::of(words);
+            let answer = BrokerAnswer::from_words(words);
             assert_eq!(answer, Some(expected), "{words}");
             let found = expected.remedy("v", |_| "PERMISSIONS".to_owned()).unwrap();
             assert!(found.contains(remedy), "{words}: {found}");
@@ -200,9 +201,9 @@ mod tests {
             assert_eq!(found.contains("PERMISSIONS"), is_missing, "{words}: {found}");
         }
         let own = super::super::failure::reason(&lapin::ErrorKind::ChannelsLimitReached.into());
-        assert_eq!(BrokerAnswer::of(&own), Some(BrokerAnswer::ChannelLimit), "{own}");
+        assert_eq!(BrokerAnswer::from_words(&own), Some(BrokerAnswer::ChannelLimit), "{own}");
         for words in ["403 ACCESS_REFUSED", "320 CONNECTION_FORCED - bye", "Connection refused"] {
-            assert_eq!(BrokerAnswer::of(words), None, "{words}");
+            assert_eq!(BrokerAnswer::from_words(words), None, "{words}");
         }
     }
 }

@@ -51,6 +51,7 @@ pub(super) struct RabbitBindingWatch {
     is_guard: bool,
 }
 
+/// The connection of the subscription, on which bindings are made too.
 struct SharedConnection(Arc<ConnectionGuard>);
 
 impl Borrow<Connection> for SharedConnection {

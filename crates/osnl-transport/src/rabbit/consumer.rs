@@ -38,17 +38,27 @@ use crate::{BindingWatch, BoxFuture, Consumer, QueueDepths, QueueSeen, Transport
 
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// An open subscription on one connection.
 pub(super) struct RabbitConsumer {
+    /// Closes when the last holder is dropped.
     connection: Arc<ConnectionGuard>,
+    /// Counts the bytes in hand, and knows which bodies are cut.
     body_flow: Arc<BodyFlow>,
+    /// The consumers, in the order of the subscription; the index is a message's channel.
     queues: Vec<QueueConsumer>,
+    /// The queue whose turn it is.
     next: usize,
+    /// The number of the current poll.
     polls: u64,
+    /// The facts about the subscription.
     subscription: Subscription,
+    /// The broker's notices: alarms begin and end.
     events: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
     /// Messages that arrived without room in a batch; never more than the prefetch.
     held: VecDeque<IncomingMessage>,
+    /// The end of the subscription, until it is reported.
     ended: Option<TransportError>,
+    /// The messages whose headers were removed.
     shortened: u64,
     /// The options of missing exchanges that osnl makes.
     makes: Option<ExchangeDeclareOptions>,
@@ -56,13 +66,28 @@ pub(super) struct RabbitConsumer {
     keeps_cut_off: bool,
 }
 
+/// The consumer of one queue on a channel of its own.
 struct QueueConsumer {
     channel: Channel,
     deliveries: lapin::Consumer,
+    /// Restores the order of messages that were returned before.
     returned: ReturnedMessages,
     name: Arc<str>,
     /// The last poll in which the queue was empty. The queue's waker is registered then.
     dry_in: u64,
+}
+
+/// The terms of the consumers of one subscription.
+pub(super) struct ConsumerTerms<'a> {
+    /// The most unsettled messages of each queue; 0 for no limit.
+    pub(super) share: u16,
+    pub(super) bodies: BodyBounds,
+    /// The tag of the consumers; empty for one of the broker's.
+    pub(super) tag: &'a str,
+    /// The version of RabbitMQ; `None` if it is unknown.
+    pub(super) version: Option<BrokerVersion>,
+    /// The options of missing exchanges that osnl makes; `None` if it makes none.
+    pub(super) makes: Option<ExchangeDeclareOptions>,
 }
 
 impl RabbitConsumer {
@@ -70,9 +95,9 @@ impl RabbitConsumer {
         connection: ConnectionGuard,
         body_flow: Arc<BodyFlow>,
         subscription: Subscription,
-        (share, bodies, tag): (u16, BodyBounds, &str),
-        (version, makes): (Option<BrokerVersion>, Option<ExchangeDeclareOptions>),
+        terms: ConsumerTerms<'_>,
     ) -> Result<Self, TransportError> {
+        let ConsumerTerms { share, bodies, tag, version, makes } = terms;
         let mut queues = Vec::with_capacity(subscription.open.len());
         body_flow.begin(bodies);
         for queue in &subscription.open {
@@ -215,7 +240,7 @@ impl RabbitConsumer {
         if cut.is_some() && self.body_flow.is_over() {
             return None;
         }
-        let marks = marks::of(&delivery).map(Arc::new);
+        let marks = marks::read(&delivery).map(Arc::new);
         let origin = marks.as_ref().and_then(|marks| marks::origin(marks));
         let (exchange, routing_key) = match origin {
             Some((exchange, routing_key)) => (exchange.to_owned(), routing_key.to_owned()),

@@ -10,6 +10,7 @@ use crate::bodies::{BodyBounds, Cut};
 
 const BEFORE_SIZE: usize = 4;
 
+/// A body that is being cut while it passes.
 #[derive(Debug)]
 pub(super) struct CutBody {
     header: Vec<u8>,

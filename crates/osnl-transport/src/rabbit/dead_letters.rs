@@ -48,9 +48,11 @@ const NEXT: Duration = Duration::from_secs(3);
 const RETURNING: Duration = Duration::from_millis(200);
 const PERSISTENT: u8 = 2;
 
+/// The connection on which dead letters are published, kept between uses.
 #[derive(Default)]
 pub(super) struct QueuePublisher(Mutex<Option<Link>>);
 
+/// An open connection for dead letters.
 struct Link {
     connection: ConnectionGuard,
     channel: Channel,
@@ -68,7 +70,8 @@ impl QueuePublisher {
     async fn with_link<T>(
         &self,
         transport: &RabbitTransport,
-        (queue, bytes): (&str, usize),
+        queue: &str,
+        bytes: usize,
         act: impl AsyncFnOnce(&mut Link) -> Result<T, TransportError>,
     ) -> Result<T, TransportError> {
         let mut kept = self.0.lock().await;
@@ -236,7 +239,7 @@ impl QueueAccess for RabbitTransport {
         messages: &'a [QueuedMessage],
     ) -> BoxFuture<'a, Result<(), TransportError>> {
         let bytes = messages.iter().map(|message| message.body.len()).sum();
-        Box::pin(self.queue_publisher.with_link(self, (queue, bytes), async move |link: &mut Link| {
+        Box::pin(self.queue_publisher.with_link(self, queue, bytes, async move |link: &mut Link| {
             if make && !link.declared.iter().any(|known| known == queue) {
                 link.declare(queue).await?;
                 link.declared.push(queue.to_owned());
@@ -259,11 +262,12 @@ impl QueueAccess for RabbitTransport {
     fn depth<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<Option<u32>, TransportError>> {
         Box::pin(
             self.queue_publisher
-                .with_link(self, (queue, 0), async move |link: &mut Link| link.depth(queue).await),
+                .with_link(self, queue, 0, async move |link: &mut Link| link.depth(queue).await),
         )
     }
 }
 
+/// The connection, channel, and consumer of a reading, and the messages that waited before it.
 type OpenReader = (ConnectionGuard, Arc<BodyFlow>, Channel, lapin::Consumer, u32);
 
 async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<OpenReader>, TransportError> {
@@ -366,6 +370,7 @@ pub(super) fn texts(properties: &BasicProperties) -> BTreeMap<String, String> {
     all.filter_map(text).collect()
 }
 
+/// All messages of a dead letter queue, unacknowledged on one connection.
 struct RabbitQueueReader {
     connection: ConnectionGuard,
     channel: Channel,

@@ -40,6 +40,7 @@ use crate::topology::{
     Binding, BrokerVersion, Declare, NO_STREAMS, OpenQueue, QueueKind, QueueType, STREAM, TYPE, TopologyPlan,
 };
 
+/// The reason why a plan cannot be declared.
 #[derive(Debug)]
 pub(super) enum DeclareError {
     NoExchange(String),
@@ -103,14 +104,29 @@ pub(super) struct Declared {
     pub(super) makes: Option<ExchangeDeclareOptions>,
 }
 
-/// Declares the plan. `forced`: the broker refuses transient queues, so a queue of osnl is durable in any case.
+/// The terms on which a plan is declared.
+#[derive(Clone, Copy)]
+pub(super) struct DeclareTerms<'a> {
+    pub(super) declare: Declare,
+    /// Whether the queue is one of osnl, and not a service's.
+    pub(super) is_ours: bool,
+    /// The kind of the queues.
+    pub(super) kind: &'a QueueKind,
+    /// The kind that oslo.messaging declares with the same options, by which exchanges are made.
+    pub(super) oslo: &'a QueueKind,
+    /// The version of RabbitMQ; `None` if it is unknown.
+    pub(super) version: Option<BrokerVersion>,
+    /// Whether the broker refuses transient queues, so that a queue of osnl is durable in any case.
+    pub(super) is_forced: bool,
+}
+
+/// Declares the plan.
 pub(super) async fn declare(
     connection: &Connection,
     plan: &TopologyPlan,
-    (declare, is_ours): (Declare, bool),
-    (kind, oslo): (&QueueKind, &QueueKind),
-    (version, forced): (Option<BrokerVersion>, bool),
+    terms: DeclareTerms<'_>,
 ) -> Result<Declared, DeclareError> {
+    let DeclareTerms { declare, is_ours, kind, oslo, version, is_forced } = terms;
     let mut declarer = Declarer::new(connection, version);
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
     let mut missing = Vec::new();
@@ -127,20 +143,20 @@ pub(super) async fn declare(
     let mut open = Vec::with_capacity(plan.queues.len());
     for queue in &plan.queues {
         let of_service =
-            plan.bindings.iter().filter(|binding| !is_ours && !forced && binding.queue == *queue);
+            plan.bindings.iter().filter(|binding| !is_ours && !is_forced && binding.queue == *queue);
         let exchanges: Vec<&str> = of_service.map(|binding| binding.exchange.as_str()).collect();
         let there = exchanges.into_iter().filter(|exchange| !missing.contains(exchange)).collect();
-        open.push(declarer.queue((queue, there), declare, kind).await?);
+        open.push(declarer.queue(queue, there, declare, kind).await?);
     }
     let (of_missing, of_others): (Vec<&Binding>, Vec<&Binding>) =
         plan.bindings.iter().partition(|binding| missing.contains(&binding.exchange.as_str()));
     let (unbound, makes) = match declare {
         Declare::Create => {
-            let of_services: &[OpenQueue] = if is_ours || forced { &[] } else { &open };
-            let options = made_options(&of_missing, of_services, (kind, oslo))?;
+            let of_services: &[OpenQueue] = if is_ours || is_forced { &[] } else { &open };
+            let options = made_options(&of_missing, of_services, kind, oslo)?;
             declarer.make_exchanges(&missing, &of_missing, options).await?;
             let all: Vec<&Binding> = plan.bindings.iter().collect();
-            (Vec::new(), made_options(&all, of_services, (kind, oslo)).ok())
+            (Vec::new(), made_options(&all, of_services, kind, oslo).ok())
         }
         Declare::Passive | Declare::Nothing => (of_missing.into_iter().cloned().collect(), None),
     };
@@ -155,7 +171,8 @@ pub(super) async fn declare(
 fn made_options(
     bindings: &[&Binding],
     of_services: &[OpenQueue],
-    (kind, oslo): (&QueueKind, &QueueKind),
+    kind: &QueueKind,
+    oslo: &QueueKind,
 ) -> Result<ExchangeDeclareOptions, DeclareError> {
     let mut options = exchange_options(oslo);
     for (queue, durable) in of_services.iter().filter_map(|queue| Some((queue, queue.durable?))) {
@@ -249,7 +266,8 @@ impl<C: Borrow<Connection>> Declarer<C> {
 
     async fn queue(
         &mut self,
-        (name, exchanges): (&str, Vec<&str>),
+        name: &str,
+        exchanges: Vec<&str>,
         declare: Declare,
         kind: &QueueKind,
     ) -> Result<OpenQueue, DeclareError> {

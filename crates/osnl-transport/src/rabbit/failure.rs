@@ -23,8 +23,10 @@ pub(super) const NOT_FOUND: u16 = 404;
 pub(super) const RESOURCE_LOCKED: u16 = 405;
 pub(super) const PRECONDITION_FAILED: u16 = 406;
 
+/// A failed operation at the broker, with its name for the error.
 #[derive(Debug)]
 pub(super) struct OperationFailure {
+    /// The operation in the imperative: `declare queue "q"`.
     pub(super) what: String,
     pub(super) error: lapin::Error,
 }

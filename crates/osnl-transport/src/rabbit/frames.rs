@@ -25,6 +25,7 @@ const CONTENT_HEADER: u8 = 2;
 pub(super) const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
 
+/// A frame that no broker may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BrokenFrame {
     #[error("the broker sent a frame of {0} bytes; at most {LARGEST} were agreed")]
@@ -33,32 +34,47 @@ pub(super) enum BrokenFrame {
     UnknownType(u8),
 }
 
+/// Looks into the frames of a stream, and changes those that the client library must not see.
 #[derive(Debug)]
 pub(super) struct Frames {
+    /// Whether the client wants heartbeats.
     heartbeat: bool,
+    /// The reason why client and broker cannot agree, until it is taken.
     pub(super) insufficient: Option<NothingInCommon>,
     /// The broker's largest frame in bytes, if the client library cannot agree to it.
     pub(super) small: Option<u32>,
+    /// The bytes of the current frame that still pass unseen.
     passing: usize,
+    /// The beginning of a frame that is looked at once it is complete.
     held: Vec<u8>,
+    /// Bytes for the client library that are not in the caller's buffer.
     ready: Vec<u8>,
+    /// The bytes of `ready` that the client library has.
     given: usize,
+    /// Counts bodies; `None` where none are counted.
     flow: Option<Arc<BodyFlow>>,
+    /// The password, which a broker may repeat.
     secrets: Scrubber,
+    /// The message that arrives on each channel.
     arriving: BTreeMap<[u8; 2], ArrivingMessage>,
+    /// The channel whose message is complete with the current frame.
     completes: Option<[u8; 2]>,
     /// The channel and length of the current frame, if the library must not see it.
     withheld: Option<([u8; 2], usize)>,
 }
 
+/// A message on a channel until its last frame.
 #[derive(Debug, Default)]
 struct ArrivingMessage {
+    /// The tag of a `basic.deliver` whose content header has not arrived.
     announced: Option<u64>,
     tag: u64,
+    /// The bytes of the body that have not arrived.
     missing: usize,
     cutting: Option<CutBody>,
 }
 
+/// What the client library gets for a frame.
 enum FrameVerdict {
     AsItIs,
     Anew(Vec<u8>),
@@ -83,6 +99,7 @@ pub fn frames_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<u8>, String> {
     Ok(passed)
 }
 
+/// The next frame, as far as it has arrived.
 enum NextFrame {
     Incomplete,
     Unseen(usize),

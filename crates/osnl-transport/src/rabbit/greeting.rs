@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::topology::BrokerVersion;
 
+/// The broker's own words about itself, from its first frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Greeting {
     pub product: Option<String>,
@@ -45,6 +46,7 @@ const HEADER: usize = 7;
 const METHOD: [u8; 3] = [1, 0, 0];
 const START: [u8; 4] = [0, 10, 0, 10];
 
+/// Reads the greeting from the passing bytes.
 pub(super) struct GreetingReader {
     bytes: Vec<u8>,
     told: Arc<OnceLock<Greeting>>,
@@ -109,6 +111,7 @@ fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
+/// Reads values of a frame from the front.
 struct Octets<'a>(&'a [u8]);
 
 impl<'a> Octets<'a> {

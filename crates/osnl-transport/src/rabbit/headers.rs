@@ -28,6 +28,7 @@ pub(super) const DEEPEST: usize = 16;
 pub(super) const MOST_VALUES: usize = 1024;
 pub(super) const MARK: &str = "x-osnl-removed";
 
+/// The reason why a table is not handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     Deep,
@@ -52,6 +53,7 @@ pub(super) fn removed(headers: &FieldTable) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The form of a field, by which its length is found.
 #[derive(Clone, Copy, Debug)]
 enum FieldForm {
     Octets(usize),
@@ -120,8 +122,10 @@ fn without_flaw(payload: &[u8], table: &Range<usize>, flaw: Flaw) -> Vec<u8> {
     }
 }
 
+/// A field is longer than its frame.
 struct BadLength;
 
+/// The end of the fields, and the first flawed table among them.
 struct FieldWalk {
     end: usize,
     flawed: Option<(Range<usize>, Flaw)>,
@@ -241,6 +245,7 @@ fn length(octets: &[u8]) -> [u8; 4] {
     u32::try_from(octets.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
 
+/// Reads a table from the front.
 struct HeaderBytes<'a>(&'a [u8]);
 
 impl<'a> HeaderBytes<'a> {

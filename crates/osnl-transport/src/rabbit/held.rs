@@ -9,6 +9,7 @@ use std::ops::Deref;
 use futures_util::FutureExt as _;
 use lapin::Connection;
 
+/// A connection that is closed on drop.
 pub(super) struct ConnectionGuard(Connection);
 
 impl ConnectionGuard {

@@ -32,6 +32,7 @@ use crate::{ExchangeFound, TransportError};
 pub(super) const NO_TYPE: &str = "osnl-only-asks";
 const SOURCE: &str = "amq.topic";
 
+/// The findings of `osnl check --connect` about a broker.
 #[derive(Debug, Default)]
 pub struct BrokerInspection {
     pub hosts: Vec<HostInspection>,
@@ -39,12 +40,14 @@ pub struct BrokerInspection {
     pub queues: Vec<(String, QueueInspection)>,
 }
 
+/// The finding about one host of the URL.
 #[derive(Debug)]
 pub struct HostInspection {
     pub host: String,
     pub reached: Result<HostFacts, TransportError>,
 }
 
+/// A host that has accepted the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFacts {
     pub tls: bool,
@@ -53,6 +56,7 @@ pub struct HostFacts {
     pub greeting: Greeting,
 }
 
+/// The finding about an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExchangeInspection {
     There(ExchangeFound),
@@ -60,6 +64,7 @@ pub enum ExchangeInspection {
     Refused(String),
 }
 
+/// The finding about a queue.
 #[derive(Debug)]
 pub enum QueueInspection {
     There { waiting: u32, consumers: u32, made: QueueMade, drops: Option<String> },
@@ -67,6 +72,7 @@ pub enum QueueInspection {
     Refused(TransportError),
 }
 
+/// An existing queue, compared with the one that osnl would make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueMade {
     Unknown,
@@ -78,6 +84,7 @@ pub enum QueueMade {
     Stream,
 }
 
+/// Whether the user may publish to an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MayWrite {
     Yes,

@@ -16,6 +16,7 @@ use super::options::LoginMethod;
 const LOCALE: &str = "en_US";
 const BY_PASSWORD: [LoginMethod; 2] = [LoginMethod::AmqPlain, LoginMethod::Plain];
 
+/// The login of a connection, whose method depends on the broker's greeting.
 #[derive(Clone)]
 pub(super) struct BrokerLogin {
     pub(super) configured: Option<LoginMethod>,
@@ -24,6 +25,7 @@ pub(super) struct BrokerLogin {
     pub(super) told: Arc<OnceLock<Greeting>>,
 }
 
+/// Client and broker have no method of login in common.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub(super) struct NothingInCommon {

@@ -10,7 +10,7 @@ use crate::message::Marks;
 
 const OWN: &str = "osnl-";
 
-pub(super) fn of(delivery: &Delivery) -> Option<Marks> {
+pub(super) fn read(delivery: &Delivery) -> Option<Marks> {
     if !delivery.exchange.as_str().is_empty() {
         return None;
     }

@@ -26,6 +26,7 @@ pub const HEARTBEAT: u16 = 10;
 pub const OSLO_HEARTBEAT: u16 = 60;
 pub const HEARTBEAT_OPTION: &str = "heartbeat_timeout_threshold";
 
+/// The options of RabbitMQ, from `[oslo_messaging_rabbit]` and the query of the URL.
 pub type RabbitOptions = DriverOptions<RabbitSection>;
 
 impl DriverSection for RabbitSection {

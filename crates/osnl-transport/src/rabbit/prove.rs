@@ -34,12 +34,14 @@ const UNUSED_KEY: &str = "notifications.osnl-check";
 /// The broker's words for a refusal by topic permissions, which it checks last.
 const OF_TOPIC: &str = "access to topic";
 
+/// Whether a proof only asks, or makes and removes a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thorough {
     Asks,
     Does,
 }
 
+/// The result of one proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     Proven,
@@ -47,6 +49,7 @@ pub enum Proof {
     Unknown(String),
 }
 
+/// The rights of a user, as far as they were proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proofs {
     pub make: Option<Proof>,
@@ -93,6 +96,7 @@ impl RabbitTransport {
     }
 }
 
+/// The proofs on one connection.
 struct Prover<'a> {
     side: SideChannel<&'a Connection>,
     queue: &'a str,

@@ -35,6 +35,7 @@ use crate::{Transport as _, TransportError};
 const IN_FLIGHT: usize = 1000;
 const PERSISTENT: u8 = 2;
 
+/// Publishes messages in the order of the sends, over one connection.
 #[derive(Debug)]
 pub(super) struct RabbitPublisher {
     /// Held until the client library has the message, so that messages keep the order of the sends.
@@ -45,6 +46,7 @@ pub(super) struct RabbitPublisher {
     room: Semaphore,
 }
 
+/// The failure that waiting sends share.
 #[derive(Debug, Default)]
 pub(super) struct RabbitPublisherState {
     failure: Option<TransportError>,
@@ -75,13 +77,13 @@ impl RabbitPublisher {
         let mut turn = self.turn.lock().await;
         let _place = self.room.acquire().await.ok();
         let mut link = self.link(&mut turn, seen, transport).await?;
-        let (declared, durable) = ((message.declare, &transport.oslo_queue()), &transport.durable_queues);
+        let (oslo, durable) = (transport.oslo_queue(), &transport.durable_queues);
         let was_forced = durable.load(Ordering::Relaxed);
-        let mut prepared = link.prepare(&exchange, &routing_key, declared, durable).await;
+        let mut prepared = link.prepare(&exchange, &routing_key, message.declare, &oslo, durable).await;
         if prepared.is_err() && was_forced != durable.load(Ordering::Relaxed) {
             self.keep(None);
             link = self.link(&mut turn, seen, transport).await?;
-            prepared = link.prepare(&exchange, &routing_key, declared, durable).await;
+            prepared = link.prepare(&exchange, &routing_key, message.declare, &oslo, durable).await;
         }
         prepared?;
         if let Some(count) = message.shards {

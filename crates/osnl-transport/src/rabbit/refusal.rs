@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::topology::{CONSUMER_DISCONNECTED, QueueKind, QueueType, TYPE};
 
+/// The difference that a refusal of the broker names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Difference<'a> {
     Named { argument: &'a str, asked: &'a str, found: &'a str },

@@ -17,8 +17,8 @@ impl TransportError {
         let vhost = shell_quoted(virtual_host);
         match self {
             // Some answers end the connection before the login is checked.
-            Self::Connect { reason, .. } if BrokerAnswer::of(reason).is_some() => {
-                BrokerAnswer::of(reason)?.remedy(virtual_host, permissions)
+            Self::Connect { reason, .. } if BrokerAnswer::from_words(reason).is_some() => {
+                BrokerAnswer::from_words(reason)?.remedy(virtual_host, permissions)
             }
             Self::Connect { host, reason } if reason.contains(UNRESOLVED) => Some(format!(
                 "check the host in transport_url; to resolve it: getent hosts {}",
@@ -44,7 +44,7 @@ impl TransportError {
                      to change them: rabbitmqctl change_password {user}; then: osnl reload (a file:// is read again without it)"
                 ))
             }
-            Self::VirtualHostRefused { virtual_host, reason, .. } => match BrokerAnswer::of(reason) {
+            Self::VirtualHostRefused { virtual_host, reason, .. } => match BrokerAnswer::from_words(reason) {
                 Some(answer) => answer.remedy(virtual_host, permissions),
                 None => Some(
                     "choose one of rabbitmqctl list_vhosts, and look at the broker's log for the reason"
@@ -71,7 +71,7 @@ pub fn answer_remedy(
     virtual_host: &str,
     permissions: impl FnOnce(&str) -> String,
 ) -> Option<String> {
-    BrokerAnswer::of(words)?.remedy(virtual_host, permissions)
+    BrokerAnswer::from_words(words)?.remedy(virtual_host, permissions)
 }
 
 fn name(host: &str) -> &str {
@@ -102,7 +102,8 @@ pub fn listener_permissions(
 pub(super) fn sender_permissions(
     user: &str,
     virtual_host: &str,
-    (exchange, routing_key): (&str, &str),
+    exchange: &str,
+    routing_key: &str,
     declare: Declare,
 ) -> String {
     let both: &[&str] = &[exchange, routing_key];
@@ -257,7 +258,7 @@ mod tests {
             (Declare::Passive, "'^()$' '^(nova)$' '^()$'"),
             (Declare::Create, "'^(nova|n\\.info)$' '^(nova|n\\.info)$' '^(nova)$'"),
         ] {
-            let command = sender_permissions("o", "/", ("nova", "n.info"), declare);
+            let command = sender_permissions("o", "/", "nova", "n.info", declare);
             let begin = format!("rabbitmqctl set_permissions -p / o {expected}  # overwrites");
             assert!(command.starts_with(&begin), "{command}");
         }

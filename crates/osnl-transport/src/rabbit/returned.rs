@@ -28,11 +28,15 @@ const DELIVERY_COUNT: &str = "x-delivery-count";
 /// The silence after which no more returned messages are expected.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// Holds the first messages of a queue back until they can be sorted.
 pub(super) struct ReturnedMessages {
+    /// The messages that wait for the sort; `None` once it is done.
     held: Option<Vec<Delivery>>,
+    /// The messages to hand over, each with the tag that it shows.
     ready: VecDeque<(u64, Delivery)>,
     tags: RealTags,
     prefetch: usize,
+    /// Ends the wait when no further message arrives.
     quiet: Pin<Box<Sleep>>,
 }
 
@@ -93,6 +97,7 @@ impl ReturnedMessages {
     }
 }
 
+/// The broker's tag for each shown tag; empty if all are the same.
 #[derive(Debug, Default)]
 struct RealTags(BTreeMap<u64, u64>);
 

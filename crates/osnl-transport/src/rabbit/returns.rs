@@ -25,6 +25,7 @@ const DEAD_LETTERS: &str = "x-dead-letter-exchange";
 const NOBODY_HAS: &str = "osnl-only-asks";
 const NO_LIMIT_LIKE_IT: i64 = 2_147_480_011;
 
+/// The value of a queue's argument, found by declarations that the broker refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ArgumentValue {
     Value(String),

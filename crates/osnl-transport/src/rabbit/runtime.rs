@@ -18,6 +18,7 @@ use futures_util::Stream;
 
 use super::socket::BrokerStream;
 
+/// The client library's runtime on tokio.
 pub(super) type Kit = RuntimeParts<Tokio, BrokerReactor>;
 
 pub(super) fn current() -> Runtime<Kit> {
@@ -25,6 +26,7 @@ pub(super) fn current() -> Runtime<Kit> {
     Runtime::new(RuntimeParts::new(tokio.clone(), BrokerReactor(tokio)))
 }
 
+/// Gives the client library osnl's own stream.
 #[derive(Clone, Debug)]
 pub(super) struct BrokerReactor(Tokio);
 

@@ -4,6 +4,7 @@ use lapin::{Channel, Connection};
 
 use super::failure::OperationFailure;
 
+/// A channel for questions, opened anew after each refusal.
 pub(super) struct SideChannel<C> {
     connection: C,
     channel: Option<Channel>,

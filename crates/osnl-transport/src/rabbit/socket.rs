@@ -30,6 +30,7 @@ use crate::carrier::{Carrier, SilentEnd};
 
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
+/// The longest silence of the broker; `None` for no limit.
 pub(super) type SilenceLimit = Option<Duration>;
 
 /// The first bytes are not AMQP; the text shows them in printable characters.
@@ -38,7 +39,7 @@ pub(super) type SilenceLimit = Option<Duration>;
 pub(super) struct NotAmqp(String);
 
 impl NotAmqp {
-    fn of(bytes: &[u8]) -> Option<Self> {
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
         const SHOWN: usize = 24;
         const METHOD: [u8; 3] = [1, 0, 0];
         const HEADER: [u8; 4] = *b"AMQP";
@@ -76,22 +77,32 @@ impl FirstBytes {
     }
 }
 
+/// The stream between the broker and the client library.
 pub(super) struct BrokerStream {
+    /// The stream of the connection.
     carrier: Carrier,
+    /// The time of the latest byte, in milliseconds after `since`; the alarm reads it.
     heard: Arc<AtomicU64>,
+    /// The beginning of the connection.
     since: Instant,
+    /// Whether the broker has sent a byte.
     heard_anything: bool,
+    /// The reason why the connection is useless; `None` for most.
     useless: Option<FirstBytes>,
     /// Completes when the silence has been too long. The alarm is a task, since this stream is polled from a thread
     /// that outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
+    /// Looks into the frames that arrive.
     frames: Frames,
     /// Set while the broker reads smaller frames than the client library writes.
     small_frames: Option<SmallFrames>,
     /// The bytes of the current write, accepted once its frames are written.
     accepting: Option<usize>,
+    /// Stops reading while too many bytes are in hand.
     body_flow: Arc<BodyFlow>,
+    /// Reads the greeting; `None` once it is read.
     greeting: Option<greeting::GreetingReader>,
+    /// Chooses the method of the login by the greeting.
     login: BrokerLogin,
 }
 
@@ -243,7 +254,7 @@ impl BrokerStream {
             if !self.carrier.has_tls && TLS.iter().any(|start| bytes.starts_with(start)) {
                 return Err(self.is_useless(FirstBytes::SpeaksTls));
             }
-            if let Some(other) = NotAmqp::of(bytes) {
+            if let Some(other) = NotAmqp::from_bytes(bytes) {
                 return Err(self.is_useless(FirstBytes::NotAmqp(other)));
             }
         }

@@ -30,23 +30,32 @@ use crate::{BoxFuture, TransportError};
 
 const COUNTED: i64 = 1_000_000;
 
+/// An open tap on one connection.
 pub(super) struct RabbitTap {
     channel: Channel,
     deliveries: lapin::Consumer,
     body_flow: Arc<BodyFlow>,
+    /// The channel for questions.
     side: SideChannel<Connection>,
     options: TapOptions,
+    /// The result of the opening.
     tapped: TapOpening,
+    /// The queue that counts dropped messages; `None` if the user may not make it.
     counter: Option<ShortString>,
+    /// The tag of the latest message that is not acknowledged.
     taken: Option<u64>,
+    /// The messages up to that tag.
     unacknowledged: u16,
+    /// The end of the tap, until it is reported.
     ended: Option<TransportError>,
 }
 
 impl RabbitTap {
     pub(super) async fn open(
-        (connection, body_flow): (Connection, Arc<BodyFlow>),
-        (host, greeting): (String, Greeting),
+        connection: Connection,
+        body_flow: Arc<BodyFlow>,
+        host: String,
+        greeting: Greeting,
         url: &TransportUrl,
         options: &TapOptions,
     ) -> Result<Self, TransportError> {
@@ -131,7 +140,7 @@ impl Tap for RabbitTap {
                         self.unacknowledged = self.unacknowledged.saturating_add(1);
                         let cut = self.body_flow.cut(self.channel.id(), delivery.delivery_tag);
                         let share = self.body_flow.share(delivery.data.len());
-                        out.push(message::of(delivery, cut, share));
+                        out.push(message::tap_message(delivery, cut, share));
                     }
                     Some(Err(error)) => self.ended = Some(lost(&error)),
                     None => {

@@ -46,7 +46,8 @@ impl RabbitTransport {
     /// The broker refuses a change; the other changes are made, unless the connection fails.
     pub async fn mend(
         &self,
-        (bindings, superfluous): (&[Binding], &[Binding]),
+        bindings: &[Binding],
+        superfluous: &[Binding],
         emptied: &[(String, Vec<Binding>)],
     ) -> Result<Vec<String>, TransportError> {
         // In this order no message falls between an old and a new binding, and a refused binding leaves the old ones.

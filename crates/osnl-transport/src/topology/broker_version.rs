@@ -13,6 +13,7 @@
 //! The third row is RabbitMQ's default, which its operator may change; Debian's package of 4.3 permits such queues. So
 //! the broker's answer decides about a declaration, and the version only warns before it.
 
+/// A version of RabbitMQ, from which its behaviour follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BrokerVersion {
     major: u32,

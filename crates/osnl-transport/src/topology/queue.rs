@@ -30,8 +30,10 @@ use std::fmt;
 
 use super::broker_version::BrokerVersion;
 
+/// The `x-` arguments of a queue.
 pub type QueueArguments = BTreeMap<String, Argument>;
 
+/// The value of a queue's argument, in the type in which it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Argument {
     /// Sent as `I` within 32 bits and as `l` beyond, as oslo.messaging's client does.
@@ -65,6 +67,7 @@ impl fmt::Display for Argument {
     }
 }
 
+/// The type of a queue that osnl reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueType {
     #[default]
@@ -99,22 +102,29 @@ pub const NO_STREAMS: &str = "give each reader a pool of its own: a quorum queue
 /// The bytes of the bodies in a dead letter queue. A broker whose disk is full stops all publishers of the cloud.
 const MOST_DEAD_LETTERS: i64 = 1 << 30;
 
+/// The declaration of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueKind {
     pub queue_type: QueueType,
+    /// Whether the queue survives the broker's restart.
     pub durable: bool,
+    /// Whether the broker deletes the queue after its last consumer.
     pub auto_delete: bool,
     /// Whether one consumer gets the messages and others are standbys, so that order survives a second daemon on the
     /// queue.
     pub single_active_consumer: bool,
+    /// The returns of a message after which the broker drops it; `None` for the broker's default.
     pub delivery_limit: Option<u32>,
+    /// The messages that a quorum queue keeps in memory; `None` for the broker's default.
     pub max_in_memory_length: Option<u32>,
+    /// Their bytes; `None` for the broker's default.
     pub max_in_memory_bytes: Option<u32>,
     /// `x-ha-policy`, which RabbitMQ has ignored since 3.0; oslo.messaging sends `all` with `rabbit_ha_queues`.
     pub ha_policy: Option<String>,
     /// Whether oslo.messaging programs declare this queue too, such as a service's queue or the pool of k2hr3_osnl.
     /// Then only their arguments are sent.
     pub oslo_arguments: bool,
+    /// Further arguments of the operator.
     pub arguments: QueueArguments,
 }
 

@@ -524,13 +524,13 @@ async fn only_an_empty_queue_that_is_no_stream_is_deleted_and_a_kept_one_keeps_i
     }
     let url = TransportUrl::parse(&vhost.url()).unwrap();
     let transport = RabbitTransport::new(url.clone(), RabbitOptions::from_query(&url).unwrap()).unwrap();
-    let refused = transport.mend((&[], &[]), &emptied).await.unwrap_err().to_string();
+    let refused = transport.mend(&[], &[], &emptied).await.unwrap_err().to_string();
     assert!(refused.contains("delete queue \"stream-false\": 540"), "{refused}");
     let left: Vec<String> = vhost.list_queues().into_iter().map(|queue| queue.name).collect();
     assert_eq!(left, ["classic-true", "quorum-true", "stream-false", "stream-true"]);
     let bound =
         vhost.list_bindings().into_iter().filter(|one| one.exchange == "neutron").map(|one| one.queue);
     assert_eq!(bound.collect::<Vec<_>>(), left);
-    let kept = transport.mend((&[], &[]), &emptied[1..2]).await.unwrap();
+    let kept = transport.mend(&[], &[], &emptied[1..2]).await.unwrap();
     assert_eq!(kept, ["classic-true"]);
 }

@@ -162,7 +162,7 @@ impl Native {
         };
         let transport = RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone())?;
         let bind = [&changes.bind[..], &changes.bind_again[..]].concat();
-        transport.mend((&bind, &changes.unbind), &changes.delete).await
+        transport.mend(&bind, &changes.unbind, &changes.delete).await
     }
 }
 

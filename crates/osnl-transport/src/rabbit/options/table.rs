@@ -77,6 +77,7 @@ words! {
     LoginMethod, in_any_case: "PLAIN" => Self::Plain, "AMQPLAIN" => Self::AmqPlain, "EXTERNAL" => Self::External,
 }
 
+/// The compression of published bodies; `None` for none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Codec(pub(super) Option<Compression>);
 
@@ -85,6 +86,7 @@ words! {
     "bz2" => Self(Some(Compression::Bzip2)),
 }
 
+/// The value of `tls` in a URL.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TlsChoice {
     Oslo,

@@ -2,6 +2,7 @@ use std::fmt;
 
 use crate::topology::{QueueKind, QueueType};
 
+/// The SASL method of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginMethod {
     Plain,
@@ -20,6 +21,7 @@ impl fmt::Display for LoginMethod {
     }
 }
 
+/// The options of oslo.messaging that decide the kind of a queue; `None` if not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueOptions {
     pub durable: Option<bool>,
@@ -48,6 +50,7 @@ impl QueueOptions {
     }
 }
 
+/// The limits of a quorum queue; `None` for the broker's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuorumLimits {
     pub delivery_limit: Option<u32>,

@@ -29,6 +29,7 @@ const MAX_ROUTES: usize = 4096;
 const PREPARED: Duration = Duration::from_secs(10);
 const ACCESS_REFUSED: u16 = 403;
 
+/// An open connection for publishing.
 pub(super) struct Link {
     connection: Connection,
     host: String,
@@ -49,7 +50,7 @@ impl Link {
     pub(super) async fn open(connection: Connection, host: String) -> Result<Self, TransportError> {
         let pipelined = confirming_channel(&connection).await?;
         Ok(Self {
-            alarms: Mutex::new(Alarms::of(&connection)),
+            alarms: Mutex::new(Alarms::new(&connection)),
             connection,
             host,
             pipelined,
@@ -68,7 +69,8 @@ impl Link {
         &self,
         exchange: &str,
         routing_key: &str,
-        declared: (Declare, &QueueKind),
+        declare: Declare,
+        oslo: &QueueKind,
         force_durable: &AtomicBool,
     ) -> Result<(), TransportError> {
         let key = (exchange.to_owned(), routing_key.to_owned());
@@ -76,8 +78,8 @@ impl Link {
         if routes().get(&key).is_some_and(|at| at.elapsed() < PREPARED) {
             return Ok(());
         }
-        self.patiently(route::prepare(&self.connection, exchange, routing_key, declared, force_durable))
-            .await?;
+        let prepared = route::prepare(&self.connection, exchange, routing_key, declare, oslo, force_durable);
+        self.patiently(prepared).await?;
         let mut prepared = routes();
         if prepared.len() >= MAX_ROUTES {
             prepared.clear();

@@ -23,7 +23,8 @@ pub(super) async fn prepare(
     connection: &Connection,
     exchange: &str,
     routing_key: &str,
-    (declare, oslo): (Declare, &QueueKind),
+    declare: Declare,
+    oslo: &QueueKind,
     force_durable: &AtomicBool,
 ) -> Result<(), TransportError> {
     let mut queue = oslo.clone();
@@ -70,6 +71,7 @@ pub(super) async fn prepare(
     Ok(())
 }
 
+/// The steps of the preparation of one route.
 struct Steps<'a> {
     side: SideChannel<&'a Connection>,
 }

@@ -8,6 +8,7 @@ use crate::Cut;
 use crate::body_flow::BodyShare;
 use crate::tap::{TapMessage, TapProperties};
 
+/// A body that counts as in hand until its last copy is dropped.
 struct TapBody {
     body: Vec<u8>,
     _share: BodyShare,
@@ -19,7 +20,7 @@ impl AsRef<[u8]> for TapBody {
     }
 }
 
-pub(super) fn of(delivery: Delivery, cut: Option<Cut>, share: BodyShare) -> TapMessage {
+pub(super) fn tap_message(delivery: Delivery, cut: Option<Cut>, share: BodyShare) -> TapMessage {
     TapMessage {
         exchange: delivery.exchange.to_string(),
         routing_key: delivery.routing_key.to_string(),
