@@ -119,7 +119,7 @@ pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Opti
                     key: effect.key.clone(),
                     resource: effect.resource,
                     ordered: !unordered(&effect.action),
-                    told: None,
+                    enriched: None,
                     begin: match effect.mode {
                         Mode::Live => Begin::Live,
                         Mode::Shadow => Begin::Shadow,

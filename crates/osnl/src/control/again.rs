@@ -140,7 +140,7 @@ impl RuleDelivery {
             key: self.resource.clone(),
             resource: self.of_bulk,
             ordered: self.ordered,
-            told: None,
+            enriched: None,
             begin: if self.shadow { Begin::Shadow } else { Begin::Live },
             subject: Default::default(),
             letter: None,
