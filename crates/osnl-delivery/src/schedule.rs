@@ -143,7 +143,7 @@ pub(super) struct Schedule {
     settings: u64,
     /// Whether any event has named a host.
     has_hosts: bool,
-    /// Whether nothing more comes until a delivery ends.
+    /// Whether the action gets no further delivery until one ends.
     is_crowded: bool,
 }
 

@@ -32,14 +32,16 @@ pub trait Journal: Send + Sync {
     /// messages.
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
 
-    /// Returns the first arrival of a message that the broker delivers again, if this process has seen the message before and not settled it: all waits go on over a return. A file never returns a message, and has none.
+    /// Returns the first arrival of a redelivered message that this process has returned, or still holds. Its waits
+    /// count from there. A durable store never returns a message, so it has none.
     fn first_arrival(&self, received: &ReceivedMessage, notification: &Notification) -> Option<SystemTime>;
 
-    /// Returns whether nothing more comes until a delivery of this action ends, so that it is useless to wait for more.
+    /// Returns whether the action gets no further delivery until one of its own ends. A digest does not wait for more
+    /// then.
     fn is_crowded(&self, action: &str) -> bool;
 
-    /// Notes that a listener has subscribed, so that another daemon may have read its queue in between. `memory://`
-    /// learns the letters of its dead letter queue anew before it keeps the next message; a file needs nothing.
+    /// Notes that a listener has subscribed: another daemon may have read its queue before. `memory://` reads the dead
+    /// letter queue again before it keeps the next message; a file needs nothing.
     fn subscribed(&self, listener: &str);
 
     /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.

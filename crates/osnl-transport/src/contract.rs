@@ -19,8 +19,8 @@ use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscr
 /// The messages and consumers of each queue of a subscription.
 pub type QueueDepths = Vec<(Arc<str>, QueueSeen)>;
 
-/// A broker that can be listened and published to. Default bodies are those of a broker without the thing, so a wrapper
-/// forwards each method that its broker has.
+/// A broker that can be listened and published to. A default body is right for a broker without that feature, so a
+/// wrapper must forward each method.
 pub trait Transport: Send + Sync {
     /// Makes one attempt to connect, declare and consume. With several hosts, an attempt is one round over all of them.
     fn listen<'a>(
@@ -222,7 +222,7 @@ pub trait Consumer: Send {
     /// Sends the settlements that `window` has gathered, or leaves them there while the broker takes nothing.
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    /// Returns the looks at the bindings, which go on beside the messages; `None` if the broker has no bindings.
+    /// Returns a watch of the bindings, which works beside the messages; `None` if the broker has no bindings.
     fn binding_watch(&self) -> Option<Box<dyn BindingWatch>> {
         None
     }
@@ -258,8 +258,8 @@ pub trait BindingWatch: Send {
         bindings: &'a [Binding],
     ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>>;
 
-    /// Removes the bindings of a queue that is to be left, which changes nothing where they are removed. It is the look at
-    /// the broker's node that [`look`](Self::look) is otherwise; a broker without such nodes does nothing.
+    /// Removes the bindings of a queue that is to be left, if they exist. Like [`look`](Self::look), it also notices
+    /// that the broker's node has been cut off from the others.
     ///
     /// # Errors
     /// As for [`look`](Self::look).

@@ -38,7 +38,7 @@ pub struct Properties {
 pub type Marks = BTreeMap<String, String>;
 
 impl Properties {
-    /// Returns the text of a header, cut where a short string of AMQP ends: a longer text names no form of a body.
+    /// Returns the text of a header, cut at the longest short string of AMQP: no known value is longer.
     #[must_use]
     pub fn text(header: &[u8]) -> String {
         String::from_utf8_lossy(&header[..header.len().min(255)]).into_owned()
@@ -67,21 +67,13 @@ impl Properties {
 /// ```
 #[derive(Debug)]
 pub struct IncomingMessage {
-<<<<<<< HEAD
+    /// The connection to which the tag belongs.
     pub epoch: Epoch,
     /// The index of its queue in the subscription. Each queue has a channel with tags of its own.
     pub channel: u16,
-    /// The number in its channel, by which it is settled. Tags of a channel only grow.
-    pub tag: u64,
-=======
-    /// The connection to which the tag belongs.
-    pub(crate) epoch: Epoch,
-    /// The index of its queue in the subscription. Each queue has a channel with tags of its own.
-    pub(crate) channel: u16,
     /// The delivery tag, by which the message is settled; it only grows within a channel.
-    pub(crate) tag: u64,
+    pub tag: u64,
     /// The bytes as received; only the beginning if it is cut.
->>>>>>> 620353ff (The transport says what each type and field is for)
     pub body: Bytes,
     /// The size and digest of a body that was too large; `None` for a whole body.
     pub cut: Option<Box<Cut>>,
@@ -167,12 +159,8 @@ impl Batch {
         self.messages.pop_front()
     }
 
-<<<<<<< HEAD
     pub fn push(&mut self, message: IncomingMessage) {
-=======
-    pub(crate) fn push(&mut self, message: IncomingMessage) {
         debug_assert!(self.room() > 0, "no message is taken without a reserved place");
->>>>>>> 620353ff (The transport says what each type and field is for)
         self.messages.push_back(message);
     }
 }

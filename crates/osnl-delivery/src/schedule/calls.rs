@@ -207,7 +207,7 @@ impl Schedule {
         fresh.into_iter().chain(again).min()
     }
 
-    /// Returns whether the first of what is gathered has waited long enough, or no other can come.
+    /// Returns whether the call can begin: its first delivery has waited long enough, or no other can arrive.
     fn has_gathered(&self, now: Instant) -> bool {
         self.is_crowded || self.gathered_at().is_none_or(|at| at <= now)
     }

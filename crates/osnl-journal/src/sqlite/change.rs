@@ -269,8 +269,8 @@ fn latest(
     Ok(ready.map_or(Later::None, |ready| Later::Open(Box::new(ready))))
 }
 
-/// Returns whether history has left the journal since a delivery came, so that a later effect may be unknown. Nothing
-/// passes a delivery that holds its lane.
+/// Returns whether the journal has pruned history that is newer than a delivery, so that a later effect may be unknown.
+/// A delivery that holds its lane has no later effect.
 fn forgets(work: &Work<'_>, found: &LaneEntry, forgotten_until: Option<i64>) -> Result<bool> {
     let (Some(until), None) = (forgotten_until, found.lane) else { return Ok(false) };
     let event = event_of(work.connection, found.id)?;

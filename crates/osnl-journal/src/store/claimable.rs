@@ -80,7 +80,7 @@ struct ActionQueue {
     beyond: bool,
     /// Whether a fetch of `fresh` is under way.
     asked: bool,
-    /// Whether deliveries that the writer took for known at the start of its fetch have left memory since.
+    /// Whether deliveries have left memory since the writer began its fetch: it took them for known, so it skips them.
     dropped: bool,
     /// The earliest due time of a delivery in the file that is not in `due`.
     next_due: Option<i64>,

@@ -21,7 +21,7 @@ use crate::{AlarmWatch, BoxFuture, TransportError};
 
 /// No queue of this name is made, and no message for it is kept.
 const NO_QUEUE: &str = "osnl-looks-for-an-alarm";
-/// The longest time between the answer to a message and that the broker says that it blocks.
+/// The longest time from the answer to a message until the broker reports an alarm.
 const AFTER: Duration = Duration::from_millis(200);
 /// The longest wait for either.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -29,13 +29,13 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// The notices of a connection.
 type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
 
-/// Hears on a connection whether the broker blocks publishers.
+/// Knows from a connection's notices whether the broker blocks publishers.
 pub(super) struct Alarms {
     events: Events,
     reason: Option<String>,
 }
 
-/// A change of what the broker says.
+/// The beginning or the end of an alarm.
 pub(super) enum AlarmChange {
     Raised(String),
     Ended,

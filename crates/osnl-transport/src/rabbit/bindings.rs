@@ -38,7 +38,7 @@ use crate::topology::Binding;
 use crate::{BindingLook, BindingWatch, BoxFuture, TransportError};
 
 const ANSWER: Duration = Duration::from_secs(10);
-/// The interval at which a look that waits sees whether osnl hears.
+/// The interval at which a waiting look checks that osnl itself still reads.
 const SAMPLE: Duration = Duration::from_secs(1);
 
 /// The looks at the bindings of one subscription.
@@ -85,7 +85,7 @@ impl RabbitBindingWatch {
     }
 }
 
-/// The reasons on osnl's own side why no answer comes.
+/// Tells a silent broker from an osnl that does not read.
 struct Hearing {
     connection: SharedConnection,
     body_flow: Arc<BodyFlow>,

@@ -128,7 +128,7 @@ impl MemoryState {
             || entry.deliveries.iter().any(is_unknown)
     }
 
-    /// Lets deliveries be no copies of letters that are not theirs: a publisher may write any number into its headers.
+    /// Clears the letter of a delivery that does not belong to that letter: a publisher may forge the number in a header.
     pub(in crate::memory) fn check_letters(&self, entry: &mut Entry) {
         let Entry { received, notification, deliveries } = entry;
         for new in deliveries {

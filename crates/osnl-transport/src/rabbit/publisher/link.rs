@@ -37,8 +37,8 @@ pub(super) struct Link {
     /// The channel for mandatory messages. A send takes it while its message is open, so that an abandoned send leaves
     /// no return that the next send could take for its own.
     mandatory: tokio::sync::Mutex<Option<Channel>>,
-    /// Further channels for mandatory messages, for those to shards: their order is that of a key, whose next message is
-    /// sent after the confirm, so one may overtake another on the way.
+    /// Further channels for mandatory messages to shards. These may overtake each other: the next message of a key is
+    /// sent only after the confirm of the one before.
     spare: Mutex<Vec<Channel>>,
     prepared: Mutex<HashMap<(String, String), Instant>>,
     /// The exchanges whose number of shards this connection has confirmed.
