@@ -18,7 +18,7 @@
 //! Once no message is wanted, all bodies are cut, since the broker's last answers follow the pushed messages.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -29,10 +29,8 @@ use crate::bodies::{BodyBounds, Cut};
 /// The count of one connection, which its reader and its consumer share.
 #[derive(Debug)]
 pub struct BodyFlow {
-    /// Whether bodies are counted: from the subscription on, and until no message is wanted.
-    is_counting: AtomicBool,
-    /// Whether no message is wanted any more, so that all bodies are cut.
-    is_over: AtomicBool,
+    /// The [`FlowPhase`].
+    phase: AtomicU8,
     /// The bytes in hand beyond which nothing more is read.
     most: AtomicUsize,
     /// The longest body that is not cut, in bytes.
@@ -53,6 +51,16 @@ pub struct BodyFlow {
     reader: AtomicWaker,
 }
 
+/// The part of a connection's life, which decides whether bodies count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FlowPhase {
+    /// Nothing is subscribed, so no body is counted.
+    Before,
+    Counting,
+    /// No message is wanted any more: all bodies are cut, and none is handed over.
+    Over,
+}
+
 /// The bytes of one body in hand, which are free again on drop.
 #[derive(Debug)]
 pub struct BodyShare {
@@ -67,8 +75,7 @@ pub(crate) struct Question(Arc<BodyFlow>);
 impl Default for BodyFlow {
     fn default() -> Self {
         Self {
-            is_counting: AtomicBool::default(),
-            is_over: AtomicBool::default(),
+            phase: AtomicU8::new(FlowPhase::Before as u8),
             most: AtomicUsize::new(usize::MAX),
             whole: AtomicUsize::new(usize::MAX),
             bytes: AtomicUsize::default(),
@@ -87,20 +94,27 @@ impl BodyFlow {
     pub fn begin(&self, bounds: BodyBounds) {
         self.most.store(bounds.in_hand, Ordering::SeqCst);
         self.whole.store(bounds.whole, Ordering::SeqCst);
-        self.is_counting.store(true, Ordering::SeqCst);
+        self.enter(FlowPhase::Counting);
     }
 
-    /// Ends the counting, when no message is wanted any more.
     pub fn end(&self) {
-        self.is_over.store(true, Ordering::SeqCst);
+        // First, so that no body is handed over that is cut only because of the end.
+        self.enter(FlowPhase::Over);
         self.whole.store(0, Ordering::SeqCst);
-        self.is_counting.store(false, Ordering::SeqCst);
         self.reader.wake();
     }
 
     /// Returns whether cut messages must not be handed over, since the broker redelivers them.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::SeqCst)
+        self.is_in(FlowPhase::Over)
+    }
+
+    fn enter(&self, phase: FlowPhase) {
+        self.phase.store(phase as u8, Ordering::SeqCst);
+    }
+
+    fn is_in(&self, phase: FlowPhase) -> bool {
+        self.phase.load(Ordering::SeqCst) == phase as u8
     }
 
     pub(crate) fn cuts(&self, bytes: u64) -> bool {
@@ -119,23 +133,21 @@ impl BodyFlow {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner).remove(&(channel, tag))
     }
 
-    /// Counts bytes of a body that arrives.
     pub fn comes(&self, bytes: usize) {
-        if self.is_counting.load(Ordering::SeqCst) {
+        if self.is_in(FlowPhase::Counting) {
             self.bytes.fetch_add(bytes, Ordering::SeqCst);
         }
     }
 
-    /// Counts a body that has arrived.
     pub fn is_complete(&self) {
-        if self.is_counting.load(Ordering::SeqCst) {
+        if self.is_in(FlowPhase::Counting) {
             self.messages.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Counts bodies that arrived whole.
+    #[cfg(feature = "kafka")]
     pub fn has_brought(&self, messages: usize, bytes: usize) {
-        if self.is_counting.load(Ordering::SeqCst) {
+        if self.is_in(FlowPhase::Counting) {
             self.bytes.fetch_add(bytes, Ordering::SeqCst);
             self.messages.fetch_add(messages, Ordering::SeqCst);
         }
@@ -163,7 +175,7 @@ impl BodyFlow {
     }
 
     pub(crate) fn exceeds(&self) -> bool {
-        self.is_counting.load(Ordering::SeqCst)
+        self.is_in(FlowPhase::Counting)
             && self.messages.load(Ordering::SeqCst) > 0
             && self.in_hand() > self.most.load(Ordering::SeqCst)
     }
@@ -190,7 +202,7 @@ impl BodyFlow {
         Poll::Pending
     }
 
-    /// Returns a number that is another one after each time at which nothing was read.
+    /// Returns the number of times at which the reader stopped: an unchanged number means that it always read.
     pub(crate) fn pauses(&self) -> usize {
         self.pauses.load(Ordering::SeqCst)
     }

@@ -66,8 +66,6 @@ struct ActionQueue {
     newest: BTreeMap<DeliveryId, InMemory>,
     /// Whether the latest claim asked for the newest.
     wants_newest: bool,
-    /// Whether a fetch of `newest` is under way.
-    newest_asked: bool,
     /// Failed deliveries whose retry is due, by that time.
     due: BTreeMap<(i64, DeliveryId), InMemory>,
     /// The claimed deliveries.
@@ -78,14 +76,12 @@ struct ActionQueue {
     calls_back: bool,
     /// Whether the file may have claimable deliveries that are not in `fresh`.
     beyond: bool,
-    /// Whether a fetch of `fresh` is under way.
-    asked: bool,
+    /// The kinds whose fetch is under way.
+    asked: FetchKinds,
     /// Whether deliveries have left memory since the writer began its fetch: it took them for known, so it skips them.
     dropped: bool,
     /// The earliest due time of a delivery in the file that is not in `due`.
     next_due: Option<i64>,
-    /// Whether a fetch of `due` is under way.
-    due_asked: bool,
     /// Due times of retries whose commit is under way.
     uncommitted: HashMap<DeliveryId, i64>,
     /// Whether the action has no delivery loop: fetched or appended deliveries stay in the file.
@@ -99,16 +95,14 @@ impl ActionQueue {
             fresh: BTreeMap::new(),
             newest: BTreeMap::new(),
             wants_newest: false,
-            newest_asked: false,
             due: BTreeMap::new(),
             taken: HashMap::new(),
             withdrawn: BTreeSet::new(),
             calls_back: false,
             beyond: true,
-            asked: false,
+            asked: FetchKinds::default(),
             dropped: false,
             next_due: Some(0),
-            due_asked: false,
             uncommitted: HashMap::new(),
             retired: false,
         }
@@ -250,6 +244,14 @@ impl FetchKinds {
     pub(crate) fn is_any(self) -> bool {
         self.fresh || self.newest || self.due
     }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            fresh: self.fresh || other.fresh,
+            newest: self.newest || other.newest,
+            due: self.due || other.due,
+        }
+    }
 }
 
 impl Claimable {
@@ -323,22 +325,20 @@ impl Claimable {
         }
         let ask = FetchKinds {
             fresh: queue.beyond
-                && !queue.asked
+                && !queue.asked.fresh
                 && queue.fresh.len() < LOW
                 && queue.room(ClaimableKind::Fresh) > 0,
             newest: queue.beyond
-                && !queue.newest_asked
+                && !queue.asked.newest
                 && queue.wants_newest
                 && queue.newest.is_empty()
                 && queue.room(ClaimableKind::Newest) > 0,
-            due: !queue.due_asked
+            due: !queue.asked.due
                 && queue.due.len() < LOW
                 && queue.next_due().is_some_and(|due| due <= now)
                 && queue.room(ClaimableKind::Due) > 0,
         };
-        queue.asked |= ask.fresh;
-        queue.newest_asked |= ask.newest;
-        queue.due_asked |= ask.due;
+        queue.asked = queue.asked.and(ask);
         ((!claimed.is_empty()).then_some(claimed), ask)
     }
 
@@ -346,7 +346,7 @@ impl Claimable {
     pub(crate) fn next_due(&self, action: &str) -> Option<i64> {
         let queues = self.lock();
         let comes = |queue: &&ActionQueue| {
-            !queue.due_asked && queue.due.is_empty() && queue.room(ClaimableKind::Due) > 0
+            !queue.asked.due && queue.due.is_empty() && queue.room(ClaimableKind::Due) > 0
         };
         queues.by_action.get(action).filter(comes)?.next_due()
     }
@@ -422,7 +422,7 @@ impl Claimable {
     pub(crate) fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Fresh, oldest);
-            queue.asked = false;
+            queue.asked.fresh = false;
             queue.has_fetched(more);
         }
         self.changed.notify_waiters();
@@ -431,7 +431,7 @@ impl Claimable {
     pub(crate) fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Newest, newest);
-            queue.newest_asked = false;
+            queue.asked.newest = false;
             queue.has_fetched(more);
         }
         self.changed.notify_waiters();
@@ -441,17 +441,15 @@ impl Claimable {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Due, due);
             queue.next_due = if queue.dropped { Some(0) } else { next };
-            queue.due_asked = false;
+            queue.asked.due = false;
         }
         self.changed.notify_waiters();
     }
 
     pub(crate) fn not_fetched(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            queue.asked = false;
-            queue.newest_asked = false;
+            queue.asked = FetchKinds::default();
             queue.beyond = true;
-            queue.due_asked = false;
             queue.waits_until(0);
         }
     }
