@@ -248,7 +248,7 @@ impl Breaker {
                 self.neutral(now);
                 BreakerChange::None
             }
-            ErrorClass::Rejected => self.answered(),
+            ErrorClass::Rejected => self.after_answer(),
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => {
                 self.open(OpeningCause::Target, failed, error, policy, now)
             }
@@ -258,15 +258,16 @@ impl Breaker {
             ErrorClass::Timeout
             | ErrorClass::Reset
             | ErrorClass::Status(408 | 425 | 500..)
-            | ErrorClass::Busy(_) => self.stumbled(failed, error, policy, now),
+            | ErrorClass::Busy(_) => self.after_stumble(failed, error, policy, now),
             ErrorClass::Status(status) | ErrorClass::Refused(Some(status)) => {
-                self.refused(status, failed, error, policy, now)
+                self.after_refusal(status, failed, error, policy, now)
             }
-            ErrorClass::Refused(None) => self.refused(FAILED, failed, error, policy, now),
+            ErrorClass::Refused(None) => self.after_refusal(FAILED, failed, error, policy, now),
         }
     }
 
-    fn stumbled(
+    /// Counts a failure that one event can cause as well as the target: the breaker opens when new keys fail in a row.
+    fn after_stumble(
         &mut self,
         failed: FailedKey<'_>,
         error: &ActionError,
@@ -295,7 +296,8 @@ impl Breaker {
         self.succeeded.is_some_and(|at| now.saturating_duration_since(at) < LATELY)
     }
 
-    fn refused(
+    /// Counts an answer that refuses: the same for many keys is a fault of the target or the configuration.
+    fn after_refusal(
         &mut self,
         status: u16,
         failed: FailedKey<'_>,
@@ -321,10 +323,11 @@ impl Breaker {
             row.stands = true;
             return self.open(OpeningCause::Refusals, failed, error, policy, now);
         }
-        self.answered()
+        self.after_answer()
     }
 
-    fn answered(&mut self) -> BreakerChange {
+    /// Notes that the target answers, though it has taken nothing: a probe succeeds by that.
+    fn after_answer(&mut self) -> BreakerChange {
         self.failing.clear();
         match self.state {
             BreakerState::Probing => self.close(),

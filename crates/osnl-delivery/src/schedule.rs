@@ -120,7 +120,7 @@ pub(super) struct Schedule {
     /// All claimed deliveries: `fresh`, `again`, and `under_way` have their numbers.
     items: HashMap<DeliveryId, Item>,
     /// The number of items that have failed before.
-    failed: usize,
+    failed_items: usize,
     /// Deliveries without an attempt left. Once claimed again when due, they return to the broker.
     exhausted: HashMap<DeliveryId, Instant>,
     /// The calls since the last one for failed deliveries, which has every fourth turn.
@@ -165,7 +165,7 @@ impl Schedule {
             calls: HashMap::new(),
             last_call: 0,
             items: HashMap::new(),
-            failed: 0,
+            failed_items: 0,
             exhausted: HashMap::new(),
             turn: 0,
             newest: false,
@@ -237,8 +237,8 @@ impl Schedule {
             false => 0,
         };
         let wanted = ClaimLimits {
-            oldest: window.saturating_sub(self.items.len() - self.failed - newest),
-            due: (window / 2).saturating_sub(self.failed),
+            oldest: window.saturating_sub(self.items.len() - self.failed_items - newest),
+            due: (window / 2).saturating_sub(self.failed_items),
             ..ClaimLimits::default()
         };
         let ahead = if suspect { (self.concurrency / 2).max(1) * self.batch.most } else { 1 };
@@ -284,7 +284,7 @@ impl Schedule {
     fn ready(&mut self, item: Item) {
         let id = item.claimed.id;
         if item.has_failed() {
-            self.failed += 1;
+            self.failed_items += 1;
             self.again.insert(id)
         } else {
             self.fresh.insert(id)
@@ -350,7 +350,7 @@ impl Schedule {
         self.fresh.remove(&id);
         self.again.remove(&id);
         let item = self.items.remove(&id)?;
-        self.failed -= usize::from(item.has_failed());
+        self.failed_items -= usize::from(item.has_failed());
         Some(item)
     }
 }
