@@ -35,6 +35,7 @@ use crate::fallback::Fallback;
 /// A condition and the actions that it fires. Equal rules decide alike: a reload compares rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
+    /// The name of the rule's section.
     pub name: Arc<str>,
     /// The priorities that match; `None` matches all. A message without a priority matches no set.
     pub priorities: Option<BTreeSet<Priority>>,

@@ -97,6 +97,7 @@ struct RefusalRow {
 /// Tells a target that is down from an event that fails, so that a dead target costs no attempts.
 #[derive(Clone, Debug)]
 pub(crate) struct Breaker {
+    /// Whether calls may begin.
     state: BreakerState,
     /// The most concurrent calls at full pace; at least one.
     concurrency: usize,

@@ -110,6 +110,7 @@ pub struct DeliveryLoop {
     name: Arc<str>,
     /// The action in force; a reload replaces it while former calls finish with the former one.
     action: Arc<dyn Action>,
+    /// The store that hands out deliveries and keeps their ends.
     journal: Arc<dyn Journal>,
     /// The settings in force.
     settings: DeliverySettings,
@@ -119,6 +120,7 @@ pub struct DeliveryLoop {
     fallback: Option<Fallback>,
     /// A part that must know what becomes of each delivery; `None` for most actions.
     observer: Option<Arc<dyn DeliveryObserver>>,
+    /// The metrics of the process.
     counters: Arc<Counters>,
     /// The metrics of this action.
     series: Arc<ActionSeries>,

@@ -93,11 +93,15 @@ enum CallKind {
 /// Decides which claimed delivery is attempted next, and when; it makes no call and knows no journal.
 #[derive(Debug)]
 pub(super) struct Schedule {
+    /// The number of attempts, and the pauses between them.
     policy: RetryPolicy,
+    /// The end of a delivery without an attempt left.
     when_exhausted: WhenExhausted,
     /// The most calls under way; at least one.
     concurrency: usize,
+    /// The bounds beyond which a delivery is given up without a refusal.
     limits: DeliveryLimits,
+    /// The size of a call.
     batch: BatchLimits,
     /// The rate of calls.
     pace: CallPace,

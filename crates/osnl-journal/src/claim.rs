@@ -89,7 +89,8 @@ impl ClaimLimits {
     /// nothing is newer.
     pub(crate) fn newest_from(
         &self,
-        (first, last): (DeliveryId, DeliveryId),
+        first: DeliveryId,
+        last: DeliveryId,
         number: usize,
     ) -> Option<DeliveryId> {
         match self.newer_than {

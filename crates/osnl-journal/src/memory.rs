@@ -74,6 +74,7 @@ pub struct MemoryJournal {
     working: watch::Sender<JournalState>,
     /// The paused actions, until the process ends.
     paused: watch::Sender<PausedActions>,
+    /// The metrics of the process.
     counters: Arc<Counters>,
     /// Called with each event that returns to the broker without a delivery loop.
     on_return: Callback<Event>,

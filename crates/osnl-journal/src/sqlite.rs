@@ -221,6 +221,7 @@ struct SqliteState {
     state: watch::Sender<JournalState>,
     /// Publishes the paused actions.
     paused: watch::Sender<PausedActions>,
+    /// The metrics of the process.
     counters: Arc<Counters>,
     /// The decoded messages of deliveries in memory.
     decoded: DecodedMessages,

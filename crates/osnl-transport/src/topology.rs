@@ -109,6 +109,7 @@ pub struct Binding {
 /// A queue of an open subscription, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenQueue {
+    /// The name at the broker.
     pub name: Arc<str>,
     /// The type, or `None` if unknown, as of a queue that is only read.
     pub queue_type: Option<QueueType>,

@@ -31,7 +31,7 @@ impl MemoryState {
         for _ in 0..wanted.newest {
             let Some(lanes) = self.with_room(action, OF_ACTION / 4) else { break };
             let ends = lanes.claimable.first().copied().zip(lanes.claimable.last().copied());
-            let from = ends.and_then(|ends| wanted.newest_from(ends, lanes.claimable.len()));
+            let from = ends.and_then(|(first, last)| wanted.newest_from(first, last, lanes.claimable.len()));
             let Some(id) = from.and_then(|from| lanes.claimable.range(from..).next().copied()) else { break };
             lanes.claimable.remove(&id);
             claimed.extend(self.take(id, true));

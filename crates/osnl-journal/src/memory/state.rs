@@ -64,6 +64,7 @@ pub(super) struct MemoryState {
 /// A message that the broker keeps, because one of its deliveries has not ended.
 #[derive(Debug)]
 pub(super) struct OpenEntry {
+    /// The message as received, which a dead letter repeats.
     pub(super) received: Arc<ReceivedMessage>,
     /// The decoded message, or the means to decode it again.
     pub(super) notification: KeptNotification,

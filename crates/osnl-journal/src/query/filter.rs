@@ -17,7 +17,9 @@ pub struct Filter {
     pub ids: Vec<DeliveryId>,
     /// Only deliveries of the event with this number.
     pub event: Option<u64>,
+    /// Only deliveries of this rule.
     pub rule: Option<String>,
+    /// Only deliveries of this action.
     pub action: Option<String>,
     /// Only these states of the store.
     pub states: Vec<RowState>,
@@ -33,6 +35,7 @@ pub struct Filter {
     pub status: Option<AnswerPolicy>,
     /// Only deliveries with this text in their reason or last answer.
     pub text: Option<AnswerPolicy>,
+    /// Only messages of this event type.
     pub event_type: Option<String>,
     /// Only messages received at this time or later.
     pub since: Option<SystemTime>,

@@ -10,11 +10,15 @@ use crate::{DeliveryId, PausedActions};
 /// A delivery in a list. The row has no payload, and so no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryListRow {
+    /// The number by which commands name it.
     pub id: DeliveryId,
+    /// The rule that asked for it.
     pub rule: String,
+    /// The action that is called.
     pub action: String,
     /// The order key; `None` if it has none.
     pub key: Option<String>,
+    /// Its state in the store, from which its phase follows.
     pub state: RowState,
     /// Attempts that the target answered.
     pub attempts: u32,
@@ -44,7 +48,9 @@ pub struct DeliveryListRow {
     pub received: SystemTime,
     /// The queue from which the message came.
     pub queue: String,
+    /// The event type of the message; `None` if it has none.
     pub event_type: Option<String>,
+    /// The publisher's id of the message; `None` if it has none.
     pub message_id: Option<String>,
     /// The further copies of the message that were ignored.
     pub copies: u64,

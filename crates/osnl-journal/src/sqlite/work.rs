@@ -26,6 +26,7 @@ const REQUESTS: u32 = 3;
 
 /// One transaction of the writer: applies commands to rows, and gathers what memory learns after the commit.
 pub(super) struct Work<'a> {
+    /// The transaction.
     pub(super) connection: &'a Connection,
     /// The time of the transaction, in milliseconds since 1970.
     pub(super) now: i64,

@@ -114,6 +114,7 @@ struct CommittedBatch {
 
 /// The owner of the connection: the only thread that writes the file.
 pub(super) struct JournalWriter {
+    /// The bounds of the file.
     pub(super) options: SqliteOptions,
     /// The largest size of the file in bytes.
     pub(super) max_size: u64,
@@ -125,7 +126,9 @@ pub(super) struct JournalWriter {
     checkpointer: Checkpointer,
     /// Publishes a disk without an answer.
     _watch: Watch,
+    /// The part that callers see.
     shared: Arc<SqliteState>,
+    /// The commands of callers, in the order of their calls.
     commands: Receiver<SqliteCommand>,
     /// Commands that arrived during a failure, or that did not fit into a group.
     backlog: VecDeque<SqliteCommand>,

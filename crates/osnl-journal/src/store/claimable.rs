@@ -187,8 +187,8 @@ impl ActionQueue {
 
     fn pop_newest(&mut self, wanted: &ClaimLimits) -> Option<ClaimedDelivery> {
         let piece = if self.beyond { &mut self.newest } else { &mut self.fresh };
-        let ends = (*piece.first_key_value()?.0, *piece.last_key_value()?.0);
-        let from = wanted.newest_from(ends, piece.len())?;
+        let (first, last) = (*piece.first_key_value()?.0, *piece.last_key_value()?.0);
+        let from = wanted.newest_from(first, last, piece.len())?;
         let id = *piece.range(from..).next()?.0;
         let InMemory { delivery, weight } = piece.remove(&id)?;
         let delivery = ClaimedDelivery { newest: true, ..delivery };

@@ -32,11 +32,15 @@ const COUNTED: i64 = 1_000_000;
 
 /// An open tap on one connection.
 pub(super) struct RabbitTap {
+    /// The channel of the consumer.
     channel: Channel,
+    /// The messages that the broker pushes.
     deliveries: lapin::Consumer,
+    /// Counts the bytes of taken bodies.
     body_flow: Arc<BodyFlow>,
     /// The channel for questions.
     side: SideChannel<Connection>,
+    /// The bindings and bounds, for exchanges that are found later.
     options: TapOptions,
     /// The result of the opening.
     tapped: TapOpening,

@@ -105,6 +105,7 @@ const MOST_DEAD_LETTERS: i64 = 1 << 30;
 /// The declaration of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueKind {
+    /// Classic, or replicated.
     pub queue_type: QueueType,
     /// Whether the queue survives the broker's restart.
     pub durable: bool,

@@ -62,7 +62,7 @@ impl JournalWriter {
         if ask.newest {
             let known = claimable.known(action);
             let (most, room) = (rows_for(NEWEST, &known), claimable.room(action, ClaimableKind::Newest));
-            let mut newest = self.load_each(load::READY_NEWEST, (action, most), NEWEST, (&known, room))?;
+            let mut newest = self.load_each(load::READY_NEWEST, (action, most), NEWEST, &known, room)?;
             unusable.append(&mut newest.unusable);
             if newest.more {
                 let mut between = self.load_between(action, &known, room.saturating_sub(newest.bytes))?;
@@ -74,14 +74,14 @@ impl JournalWriter {
         if ask.fresh {
             let known = claimable.known(action);
             let (most, room) = (rows_for(PIECE, &known), claimable.room(action, ClaimableKind::Fresh));
-            let mut oldest = self.load_each(load::READY, (action, most), PIECE, (&known, room))?;
+            let mut oldest = self.load_each(load::READY, (action, most), PIECE, &known, room)?;
             unusable.append(&mut oldest.unusable);
             claimable.fetched(action, oldest.claimed, oldest.more);
         }
         if ask.due {
             let known = claimable.known(action);
             let (most, room) = (rows_for(PIECE, &known), claimable.room(action, ClaimableKind::Due));
-            let mut due = self.load_each(load::DUE, (action, now, most), PIECE, (&known, room))?;
+            let mut due = self.load_each(load::DUE, (action, now, most), PIECE, &known, room)?;
             let mut next = connection.prepare_cached(load::NEXT_DUE)?;
             let next = next.query_row((action, now), |row| row.get(0)).optional()?;
             unusable.append(&mut due.unusable);
@@ -95,7 +95,8 @@ impl JournalWriter {
         sql: &str,
         parameters: impl Params,
         piece: usize,
-        (known, room): (&HashSet<DeliveryId>, usize),
+        known: &HashSet<DeliveryId>,
+        room: usize,
     ) -> rusqlite::Result<LoadedPiece> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         let mut select = connection.prepare_cached(sql)?;
