@@ -138,7 +138,7 @@ pub struct UsedLimits {
 /// the request of a success, from its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SentRequest {
-    /// The request, secrets masked; `None` if the action does not show it.
+    /// The request, secrets masked; `None` after a success, or if the action shows none.
     pub request: Option<String>,
     /// The time from the beginning of the call to its result.
     pub took: Duration,

@@ -21,6 +21,7 @@ use serde_json::Value;
 pub use self::tree::memory_of;
 pub(crate) use self::tree::{Tree, members_memory};
 
+/// The limits on one message, which follow from the option `max_body`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub body: usize,
@@ -28,6 +29,7 @@ pub struct Budget {
     pub resources: usize,
 }
 
+/// The limit that a message exceeds, in words that name the option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Excess {
     #[error("the body has {found} bytes; the limit is {limit} (option max_body)")]
@@ -120,13 +122,17 @@ impl Budget {
     }
 }
 
-/// The two JSON texts of an envelope draw on the same purse.
+/// The rest of a budget while one message is parsed. The two JSON texts of an envelope draw on the same purse.
 #[derive(Debug)]
 pub(crate) struct Purse {
+    /// The values that may still be parsed.
     values: Cell<usize>,
+    /// The bytes of memory that values may still take.
     memory: Cell<usize>,
-    levels: usize,
-    limits: (usize, usize, usize),
+    most_values: usize,
+    most_memory: usize,
+    most_levels: usize,
+    /// The limit that was exceeded; `None` while all hold.
     excess: Cell<Option<Excess>>,
 }
 
@@ -136,8 +142,14 @@ impl Purse {
     }
 
     pub(crate) fn new(values: usize, memory: usize, levels: usize) -> Self {
-        let limits = (values, memory, levels);
-        Self { values: values.into(), memory: memory.into(), levels, limits, excess: Cell::new(None) }
+        Self {
+            values: values.into(),
+            memory: memory.into(),
+            most_values: values,
+            most_memory: memory,
+            most_levels: levels,
+            excess: Cell::new(None),
+        }
     }
 
     pub(crate) fn parse(&self, text: &str, depth: usize) -> Result<Value, serde_json::Error> {
@@ -157,12 +169,11 @@ impl Purse {
     }
 
     fn take(&self, bytes: usize) -> Result<(), Excess> {
-        let (values, memory, _) = self.limits;
         let Some(left) = self.values.get().checked_sub(1) else {
-            return Err(self.exceeded(Excess::Values { limit: values }));
+            return Err(self.exceeded(Excess::Values { limit: self.most_values }));
         };
         self.values.set(left);
-        self.take_memory(bytes).map_err(|()| self.exceeded(Excess::Memory { limit: memory }))
+        self.take_memory(bytes).map_err(|()| self.exceeded(Excess::Memory { limit: self.most_memory }))
     }
 
     fn take_memory(&self, bytes: usize) -> Result<(), ()> {
@@ -171,8 +182,8 @@ impl Purse {
     }
 
     fn enter(&self, depth: usize) -> Result<(), Excess> {
-        let (_, _, limit) = self.limits;
-        if depth > self.levels { Err(self.exceeded(Excess::Depth { limit })) } else { Ok(()) }
+        let limit = self.most_levels;
+        if depth > limit { Err(self.exceeded(Excess::Depth { limit })) } else { Ok(()) }
     }
 
     fn exceeded(&self, excess: Excess) -> Excess {

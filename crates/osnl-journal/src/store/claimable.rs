@@ -231,7 +231,7 @@ pub(crate) enum ClaimableKind {
     Due,
 }
 
-/// The kinds that the writer is to read from the file.
+/// Kinds of deliveries that the writer is to read from the file, or is reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FetchKinds {
     pub fresh: bool,

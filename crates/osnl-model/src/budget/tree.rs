@@ -37,7 +37,7 @@ impl<'a> Tree<'a> {
     }
 
     fn more_memory<E: Error>(self, bytes: usize) -> Result<(), E> {
-        let (_, limit, _) = self.purse.limits;
+        let limit = self.purse.most_memory;
         self.purse.take_memory(bytes).map_err(|()| error(self.purse.exceeded(Excess::Memory { limit })))
     }
 }

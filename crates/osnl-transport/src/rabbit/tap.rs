@@ -44,7 +44,7 @@ pub(super) struct RabbitTap {
     options: TapOptions,
     /// The result of the opening.
     tapped: TapOpening,
-    /// The queue that counts dropped messages; `None` if the user may not make it.
+    /// The queue that gets, and so counts, dropped messages; `None` if the user may not use one.
     counter: Option<ShortString>,
     /// The tag of the latest message that is not acknowledged.
     taken: Option<u64>,
