@@ -1,6 +1,6 @@
 //! Deliveries that wait in a dead letter queue: a model of the two queues, whose daemon is killed at each step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use osnl_transport::{Marks, QueuedMessage};
 
