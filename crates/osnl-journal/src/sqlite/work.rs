@@ -251,8 +251,8 @@ impl<'a> Work<'a> {
         Ok(EndResult::Waits { action, due: due.at })
     }
 
-    /// Ends a claim. A deferred change of the operator is applied now, unless already in effect. A delivery that is given
-    /// up and has to give way to earlier dead letters stays dead: the operator asked for retries of those only.
+    /// Ends a claim. A deferred change of the operator is applied now, unless already in effect. A delivery that is
+    /// given up and has to give way to earlier dead letters stays dead: the operator asked for retries of those only.
     pub(super) fn end_claim(&mut self, id: DeliveryId, end: &End) -> Result<EndResult> {
         let Some(found) = self.find(id)? else { return Ok(EndResult::Nothing) };
         if !found.state.is_open() {

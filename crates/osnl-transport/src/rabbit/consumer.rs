@@ -143,8 +143,8 @@ impl RabbitConsumer {
         })
     }
 
-    /// Takes one message of each queue in turn, so that a full queue delays no other. A queue that is empty is not asked
-    /// again in the same poll, because its waker is registered: the poll ends when `out` is full, or all queues are empty.
+    /// Takes one message of each queue in turn, so that a full queue delays no other. An empty queue is not asked again in
+    /// the same poll, because its waker is registered: the poll ends when `out` is full, or all queues are empty.
     fn take_ready(&mut self, context: &mut Context<'_>, out: &mut Batch) -> Poll<()> {
         self.polls += 1;
         let mut dry = 0;

@@ -42,8 +42,8 @@ impl BrokerLogin {
         })
     }
 
-    /// Returns the password as a secret. A password that equals the user's name, as guest's does, is not masked: the name
-    /// would be masked too.
+    /// Returns the password as a secret. A password that equals the user's name, as guest's does, is not masked, because
+    /// the name would be masked too.
     pub(super) fn secrets(&self) -> Scrubber {
         Scrubber::new(Some(self.password.as_str()).filter(|password| *password != self.user))
     }

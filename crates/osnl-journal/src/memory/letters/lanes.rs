@@ -128,7 +128,7 @@ impl MemoryState {
             || entry.deliveries.iter().any(is_unknown)
     }
 
-    /// Clears the letter of a delivery that does not belong to that letter: a publisher may forge the number in a header.
+    /// Clears the letter of a delivery that does not belong to that letter: a publisher may forge the header.
     pub(in crate::memory) fn check_letters(&self, entry: &mut Entry) {
         let Entry { received, notification, deliveries } = entry;
         for new in deliveries {
