@@ -21,6 +21,8 @@ const PAGES: [(&[&str], &str); 2] = [
 ];
 const COMMANDS: [&str; 3] = ["man", "--format", "markdown"];
 const FOLDER: &str = "docs/reference/commands";
+/// The title of the page that lists the commands.
+const LIST: &str = "Commands";
 const SUMMARY: &str = "docs/SUMMARY.md";
 
 const PAGES_VARIABLE: &str = "OSNL_WRITE_PAGES";
@@ -139,6 +141,10 @@ fn commands(text: &str) -> Result<()> {
     let mut lines = Vec::new();
     for page in split(text) {
         let title = page.lines().next().unwrap_or_default().trim_start_matches("# ").trim_matches('`');
+        if title == LIST {
+            write(&format!("{FOLDER}.md"), &page)?;
+            continue;
+        }
         let name = title.rsplit(' ').next().unwrap_or(title);
         write(&format!("{FOLDER}/{name}.md"), &page)?;
         lines.push(format!("  - [{title}](reference/commands/{name}.md)"));

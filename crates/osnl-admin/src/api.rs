@@ -2,10 +2,12 @@
 
 use std::sync::LazyLock;
 
-pub use osnl::control::routes::{BASE, Parameter, ParameterPlace, ROUTES, Route, ValueForm};
+use osnl::control::ControlRequest;
+use osnl::control::routes::request_of;
+pub use osnl::control::routes::{BASE, Parameter, ParameterPlace, ROUTES, Route};
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema as _, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 const ABOUT: &str = "The requests to a daemon, on its control socket and on the admin endpoint. On the admin endpoint, \
@@ -15,19 +17,21 @@ const ABOUT: &str = "The requests to a daemon, on its control socket and on the 
     progress, then ok or error.";
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-    let schemas = SchemaSettings::draft2020_12().with(|settings| {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.transforms = vec![Box::new(RecursiveTransform(without_noise))];
     });
     // A request may leave members out that an answer always has.
-    let mut read = schemas.clone().for_deserialize().into_generator();
-    let mut written = schemas.for_serialize().into_generator();
+    let mut read = settings.clone().for_deserialize().into_generator();
+    let mut written = settings.for_serialize().into_generator();
+    read.subschema_for::<ControlRequest>();
+    let mut schemas = read.take_definitions(true);
+    let requests = schemas.remove(&*ControlRequest::schema_name()).unwrap_or_default();
     let mut paths = json!({});
     for route in ROUTES {
-        let operation = operation(route, &mut read, &mut written);
+        let operation = operation(route, request_of(&requests, route.verb), &schemas, &mut written);
         paths[route.path][route.method.as_str().to_lowercase()] = operation;
     }
-    let mut schemas = read.take_definitions(true);
     schemas.extend(written.take_definitions(true));
     let error = json!({
         "type": "object",
@@ -68,7 +72,12 @@ fn without_noise(schema: &mut Schema) {
     }
 }
 
-fn operation(route: &Route, read: &mut SchemaGenerator, written: &mut SchemaGenerator) -> Value {
+fn operation(
+    route: &Route,
+    request: &Value,
+    schemas: &Map<String, Value>,
+    written: &mut SchemaGenerator,
+) -> Value {
     let answer = (route.answer)(written);
     let mut operation = json!({
         "summary": route.summary,
@@ -79,50 +88,61 @@ fn operation(route: &Route, read: &mut SchemaGenerator, written: &mut SchemaGene
     });
     let mut parameters = Vec::new();
     for (place, name) in [(ParameterPlace::Path, "path"), (ParameterPlace::Query, "query")] {
-        for row in route.taken(place) {
+        for parameter in route.taken(place) {
+            let mut schema = member(parameter, request, schemas);
+            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
             parameters.push(json!({
-                "name": row.name,
+                "name": parameter.name,
                 "in": name,
-                "required": row.is_required,
-                "description": row.meaning,
-                "schema": form(row.form, read),
+                "required": place == ParameterPlace::Path,
+                "description": description,
+                "schema": schema,
             }));
         }
     }
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
-    let mut members = Map::new();
-    for row in route.taken(ParameterPlace::Body) {
-        let mut member = form(row.form, read);
-        if !row.meaning.is_empty() {
-            member.insert("description".to_owned(), row.meaning.into());
-        }
-        members.insert(row.name.to_owned(), member.into());
-    }
-    if !members.is_empty() {
-        let required = route.taken(ParameterPlace::Body).filter(|row| row.is_required).map(|row| row.name);
-        let body = json!({
-            "type": "object",
-            "additionalProperties": false,
-            "properties": members,
-            "required": required.collect::<Vec<_>>(),
-        });
+    if let Some(body) = body(route, request) {
         operation["requestBody"] = json!({"required": true, "content": in_json(body)});
     }
     operation
 }
 
-fn form(form: ValueForm, read: &mut SchemaGenerator) -> Schema {
-    match form {
-        ValueForm::Text => json_schema!({"type": "string"}),
-        ValueForm::Number => json_schema!({"type": "integer", "minimum": 0}),
-        ValueForm::Count(most) => json_schema!({"type": "integer", "minimum": 1, "maximum": most}),
-        ValueForm::Flag => json_schema!({"type": "boolean"}),
-        ValueForm::Texts => json_schema!({"type": "array", "items": {"type": "string"}}),
-        ValueForm::Numbers => json_schema!({"type": "array", "items": {"type": "integer"}}),
-        ValueForm::Typed(schema) => schema(read),
+/// Returns the schema of a parameter; in an address a missing value is a missing parameter, never `null`.
+fn member(parameter: &Parameter, request: &Value, schemas: &Map<String, Value>) -> Value {
+    let owner = match parameter.within {
+        Some(within) => {
+            let reference = request["properties"][within]["$ref"].as_str().unwrap_or_default();
+            let name = reference.rsplit('/').next().unwrap_or_default();
+            schemas.get(name).unwrap_or(&Value::Null)
+        }
+        None => request,
+    };
+    let mut schema = owner["properties"][parameter.member].clone();
+    if let Some([of_value, _]) = schema["type"].as_array().map(Vec::as_slice) {
+        schema["type"] = of_value.clone();
     }
+    schema
+}
+
+/// Returns the schema of the members of a request that its address does not have. The server knows the user of `by`.
+fn body(route: &Route, request: &Value) -> Option<Value> {
+    let in_path = |name: &str| route.taken(ParameterPlace::Path).any(|parameter| parameter.name == name);
+    let is_in_body = |name: &str| !["verb", "by"].contains(&name) && !in_path(name);
+    let members = request["properties"].as_object().filter(|_| route.changes())?;
+    let members: Map<String, Value> =
+        members.clone().into_iter().filter(|(name, _)| is_in_body(name)).collect();
+    let required = request["required"].as_array().into_iter().flatten();
+    let required: Vec<&str> = required.filter_map(Value::as_str).filter(|name| is_in_body(name)).collect();
+    (!members.is_empty()).then(|| {
+        json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": members,
+            "required": required,
+        })
+    })
 }
 
 fn in_json(schema: impl Into<Value>) -> Value {

@@ -10,6 +10,12 @@ use osnl::journal::query::Phase;
 use osnl_config::size;
 use osnl_model::{Budget, DecodeError, Pattern, Secret};
 
+/// A part of manual pages: the times that commands read.
+pub(crate) const TIMES: &str = "Times are local unless they end with Z or an offset such as +01:00; `2h`, `90m` and `7d` mean that long ago.";
+/// A part of manual pages: the times and the states that commands read.
+pub(crate) const GROUPS: &str = "Times are local unless they end with Z or an offset such as +01:00; `2h`, `90m` and `7d` mean that long ago. \
+    `osnl man deliveries-list` has the states and groups for `--state`.";
+
 /// The files of a native configuration.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SourceArgs {

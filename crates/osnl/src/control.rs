@@ -47,11 +47,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 pub use self::again::{Again, GivenMessage, RuleDelivery};
-pub use self::answer::{
-    AnswerLine, AttemptAnswer, ChangeResult, Delivery, DeliveryGroup, DeliveryGroups, DeliveryObstacle,
-    ForgottenQueues, List, MaskedMessage, OnProgress, PauseResult, ProbeResult, RefusedDelivery,
-    ReloadResult, ReplayResult, RequestProgress, Show, StateTotals,
-};
+pub use self::answer::*;
 pub use self::client::{AskError, ControlClient};
 pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
@@ -67,7 +63,6 @@ pub use self::quarantine::{
 };
 pub use self::reach::{ControlBackend, ReachError, Where, reach};
 pub use self::refusal::{Code, RequestRefusal};
-pub(crate) use self::request::MOST_LISTED;
 pub use self::request::{ControlRequest, ListOrder, Which};
 pub use self::rules::{
     RuleReport, RuleSettings, RuleTrial, RulesReport, TrialEffect, TrialReport, TriedEvent, UnmatchedGroup,

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use hyper::http::request::Parts;
-use osnl::control::routes::{Parameter, ValueForm, option};
+use osnl::control::routes::{Parameter, ValueForm};
 use osnl::control::{RequestRefusal, query, timestamp};
 use osnl::live::{KEPT, LiveEvent, LiveFilter, MOST_A_SECOND};
 use serde::Serialize;
@@ -16,12 +16,12 @@ const LONGEST: usize = 200;
 const SHOWN: usize = 50;
 
 const OPTIONS: [Parameter; 6] = [
-    option("event_type", "event_type", ValueForm::Text, ""),
-    option("publisher", "publisher", ValueForm::Text, ""),
-    option("resource", "resource", ValueForm::Text, ""),
-    option("listener", "listener", ValueForm::Text, ""),
-    option("outcome", "outcome", ValueForm::Text, ""),
-    option("after", "after", ValueForm::Number, ""),
+    Parameter::of_query("event_type", ValueForm::Text),
+    Parameter::of_query("publisher", ValueForm::Text),
+    Parameter::of_query("resource", ValueForm::Text),
+    Parameter::of_query("listener", ValueForm::Text),
+    Parameter::of_query("outcome", ValueForm::Text),
+    Parameter::of_query("after", ValueForm::Number),
 ];
 
 #[derive(Template)]

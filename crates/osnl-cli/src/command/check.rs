@@ -45,6 +45,10 @@ pub(super) struct Note {
                   Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
                   osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
 )]
+#[command(after_long_help = "\
+    `--connect` connects to brokers and targets, and looks for exchanges, queues, files, and certificates. \
+    It takes no messages. It changes nothing unless `--declare` is given: then it creates each missing \
+    queue, binds it, and deletes it again if it is still empty.")]
 pub(crate) struct CheckRunArgs {
     #[command(flatten)]
     pub(crate) of: CheckArgs,

@@ -29,6 +29,9 @@ use crate::output;
 #[command(after_help = "Exits with 1 when the file exists or cannot be written.\n\n\
                         Examples:\n  osnl init neutron nova --target http > osnl.conf\n  \
                         osnl init neutron --target k2hr3 --standby -o /etc/osnl/osnl.conf")]
+#[command(after_long_help = "\
+    Each service gets a listener with a queue of its own, and a rule for one event. Options that have a \
+    default are commented out. The comments are taken from `osnl.conf`(5).")]
 pub(crate) struct InitArgs {
     /// Services to listen to, such as neutron; osnl events lists them
     #[arg(value_name = "SERVICE", required = true)]

@@ -10,8 +10,10 @@ mod words;
 
 use std::path::Path;
 
-pub(crate) use self::args::{CompletionsArgs, ManArgs};
-use self::args::{Definition, ManFormat, ProgramName};
+use osnl_model::no_such;
+
+pub(crate) use self::args::{CompletionsArgs, Definition, ManArgs};
+use self::args::{ManFormat, ProgramName};
 use super::sources::complain;
 use crate::exit::Exit;
 use crate::output::{print, print_bytes};
@@ -20,19 +22,24 @@ pub(crate) fn man(args: &ManArgs, osnl: Definition) -> Exit {
     if let Some(folder) = &args.output_dir {
         return write_all(folder, osnl);
     }
+    let pages = args::pages(osnl);
+    if !pages.contains(&args.page) {
+        complain(&no_such("page", &args.page, pages.iter().map(String::as_str)));
+        return Exit::Usage;
+    }
     match args.format {
         ManFormat::Roff => page::of(&args.page, osnl).map_or(Exit::Failed, |page| print(&page)),
         ManFormat::Markdown => {
-            let pages = args::command(&args.page, osnl).map(markdown::pages);
+            let pages = args::command(&args.page, osnl).map(|command| markdown::pages(command, osnl));
             print(&pages.unwrap_or_else(|| osnl::native::reference(osnl_legacy::oss::drivers()).markdown()))
         }
     }
 }
 
 fn write_all(folder: &Path, osnl: Definition) -> Exit {
-    for name in args::PAGES {
-        let file = folder.join(page::file_name(name));
-        let text = page::of(name, osnl).unwrap_or_default();
+    for name in args::pages(osnl) {
+        let file = folder.join(page::file_name(&name));
+        let text = page::of(&name, osnl).unwrap_or_default();
         if let Err(error) = std::fs::write(&file, text) {
             complain(&format!("{}: {error}; name a folder that this user can write", file.display()));
             return Exit::Failed;

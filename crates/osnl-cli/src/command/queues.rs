@@ -44,6 +44,12 @@ use crate::output;
                   Examples:\n  osnl queues -c /etc/osnl/osnl.conf\n  osnl queues rabbit://openstack:secret@mq1:5672/ -e nova\n  osnl queues --format json | jq '.findings[].command'\n  \
                   osnl queues --watch"
 )]
+#[command(after_long_help = "\
+    queues logs in to each broker of the configuration, or to that of the URL, and declares passively: it \
+    takes no message and changes nothing without `--apply`. With management_url it also knows types, \
+    bindings, policies, and consumers. Behind -> it prints the command that mends a finding. `--apply` \
+    touches only bindings and empty queues that osnl itself has made; commands for queues of services and \
+    for policies are for their owners.")]
 pub(crate) struct QueuesArgs {
     #[command(subcommand)]
     pub(crate) verb: Option<QueuesVerb>,

@@ -17,6 +17,10 @@ use crate::flags::{FormatArgs, OutputFormat, PlaceArgs};
                   that is not known to be empty; 69 if no daemon answers.\n\n\
                   Examples:\n  osnl reload\n  osnl reload --format json | jq '.changes[].section'"
 )]
+#[command(after_long_help = "\
+    The daemon reads again the files and folders that it was started with. Its environment variables and \
+    flags still override them. If the configuration is wrong, needs a restart, or names a file that cannot \
+    be read, nothing changes.")]
 pub(crate) struct ReloadArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,

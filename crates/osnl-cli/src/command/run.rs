@@ -26,6 +26,10 @@ use crate::logging::{self, LogDestination, LogSettings};
     after_help = "Environment variables OS_<SECTION>__<OPTION> override files; --debug and --log-file override both.\n\n\
                   Example:\n  osnl run --config-file /etc/osnl/osnl.conf"
 )]
+#[command(after_long_help = "\
+    SIGTERM, SIGINT: osnl reads no new message and finishes running attempts within 30 s; the broker \
+    delivers the rest again. A second signal aborts. SIGHUP: the log file is opened again, and the \
+    configuration is read again.")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,

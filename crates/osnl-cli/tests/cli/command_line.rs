@@ -51,6 +51,11 @@ fn manual_pages_and_completions_come_from_the_flags() {
     for part in [".TH k2hr3-osnl 1", "config\\-file", "/etc/k2hr3/k2hr3_osnl.conf", ".SH ENVIRONMENT"] {
         assert!(page.contains(part), "{part} in\n{page}");
     }
+    let (code, _, stderr) = run(&["man", "tab"]);
+    assert!(
+        code == Some(2) && stderr.contains("no page tab") && stderr.contains("did you mean tap"),
+        "{stderr}"
+    );
     for shell in ["bash", "zsh", "fish"] {
         let script = stdout(&["completions", shell]);
         assert!(script.contains("k2hr3-osnl") && script.contains("config-file"), "{shell}\n{script}");

@@ -20,13 +20,15 @@ use crate::replay::{self, ReplayEvent};
 #[schemars(rename = "QuarantineFilter")]
 #[serde(default, deny_unknown_fields)]
 pub struct WhichMessages {
+    /// Messages with these numbers.
     pub ids: Vec<i64>,
+    /// Messages of this queue.
     pub queue: Option<String>,
     /// With this text in the reason.
     pub reason: Option<String>,
     /// Received at this time or later, RFC 3339.
     pub since: Option<String>,
-    /// The end of the times of receipt, RFC 3339, itself excluded.
+    /// Received before this time, RFC 3339.
     pub until: Option<String>,
 }
 

@@ -18,7 +18,7 @@ pub fn read<'a>(
             return Err(format!("{name:?} is not an option of this query; allowed: {known}"));
         };
         let value = value(row, &text)?;
-        match (row.form, member(&mut object, row.at)) {
+        match (row.form, member(&mut object, row)) {
             (ValueForm::Texts | ValueForm::Numbers, Value::Array(list)) => list.push(value),
             (ValueForm::Texts | ValueForm::Numbers, empty) => *empty = json!([value]),
             (_, empty @ Value::Null) => *empty = value,
@@ -31,7 +31,7 @@ pub fn read<'a>(
 pub(super) fn value(row: &Parameter, text: &str) -> Result<Value, String> {
     let name = row.name;
     match row.form {
-        ValueForm::Text | ValueForm::Texts | ValueForm::Typed(_) => Ok(json!(text)),
+        ValueForm::Text | ValueForm::Texts => Ok(json!(text)),
         ValueForm::Number | ValueForm::Numbers => {
             // The largest number that a journal counts to.
             let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
@@ -40,7 +40,7 @@ pub(super) fn value(row: &Parameter, text: &str) -> Result<Value, String> {
             })
         }
         ValueForm::Count(most) => {
-            let count = text.parse::<u32>().ok().filter(|count| (1..=most).contains(count));
+            let count = text.parse::<u64>().ok().filter(|count| (1..=most).contains(count));
             count.map(Value::from).ok_or_else(|| format!("{name}: allowed are 1 to {most}"))
         }
         ValueForm::Flag => {
@@ -57,7 +57,11 @@ pub(super) fn write<'a>(
     let mut object = Value::Object(object);
     let mut pairs = Vec::new();
     for row in rows {
-        let values = match object.pointer_mut(&format!("/{}", row.at)).map(Value::take) {
+        let owner = match row.within {
+            Some(within) => object.get_mut(within),
+            None => Some(&mut object),
+        };
+        let values = match owner.and_then(|owner| owner.get_mut(row.member)).map(Value::take) {
             Some(Value::Array(values)) => values,
             Some(value) => vec![value],
             None => Vec::new(),
@@ -86,10 +90,11 @@ fn left(object: &Value) -> Option<&str> {
     })
 }
 
-fn member<'a>(object: &'a mut Map<String, Value>, at: &str) -> &'a mut Value {
-    let (first, rest) = at.split_once('/').unwrap_or((at, ""));
-    let first = object.entry(first).or_insert(Value::Null);
-    rest.split('/').filter(|name| !name.is_empty()).fold(first, |place, name| &mut place[name])
+fn member<'a>(object: &'a mut Map<String, Value>, row: &Parameter) -> &'a mut Value {
+    match row.within {
+        Some(within) => &mut object.entry(within).or_insert(Value::Null)[row.member],
+        None => object.entry(row.member).or_insert(Value::Null),
+    }
 }
 
 pub fn plain(text: &str) -> Result<String, String> {
@@ -113,17 +118,21 @@ pub fn plain(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::routes::option;
     use super::*;
 
     #[test]
     fn options_become_members_and_others_are_refused() {
+        let of_filter = |name, member, form| Parameter {
+            within: Some("filter"),
+            member,
+            ..Parameter::of_query(name, form)
+        };
         let rows = [
-            option("action", "filter/action", ValueForm::Text, ""),
-            option("state", "filter/states", ValueForm::Texts, ""),
-            option("event", "filter/event", ValueForm::Number, ""),
-            option("limit", "limit", ValueForm::Count(1000), ""),
-            option("raw", "raw", ValueForm::Flag, ""),
+            of_filter("action", "action", ValueForm::Text),
+            of_filter("state", "states", ValueForm::Texts),
+            of_filter("event", "event", ValueForm::Number),
+            Parameter::of_query("limit", ValueForm::Count(1000)),
+            Parameter::of_query("raw", ValueForm::Flag),
         ];
         let check = |query: &str, expected: Result<Value, &str>| match (read(query, &rows), expected) {
             (Ok(read), Ok(expected)) => assert_eq!(Value::Object(read), expected, "{query}"),

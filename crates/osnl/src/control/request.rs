@@ -21,26 +21,33 @@ fn usual() -> u32 {
     100
 }
 
-/// A request. Its row of [`ROUTES`](super::routes::ROUTES) has the meaning and the members; `by` names the
-/// user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A request. Its row of [`ROUTES`](super::routes::ROUTES) has the meaning; the parameters of its address and of its
+/// body are its members. `by` names the user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ControlRequest {
     Status {
+        /// Look at the queues of the brokers again, for the next status: on the control socket only.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[schemars(extend("x-control-socket-only" = true))]
         look: bool,
     },
     List {
         #[serde(default)]
         filter: Which,
+        /// The order: by number (the default), or the largest number first.
         #[serde(default, skip_serializing_if = "ListOrder::is_oldest")]
         order: ListOrder,
+        /// The value of next of the page before.
         #[serde(default)]
         after: Option<String>,
+        /// Entries of a page, at most 1000; 100 unless set.
         #[serde(default = "usual")]
+        #[schemars(range(min = 1, max = MOST_LISTED))]
         limit: u32,
         /// The totals count at most this many deliveries, the newest. Only the page bounds them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(skip)]
         count_at_most: Option<u64>,
     },
     Groups {
@@ -48,51 +55,65 @@ pub enum ControlRequest {
         filter: Which,
     },
     Show {
+        /// The delivery, as EVENT.N.
         id: String,
+        /// With the bytes of the message, which may have secrets: on the control socket only.
         #[serde(default)]
+        #[schemars(extend("x-control-socket-only" = true))]
         raw: bool,
     },
     Retry {
         filter: Which,
+        /// Retry even where a later delivery of the same resource was made.
         #[serde(default)]
         out_of_order: bool,
+        /// Answer what would change, and change nothing.
         #[serde(default)]
         dry_run: bool,
         by: String,
     },
     Discard {
         filter: Which,
+        /// Answer what would change, and change nothing.
         #[serde(default)]
         dry_run: bool,
         by: String,
     },
     Release {
         filter: Which,
+        /// Answer what would change, and change nothing.
         #[serde(default)]
         dry_run: bool,
         by: String,
     },
     Move {
         filter: Which,
+        /// The other action.
         to: String,
+        /// Answer what would change, and change nothing.
         #[serde(default)]
         dry_run: bool,
         by: String,
     },
     Pause {
+        /// The action.
         action: String,
         by: String,
     },
     Probe {
+        /// The action.
         action: String,
         by: String,
     },
     Resume {
+        /// The action.
         action: String,
         by: String,
     },
     Replay {
+        /// Events with the deliveries to make, as osnl replay plans them.
         events: Vec<Again>,
+        /// Keep ids, so that what the journal has is not appended again.
         #[serde(default)]
         keep_ids: bool,
         by: String,
@@ -100,22 +121,30 @@ pub enum ControlRequest {
     QuarantineList {
         #[serde(default)]
         filter: WhichMessages,
+        /// Messages with a larger number.
         #[serde(default)]
         after: i64,
+        /// Entries of a page, at most 1000; 100 unless set.
         #[serde(default = "usual")]
+        #[schemars(range(min = 1, max = MOST_LISTED))]
         limit: u32,
     },
     QuarantineShow {
+        /// The number of the message.
         id: i64,
+        /// With the bytes of the message, which may have secrets: on the control socket only.
         #[serde(default)]
+        #[schemars(extend("x-control-socket-only" = true))]
         raw: bool,
     },
     QuarantineRetry {
+        /// Numbers of messages with the deliveries to make, as osnl quarantine retry plans them.
         messages: Vec<MessageAgain>,
         by: String,
     },
     QuarantineDiscard {
         filter: WhichMessages,
+        /// Answer what would change, and change nothing.
         #[serde(default)]
         dry_run: bool,
         by: String,
@@ -125,7 +154,9 @@ pub enum ControlRequest {
     },
     /// Removes queues without a listener from the status. The broker's queues stay.
     ForgetQueue {
+        /// The queue's name.
         queue: String,
+        /// Only the queue of this virtual host.
         #[serde(default)]
         vhost: Option<String>,
         by: String,
@@ -178,17 +209,22 @@ impl ListOrder {
 #[schemars(rename = "DeliveryFilter")]
 #[serde(default, deny_unknown_fields)]
 pub struct Which {
-    /// Deliveries with these numbers, written as `EVENT.N`.
+    /// Deliveries with these ids, written as `EVENT.N`.
     pub ids: Vec<String>,
+    /// Deliveries of this event.
     pub event: Option<u64>,
+    /// Deliveries of this rule.
     pub rule: Option<String>,
+    /// Deliveries of this action.
     pub action: Option<String>,
-    /// In one of these states, or groups of states, as `osnl deliveries list --state` has them.
+    /// In one of these states, or groups of states, as `osnl deliveries list --state` has them; a state may be several,
+    /// separated by commas.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<String>,
     /// With one of these: the number of a delivery or an event, the id of a message, the id or the name of a resource.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub about: Vec<String>,
+    /// Deliveries about this resource: its id, its name, or its order key.
     pub resource: Option<String>,
     /// With an answer of this HTTP status, such as 409 or 4xx.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,6 +232,7 @@ pub struct Which {
     /// With this text in an answer or a reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Deliveries of this event type.
     pub event_type: Option<String>,
     /// Received at this time or later, RFC 3339.
     pub since: Option<String>,

@@ -1,24 +1,27 @@
-//! The verbs: [`ROUTES`] has a row for each, with its address, its parameters, the type of its answer, and who may ask.
+//! The verbs: [`ROUTES`] has a row for each, with its address, the type of its answer, and who may ask.
 //!
-//! The server reads a request by its row ([`find`], [`Route::read`]), the client writes a request by the same row
-//! ([`Route::write`]), and the API's description is made of all rows and the schemas of their types.
+//! The parameters of a row are the members of its [`ControlRequest`], by whose schema the server reads a request
+//! ([`find`], [`Route::read`]) and the client writes one ([`Route::write`]). The API's description is made of all rows and
+//! the schemas of requests and answers.
 //!
 //! A new verb is a variant of [`ControlRequest`], a row here, a type in `answer.rs`, an arm in `handler.rs` or
 //! `handler/change.rs`, and a request in `osnl-cli/tests/cli/served.rs`.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use self::ValueForm::{Count, Flag, Number, Numbers, Text, Texts, Typed};
-use super::again::Again;
 use super::answer::{
     ChangeResult, DeliveryGroups, ForgottenQueues, List, PauseResult, ProbeResult, ReloadResult,
     ReplayResult, Show,
 };
-use super::quarantine::{MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, WhichMessages};
-use super::{ControlRequest, ListOrder, MOST_LISTED, Status, Which, query};
+use super::quarantine::{QuarantineChanges, QuarantineList, QuarantineShow};
+use super::{ControlRequest, Status, query};
 
 pub const BASE: &str = "/api/v1";
 
@@ -39,20 +42,20 @@ pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 pub enum ValueForm {
     Text,
     Number,
-    Count(u32),
+    Count(u64),
     Flag,
     Texts,
     Numbers,
-    Typed(SchemaOf),
 }
 
-#[derive(Debug)]
+/// A parameter of an address.
+#[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     pub name: &'static str,
-    pub at: &'static str,
+    /// The member of the request that has the value as one of its own members, such as `filter`.
+    pub within: Option<&'static str>,
+    pub member: &'static str,
     pub form: ValueForm,
-    pub is_required: bool,
-    pub meaning: &'static str,
     /// Whether only the server of the control socket knows the parameter.
     pub is_own: bool,
 }
@@ -61,7 +64,6 @@ pub struct Parameter {
 pub enum ParameterPlace {
     Path,
     Query,
-    Body,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,6 @@ pub struct Route {
     pub path: &'static str,
     pub verb: &'static str,
     pub right: Right,
-    pub takes: &'static [Parameter],
     pub summary: &'static str,
     pub answer: SchemaOf,
     pub answer_meaning: &'static str,
@@ -85,252 +86,182 @@ pub struct Sender<'a> {
 
 type PathValues = Vec<(&'static str, String)>;
 
+/// The parameters of the addresses, by verb.
+static PARAMETERS: LazyLock<HashMap<&'static str, Vec<(ParameterPlace, Parameter)>>> =
+    LazyLock::new(|| ROUTES.iter().map(|route| (route.verb, parameters(route))).collect());
+
+/// The schemas of the requests, without references.
+static REQUESTS: LazyLock<Value> = LazyLock::new(|| {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.for_deserialize().into_generator().into_root_schema_for::<ControlRequest>().into()
+});
+
+/// Returns the schema of a verb's request among the schemas of all requests.
 #[must_use]
-pub const fn option(
-    name: &'static str,
-    at: &'static str,
-    form: ValueForm,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, at, form, is_required: false, meaning, is_own: false }
+pub fn request_of<'a>(requests: &'a Value, verb: &str) -> &'a Value {
+    let mut all = requests["oneOf"].as_array().into_iter().flatten();
+    all.find(|request| request["properties"]["verb"]["const"] == verb).unwrap_or(&Value::Null)
 }
 
-const fn typed<T: JsonSchema>() -> ValueForm {
-    Typed(SchemaGenerator::subschema_for::<T>)
+fn parameters(route: &Route) -> Vec<(ParameterPlace, Parameter)> {
+    let members = request_of(&REQUESTS, route.verb)["properties"].as_object();
+    let mut found = Vec::new();
+    for (member, schema) in members.into_iter().flatten().filter(|(member, _)| *member != "verb") {
+        match schema["properties"].as_object() {
+            _ if route.has_in_path(member) => {
+                found.push((ParameterPlace::Path, Parameter::new(None, member, schema)));
+            }
+            _ if route.changes() => {}
+            Some(inner) => found.extend(inner.iter().map(|(inner, schema)| {
+                (ParameterPlace::Query, Parameter::new(Some(member.as_str()), inner, schema))
+            })),
+            None => found.push((ParameterPlace::Query, Parameter::new(None, member, schema))),
+        }
+    }
+    found
 }
 
-const fn required(name: &'static str, form: ValueForm, meaning: &'static str) -> Parameter {
-    Parameter { is_required: true, ..option(name, name, form, meaning) }
+impl Parameter {
+    /// Returns the parameter of a member. A list has the name of one of its entries, since a query repeats it.
+    fn new(within: Option<&'static str>, member: &'static str, schema: &Value) -> Self {
+        let form = ValueForm::from_schema(schema);
+        let of_list = matches!(form, ValueForm::Texts | ValueForm::Numbers);
+        let name = member.strip_suffix('s').filter(|_| of_list).unwrap_or(member);
+        let is_own = schema["x-control-socket-only"] == true;
+        Self { name, within, member, form, is_own }
+    }
+
+    /// Returns the parameter of a query that is no request.
+    #[must_use]
+    pub const fn of_query(name: &'static str, form: ValueForm) -> Self {
+        Self { name, within: None, member: name, form, is_own: false }
+    }
 }
 
-const ID: Parameter = required("id", Text, "The delivery, as EVENT.N.");
-const ACTION: Parameter = required("action", Text, "The action.");
-const MESSAGE: Parameter = required("id", Number, "The number of the message.");
-const FILTER: Parameter = required("filter", typed::<Which>(), "");
-const MESSAGES: Parameter = required("filter", typed::<WhichMessages>(), "");
-const DRY_RUN: Parameter =
-    option("dry_run", "dry_run", Flag, "Answer what would change, and change nothing.");
-const RAW: Parameter = Parameter {
-    is_own: true,
-    ..option(
-        "raw",
-        "raw",
-        Flag,
-        "With the bytes of the message, which may have secrets: on the control socket only.",
-    )
-};
-const LOOK: Parameter = Parameter {
-    is_own: true,
-    ..option(
-        "look",
-        "look",
-        Flag,
-        "Look at the queues of the brokers again, for the next status: on the control socket only.",
-    )
-};
-const SINCE: Parameter = option("since", "filter/since", Text, "Received then or later, RFC 3339.");
-const UNTIL: Parameter = option("until", "filter/until", Text, "Received before then, RFC 3339.");
-const LIMIT: Parameter =
-    option("limit", "limit", Count(MOST_LISTED), "Entries of a page, at most 1000; 100 unless set.");
-
-const DELIVERIES: &[Parameter] = &[
-    option("id", "filter/ids", Texts, "Deliveries with these ids, as EVENT.N."),
-    option("event", "filter/event", Number, "Deliveries of this event."),
-    option("rule", "filter/rule", Text, "Deliveries of this rule."),
-    option("action", "filter/action", Text, "Deliveries of this action."),
-    option(
-        "state",
-        "filter/states",
-        Texts,
-        "In one of these states, or groups of states, as osnl deliveries list --state has them; several separated by commas.",
-    ),
-    option(
-        "about",
-        "filter/about",
-        Texts,
-        "The number of a delivery or an event, the id of a message, the id or the name of a resource.",
-    ),
-    option("resource", "filter/resource", Text, "Deliveries about this resource."),
-    option("status", "filter/status", Text, "With an answer of this HTTP status, such as 409 or 4xx."),
-    option("text", "filter/text", Text, "With this text in an answer or a reason."),
-    option("event_type", "filter/event_type", Text, "Deliveries of this event type."),
-    SINCE,
-    UNTIL,
-    option(
-        "order",
-        "order",
-        typed::<ListOrder>(),
-        "The order: by number (the default), or the largest number first.",
-    ),
-    option("after", "after", Text, "The value of next of the page before."),
-    LIMIT,
-];
-
-/// The filter alone: all but order, position, and length of the page.
-const DELIVERY_FILTER: &[Parameter] = DELIVERIES.split_at(DELIVERIES.len() - 3).0;
-
-const QUARANTINE: &[Parameter] = &[
-    option("id", "filter/ids", Numbers, "Messages with these numbers."),
-    option("queue", "filter/queue", Text, "Messages of this queue."),
-    option("reason", "filter/reason", Text, "Messages whose reason contains this text."),
-    SINCE,
-    UNTIL,
-    option("after", "after", Number, "Messages with a larger number."),
-    LIMIT,
-];
+impl ValueForm {
+    fn from_schema(schema: &Value) -> Self {
+        // A member that may be missing has the type null too.
+        let is = |schema: &Value, wanted: &str| match &schema["type"] {
+            Value::Array(types) => types.iter().any(|one| one == wanted),
+            one => one == wanted,
+        };
+        match schema["maximum"].as_u64() {
+            _ if is(schema, "array") && is(&schema["items"], "integer") => Self::Numbers,
+            _ if is(schema, "array") => Self::Texts,
+            _ if is(schema, "boolean") => Self::Flag,
+            Some(most) if is(schema, "integer") => Self::Count(most),
+            None if is(schema, "integer") => Self::Number,
+            Some(_) | None => Self::Text,
+        }
+    }
+}
 
 pub static ROUTES: &[Route] = &[
     Route::get::<Status>(
         "/status",
         "status",
-        &[LOOK],
         "Show the status: the verdict, the incidents, connections, targets, backlog, and dead letters.",
         "The status, as osnl status --format json has it.",
     ),
     Route::get::<List>(
         "/deliveries",
         "list",
-        DELIVERIES,
         "List deliveries in the order of their ids.",
         "A page of deliveries, totals by state, and the start of the next page.",
     ),
     Route::get::<DeliveryGroups>(
         "/deliveries/groups",
         "groups",
-        DELIVERY_FILTER,
         "Show deliveries that are not done as groups of the same action, state, and cause.",
         "The groups, those that wait for an operator first, and totals by state.",
     ),
     Route::get::<Show>(
         "/deliveries/{id}",
         "show",
-        &[ID, RAW],
         "Show a delivery with its attempts and its message, secrets masked.",
         "The delivery.",
     ),
     Route::post::<ChangeResult>(
         "/deliveries/retry",
         "retry",
-        &[
-            FILTER,
-            DRY_RUN,
-            option(
-                "out_of_order",
-                "out_of_order",
-                Flag,
-                "Retry even where a later delivery of the same resource was made.",
-            ),
-        ],
         "Retry dead letters.",
         "The deliveries that were changed, and the refused ones.",
     ),
     Route::post::<ChangeResult>(
         "/deliveries/discard",
         "discard",
-        &[FILTER, DRY_RUN],
         "Discard pending and dead deliveries.",
         "The deliveries that were changed, and the refused ones.",
     ),
     Route::post::<ChangeResult>(
         "/deliveries/release",
         "release",
-        &[FILTER, DRY_RUN],
         "Release deliveries that wait for it.",
         "The deliveries that were changed, and the refused ones.",
     ),
     Route::post::<ChangeResult>(
         "/deliveries/move",
         "move",
-        &[FILTER, DRY_RUN, required("to", Text, "The other action.")],
         "Move pending deliveries to another action.",
         "The deliveries that were changed, and the refused ones.",
     ),
     Route::post::<ProbeResult>(
         "/actions/{action}/probe",
         "probe",
-        &[ACTION],
         "Probe a target that is down now, with a delivery that waits.",
         "The state of the target afterwards.",
     ),
     Route::post::<PauseResult>(
         "/actions/{action}/pause",
         "pause",
-        &[ACTION],
         "Pause an action: no attempt begins, also after a restart.",
         "Since when it is paused.",
     ),
     Route::post::<PauseResult>(
         "/actions/{action}/resume",
         "resume",
-        &[ACTION],
         "Resume a paused action.",
         "Whether it was paused.",
     ),
     Route::get::<QuarantineList>(
         "/quarantine",
         "quarantine-list",
-        QUARANTINE,
         "List messages in quarantine in the order of their arrival.",
         "A page of messages.",
     ),
     Route::get::<QuarantineShow>(
         "/quarantine/{id}",
         "quarantine-show",
-        &[MESSAGE, RAW],
         "Show a message in quarantine, secrets masked.",
         "The message.",
     ),
     Route::post::<QuarantineChanges>(
         "/quarantine/retry",
         "quarantine-retry",
-        &[required(
-            "messages",
-            typed::<Vec<MessageAgain>>(),
-            "Numbers of messages with the deliveries to make, as osnl quarantine retry plans them.",
-        )],
         "Send messages through planned deliveries and out of the quarantine.",
         "What changed.",
     ),
     Route::post::<QuarantineChanges>(
         "/quarantine/discard",
         "quarantine-discard",
-        &[MESSAGES, DRY_RUN],
         "Discard messages in quarantine.",
         "What changed.",
     ),
     Route::post::<ReplayResult>(
         "/replay",
         "replay",
-        &[
-            required(
-                "events",
-                typed::<Vec<Again>>(),
-                "Events with the deliveries to make, as osnl replay plans them.",
-            ),
-            option(
-                "keep_ids",
-                "keep_ids",
-                Flag,
-                "Keep ids, so that what the journal has is not appended again.",
-            ),
-        ],
         "Append events anew with planned deliveries.",
         "How many events were appended.",
     ),
     Route::post::<ReloadResult>(
         "/reload",
         "reload",
-        &[],
         "Read the configuration again.",
         "The changed sections, or why nothing was changed.",
     ),
     Route::post::<ForgottenQueues>(
         "/queues/{queue}/forget",
         "forget-queue",
-        &[
-            required("queue", Text, "Its name."),
-            option("vhost", "vhost", Text, "Only that of this virtual host."),
-        ],
         "Remove a queue without a listener from the status.",
         "The queues that are shown no longer.",
     ),
@@ -340,32 +271,21 @@ impl Route {
     const fn get<T: JsonSchema>(
         path: &'static str,
         verb: &'static str,
-        takes: &'static [Parameter],
         summary: &'static str,
         answer_meaning: &'static str,
     ) -> Self {
         let answer = SchemaGenerator::subschema_for::<T>;
-        Self { method: Method::GET, path, verb, right: Right::Read, takes, summary, answer, answer_meaning }
+        Self { method: Method::GET, path, verb, right: Right::Read, summary, answer, answer_meaning }
     }
 
     const fn post<T: JsonSchema>(
         path: &'static str,
         verb: &'static str,
-        takes: &'static [Parameter],
         summary: &'static str,
         answer_meaning: &'static str,
     ) -> Self {
         let answer = SchemaGenerator::subschema_for::<T>;
-        Self {
-            method: Method::POST,
-            path,
-            verb,
-            right: Right::Change,
-            takes,
-            summary,
-            answer,
-            answer_meaning,
-        }
+        Self { method: Method::POST, path, verb, right: Right::Change, summary, answer, answer_meaning }
     }
 
     #[must_use]
@@ -373,17 +293,13 @@ impl Route {
         self.right == Right::Change
     }
 
+    fn has_in_path(&self, member: &str) -> bool {
+        self.path.split('/').filter_map(in_braces).any(|name| name == member)
+    }
+
     pub fn taken(&self, place: ParameterPlace) -> impl Iterator<Item = &'static Parameter> {
-        let (path, changes) = (self.path, self.changes());
-        self.takes.iter().filter(move |row| {
-            let is_in_path = path.split('/').filter_map(in_braces).any(|name| name == row.name);
-            place
-                == match (is_in_path, changes) {
-                    (true, _) => ParameterPlace::Path,
-                    (false, true) => ParameterPlace::Body,
-                    (false, false) => ParameterPlace::Query,
-                }
-        })
+        let all = PARAMETERS.get(self.verb).into_iter().flatten();
+        all.filter(move |(of, _)| *of == place).map(|(_, parameter)| parameter)
     }
 
     fn values(&self, path: &str) -> Option<PathValues> {

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
 use osnl::journal::query::AnswerPolicy;
 
-use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states, states_offering};
+use crate::flags::{BetweenArgs, FormatArgs, GROUPS, HowArgs, PlaceArgs, TIMES, states, states_offering};
 
 /// The arguments of `osnl deliveries` and its subcommands.
 #[derive(Debug, Args)]
@@ -80,6 +80,13 @@ pub(crate) enum Sort {
     after_help = "Examples:\n  osnl deliveries list --action roles --state pending,dead --since 1d\n  \
                         osnl deliveries list web-7\n  osnl deliveries list --status 4xx"
 )]
+#[command(after_long_help = format!(
+    "\
+    `--state` also takes groups of states. Group `pending`: ready (the next of its resource), running, \
+    retrying, waiting (for an earlier one of its resource), orphaned (its action is not configured). Group \
+    `open`: all of pending, and waiting-for-release. Group `done`: delivered, no-action-needed, shadow. In \
+    no group: dead, discarded. Deliveries that wait for a target that is down are in group `pending`.\n{TIMES}"
+))]
 pub(crate) struct ListArgs {
     /// Delivery (17.0), event (17), message id, resource id or name
     #[arg(value_name = "ID")]
@@ -108,6 +115,8 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  osnl deliveries show web-7\n  \
                         osnl deliveries show 17.0 --raw > body")]
+#[command(after_long_help = "\
+    `--raw` prints only the message's bytes as received; `--format json` has them as body_base64.")]
 pub(crate) struct ShowArgs {
     /// Delivery (17.0), or an event, message id, or resource that has only one delivery
     #[arg(value_name = "ID")]
@@ -144,6 +153,12 @@ pub(crate) struct ChangeArgs {
 #[command(mut_arg("state", |arg| arg.help("dead: the one state that can be retried").value_parser(states_offering(|name| name == "dead"))))]
 #[command(after_help = "Examples:\n  osnl deliveries retry 17.0\n  \
                         osnl deliveries retry --action roles --since 2h --dry-run")]
+#[command(after_long_help = format!(
+    "\
+    Of the deliveries that the filters select, only dead letters are retried. osnl refuses a retry that \
+    could undo a later delivery of the same action and resource: a late creation would undo a deletion. \
+    `--out-of-order` retries it anyway.\n{TIMES}"
+))]
 pub(crate) struct RetryArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
@@ -157,6 +172,7 @@ pub(crate) struct RetryArgs {
 #[command(mut_arg("state", |arg| arg.value_parser(states_offering(|name| !OVER.contains(&name)))))]
 #[command(after_help = "Examples:\n  osnl deliveries discard 17.0 18.0\n  \
                         osnl deliveries discard --rule old-rule --state dead --yes")]
+#[command(after_long_help = GROUPS)]
 pub(crate) struct DiscardArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
@@ -169,6 +185,12 @@ pub(crate) struct DiscardArgs {
 #[derive(Debug, Args)]
 #[command(mut_arg("state", |arg| arg.help("waiting-for-release: the one state that can be released").value_parser(states_offering(|name| name == "waiting-for-release"))))]
 #[command(after_help = "Example:\n  osnl deliveries release --action roles")]
+#[command(after_long_help = format!(
+    "\
+    A delivery waits for release because a guard's limit was exceeded, or because osnl crashed three times \
+    during its attempts. Deliveries that wait for a target that is down are pending, and need no release: \
+    `osnl actions probe` calls the target now.\n{TIMES}"
+))]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
@@ -178,6 +200,7 @@ pub(crate) struct ReleaseArgs {
 #[derive(Debug, Args)]
 #[command(mut_arg("state", |arg| arg.help("Only these states, such as pending, waiting-for-release, or orphaned; separated by commas").value_parser(states_offering(|name| name != "dead" && !OVER.contains(&name)))))]
 #[command(after_help = "Example:\n  osnl deliveries move --action old-name --to roles")]
+#[command(after_long_help = GROUPS)]
 pub(crate) struct MoveArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,

@@ -8,6 +8,10 @@ use crate::flags::{OutputFormat, rate, secret};
 #[command(after_help = "Examples:\n  osnl demo\n  osnl demo --count 100\n  \
                         osnl demo --format json | tail -n 1\n  \
                         osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/")]
+#[command(after_long_help = "\
+    Without `--rate`, the demo publishes all events within five seconds if its output is a terminal; if not, \
+    it publishes each event when the previous one has ended. With `--format json` the last line is \
+    {\"summary\": ...}. The same seed gives the same events and failures.")]
 pub(crate) struct DemoArgs {
     /// Number of events
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

@@ -5,7 +5,7 @@ use osnl::unmatched::UnmatchedMessage;
 use osnl_model::Pattern;
 
 use crate::command::saved_events::PickArgs;
-use crate::flags::{CheckArgs, OutputFormat, pattern};
+use crate::flags::{CheckArgs, GROUPS, OutputFormat, pattern};
 
 /// The flags of `osnl explain`.
 #[derive(Debug, Args)]
@@ -18,6 +18,15 @@ use crate::flags::{CheckArgs, OutputFormat, pattern};
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
     osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports"
 )]
+#[command(after_long_help = format!(
+    "\
+    For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does \
+    not, it prints the first condition that did not match, and the value. It contacts no other system. \
+    `--unmatched` reads the messages that matched no rule; the daemon stores the latest ones beside its \
+    journal (keep_unmatched). `--rules` compares the configured rules with those of another file. Without a \
+    file, `--journal`, `--unmatched`, or a filter, it uses the events of the journal and the unmatched \
+    messages.\n{GROUPS}"
+))]
 pub(crate) struct ExplainArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["journal", "unmatched", "counts"])]

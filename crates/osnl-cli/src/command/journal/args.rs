@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::command::saved_events::PickArgs;
-use crate::flags::{FormatArgs, SourceArgs};
+use crate::flags::{FormatArgs, GROUPS, SourceArgs};
 
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
@@ -71,6 +71,10 @@ pub(crate) struct BackupArgs {
                         Examples:\n  osnl journal restore --replace --pause /backup/osnl-monday.db\n  \
                         runuser -u osnl -- osnl journal restore - < /backup/osnl-monday.db"
 )]
+#[command(after_long_help = "\
+    The backup is checked before anything is replaced. The old journal is kept: it is renamed \
+    JOURNAL.replaced-TIME. If the old journal can be read, the command lists the deliveries that are pending \
+    in the backup but have ended in the old journal, and counts the messages that only the old journal has.")]
 pub(crate) struct RestoreArgs {
     /// The backup; - is standard input
     #[arg(value_name = "FILE")]
@@ -93,6 +97,12 @@ pub(crate) struct RestoreArgs {
                         written.\n\n\
                         Example:\n  osnl journal export --since 1d -o events.jsonl"
 )]
+#[command(after_long_help = format!(
+    "\
+    Each line is an event with its deliveries. It has \"format\": \"osnl-events/1\"; later releases of osnl \
+    only add keys. The notification has its secrets masked; with `--raw`, properties and body are as \
+    received.\n{GROUPS}"
+))]
 pub(crate) struct ExportArgs {
     /// File to create
     #[arg(long, short, value_name = "FILE")]
@@ -113,6 +123,9 @@ pub(crate) struct ExportArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Reads the whole file. Exits with 1 when something is wrong.\n\n\
                         Examples:\n  osnl journal verify\n  osnl journal verify --journal /backup/osnl-monday.db")]
+#[command(after_long_help = "\
+    Checks pages and indexes, decodes every message, and compares the stored counters with the number of \
+    rows.")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,

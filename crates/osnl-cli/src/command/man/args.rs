@@ -1,62 +1,12 @@
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory as _, ValueEnum, ValueHint};
 
 use crate::command::k2hr3_osnl::K2hr3OsnlArgs;
 use crate::command::oss_watcher::OssWatcherArgs;
 
-/// The names of all pages. Written out, because the commands are unknown while their flags are
-/// defined; a test compares both.
-pub(crate) const PAGES: [&str; 47] = [
-    "osnl",
-    "osnl.conf",
-    "k2hr3-osnl",
-    "oss-watcher",
-    "demo",
-    "run",
-    "init",
-    "check",
-    "send",
-    "tap",
-    "reload",
-    "status",
-    "queues",
-    "queues-forget",
-    "actions",
-    "actions-list",
-    "actions-probe",
-    "actions-pause",
-    "actions-resume",
-    "deliveries",
-    "deliveries-list",
-    "deliveries-show",
-    "deliveries-retry",
-    "deliveries-discard",
-    "deliveries-release",
-    "deliveries-move",
-    "quarantine",
-    "quarantine-list",
-    "quarantine-show",
-    "quarantine-export",
-    "quarantine-retry",
-    "quarantine-discard",
-    "journal",
-    "journal-backup",
-    "journal-restore",
-    "journal-export",
-    "journal-verify",
-    "journal-compact",
-    "explain",
-    "test",
-    "replay",
-    "config",
-    "config-show",
-    "config-reference",
-    "events",
-    "man",
-    "completions",
-];
+/// The page of the configuration, the only one that is of no command.
+pub(super) const CONFIGURATION: &str = "osnl.conf";
 
 /// The flags of `osnl man`.
 #[derive(Debug, Args)]
@@ -65,7 +15,7 @@ pub(crate) const PAGES: [&str; 47] = [
                         osnl man --output-dir pages")]
 pub(crate) struct ManArgs {
     /// osnl, osnl.conf, or a command: tap, deliveries-list
-    #[arg(default_value = "osnl", value_parser = PossibleValuesParser::new(PAGES), hide_possible_values = true)]
+    #[arg(default_value = "osnl")]
     pub(crate) page: String,
     /// roff for man, markdown for a website
     #[arg(long, value_enum, default_value_t = ManFormat::Roff, value_name = "FORMAT")]
@@ -80,6 +30,11 @@ pub(crate) struct ManArgs {
 #[command(after_help = "Examples:\n  osnl completions bash > /etc/bash_completion.d/osnl\n  \
                         osnl completions zsh > /usr/share/zsh/site-functions/_osnl\n  \
                         osnl completions fish > /etc/fish/completions/osnl.fish")]
+#[command(after_long_help = "\
+    bash, zsh, and fish also complete the names of actions, rules, and listeners from the configuration, and \
+    the ids of deliveries and quarantined messages from the journal. They read the configuration that the \
+    command line names with `-c`, else /etc/osnl/osnl.conf.\n\
+    A symbolic link such as k2hr3-osnl needs a script of its own: `--program k2hr3-osnl`.")]
 pub(crate) struct CompletionsArgs {
     /// Shell to complete in
     #[arg(required_unless_present = "names")]
@@ -113,11 +68,16 @@ pub(crate) enum ManFormat {
 }
 
 /// The definition of `osnl`. A parameter, because `osnl` also has the flags of this module.
-pub(crate) type Definition = fn() -> clap::Command;
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Definition {
+    pub(crate) command: fn() -> clap::Command,
+    /// The commands of the first level by task.
+    pub(crate) tasks: &'static [(&'static str, &'static [&'static str])],
+}
 
 pub(crate) fn completed(program: ProgramName, osnl: Definition) -> (clap::Command, &'static str) {
     let (mut command, name) = match program {
-        ProgramName::Osnl => (osnl(), "osnl"),
+        ProgramName::Osnl => ((osnl.command)(), "osnl"),
         ProgramName::K2hr3Osnl => (K2hr3OsnlArgs::command(), "k2hr3-osnl"),
         ProgramName::K2hr3OsnlOld => (K2hr3OsnlArgs::command(), "k2hr3_osnl"),
         ProgramName::OssWatcher => (OssWatcherArgs::command(), "oss-watcher"),
@@ -141,13 +101,31 @@ fn hinted(command: clap::Command) -> clap::Command {
     command.mut_subcommands(hinted)
 }
 
+/// Returns the names of all pages: `osnl`, `osnl.conf`, and one for each command.
+pub(crate) fn pages(osnl: Definition) -> Vec<String> {
+    fn below(command: &clap::Command, before: &str, pages: &mut Vec<String>) {
+        for command in visible(command) {
+            let name = format!("{before}{}", command.get_name());
+            pages.push(name.clone());
+            below(command, &format!("{name}-"), pages);
+        }
+    }
+    let mut pages = vec!["osnl".to_owned(), CONFIGURATION.to_owned()];
+    below(&(osnl.command)(), "", &mut pages);
+    pages
+}
+
+pub(super) fn visible(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
+}
+
 pub(crate) fn command(page: &str, osnl: Definition) -> Option<clap::Command> {
     match page {
-        "osnl" => Some(osnl()),
+        "osnl" => Some((osnl.command)()),
         "k2hr3-osnl" => Some(K2hr3OsnlArgs::command()),
         "oss-watcher" => Some(OssWatcherArgs::command()),
         page => {
-            let mut found = osnl();
+            let mut found = (osnl.command)();
             found.build();
             for name in page.split('-') {
                 found = found.find_subcommand(name)?.clone();
@@ -155,4 +133,9 @@ pub(crate) fn command(page: &str, osnl: Definition) -> Option<clap::Command> {
             Some(found)
         }
     }
+}
+
+/// Returns the details of a command that its help has no room for, a paragraph on each line.
+pub(super) fn more(command: &clap::Command) -> String {
+    command.get_after_long_help().map(|more| format!("{more}\n")).unwrap_or_default()
 }

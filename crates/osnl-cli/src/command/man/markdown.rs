@@ -1,23 +1,29 @@
 //! The commands as pages of the book: arguments, options and examples, from the definitions of the
 //! flags.
 //!
-//! One text with a `# ` heading for each command of the first level. `cargo xtask docs` splits the
-//! text into files, and a test compares these files with the text.
+//! One text with a `# ` heading for the list of commands and for each command of the first level. `cargo xtask docs`
+//! splits the text into files, and a test compares these files with the text.
 
 use std::fmt::Write as _;
 
 use clap::{Arg, Command};
 
-use super::words;
+use super::args::{self, Definition, visible};
 
 const MADE: &str = "<!-- made by `cargo xtask docs` from the program's own definitions; changes go there -->";
 
-pub(super) fn pages(mut command: Command) -> String {
+const USAGE: &str = "`osnl COMMAND --help` prints the options of a command, `osnl man` its manual page. Without `-c` a command reads\n\
+    `/etc/osnl/osnl.conf`. [Exit codes](../running.md#exit-codes).";
+
+pub(super) fn pages(mut command: Command, osnl: Definition) -> String {
     command.build();
     let mut out = String::new();
     if visible(&command).next().is_none() {
         page(&mut out, &command, "#");
         return out;
+    }
+    if command.get_name() == "osnl" {
+        list(&mut out, &command, osnl.tasks);
     }
     for subcommand in visible(&command) {
         page(&mut out, subcommand, "#");
@@ -25,8 +31,17 @@ pub(super) fn pages(mut command: Command) -> String {
     out
 }
 
-fn visible(command: &Command) -> impl Iterator<Item = &Command> {
-    command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
+fn list(out: &mut String, command: &Command, tasks: &[(&str, &[&str])]) {
+    let _ = writeln!(out, "# Commands\n\n{MADE}\n\n{USAGE}");
+    for (task, names) in tasks {
+        let _ = writeln!(out, "\n| {} | |\n| --- | --- |", task.to_lowercase());
+        for command in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let name = command.get_name();
+            let about = command.get_about().map(|about| escaped(&about.to_string())).unwrap_or_default();
+            let _ = writeln!(out, "| [{name}](commands/{name}.md) | {about} |");
+        }
+    }
+    out.push('\n');
 }
 
 fn page(out: &mut String, command: &Command, level: &str) {
@@ -38,9 +53,8 @@ fn page(out: &mut String, command: &Command, level: &str) {
     if let Some(about) = command.get_about() {
         let _ = writeln!(out, "{}.\n", escaped(&about.to_string()));
     }
-    let called = name.strip_prefix("osnl ").unwrap_or(name).replace(' ', "-");
-    for paragraph in words::of(&called).more.lines().filter(|line| !line.is_empty()) {
-        let _ = writeln!(out, "{}\n", from_roff(paragraph));
+    for paragraph in args::more(command).lines() {
+        let _ = writeln!(out, "{}\n", with_code(paragraph));
     }
     let usage = command.clone().render_usage().to_string();
     let _ = writeln!(out, "```text\n{}\n```\n", usage.trim_start_matches("Usage: "));
@@ -113,19 +127,10 @@ fn row(arg: &Arg) -> String {
     format!("| `{}` | {meaning} |", names.join(", ").replace('|', "\\|"))
 }
 
-fn from_roff(text: &str) -> String {
-    let text = text.replace("\\-", "-").replace("\\(dq", "\"");
-    let mut out = String::new();
-    for (n, part) in text.split("\\f").enumerate() {
-        match (n, part.strip_prefix('B'), part.strip_prefix('R')) {
-            (1.., Some(code), _) => {
-                let _ = write!(out, "`{code}`");
-            }
-            (1.., None, Some(plain)) => out.push_str(&escaped(plain)),
-            _ => out.push_str(&escaped(part)),
-        }
-    }
-    out
+/// Escapes a text but for its words in backticks.
+fn with_code(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    parts.map(|(n, part)| if n % 2 == 1 { format!("`{part}`") } else { escaped(part) }).collect()
 }
 
 fn escaped(text: &str) -> String {
@@ -146,10 +151,11 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::DEFINITION;
 
     #[test]
-    fn words_of_a_manual_page_are_words_of_the_book() {
-        assert_eq!(from_roff(r"\fB\-\-raw\fR: {\(dqa_b\(dq}"), "`--raw`: {\"a\\_b\"}");
+    fn words_in_backticks_are_code() {
+        assert_eq!(with_code(r#"`--raw`: {"a_b"}"#), r#"`--raw`: {"a\_b"}"#);
     }
 
     #[test]
@@ -179,7 +185,7 @@ mod tests {
             ),
         ];
         for (command, expected) in cases {
-            assert_eq!(pages(command), expected);
+            assert_eq!(pages(command, DEFINITION), expected);
         }
     }
 }

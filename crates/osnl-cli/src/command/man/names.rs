@@ -9,7 +9,7 @@ use osnl::journal::query::{Filter, ListPage, Phase, RowOrder, UnreadableFilter};
 use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{self, JournalConf, Native};
 
-use super::args::Definition;
+use super::args::{self, Definition};
 use crate::command::sources;
 use crate::flags::SourceArgs;
 
@@ -22,6 +22,7 @@ enum NameKind {
     Listeners,
     Deliveries(&'static [Phase]),
     Quarantined,
+    Pages,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub(super) fn offered(words: &[String], osnl: Definition) -> Vec<String> {
     let (Some(kind), Some(begin)) = (typed.kind, words.last()) else { return Vec::new() };
     // bash passes an equals sign as a word.
     let begin = if begin == "=" { "" } else { begin };
-    let mut names = typed.names(kind);
+    let mut names = if kind == NameKind::Pages { args::pages(osnl) } else { typed.names(kind) };
     names.retain(|name| name.starts_with(begin) && !name.chars().any(char::is_control));
     names
 }
@@ -64,7 +65,7 @@ fn unquoted(word: &str) -> String {
 impl CommandLine {
     fn of(words: &[String], osnl: Definition) -> Self {
         let mut typed = Self::default();
-        let mut command = osnl();
+        let mut command = (osnl.command)();
         command.build();
         let mut path: Vec<String> = Vec::new();
         let Some((last, before)) = words.split_last() else { return typed };
@@ -132,7 +133,7 @@ impl CommandLine {
             NameKind::Listeners => {
                 of(|conf| conf.listeners.iter().map(|listener| listener.name.to_string()).collect())
             }
-            NameKind::Deliveries(_) | NameKind::Quarantined => Vec::new(),
+            NameKind::Deliveries(_) | NameKind::Quarantined | NameKind::Pages => Vec::new(),
         };
         let of_folder = || Some(self.state_dir.as_ref()?.join("journal.db"));
         let journal = self.journal.clone().or_else(of_folder).or_else(|| match &conf.as_ref()?.journal {
@@ -157,7 +158,7 @@ impl CommandLine {
                 let kept = reader.numbers_quarantined(&UnreadableFilter::default()).unwrap_or_default();
                 names.extend(kept.into_iter().rev().take(MOST as usize).map(|id| id.to_string()));
             }
-            NameKind::Rules | NameKind::Listeners => {}
+            NameKind::Rules | NameKind::Listeners | NameKind::Pages => {}
         }
         names
     }
@@ -185,6 +186,7 @@ fn kind(arg: &Arg, path: &[String]) -> Option<NameKind> {
         ("action" | "to", _) => Some(NameKind::Actions),
         ("rule" | "fired", _) => Some(NameKind::Rules),
         ("listener", _) => Some(NameKind::Listeners),
+        ("page", ["man"]) => Some(NameKind::Pages),
         ("id" | "ids", ["quarantine", ..]) => Some(NameKind::Quarantined),
         ("ids", ["deliveries", "retry"]) => Some(NameKind::Deliveries(&[Phase::Dead])),
         ("ids", ["deliveries", "release"]) => Some(NameKind::Deliveries(&[Phase::ForRelease])),

@@ -11,6 +11,12 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs};
                   exist, 69 if there is neither a daemon nor a journal.\n\n\
                   Examples:\n  osnl quarantine list --since 1d\n  osnl quarantine show 3\n  osnl quarantine retry --all"
 )]
+#[command(after_long_help = "\
+    osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if \
+    osnl crashed three times before the deliveries of the message were stored. A message is kept whole if it \
+    has at most 16 MiB and compresses to at most 4 MiB. Otherwise osnl keeps its first 64 KiB, its size, and \
+    its digest. The quarantine keeps at most max_dead messages with at most 64 MiB in all; the oldest are \
+    deleted first. Dead letters do not count here. With memory:// nothing is kept.")]
 pub(crate) struct QuarantineArgs {
     #[command(subcommand)]
     pub(crate) command: QuarantineCommand,
@@ -80,6 +86,10 @@ pub(crate) struct QuarantineListArgs {
 #[command(
     after_help = "Exits with 0; 1 when there is no such message.\n\nExample:\n  osnl quarantine show 3"
 )]
+#[command(after_long_help = "\
+    The preview shows the structure and the names of a JSON body. In the preview every value is masked, \
+    since osnl can't recognize secrets in an unreadable body. Publisher, id, and event type stand above it, \
+    unmasked.")]
 pub(crate) struct QuarantineShowArgs {
     /// Message, as listed
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use crate::command::saved_events::PickArgs;
-use crate::flags::{CheckArgs, OutputFormat, PatienceArgs};
+use crate::flags::{CheckArgs, GROUPS, OutputFormat, PatienceArgs};
 
 /// The flags of `osnl replay`.
 #[derive(Debug, Args)]
@@ -15,6 +15,13 @@ use crate::flags::{CheckArgs, OutputFormat, PatienceArgs};
     after_help = "Exits with 0 if a rule matches (--live: if an event was appended), else 1; 69 without a journal.\n\n\
     Example:\n  osnl replay --state dead --matched forget-ports --rule forget-ports --live"
 )]
+#[command(after_long_help = format!(
+    "\
+    Without `--live`, replay changes nothing: it shows for each event what would be done now, and what was \
+    done before. With `--live` it appends the events to the journal as new events, through the daemon if one \
+    runs. With `--keep-ids` the events keep their message ids, and an event whose id is in the journal is \
+    not appended again.\n{GROUPS}"
+))]
 pub(crate) struct ReplayArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with = "journal")]

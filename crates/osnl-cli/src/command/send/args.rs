@@ -16,6 +16,11 @@ use crate::flags::{OutputFormat, SourceArgs, max_body, rate, secret};
                   osnl send --transport-url rabbit:// --exchange test --sample port.create.end\n  \
                   osnl send -c /etc/osnl/osnl.conf --listener neutron recorded.jsonl"
 )]
+#[command(after_long_help = "\
+    Priorities are audit, debug, info, warn, error, critical and sample. `--declare` creates exchange, queue \
+    TOPIC.PRIORITY, and binding if they are missing, as services do. `--event-type`, `--publisher-id`, \
+    `--payload`, `--context`, and `--priority` replace the values of FILE. With `--format json` each message \
+    is an object on a line of its own, and the last line is {\"summary\": ...}.")]
 pub(crate) struct SendArgs {
     /// JSON notifications: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE")]

@@ -13,6 +13,16 @@ use crate::flags::{OutputFormat, SourceArgs, max_body, pattern, secret};
     after_help = "Exits with 0 if at least one event came, 1 if none came, 69 if the broker refuses access.\n\n\
     Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body"
 )]
+#[command(after_long_help = "\
+    tap reads from a queue of its own and takes no message from another consumer. The queue is deleted when \
+    tap ends. Without a URL it reads what the listeners of the configuration read; if there is no \
+    configuration, it tries guest at localhost. With a URL it binds its queue to the exchanges of all known \
+    services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. If \
+    there is no connection within `--timeout`, it ends; a connection that is lost later is made again \
+    without a limit.\n\
+    On a terminal it shows a live view: Enter opens an event (with `-c` also the rules that match it), / \
+    filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with `--raw` and \
+    `--save`. `osnl explain`, `replay`, and `send` take a saved file; it has the mode 0600.")]
 pub(crate) struct TapArgs {
     /// rabbit://..., or file:///PATH of a file with the URL [default: from the configuration]
     #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
