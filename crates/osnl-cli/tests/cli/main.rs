@@ -20,6 +20,7 @@ mod faults;
 mod first_hour;
 mod gap;
 mod harness;
+mod history;
 mod hostile_screens;
 mod hung_daemon;
 mod hung_parts;

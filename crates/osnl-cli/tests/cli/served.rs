@@ -76,6 +76,7 @@ fn each_answer_of_a_daemon_is_what_the_document_describes() {
     let status = look_until(|| api.ask("GET", "/status", "/status", &Value::Null).1, is_ready);
     assert!(is_ready(&status), "{status:#}");
 
+    let history = format!("/resources/{}/history", instance(1));
     let again = json!([{"rule": "deleted", "action": "plain"}]);
     let first = json!({"filter": {"ids": ["1.0"]}, "to": "plain"});
     let mut asked = BTreeSet::new();
@@ -85,6 +86,7 @@ fn each_answer_of_a_daemon_is_what_the_document_describes() {
         ("GET", "/deliveries", "/deliveries?state=dead", json!({}), "/next", Value::Null),
         ("GET", "/deliveries/groups", "/deliveries/groups", json!({}), "/groups/0/count", json!(1)),
         ("GET", "/deliveries/{id}", "/deliveries/1.1", json!({}), "/delivery/state", json!("dead")),
+        ("GET", "/resources/{resource}/history", &history, json!({}), "/entries/0/kind", json!("received")),
         ("GET", "/quarantine", "/quarantine", json!({}), "/total", json!(1)),
         ("GET", "/quarantine/{id}", "/quarantine/1", json!({}), "/message/id", json!(1)),
         ("POST", "/deliveries/retry", "", json!({"filter": {}, "dry_run": true}), "/changed", json!(1)),
@@ -124,6 +126,7 @@ fn each_answer_of_a_daemon_is_what_the_document_describes() {
     for (path, target, expected) in [
         ("/deliveries/{id}", "/deliveries/99.0", 404),
         ("/deliveries/{id}", "/deliveries/x", 400),
+        ("/resources/{resource}/history", "/resources/none/history", 404),
         ("/deliveries", "/deliveries?nothing=1", 400),
     ] {
         assert_eq!(api.ask("GET", path, target, &Value::Null).0, expected, "{target}");

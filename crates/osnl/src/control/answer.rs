@@ -241,6 +241,64 @@ pub struct MaskedMessage {
     pub body_base64: Option<String>,
 }
 
+/// What happened to a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResourceHistory {
+    pub resource: String,
+    /// Oldest first; deliveries that have not ended are last.
+    pub entries: Vec<HistoryEntry>,
+    /// The number of older deliveries that are not among the entries.
+    pub more: u64,
+    /// The number of kept messages that matched no rule and whose resource is not known, because their bodies are not
+    /// kept.
+    pub unmatched_without_body: u64,
+}
+
+/// A happening of a resource's history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HistoryEntry {
+    /// The time of the happening; of a pending delivery the time of the answer.
+    pub at: String,
+    pub kind: HistoryKind,
+    /// The number of the event; `null` for a message that matched no rule.
+    pub event: Option<u64>,
+    /// The delivery's number, written as `EVENT.N`.
+    pub delivery: Option<String>,
+    pub action: Option<String>,
+    pub rule: Option<String>,
+    pub event_type: Option<String>,
+    pub message_id: Option<String>,
+    /// The queue that the message was read from.
+    pub queue: Option<String>,
+    /// The state of an ended or pending delivery.
+    #[schemars(with = "Option<String>")]
+    pub state: Option<Phase>,
+    /// The attempts of an ended or pending delivery that have ended.
+    pub attempts: Option<u32>,
+    /// What a pending delivery waits for.
+    pub waits_for: Option<DeliveryObstacle>,
+    pub next_attempt: Option<String>,
+    /// The answer of a failed attempt; the reason or the latest answer of an ended or pending delivery.
+    pub detail: Option<String>,
+}
+
+/// The kind of a happening, in the order of happenings of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HistoryKind {
+    /// A message was received.
+    #[default]
+    Received,
+    /// A message was received that matched no rule.
+    NotMatched,
+    /// A rule matched: the delivery was made.
+    Matched,
+    AttemptFailed,
+    Ended,
+    /// The delivery has not ended.
+    Pending,
+}
+
 /// The effect of a change, or of its dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DeliveryChanges")]

@@ -5,6 +5,7 @@ mod configuration;
 mod dead_letters;
 mod deliveries;
 mod groups;
+mod history;
 mod measure;
 mod names;
 mod overseen;
@@ -235,6 +236,7 @@ impl ControlHandler {
             }
             ControlRequest::Groups { filter } => json(self.groups(filter, None).await?),
             ControlRequest::Show { id, raw } => json(self.show(id, *raw).await?),
+            ControlRequest::History { resource, limit } => json(self.history(resource, *limit).await?),
             ControlRequest::Retry { .. }
             | ControlRequest::Discard { .. }
             | ControlRequest::Release { .. }

@@ -62,6 +62,14 @@ pub enum ControlRequest {
         #[schemars(extend("x-control-socket-only" = true))]
         raw: bool,
     },
+    History {
+        /// The resource: its id, its name, or its order key.
+        resource: String,
+        /// The number of its latest deliveries, at most 1000; 100 unless set.
+        #[serde(default = "usual")]
+        #[schemars(range(min = 1, max = MOST_LISTED))]
+        limit: u32,
+    },
     Retry {
         filter: Which,
         /// Retry even where a later delivery of the same resource was made.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::answer::{
     ChangeResult, DeliveryGroups, ForgottenQueues, List, PauseResult, ProbeResult, ReloadResult,
-    ReplayResult, Show,
+    ReplayResult, ResourceHistory, Show,
 };
 use super::quarantine::{QuarantineChanges, QuarantineList, QuarantineShow};
 use super::{ControlRequest, Status, query};
@@ -180,6 +180,12 @@ pub static ROUTES: &[Route] = &[
         "show",
         "Show a delivery with its attempts and its message, secrets masked.",
         "The delivery.",
+    ),
+    Route::get::<ResourceHistory>(
+        "/resources/{resource}/history",
+        "history",
+        "Show what happened to a resource: deliveries, dead letters, and messages that matched no rule.",
+        "What happened, oldest first.",
     ),
     Route::post::<ChangeResult>(
         "/deliveries/retry",

@@ -27,6 +27,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("status", &[], 1, Json::One, true),
     of("deliveries list", &[], 0, Json::One, true),
     of("deliveries show", &["1.0"], 0, Json::One, false),
+    of("history", &["12345678-1234-5678-1234-000000000001"], 0, Json::One, true),
     of("explain", &["event.json"], 0, Json::Lines, true),
     of("explain", &["--counts"], 0, Json::Lines, false),
     of("explain", &["--unmatched"], 1, Json::Lines, true),

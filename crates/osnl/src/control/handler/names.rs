@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use osnl_model::no_such;
 
@@ -10,7 +11,7 @@ use super::super::refusal::{Code, RequestRefusal};
 use super::super::{Which, WhichMessages};
 use super::ControlHandler;
 use crate::journal::query::{Bodies, Filter, ListPage, UnreadableFilter};
-use crate::native::Native;
+use crate::native::{JournalConf, Native};
 
 /// The messages of the quarantine whose queues a refusal names.
 const LOOKED_AT: u32 = 1000;
@@ -21,6 +22,7 @@ pub struct ConfiguredNames {
     pub(super) actions: Vec<Arc<str>>,
     pub(super) rules: Vec<Arc<str>>,
     queues: Vec<String>,
+    pub(super) retention: Option<Duration>,
 }
 
 impl ConfiguredNames {
@@ -30,6 +32,10 @@ impl ConfiguredNames {
             actions: conf.actions.iter().map(|action| action.name.clone()).collect(),
             rules: conf.rules.iter().map(|rule| rule.rule.name.clone()).collect(),
             queues: conf.listeners.iter().flat_map(|listener| listener.queues()).collect(),
+            retention: match &conf.journal {
+                JournalConf::Sqlite(options) => Some(options.bounds.retention),
+                JournalConf::Memory => None,
+            },
         }
     }
 }

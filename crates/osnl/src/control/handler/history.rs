@@ -1,0 +1,215 @@
+//! The history of a resource: its deliveries, and the kept messages about it that matched no rule, in one order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl_model::{Notification, resources};
+use tokio::task::spawn_blocking;
+
+use super::super::refusal::{Code, RequestRefusal};
+use super::super::{HistoryEntry, HistoryKind, ResourceHistory, Which, time};
+use super::ControlHandler;
+use super::deliveries::{Facts, totals};
+use super::names::ConfiguredNames;
+use crate::journal::query::{AttemptRow, DeliveryListRow, ListPage, Phase, RowOrder};
+use crate::unmatched::{self, Ring, UnmatchedMessage};
+
+/// An entry and its exact time, which the order needs.
+type Placed = (SystemTime, HistoryEntry);
+
+impl ControlHandler {
+    pub(super) async fn history(
+        &self,
+        resource: &str,
+        limit: u32,
+    ) -> Result<ResourceHistory, RequestRefusal> {
+        let facts = self.facts().await;
+        let which = Which { resource: Some(resource.to_owned()), ..Which::default() };
+        let filter = which.filter(facts.context.clone())?;
+        let page = ListPage { order: RowOrder::Newest, after: None, limit };
+        let (mut rows, counts) = self.store.journal.list(filter, page, u64::MAX).await?;
+        let more = totals(counts).all.saturating_sub(rows.len() as u64);
+        rows.sort_by_key(|row| row.id);
+        let unmatched = self.unmatched_about(resource).await;
+        if rows.is_empty() && unmatched.about.is_empty() {
+            return Err(self.nothing_about(resource));
+        }
+        let mut placed: Vec<Placed> = unmatched.about.iter().map(not_matched).collect();
+        let mut event = None;
+        for row in rows {
+            let number = row.id.0 >> 16;
+            if event.replace(number) != Some(number) {
+                placed.push(received(&row, number));
+            }
+            let tries = if row.tries > 0 { self.failed_attempts(&row).await } else { Vec::new() };
+            placed.extend(of_delivery(row, tries, &facts));
+        }
+        placed.sort_by_key(|(at, entry)| (*at, entry.event, entry.kind));
+        Ok(ResourceHistory {
+            resource: resource.to_owned(),
+            entries: placed.into_iter().map(|(_, entry)| entry).collect(),
+            more,
+            unmatched_without_body: unmatched.without_body,
+        })
+    }
+
+    /// Returns the failed attempts that the journal keeps; a journal in memory keeps none.
+    async fn failed_attempts(&self, row: &DeliveryListRow) -> Vec<AttemptRow> {
+        if !self.store.journal.facts().is_durable {
+            return Vec::new();
+        }
+        let found = self.store.journal.show(row.id).await;
+        found.ok().flatten().map(|found| found.tries).unwrap_or_default()
+    }
+
+    /// Returns the messages that matched no rule; none if they are not kept or cannot be read.
+    async fn unmatched_about(&self, resource: &str) -> UnmatchedAbout {
+        let (ring, facts) = (self.rules.clone(), self.store.journal.facts());
+        let journal = facts.place.filter(|_| facts.is_durable).map(PathBuf::from);
+        let resource = resource.to_owned();
+        let found = spawn_blocking(move || {
+            let kept = match (ring, journal) {
+                (Some(ring), _) => Ring::latest(&ring),
+                (None, Some(journal)) => unmatched::read(&journal, usize::MAX).unwrap_or_default(),
+                (None, None) => Vec::new(),
+            };
+            UnmatchedAbout::new(kept, &resource)
+        });
+        found.await.unwrap_or_default()
+    }
+
+    fn nothing_about(&self, resource: &str) -> RequestRefusal {
+        let names = match (&self.names, self.loaded()) {
+            (Some(names), _) => Some(names.clone()),
+            (None, loaded) => loaded.map(|loaded| Arc::new(ConfiguredNames::new(&loaded.conf))),
+        };
+        let kept = match names.and_then(|names| names.retention) {
+            _ if !self.store.journal.facts().is_durable => "memory:// keeps no ended deliveries".to_owned(),
+            Some(retention) => {
+                format!("ended deliveries are kept for {} (retention)", time::span(retention.as_secs()))
+            }
+            None => "ended deliveries are kept for the retention of [journal]".to_owned(),
+        };
+        let why = format!(
+            "nothing is known about {resource:?}: no delivery has it as the id, the name, or the order key of its resource; \
+             {kept}; osnl explain --unmatched shows messages that matched no rule"
+        );
+        RequestRefusal::new(Code::NotFound, why)
+    }
+}
+
+#[derive(Default)]
+struct UnmatchedAbout {
+    about: Vec<UnmatchedMessage>,
+    without_body: u64,
+}
+
+impl UnmatchedAbout {
+    fn new(kept: Vec<UnmatchedMessage>, resource: &str) -> Self {
+        let mut found = Self::default();
+        for message in kept {
+            match message.decoded() {
+                Some(notification) if is_about(&notification, resource) => found.about.push(message),
+                Some(_) => {}
+                None => found.without_body += 1,
+            }
+        }
+        found
+    }
+}
+
+fn is_about(notification: &Notification, wanted: &str) -> bool {
+    resources(notification).iter().any(|resource| {
+        let key = resource.key();
+        let names = [resource.id.as_deref(), resource.name, key.as_deref()];
+        names.into_iter().flatten().any(|name| name.eq_ignore_ascii_case(wanted))
+    })
+}
+
+fn entry(at: SystemTime, kind: HistoryKind) -> HistoryEntry {
+    HistoryEntry { at: time::shown(at), kind, ..HistoryEntry::default() }
+}
+
+fn not_matched(message: &UnmatchedMessage) -> Placed {
+    let at = message.received.unwrap_or(SystemTime::UNIX_EPOCH);
+    let entry = HistoryEntry {
+        event_type: message.event_type.clone(),
+        message_id: message.message_id.clone(),
+        queue: Some(message.queue.to_string()),
+        ..entry(at, HistoryKind::NotMatched)
+    };
+    (at, entry)
+}
+
+fn received(row: &DeliveryListRow, event: u64) -> Placed {
+    let entry = HistoryEntry {
+        event: Some(event),
+        event_type: row.event_type.clone(),
+        message_id: row.message_id.clone(),
+        queue: Some(row.queue.clone()),
+        ..entry(row.received, HistoryKind::Received)
+    };
+    (row.received, entry)
+}
+
+fn of_delivery(row: DeliveryListRow, tries: Vec<AttemptRow>, facts: &Facts) -> Vec<Placed> {
+    let (event, received, ended) = (row.id.0 >> 16, row.received, row.ended);
+    let delivery = facts.delivery(row);
+    let of = |at, kind| HistoryEntry {
+        event: Some(event),
+        delivery: Some(delivery.id.clone()),
+        action: Some(delivery.action.clone()),
+        rule: Some(delivery.rule.clone()),
+        message_id: delivery.message_id.clone(),
+        ..entry(at, kind)
+    };
+    let mut placed = vec![(received, of(received, HistoryKind::Matched))];
+    placed.extend(tries.into_iter().map(|failed| {
+        let detail = Some(failed.answer);
+        (failed.at, HistoryEntry { detail, ..of(failed.at, HistoryKind::AttemptFailed) })
+    }));
+    let is_open = !matches!(
+        delivery.state,
+        Phase::Dead | Phase::Delivered | Phase::NoActionNeeded | Phase::Shadow | Phase::Discarded
+    );
+    let (at, kind) = match ended.filter(|_| !is_open) {
+        Some(at) => (at, HistoryKind::Ended),
+        None if is_open => (SystemTime::now(), HistoryKind::Pending),
+        // A dead letter in a queue of the broker.
+        None => (received, HistoryKind::Ended),
+    };
+    let last = HistoryEntry {
+        state: Some(delivery.state),
+        attempts: Some(delivery.attempts_made),
+        waits_for: delivery.waits_for.clone(),
+        next_attempt: delivery.next_attempt.clone(),
+        detail: delivery.reason.clone().or_else(|| delivery.last_answer.clone()),
+        ..of(at, kind)
+    };
+    placed.push((at, last));
+    placed
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_model::Notification;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_about_the_id_the_name_and_the_key_of_its_resource() {
+        let notification = Notification {
+            event_type: Some("port.delete.end".to_owned()),
+            payload: json!({"port": {"id": "A-1", "name": "web"}}),
+            ..Notification::default()
+        };
+        for (wanted, expected) in [("a-1", true), ("WEB", true), ("other", false), ("", false)] {
+            assert_eq!(is_about(&notification, wanted), expected, "{wanted}");
+        }
+        let kept = vec![UnmatchedMessage::default(), UnmatchedMessage::default()];
+        let found = UnmatchedAbout::new(kept, "web");
+        assert_eq!((found.about.len(), found.without_body), (0, 2));
+    }
+}
