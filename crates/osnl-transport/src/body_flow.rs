@@ -145,7 +145,6 @@ impl BodyFlow {
         }
     }
 
-    #[cfg(feature = "kafka")]
     pub fn has_brought(&self, messages: usize, bytes: usize) {
         if self.is_in(FlowPhase::Counting) {
             self.bytes.fetch_add(bytes, Ordering::SeqCst);

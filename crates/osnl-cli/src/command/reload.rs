@@ -82,7 +82,7 @@ fn text(reloaded: &ReloadResult) -> String {
 #[cfg(test)]
 mod tests {
     use osnl::daemon::SectionChange;
-    use osnl::native::SectionChangeKind;
+    use osnl::daemon::SectionChangeKind;
 
     use super::*;
 

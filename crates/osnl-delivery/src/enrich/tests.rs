@@ -318,7 +318,7 @@ fn the_subject_is_read_out_of_what_the_services_send() {
     let check = |kind: Kind, event_type: &str, payload: Value, expected: Option<&str>| {
         let event = event(event_type, payload);
         assert_eq!(
-            subject::subject(kind, &event.notification).as_deref(),
+            subject(kind, &event.notification).as_deref(),
             expected,
             "{kind} of {event_type}"
         );

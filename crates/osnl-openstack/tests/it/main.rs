@@ -1,5 +1,4 @@
 //! Reads from a substitute with recorded answers: results, failures, and the number of requests.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::time::Duration;
 

@@ -244,9 +244,9 @@ async fn letters_are_put_while_commands_keep_the_daemon_from_reading_them() {
             let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\", \"payload\": {{}}}}");
             let mut received = ReceivedMessage::sample(body, false);
             received.origin.listener = "l".into();
-            let notification = received.decode().unwrap().clone();
+            let notification = Arc::new(received.decode().unwrap());
             let begin = Begin::Dead("undecided".to_owned());
-            let dead = NewDelivery { begin, ..NewDelivery::new("r".into(), "a".into(), None) };
+            let dead = NewDelivery { begin, ..NewDelivery::new("r", "a", None) };
             let entry = Entry { received: Arc::new(received), notification, deliveries: vec![dead] };
             let mut place = journal.reserve(&["a".into()], 1).await;
             let receipt = journal.append(&mut place, entry);
