@@ -3,8 +3,7 @@ use osnl_config::template::{Expression, TemplateError};
 use osnl_config::{ConfigError, ValueOrigin, nearest};
 use osnl_model::is_secret_key;
 
-use super::NativeReader as _;
-use super::native_reader::{ACTION, RULE};
+use super::sections::{ACTION, RULE, all_enrichments, enrichments};
 
 const LONGEST_EXCERPT: usize = 160;
 
@@ -71,14 +70,14 @@ fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
 
 fn of_enrichment(reader: &SectionReader<'_>, error: TemplateError) -> TemplateError {
     let Some(name) = error.unknown.as_deref() else { return error };
-    let known = reader.all_enrichments();
+    let known = all_enrichments(reader);
     if !known.contains(&name) {
         let suggestion = error.suggestion.or_else(|| nearest(name, known).map(str::to_owned));
         return TemplateError { suggestion, ..error };
     }
     let (problem, allowed) = match reader.section.def.kind {
         ACTION => {
-            let asked = reader.enrichments();
+            let asked = enrichments(reader);
             let list = asked.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(", ");
             (format!("[enrich:{name}] is not asked by this action"), format!("write enrich = {list}"))
         }

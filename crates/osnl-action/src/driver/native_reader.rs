@@ -1,14 +1,8 @@
 use osnl_config::sections::SectionReader;
 use osnl_config::template::TemplateError;
-use osnl_config::typed;
 use osnl_model::SentLogin;
 
-use super::compiled;
-
-/// The kinds of sections that drivers name.
-pub const RULE: &str = "rule";
-pub const ACTION: &str = "action";
-pub const ENRICH: &str = "enrich";
+use super::{compiled, sections};
 
 /// What a section of osnl's own configuration has beyond the options of one value.
 pub trait NativeReader<'a> {
@@ -41,13 +35,11 @@ impl<'a> NativeReader<'a> for SectionReader<'a> {
     }
 
     fn enrichments(&self) -> Vec<String> {
-        let text = self.layers.resolve(self.section, "enrich").ok().flatten();
-        text.map_or_else(Vec::new, |text| typed::list(&text))
+        sections::enrichments(self)
     }
 
     fn all_enrichments(&self) -> Vec<&'a str> {
-        let sections = self.layers.sections.iter().filter(|section| section.def.kind == ENRICH);
-        sections.map(|section| section.name.as_str()).collect()
+        sections::all_enrichments(self)
     }
 
     fn compiled<T>(

@@ -9,8 +9,21 @@ use osnl_net::http::header::HeaderName;
 use super::super::authorization::{Authorization as _, FetchedLogin, FixedHeader, TOKEN};
 use super::super::sign::Signer;
 use super::LoginReader;
-use super::table::OF_KEYSTONE;
 use crate::driver::{OptionDef, SectionReader};
+
+/// The options that only `auth = keystone` reads.
+const OF_KEYSTONE: [&str; 10] = [
+    "cloud",
+    "clouds_file",
+    "auth_url",
+    "user_domain_name",
+    "project_name",
+    "project_domain_name",
+    "application_credential_id",
+    "application_credential_secret",
+    "region_name",
+    "interface",
+];
 
 /// The option `auth`.
 #[derive(Clone, Copy, PartialEq, Eq)]

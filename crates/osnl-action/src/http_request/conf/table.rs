@@ -37,20 +37,6 @@ const KEYED: &[OptionDef] = &[
     .secret(),
 ];
 
-/// The options that only `auth = keystone` reads.
-pub(super) const OF_KEYSTONE: [&str; 10] = [
-    "cloud",
-    "clouds_file",
-    "auth_url",
-    "user_domain_name",
-    "project_name",
-    "project_domain_name",
-    "application_credential_id",
-    "application_credential_secret",
-    "region_name",
-    "interface",
-];
-
 options! {
     pub(crate) struct HttpOptions {
         url: ReadBySection, written("template") => "URL of the request. Must be set. After a fixed host, values of the event are percent-encoded. A host from the event must be a public one (see allow_hosts). With auth = keystone it may name a service instead of a host: catalog:dns/v2/zones.";
