@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::KafkaTransport;
 use super::client::{ANSWER, blocking};
 use super::driver::Opening;
-use super::failure::lost;
+use super::failure::no_task;
 use super::names::Plan;
 use super::state::SharedState;
 
@@ -88,10 +88,6 @@ impl KafkaConsumer {
         }
         Ok(out.len() > before)
     }
-}
-
-pub(super) fn no_task() -> TransportError {
-    lost("the task of the Kafka client has ended".to_owned())
 }
 
 impl Consumer for KafkaConsumer {

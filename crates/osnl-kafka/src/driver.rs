@@ -23,8 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::KafkaTransport;
 use super::client::{ANSWER, KafkaClient, Rebalance, aside, blocking, decline, kept};
-use super::consumer::no_task;
-use super::failure::{end_of, is_topic_gone, lost};
+use super::failure::{end_of, is_topic_gone, lost, no_task};
 use super::names::Plan;
 use super::offsets::PartitionKey;
 use super::options::of_group;

@@ -3,6 +3,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 const SILENT: &str = "no broker answers; check hosts, ports, and security_protocol";
 
+pub(super) fn no_task() -> TransportError {
+    lost("the task of the Kafka client has ended".to_owned())
+}
+
 pub(super) fn lost(reason: String) -> TransportError {
     TransportError::Lost { reason }
 }

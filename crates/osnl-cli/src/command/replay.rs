@@ -12,7 +12,7 @@ use std::sync::Arc;
 use osnl::control::{RequestProgress, counted, grouped};
 use osnl::explain::{ExplainedEvent, Ruling};
 use osnl::journal::Journal as _;
-use osnl::journal::query::{DeliveryListRow, Phase, QueryContext, RowState};
+use osnl::journal::query::{DeliveryListRow, QueryContext, RowState};
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::metrics::Counters;
 use osnl::native::{JournalConf, Native};
@@ -306,7 +306,7 @@ fn row(row: &DeliveryListRow) -> Value {
     json!({
         "id": row.id.to_string(),
         "rule": row.rule,
-        "state": Phase::from_row(row, &QueryContext::default()).word(),
+        "state": row.phase(&QueryContext::default()).word(),
         "ended": row.ended.map(time),
         "failed_attempts": row.tries,
         "reason": row.reason,

@@ -317,11 +317,7 @@ async fn who_cannot_be_asked_is_named_unless_nobody_waits_for_it() {
 fn the_subject_is_read_out_of_what_the_services_send() {
     let check = |kind: Kind, event_type: &str, payload: Value, expected: Option<&str>| {
         let event = event(event_type, payload);
-        assert_eq!(
-            subject(kind, &event.notification).as_deref(),
-            expected,
-            "{kind} of {event_type}"
-        );
+        assert_eq!(subject(kind, &event.notification).as_deref(), expected, "{kind} of {event_type}");
     };
     let port = json!({"port": {"id": "p", "device_id": "s", "project_id": "t"}});
     check(Kind::Port, "port.create.end", port.clone(), Some("p"));

@@ -69,7 +69,7 @@ impl RowCondition<'_> {
             Self::Rule(rule) => row.rule == rule,
             Self::Action(action) => row.action == action,
             Self::States(states) => states.contains(&row.state),
-            Self::Phases(phases, context) => phases.contains(&Phase::from_row(row, context)),
+            Self::Phases(phases, context) => phases.contains(&row.phase(context)),
             Self::About(about) => about.iter().any(|about| about.matches(row)),
             Self::Key(key) => About::Resource(key.to_owned()).matches(row),
             Self::Answered(answers) => answers.matches(row),

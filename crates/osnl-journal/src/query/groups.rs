@@ -184,7 +184,7 @@ pub fn groups_of(
     for row in rows.iter().filter(|row| row.state <= RowState::Dead) {
         let compared = ComparedRow {
             id: row.id,
-            phase: Phase::from_row(row, &filter.context),
+            phase: row.phase(&filter.context),
             action: row.action.clone(),
             answer: row.reason.clone().or_else(|| row.last_answer.clone()),
             own: [row.resource_id.clone(), row.resource_name.clone(), row.key.clone()],

@@ -48,7 +48,7 @@ pub type BoundedCount = (Vec<PhaseCount>, bool);
 pub(crate) fn count_rows(rows: &[DeliveryListRow], context: &QueryContext) -> Vec<PhaseCount> {
     let mut counts: BTreeMap<(RowState, Phase), u64> = BTreeMap::new();
     for row in rows {
-        *counts.entry((row.state, Phase::from_row(row, context))).or_default() += 1;
+        *counts.entry((row.state, row.phase(context))).or_default() += 1;
     }
     counted_phases(counts)
 }

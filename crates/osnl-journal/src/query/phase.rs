@@ -2,11 +2,10 @@
 //! glossary.
 //!
 //! A phase combines the [`RowState`] that a store keeps with facts of the moment: whether an attempt runs or has
-//! failed, and whether the action is configured. SQL and [`Phase::from_row`] decide alike.
+//! failed, and whether the action is configured. SQL and `DeliveryListRow::phase` decide alike.
 
 use serde::{Deserialize, Serialize};
 
-use super::DeliveryListRow;
 use crate::{DeliveryId, Outcome};
 
 /// The state of a delivery. The numbers are those of the file.
@@ -151,23 +150,11 @@ impl Phase {
     }
 
     #[must_use]
-    pub fn from_row(row: &DeliveryListRow, context: &QueryContext) -> Self {
-        if row.state.is_open() && !context.is_configured(&row.action) {
-            return Self::Orphaned;
-        }
-        match Self::from_state(row.state) {
-            Self::Ready if context.running.contains(&row.id) => Self::Running,
-            Self::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
-            phase => phase,
-        }
-    }
-
-    #[must_use]
     pub fn word_of(state: RowState) -> &'static str {
         Self::from_state(state).word()
     }
 
-    fn from_state(state: RowState) -> Self {
+    pub(super) fn from_state(state: RowState) -> Self {
         match state {
             RowState::Waiting => Self::Waiting,
             RowState::Ready => Self::Ready,

@@ -1,10 +1,12 @@
+//! The rows and records that queries return.
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use osnl_core::quarantine::{Extent, Glimpse};
 use osnl_core::received::ReceivedMessage;
 
-use super::RowState;
+use super::{Phase, QueryContext, RowState};
 use crate::{DeliveryId, PausedActions};
 
 /// A delivery in a list. The row has no payload, and so no secret.
@@ -54,6 +56,21 @@ pub struct DeliveryListRow {
     pub message_id: Option<String>,
     /// The further copies of the message that were ignored.
     pub copies: u64,
+}
+
+impl DeliveryListRow {
+    /// Returns the phase that is shown for the delivery.
+    #[must_use]
+    pub fn phase(&self, context: &QueryContext) -> Phase {
+        if self.state.is_open() && !context.is_configured(&self.action) {
+            return Phase::Orphaned;
+        }
+        match Phase::from_state(self.state) {
+            Phase::Ready if context.running.contains(&self.id) => Phase::Running,
+            Phase::Ready if self.due.is_some() && self.tries > 0 => Phase::Retrying,
+            phase => phase,
+        }
+    }
 }
 
 /// A delivery with its message and attempts, for `osnl deliveries show`.

@@ -1,4 +1,4 @@
-//! [`Phase`] as SQL, which decides as [`Phase::from_row`] does.
+//! [`Phase`] as SQL, which decides as `DeliveryListRow::phase` does.
 //!
 //! A file is searched by its indexes, a row that was read is judged by code. The tests here compare both.
 
@@ -76,7 +76,7 @@ mod tests {
             for row in &all {
                 let sql = format!("SELECT {} FROM delivery d WHERE d.id = ?", context.phase_sql());
                 let number: i64 = connection.query_row(&sql, [row.id.row()], |row| row.get(0)).unwrap();
-                let phase = Phase::from_row(row, &context);
+                let phase = row.phase(&context);
                 assert_eq!(Phase::from_number(number), Some(phase), "{row:?}");
                 assert!(phase.states().contains(&row.state), "{row:?}");
                 seen.insert(phase);

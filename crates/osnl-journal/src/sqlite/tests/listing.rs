@@ -126,7 +126,7 @@ async fn pages_follow_in_both_orders_and_each_row_has_its_phase() {
     }
     let filter = |context: &QueryContext| Filter { context: context.clone(), ..Filter::default() };
     let rows = reader.list(&filter(&known), &ListPage::default()).unwrap();
-    let phases: Vec<_> = rows.iter().map(|row| Phase::from_row(row, &known).word()).collect();
+    let phases: Vec<_> = rows.iter().map(|row| row.phase(&known).word()).collect();
     assert_eq!(phases, ["dead", "delivered", "retrying", "running", "waiting", "ready"]);
     assert_eq!(rows[4].waits_for, Some(claimed[3].id));
     assert!(rows[2].due.is_some());

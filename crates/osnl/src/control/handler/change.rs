@@ -14,7 +14,7 @@ use super::super::{
 use super::ControlHandler;
 use crate::journal::DeliveryId;
 use crate::journal::query::{
-    Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, Phase, QueryContext, QueryError, RowState,
+    Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, QueryContext, QueryError, RowState,
 };
 use crate::journal::sqlite::{ChangeRun, SqliteJournal};
 
@@ -272,14 +272,14 @@ fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, context: &Qu
     match (row.state, &row.reason) {
         (RowState::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
         (RowState::Ready, _) if matches!(request, ControlRequest::Retry { .. }) => {
-            let word = Phase::from_row(row, context).word();
+            let word = row.phase(context).word();
             format!(
                 "it is {word}, and osnl attempts it by itself; now: osnl actions probe {}; only {takes}",
                 row.action
             )
         }
         (_, _) => {
-            let word = Phase::from_row(row, context).word();
+            let word = row.phase(context).word();
             format!("it is {word}, or another filter excludes it; only {takes}")
         }
     }

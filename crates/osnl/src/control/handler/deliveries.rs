@@ -159,7 +159,7 @@ impl Facts {
     }
 
     pub(super) fn delivery(&self, row: DeliveryListRow) -> Delivery {
-        let phase = Phase::from_row(&row, &self.context);
+        let phase = row.phase(&self.context);
         let target = self.targets.get(&row.action);
         let waits_for = match phase {
             Phase::ForRelease => Some(DeliveryObstacle::Release),
