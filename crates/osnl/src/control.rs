@@ -65,8 +65,7 @@ pub use self::reach::{ControlBackend, ReachError, Where, reach};
 pub use self::refusal::{Code, RequestRefusal};
 pub use self::request::{ControlRequest, ListOrder, Which};
 pub use self::rules::{
-    RuleReport, RuleSettings, RuleTrial, RulesReport, TrialEffect, TrialReport, TriedEvent, UnmatchedGroup,
-    UnmatchedReport, UnmatchedRow,
+    RuleReport, RuleSettings, RulesReport, TriedEvent, UnmatchedGroup, UnmatchedReport, UnmatchedRow,
 };
 pub use self::silence::Silence;
 pub use self::socket::{BindError, ControlSocket, SocketPlace, bind_private, may_ask};

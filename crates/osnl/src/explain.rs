@@ -1,148 +1,74 @@
-//! Explains for each rule whether and why a notification fires, with the effects of its actions. Nothing is contacted,
-//! no secret is shown.
+//! Explains for each rule whether and why an event matches, and what its actions would do. Nothing is contacted, no
+//! secret is shown.
+//!
+//! | type | |
+//! | --- | --- |
+//! | [`ExplainedEvent`] | what is known of an event: [saved](crate::saved) in a file, in the journal, or [unmatched](crate::unmatched) |
+//! | [`Explainer`] | applies the rules of a configuration, and makes traces |
+//! | [`Trace`] | an event with the [`RuleVerdict`] of each rule, and in it the [`Effect`] of each action |
+//! | [`words`], [`json`] | the one form of a trace as text, and as JSON |
+//!
+//! `osnl explain`, `test`, `replay`, and `tap`, the pages, and retries from the quarantine use the same traces.
 //!
 //! The conditions are checked in the daemon's order: a listener that receives the message, `enabled`, `stop` of an
 //! earlier rule, priorities, patterns, `when`.
 
 mod compare;
 mod effects;
-mod in_order;
+mod event;
+pub mod json;
 mod listeners_for_event;
 pub(crate) mod sentence;
 mod trial;
 pub mod words;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use osnl_config::template::Names;
 use osnl_core::age::EventAge;
-use osnl_model::{Budget, Notification, Predicate, Priority, is_secret_path};
+use osnl_model::{Predicate, Priority, Timestamp, is_secret_path};
 
 pub use self::compare::{EventSample, RuleComparison, RuleSetComparison};
 pub use self::effects::Effect;
-use self::effects::effects;
-pub use self::in_order::EventsInOrder;
+use self::effects::RuleEffects;
+pub use self::event::{Content, ExplainedEvent};
 pub use self::listeners_for_event::{NotHeard, WhyNot};
 use self::sentence::{one_line, pattern, shortened};
 pub use self::trial::{Trial, try_actions};
+use crate::journal::{Begin, NewDelivery};
 use crate::native::{Native, RuleConf};
-use crate::received::ReceivedMessage;
-use crate::rule::{Condition, RuleMismatch, WhenMismatch};
-use crate::saved::RecordedEvent;
-use crate::unmatched::{FailedBehind, UnmatchedMessage};
+use crate::rule::{Condition, EventOrder, Mode, RuleMismatch, TimedEvent, WhenMismatch};
+use crate::unmatched::FailedBehind;
 pub use osnl_core::event::AskedFor;
 
-#[derive(Clone, Debug)]
-pub struct ExplainedEvent {
-    pub content: Content,
-    pub listener: Option<Arc<str>>,
-    pub exchange: Option<String>,
-    pub routing_key: Option<String>,
-    pub received: Option<SystemTime>,
-    /// The time for `max_event_age`; `None` skips that check.
-    pub read: Option<SystemTime>,
-    pub asked: Vec<AskedFor>,
+/// Applies the rules of a configuration to events, one after the other, as a listener receives them.
+#[derive(Debug)]
+pub struct Explainer<'a> {
+    conf: &'a Native,
+    /// The listener that is taken to have received the events.
+    listener: Option<&'a str>,
+    /// The rules of a trace; empty for all. Each rule is evaluated, because one may stop another.
+    rules: &'a [String],
+    with_effects: bool,
+    /// Whether an event may be too old, or overtaken by one before it. Events before the first are not known.
+    judges_age: bool,
+    order: EventOrder,
+    events: usize,
 }
 
+/// An event with the verdicts of rules.
 #[derive(Clone, Debug)]
-pub enum Content {
-    Whole(Arc<Notification>),
-    Head { head: Arc<Notification>, failed: Vec<FailedBehind> },
-    Unreadable(String),
-}
-
-impl ExplainedEvent {
-    /// Returns a notification whose way to osnl is unknown.
-    #[must_use]
-    pub fn whole(notification: Notification) -> Self {
-        Self {
-            content: Content::Whole(Arc::new(notification)),
-            listener: None,
-            exchange: None,
-            routing_key: None,
-            received: None,
-            read: None,
-            asked: Vec::new(),
-        }
-    }
-
-    #[must_use]
-    pub fn received(received: &ReceivedMessage) -> Self {
-        let origin = &received.origin;
-        Self {
-            content: match received.decode() {
-                Ok(notification) => Content::Whole(Arc::new(notification)),
-                Err(error) => Content::Unreadable(error.to_string()),
-            },
-            listener: Some(origin.listener.clone()),
-            exchange: Some(origin.exchange.clone()),
-            routing_key: Some(origin.routing_key.clone()),
-            received: Some(origin.received),
-            read: Some(origin.received),
-            asked: Vec::new(),
-        }
-    }
-
-    #[must_use]
-    pub fn with_asked(self, asked: Vec<AskedFor>) -> Self {
-        Self { asked, ..self }
-    }
-
-    #[must_use]
-    pub fn saved(saved: &RecordedEvent, budget: &Budget) -> Self {
-        let plain = budget.plain_body(&saved.body, &saved.properties.content_info());
-        Self {
-            content: match plain.and_then(|plain| budget.decode(&plain)) {
-                Ok(notification) => Content::Whole(Arc::new(notification)),
-                Err(error) => Content::Unreadable(error.to_string()),
-            },
-            listener: None,
-            exchange: saved.exchange.clone(),
-            routing_key: saved.routing_key.clone(),
-            received: saved.received,
-            read: saved.received,
-            asked: Vec::new(),
-        }
-    }
-
-    #[must_use]
-    pub fn unmatched(unmatched: &UnmatchedMessage) -> Self {
-        let head = || Notification {
-            event_type: unmatched.event_type.clone(),
-            publisher_id: unmatched.publisher_id.clone(),
-            priority: unmatched.priority.as_deref().map(Priority::parse),
-            message_id: unmatched.message_id.clone(),
-            ..Notification::default()
-        };
-        Self {
-            content: match unmatched.decoded() {
-                Some(notification) => Content::Whole(Arc::new(notification)),
-                None => Content::Head { head: Arc::new(head()), failed: unmatched.failed.clone() },
-            },
-            listener: Some(unmatched.listener.clone()),
-            exchange: Some(unmatched.exchange.clone()),
-            routing_key: Some(unmatched.routing_key.clone()),
-            received: unmatched.received,
-            read: unmatched.received,
-            asked: Vec::new(),
-        }
-    }
-
-    #[must_use]
-    pub fn notification(&self) -> Option<&Arc<Notification>> {
-        match &self.content {
-            Content::Whole(notification) => Some(notification),
-            Content::Head { head, .. } => Some(head),
-            Content::Unreadable(_) => None,
-        }
-    }
+pub struct Trace {
+    pub event: ExplainedEvent,
+    /// In the order of the configuration.
+    pub rules: Vec<RuleVerdict>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleVerdict {
     pub rule: Arc<str>,
     pub ruling: Ruling,
+    /// The listeners of a rule that matches if one of them received the event, which the event does not say.
     pub if_received_by: Vec<Arc<str>>,
 }
 
@@ -168,14 +94,171 @@ pub enum Ruling {
     Unreadable(String),
 }
 
-impl RuleVerdict {
-    pub fn dead_letters(&self) -> impl Iterator<Item = &Effect> {
-        self.ruling.effects().iter().filter(|effect| effect.dead_letter().is_some())
+impl<'a> Explainer<'a> {
+    #[must_use]
+    pub fn new(conf: &'a Native) -> Self {
+        Self {
+            conf,
+            listener: None,
+            rules: &[],
+            with_effects: true,
+            judges_age: true,
+            order: EventOrder::default(),
+            events: 0,
+        }
+    }
+
+    /// Explains events that an operator appends again: none is too old or overtaken.
+    #[must_use]
+    pub fn for_replay(conf: &'a Native) -> Self {
+        Self { judges_age: false, ..Self::new(conf) }
     }
 
     #[must_use]
-    pub fn dead_letter_count(&self) -> usize {
-        self.dead_letters().count() + usize::from(self.ruling.undecided().is_some())
+    pub fn with_listener(self, listener: Option<&'a str>) -> Self {
+        Self { listener, ..self }
+    }
+
+    #[must_use]
+    pub fn with_rules(self, rules: &'a [String]) -> Self {
+        Self { rules, ..self }
+    }
+
+    #[must_use]
+    pub fn trace(&mut self, event: ExplainedEvent) -> Trace {
+        let mut rules = self.verdicts(&event);
+        if self.judges_age {
+            self.note_order(&event, &mut rules);
+        }
+        rules.retain(|found| self.rules.is_empty() || self.rules.iter().any(|name| **name == *found.rule));
+        Trace { event, rules }
+    }
+
+    fn verdicts(&self, event: &ExplainedEvent) -> Vec<RuleVerdict> {
+        let names = event.notification().map(|notification| Names::new(notification.clone()));
+        // Each listener asks only its own rules, so `stop` counts per listener.
+        let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
+        let mut verdicts = Vec::with_capacity(self.conf.rules.len());
+        for rule in &self.conf.rules {
+            let heard = listeners_for_event::listeners_for_event(self.conf, rule, event, self.listener);
+            let if_received =
+                listeners_for_event::not_known_to_receive(self.conf, event, self.listener, &heard.by);
+            let stops_it = |(_, everywhere): &&(_, Vec<Arc<str>>)| {
+                !heard.by.is_empty() && heard.by.iter().all(|listener| everywhere.contains(listener))
+            };
+            let stopped = ended.iter().find(stops_it).map(|(by, _)| by.clone());
+            let ruling = match stopped {
+                _ if heard.by.is_empty() && !heard.not_by.is_empty() => Ruling::NotHeard(heard.not_by),
+                _ if !rule.enabled => Ruling::Disabled,
+                Some(by) => Ruling::Stopped(by),
+                None => {
+                    let ruling = self.ruling(rule, event, names.as_ref(), &heard.by);
+                    if ruling.fires() && rule.rule.ends_the_turn() {
+                        ended.push((rule.rule.name.clone(), heard.by));
+                    }
+                    ruling
+                }
+            };
+            let if_received_by = if ruling.fires() { if_received } else { Vec::new() };
+            verdicts.push(RuleVerdict { rule: rule.rule.name.clone(), ruling, if_received_by });
+        }
+        verdicts
+    }
+
+    fn ruling(
+        &self,
+        rule: &RuleConf,
+        event: &ExplainedEvent,
+        names: Option<&Names>,
+        by: &[Arc<str>],
+    ) -> Ruling {
+        match (&event.content, names) {
+            (Content::Unreadable(reason), _) => Ruling::Unreadable(reason.clone()),
+            (Content::Whole(_) | Content::Head { .. }, None) => Ruling::Unknown,
+            (Content::Whole(_), Some(names)) => match rule.rule.fires(names) {
+                Ok(()) if !self.with_effects => Ruling::Fires(Vec::new()),
+                Ok(()) => {
+                    let (conf, kept) = (self.conf, &*event.asked);
+                    let effects = RuleEffects { conf, rule, names, kept, more: &[], with_conditions: true };
+                    Ruling::Fires(effects.all(self.too_old(rule, event, by).as_deref()))
+                }
+                Err(mismatch) => fails(rule, &mismatch),
+            },
+            (Content::Head { failed, .. }, Some(names)) => match rule.rule.fires(names) {
+                Err(mismatch) if of_head(&mismatch) => fails(rule, &mismatch),
+                Ok(()) if rule.rule.is_decided_by_head() => Ruling::Fires(Vec::new()),
+                Ok(()) | Err(_) => match failed.iter().find(|failed| *failed.rule == *rule.rule.name) {
+                    Some(failed) => Ruling::Failed(failed.clone()),
+                    None => Ruling::Unknown,
+                },
+            },
+        }
+    }
+
+    fn too_old(&self, rule: &RuleConf, event: &ExplainedEvent, by: &[Arc<str>]) -> Option<String> {
+        let read = event.read.filter(|_| self.judges_age)?;
+        let age = EventAge::from_notification(event.notification()?, read)?;
+        let heard = self.conf.listeners.iter().filter(|listener| by.contains(&listener.name));
+        let limits: Option<Vec<_>> = heard.map(|listener| rule.max_event_age(listener)).collect();
+        age.exceeds(limits?.into_iter().max())
+    }
+
+    /// Makes dead letters of effects that an earlier event has overtaken, for rules with `order_by_event_time`.
+    fn note_order(&mut self, event: &ExplainedEvent, verdicts: &mut [RuleVerdict]) {
+        self.events += 1;
+        let Some(notification) = event.notification() else { return };
+        let time = notification.timestamp.as_deref().and_then(|time| Timestamp::parse(time).ok());
+        let Some(time) = time else { return };
+        let message = notification.id().map_or_else(|| self.events.to_string(), str::to_owned);
+        for RuleVerdict { rule, ruling, .. } in verdicts {
+            let mut rules = self.conf.rules.iter().map(|conf| &conf.rule);
+            let Ruling::Fires(effects) = ruling else { continue };
+            if !rules.any(|conf| conf.name == *rule && conf.order_by_event_time) {
+                continue;
+            }
+            let begins = |effect: &&mut Effect| {
+                effect.is_made() && effect.mode == Mode::Live && effect.too_old.is_none()
+            };
+            for effect in effects.iter_mut().filter(begins) {
+                let Some(key) = &effect.key else { continue };
+                let event = TimedEvent { rule, key, time, message: &message };
+                match self.order.overtaken(event) {
+                    Some(why) => effect.too_old = Some(why),
+                    None => self.order.note(event),
+                }
+            }
+        }
+    }
+}
+
+impl Trace {
+    #[must_use]
+    pub fn is_match(&self) -> bool {
+        self.rules.iter().any(|found| found.ruling.fires())
+    }
+
+    pub fn effects(&self) -> impl Iterator<Item = (&Arc<str>, &Effect)> {
+        self.rules.iter().flat_map(|found| found.ruling.effects().iter().map(|effect| (&found.rule, effect)))
+    }
+
+    /// Returns the number of deliveries that would become dead letters at once, a rule without decision as one.
+    #[must_use]
+    pub fn dead_letters(&self) -> usize {
+        let undecided = self.rules.iter().filter(|found| found.ruling.undecided().is_some());
+        self.effects().filter(|(_, effect)| effect.dead_letter().is_some()).count() + undecided.count()
+    }
+
+    /// Returns the deliveries that an append of the event makes.
+    pub fn deliveries(&self) -> impl Iterator<Item = NewDelivery> {
+        self.effects().filter(|(_, effect)| effect.is_made()).map(|(rule, effect)| NewDelivery {
+            resource: effect.resource,
+            ordered: effect.ordered,
+            begin: match effect.mode {
+                Mode::Live => Begin::Live,
+                Mode::Shadow => Begin::Shadow,
+            },
+            ..NewDelivery::new(rule.clone(), effect.action.clone(), effect.key.clone())
+        })
     }
 }
 
@@ -193,94 +276,12 @@ impl Ruling {
         }
     }
 
-    fn effects_mut(&mut self) -> &mut [Effect] {
-        match self {
-            Self::Fires(effects) => effects,
-            _ => &mut [],
-        }
-    }
-
     #[must_use]
     pub fn undecided(&self) -> Option<&str> {
         match self {
             Self::Undecided(why) => Some(why),
             _ => None,
         }
-    }
-}
-
-#[must_use]
-pub fn explain(conf: &Native, subject: &ExplainedEvent, listener: Option<&str>) -> Vec<RuleVerdict> {
-    verdicts(conf, subject, listener, true)
-}
-
-fn verdicts(
-    conf: &Native,
-    subject: &ExplainedEvent,
-    listener: Option<&str>,
-    previews: bool,
-) -> Vec<RuleVerdict> {
-    let names = subject.notification().map(|notification| Names::new(notification.clone()));
-    // Each listener asks only its own rules, so `stop` counts per listener.
-    let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
-    let mut verdicts = Vec::with_capacity(conf.rules.len());
-    for rule in &conf.rules {
-        let heard = listeners_for_event::listeners_for_event(conf, rule, subject, listener);
-        let if_received = listeners_for_event::not_known_to_receive(conf, subject, listener, &heard.by);
-        let stops_it = |(_, everywhere): &&(_, Vec<Arc<str>>)| {
-            !heard.by.is_empty() && heard.by.iter().all(|listener| everywhere.contains(listener))
-        };
-        let stopped = ended.iter().find(stops_it).map(|(by, _)| by.clone());
-        let ruling = match (stopped, &names) {
-            _ if heard.by.is_empty() && !heard.not_by.is_empty() => Ruling::NotHeard(heard.not_by),
-            _ if !rule.enabled => Ruling::Disabled,
-            (Some(by), _) => Ruling::Stopped(by),
-            (None, names) => {
-                let too_old = too_old(conf, rule, subject, &heard.by);
-                let ruling = ruling(conf, rule, subject, names.as_ref(), previews, too_old.as_deref());
-                if ruling.fires() && rule.rule.ends_the_turn() {
-                    ended.push((rule.rule.name.clone(), heard.by));
-                }
-                ruling
-            }
-        };
-        let if_received_by = if ruling.fires() { if_received } else { Vec::new() };
-        verdicts.push(RuleVerdict { rule: rule.rule.name.clone(), ruling, if_received_by });
-    }
-    verdicts
-}
-
-fn too_old(conf: &Native, rule: &RuleConf, subject: &ExplainedEvent, by: &[Arc<str>]) -> Option<String> {
-    let age = EventAge::from_notification(subject.notification()?, subject.read?)?;
-    let heard = conf.listeners.iter().filter(|listener| by.contains(&listener.name));
-    let limits: Option<Vec<_>> = heard.map(|listener| rule.max_event_age(listener)).collect();
-    age.exceeds(limits?.into_iter().max())
-}
-
-fn ruling(
-    conf: &Native,
-    rule: &RuleConf,
-    subject: &ExplainedEvent,
-    names: Option<&Names>,
-    previews: bool,
-    too_old: Option<&str>,
-) -> Ruling {
-    let fires = || names.map_or(Ok(()), |names| rule.rule.fires(names));
-    match &subject.content {
-        Content::Unreadable(reason) => Ruling::Unreadable(reason.clone()),
-        Content::Whole(notification) => match fires() {
-            Ok(()) if !previews => Ruling::Fires(Vec::new()),
-            Ok(()) => Ruling::Fires(effects(conf, rule, notification, names, &subject.asked, too_old)),
-            Err(mismatch) => fails(rule, &mismatch),
-        },
-        Content::Head { failed, .. } => match fires() {
-            Err(mismatch) if of_head(&mismatch) => fails(rule, &mismatch),
-            Ok(()) if rule.rule.is_decided_by_head() => Ruling::Fires(Vec::new()),
-            Ok(()) | Err(_) => match failed.iter().find(|failed| failed.rule == rule.rule.name) {
-                Some(failed) => Ruling::Failed(failed.clone()),
-                None => Ruling::Unknown,
-            },
-        },
     }
 }
 

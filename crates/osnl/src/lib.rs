@@ -3,7 +3,7 @@
 //! [`NotificationListener`] receives notifications in a program. A daemon has a configuration with rules and actions:
 //!
 //! ```
-//! use osnl::explain::{ExplainedEvent, explain};
+//! use osnl::explain::{ExplainedEvent, Explainer};
 //! use osnl::native::{Sources, load_texts};
 //! use osnl_model::Budget;
 //!
@@ -25,9 +25,9 @@
 //! let loaded = load_texts(&[("osnl.conf".to_owned(), text.to_owned())], &Sources::default())?;
 //!
 //! let events = osnl::saved::read(r#"{"event_type": "port.delete.end", "payload": {"port_id": "7b2f"}}"#)?;
-//! let subject = ExplainedEvent::saved(&events[0], &Budget::DEFAULT);
-//! let verdicts = explain(&loaded.conf, &subject, Some("neutron"));
-//! assert!(verdicts[0].ruling.fires());
+//! let event = ExplainedEvent::from_saved("a.json", &events[0], &Budget::DEFAULT);
+//! let trace = Explainer::new(&loaded.conf).with_listener(Some("neutron")).trace(event);
+//! assert!(trace.is_match());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -49,8 +49,8 @@
 //! - [`live`] shows events to readers as they arrive.
 //! - [`notification_listener`] is for programs that listen themselves.
 //! - [`native`] is osnl's own configuration, and [`assembly`] builds a daemon from it.
-//! - [`explain`] reports why a rule fires or not; [`unmatched`] traces messages without a rule; [`replay`] sends
-//!   journalled or [`saved`] events through rules again.
+//! - [`explain`] makes the trace of an event: whether each rule matches and why, and what its actions would do. Events
+//!   are [`saved`] in files, in the journal, or [`unmatched`]; [`replay`] appends them again.
 //! - `osnl_legacy::k2hr3` and `osnl_legacy::oss` serve the replacements of k2hr3_osnl and oss_watcher.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};

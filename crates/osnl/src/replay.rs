@@ -1,6 +1,6 @@
-//! Sends journalled or saved events through the present rules again.
+//! Appends journalled or saved events to a journal again, with the deliveries that the present rules make.
 //!
-//! [`plan`] decides the deliveries of an event, and changes nothing. [`live`] appends them to a journal as new events.
+//! A [`ReplayEvent`] has the [trace](crate::explain::Trace) of an event, whose deliveries [`live`] appends as a new event.
 //! A new event has fresh ids by default, because a journal discards a copy under ids that it keeps.
 //!
 //! The [`Journal`] belongs to a stopped daemon, or to a running one, by its [control socket](crate::control).
@@ -12,132 +12,71 @@ use std::time::{Duration, SystemTime};
 use osnl_model::{Budget, Emission, Framing, Notification};
 use osnl_transport::Properties;
 
-use crate::explain::{Content, Effect, ExplainedEvent, RuleVerdict, explain};
+use crate::explain::{Content, Effect, ExplainedEvent, Explainer, Trace};
 use crate::intake::Parts;
-use crate::journal::query::{DeliveryListRow, RowState};
-use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
-use crate::native::{Native, Preview};
+use crate::journal::query::{DeliveryListRow, KeptEvent, RowState};
+use crate::journal::{Entry, Journal, NewDelivery, Receipt, Settle};
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
-use crate::rule::Mode;
 use crate::saved::RecordedEvent;
 use crate::stamp;
 
 const GROUP: usize = 256;
 
+/// An event that an operator may append again.
 #[derive(Clone, Debug)]
 pub struct ReplayEvent {
-    pub number: u64,
-    pub kept: bool,
+    /// Its number in the journal; `None` for an event from a file.
+    pub number: Option<u64>,
     pub received: ReceivedMessage,
-    pub subject: ExplainedEvent,
+    pub trace: Trace,
+    /// The deliveries of the event so far.
     pub before: Vec<DeliveryListRow>,
 }
 
 impl ReplayEvent {
     #[must_use]
-    pub fn kept(kept: crate::journal::query::KeptEvent) -> Self {
-        let subject = ExplainedEvent::received(&kept.received);
-        Self { number: kept.number, kept: true, received: kept.received, subject, before: kept.deliveries }
+    pub fn from_kept(kept: KeptEvent, explainer: &mut Explainer<'_>) -> Self {
+        let event = ExplainedEvent::from_received(format!("event {}", kept.number), &kept.received);
+        Self {
+            number: Some(kept.number),
+            received: kept.received,
+            trace: explainer.trace(event),
+            before: kept.deliveries,
+        }
     }
 
     #[must_use]
-    pub fn saved(saved: RecordedEvent, budget: &Budget, before: Vec<DeliveryListRow>) -> Self {
-        let subject = ExplainedEvent::saved(&saved, budget);
-        let number = saved.line as u64;
-        Self { number, kept: false, received: self::saved(saved), subject, before }
+    pub fn from_saved(
+        saved: RecordedEvent,
+        event: ExplainedEvent,
+        before: Vec<DeliveryListRow>,
+        explainer: &mut Explainer<'_>,
+    ) -> Self {
+        Self { number: None, received: saved.into(), trace: explainer.trace(event), before }
     }
-}
 
-pub(crate) fn saved(saved: RecordedEvent) -> ReceivedMessage {
-    let origin = Origin {
-        listener: "replay".into(),
-        queue: "replay".into(),
-        exchange: saved.exchange.unwrap_or_default(),
-        routing_key: saved.routing_key.unwrap_or_default(),
-        redelivered: false,
-        received: saved.received.unwrap_or_else(SystemTime::now),
-    };
-    ReceivedMessage {
-        body: saved.body.into(),
-        properties: saved.properties,
-        origin,
-        noted: MessageNotes::default(),
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct EventPlan {
-    pub source: ReplayEvent,
-    pub rules: Vec<PlannedRule>,
-}
-
-#[derive(Clone, Debug)]
-pub struct PlannedRule {
-    pub verdict: RuleVerdict,
-    pub requests: Vec<RequestedDelivery>,
-}
-
-#[derive(Clone, Debug)]
-pub struct RequestedDelivery {
-    pub delivery: NewDelivery,
-    pub before: Option<DeliveryListRow>,
-}
-
-impl RequestedDelivery {
+    /// Returns the earlier delivery with the same effect, preferably one that was delivered. Order is kept per action and
+    /// resource, so the rule of an earlier delivery does not matter.
     #[must_use]
-    pub fn was_delivered(&self) -> bool {
-        self.before.as_ref().is_some_and(|row| row.state == RowState::Delivered)
+    pub fn before(&self, effect: &Effect) -> Option<&DeliveryListRow> {
+        let same = |row: &&DeliveryListRow| *row.action == *effect.action && row.key == effect.key;
+        let mut before = self.before.iter().rev().filter(same);
+        before.clone().find(|row| row.state == RowState::Delivered).or_else(|| before.next())
     }
 }
 
-impl EventPlan {
-    #[must_use]
-    pub fn requests(&self) -> Vec<&RequestedDelivery> {
-        self.rules.iter().flat_map(|rule| &rule.requests).collect()
+impl From<RecordedEvent> for ReceivedMessage {
+    fn from(saved: RecordedEvent) -> Self {
+        let origin = Origin {
+            listener: "replay".into(),
+            queue: "replay".into(),
+            exchange: saved.exchange.unwrap_or_default(),
+            routing_key: saved.routing_key.unwrap_or_default(),
+            redelivered: false,
+            received: saved.received.unwrap_or_else(SystemTime::now),
+        };
+        Self { body: saved.body.into(), properties: saved.properties, origin, noted: MessageNotes::default() }
     }
-}
-
-#[must_use]
-pub fn plan(conf: &Native, source: ReplayEvent, rules: &[String], listener: Option<&str>) -> EventPlan {
-    let verdicts = explain(conf, &source.subject, listener);
-    let wanted = |verdict: &RuleVerdict| rules.is_empty() || rules.iter().any(|name| *name == *verdict.rule);
-    let planned = verdicts.into_iter().filter(wanted).map(|verdict| {
-        let effects = verdict.ruling.effects();
-        let own = conf.rules.iter().find(|conf| conf.rule.name == verdict.rule);
-        let unordered = |action: &Arc<str>| own.is_some_and(|own| own.rule.unordered.contains(action));
-        // An undecided effect creates no delivery.
-        let asked =
-            |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. } | Preview::Undecided { .. });
-        let requests = effects.iter().filter(asked).map(|effect| {
-            // Order is kept per action and resource, so the rule of an earlier delivery does not matter.
-            let same = |row: &&DeliveryListRow| *row.action == *effect.action && row.key == effect.key;
-            let before = source.before.iter().rev().filter(same);
-            RequestedDelivery {
-                delivery: NewDelivery {
-                    rule: verdict.rule.clone(),
-                    action: effect.action.clone(),
-                    key: effect.key.clone(),
-                    resource: effect.resource,
-                    ordered: !unordered(&effect.action),
-                    enriched: None,
-                    begin: match effect.mode {
-                        Mode::Live => Begin::Live,
-                        Mode::Shadow => Begin::Shadow,
-                    },
-                    subject: Default::default(),
-                    letter: None,
-                },
-                before: before
-                    .clone()
-                    .find(|row| row.state == RowState::Delivered)
-                    .or(before.clone().next())
-                    .cloned(),
-            }
-        });
-        PlannedRule { requests: requests.collect(), verdict }
-    });
-    let rules = planned.collect();
-    EventPlan { source, rules }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,10 +112,10 @@ pub enum ReplayError {
 /// Appends in order, waits until the deliveries are kept, and returns the number of events.
 pub async fn live(
     journal: &dyn Journal,
-    planned: &[EventPlan],
+    events: &[ReplayEvent],
     how: ReplaySettings,
 ) -> Result<u64, ReplayError> {
-    append(journal, planned.iter().filter_map(|planned| planned_entry(planned, how)).collect(), how).await
+    append(journal, events.iter().filter_map(|event| planned_entry(event, how)).collect(), how).await
 }
 
 pub(crate) async fn append(
@@ -212,14 +151,10 @@ pub(crate) async fn append(
     Ok(appended)
 }
 
-fn planned_entry(planned: &EventPlan, how: ReplaySettings) -> Option<Entry> {
-    let deliveries: Vec<NewDelivery> =
-        planned.requests().into_iter().map(|request| request.delivery.clone()).collect();
-    let Content::Whole(notification) = &planned.source.subject.content else { return None };
-    if deliveries.is_empty() {
-        return None;
-    }
-    Some(entry(planned.source.received.clone(), notification, deliveries, how))
+fn planned_entry(event: &ReplayEvent, how: ReplaySettings) -> Option<Entry> {
+    let Content::Whole(notification) = &event.trace.event.content else { return None };
+    let deliveries: Vec<NewDelivery> = event.trace.deliveries().collect();
+    (!deliveries.is_empty()).then(|| entry(event.received.clone(), notification, deliveries, how))
 }
 
 pub(crate) fn entry(

@@ -1,10 +1,10 @@
-//! Events from files: `osnl tap --save`, `osnl send`, and plain notifications.
+//! Events from files: the one reader of all that osnl and others write down.
 //!
-//! | a JSON document with | is |
-//! | --- | --- |
-//! | `body`, `body_text` or `body_base64` | a received body, with its `exchange`, `routing_key`, `properties` and `received` |
-//! | `oslo.message` | a body in the envelope 2.0 |
-//! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
+//! | a JSON document with | is | written by |
+//! | --- | --- | --- |
+//! | `body`, `body_text` or `body_base64` | a received body, with its `exchange`, `routing_key`, `properties` and `received` | `osnl tap --save`, `osnl journal export --raw`, the quarantine, and the ring of [unmatched](crate::unmatched) messages |
+//! | `oslo.message` | a body in the envelope 2.0 | services |
+//! | anything else | a notification; `context` may be one object instead of `_context_<key>` | `osnl tap --format json`, `osnl journal export`, and the actions `dump` and `file` |
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ use osnl_model::{Budget, DecodeError, Emission, Framing, python_words};
 use osnl_transport::Properties;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 #[derive(Clone, Debug)]
 pub struct RecordedEvent {
@@ -166,6 +166,24 @@ pub fn properties_of(object: &Map<String, Value>) -> Properties {
     }
 }
 
+/// Returns the members that [`body_of`] and [`properties_of`] read.
+#[must_use]
+pub fn body_members(body: &[u8], properties: &Properties) -> Map<String, Value> {
+    let mut read_by = Map::new();
+    for (name, value) in [
+        ("content_type", properties.content_type.as_deref().map(Value::from)),
+        ("content_encoding", properties.content_encoding.as_deref().map(Value::from)),
+        ("headers", properties.compression.as_ref().map(|compression| json!({"compression": compression}))),
+    ] {
+        read_by.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    let (name, body) = match std::str::from_utf8(body) {
+        Ok(text) => ("body", text.to_owned()),
+        Err(_) => ("body_base64", STANDARD.encode(body)),
+    };
+    [("properties".to_owned(), read_by.into()), (name.to_owned(), body.into())].into_iter().collect()
+}
+
 fn plain(document: &str, object: &Map<String, Value>) -> Result<Vec<u8>, String> {
     if object.contains_key("oslo.message") || !object.get("context").is_some_and(Value::is_object) {
         return Ok(document.as_bytes().to_vec());
@@ -183,7 +201,6 @@ fn plain(document: &str, object: &Map<String, Value>) -> Result<Vec<u8>, String>
 #[cfg(test)]
 mod tests {
     use osnl_model::Notification;
-    use serde_json::json;
 
     use super::*;
 

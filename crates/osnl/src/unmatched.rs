@@ -8,12 +8,11 @@
 //! `explain` derives failed conditions on the head. For conditions on the payload the ring stores the reason, since
 //! payloads are kept only if bodies are configured. The [counts](crate::rule::RuleCounts) of all rules are always kept.
 
-mod access;
+mod counts;
 mod file;
 mod line;
 mod store;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -21,9 +20,10 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use osnl_model::{Budget, Head, Notification};
 use osnl_transport::{IncomingMessage, Properties};
+use serde::{Deserialize, Serialize};
 
-pub use self::access::RuleTotals;
-pub use self::file::{RuleMatches, counts, read};
+pub use self::counts::{RuleMatches, RuleTotals, counts};
+pub use self::file::read;
 use self::store::UnmatchedStore;
 use crate::ends::EndReports;
 use crate::native::KeepUnmatched;
@@ -44,6 +44,8 @@ const LONGEST_TEXT: usize = 1024;
 
 #[derive(Clone, Debug, Default)]
 pub struct UnmatchedMessage {
+    /// Its number in the ring of this process; not in the file.
+    pub number: u64,
     pub received: Option<SystemTime>,
     pub listener: Arc<str>,
     pub queue: Arc<str>,
@@ -57,9 +59,10 @@ pub struct UnmatchedMessage {
     pub body: Option<(Bytes, Properties)>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A condition that failed when the message came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedBehind {
-    pub rule: Arc<str>,
+    pub rule: String,
     pub condition: String,
     pub reason: String,
 }
@@ -105,6 +108,16 @@ impl Ring {
         self.ends.clone()
     }
 
+    #[must_use]
+    pub fn keep(&self) -> KeepUnmatched {
+        self.shared.keep
+    }
+
+    #[must_use]
+    pub fn started(&self) -> SystemTime {
+        self.shared.started
+    }
+
     pub fn watch(&self, listener: &Arc<str>, rules: &Arc<RuleSet>) {
         let mut watched = locked(&self.shared.rules);
         match watched.iter_mut().find(|(name, _)| name == listener) {
@@ -115,17 +128,6 @@ impl Ring {
                 watched.insert(at, (listener.clone(), rules.clone()));
             }
         }
-    }
-
-    #[must_use]
-    pub fn fired(&self) -> BTreeMap<Arc<str>, u64> {
-        let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();
-        let mut fired = BTreeMap::new();
-        for (rule, times) in sets.iter().flat_map(|rules| rules.fired()) {
-            // Sets of several listeners share the counters of a rule's name.
-            fired.insert(rule.clone(), times);
-        }
-        fired
     }
 
     pub fn unwatch(&self, listener: &str) {
@@ -162,28 +164,36 @@ impl Ring {
             };
             let others = failed.iter().filter(|failed| !of_head(failed));
             let kept = failed.iter().filter(of_head).chain(others).take(REASONS);
-            slot.failed = kept.map(FailedBehind::of).collect();
+            slot.failed = kept.map(FailedBehind::from_mismatch).collect();
             slot.body = keep
                 .body(received.body.len(), || received.body.clone())
                 .map(|body| (body, received.properties.clone()));
         });
     }
 
+    /// Returns the kept messages, oldest first.
     #[must_use]
     pub fn latest(&self) -> Vec<UnmatchedMessage> {
         self.shared.since(0).1
     }
+
+    /// Returns a message by its number, which is valid while it is kept.
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<UnmatchedMessage> {
+        let slots = locked(&self.shared.slots);
+        slots.places.get(self.shared.keep.slot(number)).filter(|found| found.number == number).cloned()
+    }
 }
 
 impl FailedBehind {
-    fn of((rule, mismatch): &(&Rule, RuleMismatch)) -> Self {
+    fn from_mismatch((rule, mismatch): &(&Rule, RuleMismatch)) -> Self {
         let mut reason = crate::explain::sentence::reason(mismatch);
         if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
             reason.truncate(end);
             reason.push('…');
         }
         let condition = Condition::from(mismatch).to_string();
-        Self { rule: rule.name.clone(), condition, reason }
+        Self { rule: rule.name.to_string(), condition, reason }
     }
 }
 
@@ -194,6 +204,10 @@ impl KeepUnmatched {
 
     fn longest_body(&self) -> usize {
         BODIES / (self.heads.max(1) as usize)
+    }
+
+    fn slot(&self, number: u64) -> usize {
+        (number % u64::from(self.heads.max(1))) as usize
     }
 }
 
@@ -208,22 +222,23 @@ impl UnmatchedState {
             return;
         }
         let mut slots = locked(&self.slots);
-        let at = (slots.noted % u64::from(self.keep.heads)) as usize;
+        let number = slots.noted;
+        let at = self.keep.slot(number);
         slots.noted += 1;
         if slots.places.len() < most && at == slots.places.len() {
             slots.places.push(UnmatchedMessage::default());
         }
         if let Some(slot) = slots.places.get_mut(at) {
+            slot.number = number;
             write(slot, &self.keep);
         }
     }
 
     fn since(&self, seen: u64) -> (u64, Vec<UnmatchedMessage>) {
         let slots = locked(&self.slots);
-        let most = u64::from(self.keep.heads);
-        let first = seen.max(slots.noted.saturating_sub(most));
-        let of = |n: u64| slots.places.get((n % most.max(1)) as usize).cloned();
-        (slots.noted, (first..slots.noted).filter_map(of).collect())
+        let first = seen.max(slots.noted.saturating_sub(u64::from(self.keep.heads)));
+        let kept = |n: u64| slots.places.get(self.keep.slot(n)).cloned();
+        (slots.noted, (first..slots.noted).filter_map(kept).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{Code, RequestRefusal, RuleTrial, TrialReport, TriedEvent};
+use osnl::control::{Code, RequestRefusal, TriedEvent};
+use osnl::explain::{RuleVerdict, Trace, words};
 use osnl_model::catalogue;
 use serde_json::json;
 
@@ -35,25 +36,25 @@ struct VerdictView {
 
 pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     let (tried, text) = tried(visit)?;
-    let reports = match tried {
-        Some(event) => visit.handler.try_event(event).await,
+    let mut room = PageRoom { verdicts: VERDICTS, effects: EFFECTS };
+    let events = match tried {
+        Some(event) => visit.handler.try_event(event, move |trace| EventView::new(trace, &mut room)).await,
         None => Ok(Vec::new()),
     };
-    let (reports, problem) = match reports {
+    let (events, problem) = match events {
         // The form is shown again.
         Err(refusal) if refusal.code == Code::BadRequest && visit.form.is_some() => {
             (Vec::new(), refusal.message)
         }
-        reports => (reports?, String::new()),
+        events => (events?, String::new()),
     };
-    let mut room = PageRoom { verdicts: VERDICTS, effects: EFFECTS };
     let status = if problem.is_empty() { StatusCode::OK } else { answer::status(Code::BadRequest) };
     let page = ExplainPage {
         frame: Frame::new(visit, "Try an event", "/explain"),
         problem: text::sentence(&problem),
         text,
         samples: samples(visit).await,
-        events: reports.iter().map(|report| EventView::new(report, &mut room)).collect(),
+        events,
     };
     Ok(html(status, &page))
 }
@@ -118,8 +119,9 @@ struct PageRoom {
 }
 
 impl EventView {
-    fn new(report: &TrialReport, room: &mut PageRoom) -> Self {
-        let (all, fires) = (report.rules.len(), report.rules.iter().filter(|rule| rule.fires).count());
+    fn new(trace: &Trace, room: &mut PageRoom) -> Self {
+        let (all, fires) =
+            (trace.rules.len(), trace.rules.iter().filter(|found| found.ruling.fires()).count());
         let shown = all.min(room.verdicts);
         room.verdicts -= shown;
         let left_out = match all - shown {
@@ -127,32 +129,33 @@ impl EventView {
             more => format!(" The last {more} are not shown: use osnl explain."),
         };
         Self {
-            about: report.about.lines().map(|line| text::sentence(line.trim_start())).collect(),
+            about: words::about(&trace.event).lines().map(|line| text::sentence(line.trim_start())).collect(),
             summary: format!("Rules that match: {fires} of {all}.{left_out}"),
-            verdicts: report.rules[..shown].iter().map(|rule| VerdictView::new(rule, room)).collect(),
+            verdicts: trace.rules[..shown].iter().map(|found| VerdictView::new(found, room)).collect(),
         }
     }
 }
 
 impl VerdictView {
-    fn new(rule: &RuleTrial, room: &mut PageRoom) -> Self {
+    fn new(found: &RuleVerdict, room: &mut PageRoom) -> Self {
         let mut effects = Vec::new();
-        for (at, effect) in rule.effects.iter().enumerate() {
-            let tone = if effect.is_dead_letter { "bad" } else { "" };
-            let effect = text::lines(&effect.words);
+        let all = found.ruling.effects();
+        for (at, effect) in all.iter().enumerate() {
+            let tone = if effect.dead_letter().is_some() { "bad" } else { "" };
+            let effect = text::lines(&words::would(effect));
             if effect.len() > room.effects {
-                let more = rule.effects.len() - at;
+                let more = all.len() - at;
                 effects.push(("", format!("{more} more effects are not shown: use osnl explain")));
                 break;
             }
             room.effects -= effect.len();
             effects.push((tone, effect));
         }
-        let tone = match (rule.is_undecided, rule.fires) {
+        let tone = match (found.ruling.undecided().is_some(), found.ruling.fires()) {
             (true, _) => "bad",
             (false, true) => "good",
             (false, false) => "quiet",
         };
-        Self { tone, verdict: text::sentence(&rule.verdict), effects }
+        Self { tone, verdict: text::sentence(&words::verdict(found)), effects }
     }
 }

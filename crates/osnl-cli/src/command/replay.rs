@@ -10,23 +10,20 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use osnl::control::{RequestProgress, counted, grouped};
-use osnl::explain::{ExplainedEvent, Ruling};
+use osnl::explain::{Effect, Explainer, json, words};
 use osnl::journal::Journal as _;
 use osnl::journal::query::{DeliveryListRow, QueryContext, RowState};
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::metrics::Counters;
 use osnl::native::{JournalConf, Native};
-use osnl::replay::{self, EventPlan, ReplayEvent, ReplaySettings, RequestedDelivery};
+use osnl::replay::{self, ReplayEvent, ReplaySettings};
 use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
 use self::daemon::ReplayDaemon;
 use super::confirm::agreed_to;
 use super::progress::Display;
-use super::saved_events::{
-    self, SavedEventsRefusal, StandardOutput, about, about_json, masked, time, tint, verdict, verdict_json,
-    will, would, would_json,
-};
+use super::saved_events::{self, SavedEventsRefusal, StandardOutput, masked, time};
 use crate::app;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
@@ -43,29 +40,29 @@ pub(crate) fn run(args: &ReplayArgs) -> Exit {
 
 fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {
     let daemon = if args.live { ready(conf, args)? } else { None };
-    let mut out = if args.format == OutputFormat::Text {
-        StandardOutput::tinted(tint)
-    } else {
-        StandardOutput::plain()
-    };
-    let mut planned = Vec::new();
-    for (name, source) in sources(args, conf)? {
-        let plan = replay::plan(conf, source, &args.rule, args.listener.as_deref());
-        match args.format {
-            OutputFormat::Text if args.live && !args.verbose && planned.len() >= SHOWN => {}
-            OutputFormat::Text => out.line(&text(&name, &plan, args.live)),
-            OutputFormat::Json => out.json(object(&name, &plan)),
+    let mut out = StandardOutput::for_traces(args.format);
+    let planned = events(args, conf)?;
+    match args.format {
+        OutputFormat::Text => {
+            let most = if args.live && !args.verbose { SHOWN } else { usize::MAX };
+            for event in planned.iter().take(most) {
+                out.line(&words::trace(&event.trace, |effect| text(event, effect, args.live)));
+            }
+            if let more @ 1.. = planned.len().saturating_sub(most) {
+                out.line(&format!("{} more events: --verbose shows each", grouped(more as u64)));
+            }
         }
-        planned.push(plan);
-    }
-    if args.format == OutputFormat::Text && args.live && !args.verbose && planned.len() > SHOWN {
-        out.line(&format!("{} more events: --verbose shows each", grouped((planned.len() - SHOWN) as u64)));
+        OutputFormat::Json => {
+            for event in &planned {
+                out.json(json::trace(&event.trace, |effect| object(event, effect)));
+            }
+        }
     }
     if planned.is_empty() {
         saved_events::say("there is no such event");
         return Ok(out.end(Exit::Failed));
     }
-    let sums = ReplaySums::of(&planned);
+    let sums = ReplaySums::from_events(&planned);
     if !args.live || sums.deliveries == 0 {
         match args.format {
             OutputFormat::Text => {
@@ -107,40 +104,36 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Saved
     if !args.yes && !std::io::stdin().is_terminal() {
         return Err((Exit::Usage, NO_TERMINAL.to_owned()));
     }
-    ReplayDaemon::of(conf, journal, args.patience.timeout)
+    ReplayDaemon::for_journal(conf, journal, args.patience.timeout)
 }
 
-fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, ReplayEvent)>, SavedEventsRefusal> {
+fn events(args: &ReplayArgs, conf: &Native) -> Result<Vec<ReplayEvent>, SavedEventsRefusal> {
+    let explainer = Explainer::for_replay(conf);
+    let mut explainer = explainer.with_listener(args.listener.as_deref()).with_rules(&args.rule);
     if args.file.is_empty() {
         let journal = saved_events::kept(conf)?;
         args.pick.has_names(Some(conf), &journal)?;
         let kept = args.pick.events(&journal, args.limit, false)?;
-        return Ok(kept
-            .into_iter()
-            .map(|kept| (format!("event {}", kept.number), ReplayEvent::kept(kept)))
-            .collect());
+        return Ok(kept.into_iter().map(|kept| ReplayEvent::from_kept(kept, &mut explainer)).collect());
     }
     if args.pick.is_given() {
         let text =
             "filters choose events of the journal, and files were named; leave out one of them".to_owned();
         return Err((Exit::Usage, text));
     }
-    let mut files = saved_events::files(&args.file)?;
+    let mut files = saved_events::files(&args.file, &conf.budget())?;
     files.truncate(args.limit as usize);
-    let budget = conf.budget();
-    let id = |saved: &osnl::saved::RecordedEvent| {
-        ExplainedEvent::saved(saved, &budget).notification()?.message_id.clone()
-    };
-    let ids: HashSet<String> = files.iter().filter_map(|(_, saved)| id(saved)).collect();
+    let ids: HashSet<String> =
+        files.iter().filter_map(|(_, event)| event.message_id().map(str::to_owned)).collect();
     let mut before = match &conf.journal {
         JournalConf::Sqlite(options) if options.path.exists() => {
             saved_events::kept(conf)?.deliveries_of(&ids).map_err(saved_events::unreadable)?
         }
         JournalConf::Sqlite(_) | JournalConf::Memory => Default::default(),
     };
-    let with_before = files.into_iter().map(|(name, saved)| {
-        let rows = id(&saved).and_then(|id| before.remove(&id)).unwrap_or_default();
-        (format!("{name}:{}", saved.line), ReplayEvent::saved(saved, &budget, rows))
+    let with_before = files.into_iter().map(|(saved, event)| {
+        let rows = event.message_id().and_then(|id| before.remove(id)).unwrap_or_default();
+        ReplayEvent::from_saved(saved, event, rows, &mut explainer)
     });
     Ok(with_before.collect())
 }
@@ -149,7 +142,7 @@ const AT_ONCE: usize = 256;
 
 fn append(
     conf: &Native,
-    planned: &[EventPlan],
+    planned: &[ReplayEvent],
     how: ReplaySettings,
 ) -> Result<(u64, u64), SavedEventsRefusal> {
     let options = match &conf.journal {
@@ -194,16 +187,15 @@ struct ReplaySums {
 }
 
 impl ReplaySums {
-    fn of(planned: &[EventPlan]) -> Self {
+    fn from_events(planned: &[ReplayEvent]) -> Self {
         let mut sums = Self { events: planned.len(), ..Self::default() };
-        for plan in planned {
-            let requests = plan.requests();
-            sums.firing += usize::from(!requests.is_empty());
-            sums.deliveries += requests.len();
-            sums.delivered += requests.iter().filter(|request| request.was_delivered()).count();
-            let is_pending =
-                |request: &&RequestedDelivery| request.before.as_ref().is_some_and(|row| row.state.is_open());
-            sums.pending += requests.iter().copied().filter(is_pending).count();
+        for event in planned {
+            let made = event.trace.effects().filter(|(_, effect)| effect.is_made());
+            let before: Vec<_> = made.map(|(_, effect)| event.before(effect).map(|row| row.state)).collect();
+            sums.firing += usize::from(!before.is_empty());
+            sums.deliveries += before.len();
+            sums.delivered += before.iter().flatten().filter(|state| **state == RowState::Delivered).count();
+            sums.pending += before.iter().flatten().filter(|state| state.is_open()).count();
         }
         sums
     }
@@ -236,28 +228,17 @@ impl ReplaySums {
     }
 }
 
-fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {
-    let described = if is_live { will } else { would };
-    let mut text = about(name, &plan.source.subject);
-    for rule in &plan.rules {
-        text.push_str(&format!("\n  {}", verdict(&rule.verdict)));
-        let Ruling::Fires(effects) = &rule.verdict.ruling else { continue };
-        for effect in effects {
-            let request = rule.requests.iter().find(|request| {
-                request.delivery.action == effect.action && request.delivery.key == effect.key
-            });
-            let before = match request {
-                Some(request) => before(request),
-                None => "nothing is appended".to_owned(),
-            };
-            text.push_str(&format!("\n    {}\n      {}", described(effect), masked(&before)));
-        }
-    }
-    text
+fn text(event: &ReplayEvent, effect: &Effect, is_live: bool) -> String {
+    let described = if is_live { words::will(effect) } else { words::would(effect) };
+    let before = match event.before(effect) {
+        _ if !effect.is_made() => "nothing is appended".to_owned(),
+        Some(row) => before(row),
+        None => "not delivered before".to_owned(),
+    };
+    format!("{described}\n      {}", masked(&before))
 }
 
-fn before(request: &RequestedDelivery) -> String {
-    let Some(row) = &request.before else { return "not delivered before".to_owned() };
+fn before(row: &DeliveryListRow) -> String {
     let ended = row.ended.map_or(String::new(), |at| format!(" at {}", time(at)));
     let reason = row.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let tries = if row.tries > 0 {
@@ -280,26 +261,12 @@ fn before(request: &RequestedDelivery) -> String {
     }
 }
 
-fn object(name: &str, plan: &EventPlan) -> Value {
-    let rules = plan.rules.iter().map(|rule| {
-        let mut object = verdict_json(&rule.verdict);
-        if let Ruling::Fires(effects) = &rule.verdict.ruling {
-            let actions = effects.iter().map(|effect| {
-                let mut object = would_json(effect);
-                let same = |request: &&RequestedDelivery| {
-                    request.delivery.action == effect.action && request.delivery.key == effect.key
-                };
-                let request = rule.requests.iter().find(same);
-                object["left_out"] = json!(request.is_none());
-                object["before"] =
-                    request.and_then(|request| request.before.as_ref()).map(row).unwrap_or_default();
-                object
-            });
-            object["actions"] = actions.collect();
-        }
-        object
-    });
-    json!({"event": about_json(name, &plan.source.subject), "rules": rules.collect::<Vec<_>>()})
+fn object(event: &ReplayEvent, effect: &Effect) -> Value {
+    let mut object = json::effect(effect);
+    let before = event.before(effect).filter(|_| effect.is_made());
+    object["left_out"] = json!(!effect.is_made());
+    object["before"] = before.map(row).unwrap_or_default();
+    object
 }
 
 fn row(row: &DeliveryListRow) -> Value {

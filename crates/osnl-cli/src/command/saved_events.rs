@@ -1,8 +1,8 @@
-//! The events that `explain` and `replay` read: from files, or from the journal by a filter.
+//! The events of `explain`, `replay`, and `test`: from files, or from the journal by a filter.
 
 mod shown;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,21 @@ use std::time::SystemTime;
 
 use clap::Args;
 use osnl::control::NoAccess;
+use osnl::explain::ExplainedEvent;
 use osnl::journal::query::{About, Filter, KeptEvent, Phase};
 use osnl::journal::sqlite::{OpenError, SqliteReader};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, RecordedEvent};
-use osnl_model::no_such;
+use osnl_model::{Budget, no_such};
 
-pub(super) use self::shown::{
-    StandardOutput, about, about_json, masked, time, tint, verdict, verdict_json, will, would, would_json,
-};
+pub(super) use self::shown::{StandardOutput, masked, time};
 use super::check::meaning;
 use super::sources;
 use crate::exit::Exit;
 use crate::flags::{CheckArgs, states, time};
+
+/// The events that one request to the journal names.
+const PART: u32 = 1000;
 
 pub(super) type SavedEventsRefusal = (Exit, String);
 
@@ -120,20 +122,35 @@ impl PickArgs {
         }
     }
 
+    /// Returns at most `limit` events, for each id if ids are given: the last ones, or the first.
     pub(super) fn events(
         &self,
         journal: &SqliteReader,
         limit: u32,
         last: bool,
     ) -> Result<Vec<KeptEvent>, SavedEventsRefusal> {
-        let filter = self.filter();
-        if self.id.is_empty() {
-            return find(journal, &filter, limit, last);
+        let numbers = match self.id.is_empty() {
+            true => journal.event_numbers(&self.filter(), limit, last).map_err(unreadable)?,
+            false => self.numbers_of_ids(journal, limit, last)?.into_iter().collect(),
+        };
+        let mut kept = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            // The event may have been pruned since its number was read.
+            kept.extend(journal.event(number).map_err(unreadable)?);
         }
-        let mut kept = BTreeMap::new();
+        Ok(kept)
+    }
+
+    fn numbers_of_ids(
+        &self,
+        journal: &SqliteReader,
+        limit: u32,
+        last: bool,
+    ) -> Result<BTreeSet<u64>, SavedEventsRefusal> {
+        let mut numbers = BTreeSet::new();
         for id in &self.id {
-            let filter = Filter { about: vec![About::parse(id)], ..filter.clone() };
-            let found = find(journal, &filter, limit, last)?;
+            let filter = Filter { about: vec![About::parse(id)], ..self.filter() };
+            let found = journal.event_numbers(&filter, limit, last).map_err(unreadable)?;
             if found.is_empty() {
                 let what = match About::parse(id) {
                     About::Delivery(id) => format!("no delivery {id}"),
@@ -144,15 +161,11 @@ impl PickArgs {
                 };
                 return Err((Exit::Failed, format!("the journal holds {what} of this kind")));
             }
-            kept.extend(found.into_iter().map(|found| (found.number, found)));
+            numbers.extend(found);
         }
-        Ok(kept.into_values().collect())
+        Ok(numbers)
     }
-}
 
-const PART: u32 = 1000;
-
-impl PickArgs {
     /// Calls `what` for every event of this kind, oldest first, until `Break`. One by one, because
     /// all events of a large journal would fill memory.
     pub(super) fn each(
@@ -160,21 +173,13 @@ impl PickArgs {
         journal: &SqliteReader,
         mut what: impl FnMut(&KeptEvent) -> ControlFlow<()>,
     ) -> Result<(), SavedEventsRefusal> {
-        if !self.id.is_empty() {
-            let _ = self.events(journal, u32::MAX, false)?.iter().try_for_each(what);
-            return Ok(());
-        }
         self.each_number(journal, |number| {
-            // The event may have been pruned since its number was read.
             Ok(journal.event(number).map_err(unreadable)?.iter().try_for_each(&mut what))
         })
     }
 
     /// Returns the number of events of this kind.
     pub(super) fn count(&self, journal: &SqliteReader) -> Result<u64, SavedEventsRefusal> {
-        if !self.id.is_empty() {
-            return Ok(self.events(journal, u32::MAX, false)?.len() as u64);
-        }
         let mut count = 0;
         self.each_number(journal, |_| {
             count += 1;
@@ -188,6 +193,14 @@ impl PickArgs {
         journal: &SqliteReader,
         mut what: impl FnMut(u64) -> Result<ControlFlow<()>, SavedEventsRefusal>,
     ) -> Result<(), SavedEventsRefusal> {
+        if !self.id.is_empty() {
+            for number in self.numbers_of_ids(journal, u32::MAX, false)? {
+                if what(number)?.is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let filter = self.filter();
         let (mut after, mut seen) = (None, None);
         loop {
@@ -257,30 +270,19 @@ pub(super) fn kept(conf: &Native) -> Result<SqliteReader, SavedEventsRefusal> {
     reader(journal(conf)?)
 }
 
-fn find(
-    journal: &SqliteReader,
-    filter: &Filter,
-    limit: u32,
-    last: bool,
-) -> Result<Vec<KeptEvent>, SavedEventsRefusal> {
-    let numbers = journal.event_numbers(filter, limit, last).map_err(unreadable)?;
-    let mut kept = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        // The event may have been pruned since its number was read.
-        kept.extend(journal.event(number).map_err(unreadable)?);
-    }
-    Ok(kept)
-}
-
 pub(super) fn reader(file: &Path) -> Result<SqliteReader, SavedEventsRefusal> {
     if NoAccess::is_refused(file) {
         return Err(forbidden(file));
     }
     if !file.exists() {
-        let text = format!("{}: there is no journal yet; osnl run creates it", file.display());
-        return Err((Exit::Unavailable, text));
+        return Err(no_journal(file));
     }
     SqliteReader::open(file).map_err(|error| cannot_open(file, &error))
+}
+
+pub(super) fn no_journal(file: &Path) -> SavedEventsRefusal {
+    let file = masked(&file.display().to_string());
+    (Exit::Unavailable, format!("{file}: there is no journal yet; osnl run creates it"))
 }
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> SavedEventsRefusal {
@@ -299,12 +301,19 @@ pub(super) fn cannot_open(file: &Path, error: &OpenError) -> SavedEventsRefusal 
     (error.into(), format!("{} {error}", file.display()))
 }
 
-pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, RecordedEvent)>, SavedEventsRefusal> {
+/// Returns the events of files in order, as saved and as rules see them.
+pub(super) fn files(
+    paths: &[PathBuf],
+    budget: &Budget,
+) -> Result<Vec<(RecordedEvent, ExplainedEvent)>, SavedEventsRefusal> {
     let mut found = Vec::new();
     for path in paths {
         let (name, text) = text(path).map_err(|why| (Exit::Failed, why))?;
         let events = saved::read(&text).map_err(|error| (Exit::Failed, error.of_file(&masked(&name))))?;
-        found.extend(events.into_iter().map(|event| (name.clone(), event)));
+        found.extend(events.into_iter().map(|saved| {
+            let event = ExplainedEvent::from_saved(&name, &saved, budget);
+            (saved, event)
+        }));
     }
     Ok(found)
 }

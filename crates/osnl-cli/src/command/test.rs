@@ -12,14 +12,15 @@ mod report;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use osnl::explain::{EventsInOrder, RuleVerdict, Ruling};
+use osnl::explain::words::{verdict, would};
+use osnl::explain::{Explainer, Ruling, Trace};
 use osnl::native::Native;
 use osnl::rule::Mode;
 
 pub(crate) use self::args::TestArgs;
 use self::file::Case;
 use self::report::TestOutcome;
-use super::saved_events::{self, SavedEventsRefusal, verdict, would};
+use super::saved_events::{self, SavedEventsRefusal};
 use super::sources;
 use crate::exit::Exit;
 
@@ -80,37 +81,34 @@ fn tests_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 fn outcome<'a>(conf: &Native, case: &'a Case) -> TestOutcome<'a> {
-    let (mut problems, mut events) = (Vec::new(), EventsInOrder::default());
-    for (name, subject) in &case.events {
-        let found = said(&events.explain(conf, subject, case.listener.as_deref()), case);
-        let event = if case.events.len() > 1 { format!("{name}: ") } else { String::new() };
-        problems.extend(found.into_iter().map(|problem| format!("{event}{problem}")));
+    let mut explainer = Explainer::new(conf).with_listener(case.listener.as_deref());
+    let mut problems = Vec::new();
+    for event in &case.events {
+        let found = differences(&explainer.trace(event.clone()), case);
+        let name = if case.events.len() > 1 { format!("{}: ", event.name) } else { String::new() };
+        problems.extend(found.into_iter().map(|problem| format!("{name}{problem}")));
     }
     TestOutcome { case, problems }
 }
 
-fn said(verdicts: &[RuleVerdict], case: &Case) -> Vec<String> {
+fn differences(trace: &Trace, case: &Case) -> Vec<String> {
     let mut problems = Vec::new();
-    for found in verdicts {
+    for found in &trace.rules {
         if matches!(found.ruling, Ruling::Undecided(_) | Ruling::Unreadable(_)) {
             problems.push(verdict(found));
         }
-        problems.extend(
-            found.dead_letters().map(|effect| format!("rule {} matches {}", found.rule, would(effect))),
-        );
-    }
-    if let Some(expected) = &case.rules {
-        for found in verdicts {
-            let wanted = expected.contains(&*found.rule);
-            match (wanted, found.ruling.fires()) {
-                (true, true) | (false, false) => {}
-                (true, false) => problems.push(verdict(found)),
-                (false, true) => problems.push(format!("{}, which the test does not expect", verdict(found))),
+        let dead = found.ruling.effects().iter().filter(|effect| effect.dead_letter().is_some());
+        problems.extend(dead.map(|effect| format!("rule {} matches {}", found.rule, would(effect))));
+        match (case.rules.as_ref().map(|expected| expected.contains(&*found.rule)), found.ruling.fires()) {
+            (None, _) | (Some(true), true) | (Some(false), false) => {}
+            (Some(true), false) => problems.push(verdict(found)),
+            (Some(false), true) => {
+                problems.push(format!("{}, which the test does not expect", verdict(found)));
             }
         }
     }
     if let Some(expected) = &case.actions {
-        let called = called(verdicts);
+        let called = called(trace);
         let named =
             |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let (missing, more) = (
@@ -128,8 +126,7 @@ fn said(verdicts: &[RuleVerdict], case: &Case) -> Vec<String> {
 }
 
 /// Returns the actions that would be called; a rule in shadow mode only records its matches.
-fn called(verdicts: &[RuleVerdict]) -> BTreeSet<String> {
-    let fired = verdicts.iter().flat_map(|found| found.ruling.effects());
-    let live = fired.filter(|effect| effect.mode == Mode::Live);
-    live.map(|effect| effect.action.to_string()).collect()
+fn called(trace: &Trace) -> BTreeSet<String> {
+    let live = trace.effects().filter(|(_, effect)| effect.mode == Mode::Live);
+    live.map(|(_, effect)| effect.action.to_string()).collect()
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::refusal::{Code, RequestRefusal};
 use crate::journal::{Begin, NewDelivery};
 use crate::received::ReceivedMessage;
-use crate::replay::EventPlan;
+use crate::replay::ReplayEvent;
 use crate::saved::RecordedEvent;
 
 /// An event to append again: one of the journal by its number, or a given message.
@@ -69,21 +69,16 @@ fn yes() -> bool {
 
 impl Again {
     #[must_use]
-    pub fn of(planned: &EventPlan) -> Option<Self> {
+    pub fn from_event(event: &ReplayEvent) -> Option<Self> {
         let deliveries: Vec<RuleDelivery> =
-            planned.requests().into_iter().map(|request| RuleDelivery::of(&request.delivery)).collect();
-        let source = &planned.source;
-        let message = if source.kept { None } else { Some(GivenMessage::of(&source.received)) };
-        (!deliveries.is_empty()).then(|| Self {
-            event: source.kept.then_some(source.number),
-            message,
-            deliveries,
-        })
+            event.trace.deliveries().map(|new| RuleDelivery::from_new(&new)).collect();
+        let message = event.number.is_none().then(|| GivenMessage::from_received(&event.received));
+        (!deliveries.is_empty()).then_some(Self { event: event.number, message, deliveries })
     }
 }
 
 impl GivenMessage {
-    fn of(received: &ReceivedMessage) -> Self {
+    fn from_received(received: &ReceivedMessage) -> Self {
         let ReceivedMessage { body, properties, origin, noted: _ } = received;
         Self {
             body_base64: BASE64_STANDARD.encode(body),
@@ -105,45 +100,30 @@ impl GivenMessage {
             compression: self.compression.clone(),
         };
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Ok(crate::replay::saved(RecordedEvent {
-            line: 0,
-            body,
-            properties,
-            exchange: given(&self.exchange),
-            routing_key: given(&self.routing_key),
-            received: None,
-        }))
+        let (exchange, routing_key) = (given(&self.exchange), given(&self.routing_key));
+        Ok(RecordedEvent { line: 0, body, properties, exchange, routing_key, received: None }.into())
     }
 }
 
 impl RuleDelivery {
     #[must_use]
-    pub fn of(new: &NewDelivery) -> Self {
-        let shadow = match &new.begin {
-            Begin::Shadow => true,
-            Begin::Live | Begin::Held(_) | Begin::Dead(_) | Begin::TooOld(_) => false,
-        };
+    pub fn from_new(new: &NewDelivery) -> Self {
         Self {
             rule: new.rule.to_string(),
             action: new.action.to_string(),
             resource: new.key.clone(),
             of_bulk: new.resource,
             ordered: new.ordered,
-            shadow,
+            shadow: new.begin == Begin::Shadow,
         }
     }
 
     pub(super) fn delivery(&self) -> NewDelivery {
         NewDelivery {
-            rule: self.rule.as_str().into(),
-            action: self.action.as_str().into(),
-            key: self.resource.clone(),
             resource: self.of_bulk,
             ordered: self.ordered,
-            enriched: None,
             begin: if self.shadow { Begin::Shadow } else { Begin::Live },
-            subject: Default::default(),
-            letter: None,
+            ..NewDelivery::new(self.rule.as_str(), self.action.as_str(), self.resource.clone())
         }
     }
 }

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::again::RuleDelivery;
 use super::time;
-use crate::explain::{Content, Effect, ExplainedEvent};
+use crate::explain::{Content, ExplainedEvent, Explainer};
 use crate::native::Native;
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
-use crate::replay::{self, ReplayEvent};
 
 /// A filter of messages in quarantine. An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -152,30 +151,28 @@ impl MessageAgain {
         if let Err(error) = received.decode_within(&budget) {
             return Err(unread(error.to_string()));
         }
-        let subject = ExplainedEvent::received(&received);
-        if let Content::Unreadable(why) = &subject.content {
+        let event = ExplainedEvent::from_received(id.to_string(), &received);
+        if let Content::Unreadable(why) = &event.content {
             return Err(unread(why.clone()));
         }
-        let listener = listener.map(|listener| listener.name.to_string());
-        let source =
-            ReplayEvent { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
-        let plan = replay::plan(conf, source, &[], listener.as_deref());
+        let listener = listener.map(|listener| &*listener.name);
+        let trace = Explainer::for_replay(conf).with_listener(listener).trace(event);
         // A message from the broker would become dead letters of such a rule; here the operator can correct
         // the rule first.
-        let undecided = plan.rules.iter().find_map(|rule| {
-            let (name, ruling) = (&rule.verdict.rule, &rule.verdict.ruling);
-            let of_rule = ruling.undecided().map(|why| format!("rule {name} cannot be decided: {why}"));
-            let of_action = |effect: &Effect| {
-                let why = effect.undecided()?;
-                Some(format!("action {} of rule {name} cannot be decided: {why}", effect.action))
-            };
-            of_rule.or_else(|| ruling.effects().iter().find_map(of_action))
+        let of_rule = trace.rules.iter().find_map(|found| {
+            let why = found.ruling.undecided()?;
+            Some(format!("rule {} cannot be decided: {why}", found.rule))
         });
+        let of_action = trace.effects().find_map(|(rule, effect)| {
+            let why = effect.undecided()?;
+            Some(format!("action {} of rule {rule} cannot be decided: {why}", effect.action))
+        });
+        let undecided = of_rule.or(of_action);
         if let Some(undecided) = undecided {
             return Err(undecided);
         }
-        let requests = plan.requests().into_iter().map(|request| RuleDelivery::of(&request.delivery));
-        let deliveries: Vec<RuleDelivery> = requests.collect();
+        let deliveries: Vec<RuleDelivery> =
+            trace.deliveries().map(|new| RuleDelivery::from_new(&new)).collect();
         if deliveries.is_empty() {
             return Err("it matches no rule; discard it if that is right".to_owned());
         }

@@ -62,24 +62,3 @@ pub enum TriedEvent {
     Unmatched(u64),
     Delivery(String),
 }
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrialReport {
-    pub about: String,
-    pub rules: Vec<RuleTrial>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleTrial {
-    pub fires: bool,
-    pub verdict: String,
-    /// Whether `when` cannot be decided, so that each action has a dead letter.
-    pub is_undecided: bool,
-    pub effects: Vec<TrialEffect>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrialEffect {
-    pub words: String,
-    pub is_dead_letter: bool,
-}

@@ -5,27 +5,29 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Content, ExplainedEvent, Ruling, verdicts};
-use crate::native::Native;
-use crate::unmatched::FailedBehind;
+use serde::Serialize;
+
+use super::{Content, ExplainedEvent, Explainer, RuleVerdict, Ruling};
+use crate::native::{Native, RuleConf};
 
 const NAMED: usize = 5;
 
 #[derive(Debug)]
 pub struct RuleSetComparison<'a> {
-    now: &'a Native,
-    tried: &'a Native,
-    listener: Option<&'a str>,
-    rules: Vec<RuleComparison>,
-    places: HashMap<Arc<str>, usize>,
-    alike: Vec<Arc<str>>,
-    events: u64,
-    firing: (u64, u64),
+    now: Explainer<'a>,
+    tried: Explainer<'a>,
+    /// Rules that are written alike in both sets, so that earlier failures apply to both.
+    alike: Vec<String>,
+    /// The rules of the second set, then those of the first alone.
+    pub rules: Vec<RuleComparison>,
+    pub events: u64,
+    pub firing_now: u64,
+    pub would_fire: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RuleComparison {
-    pub rule: Arc<str>,
+    pub rule: String,
     pub is_now: bool,
     pub is_tried: bool,
     pub fires_now: u64,
@@ -36,19 +38,19 @@ pub struct RuleComparison {
     pub undecided: u64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EventSample {
     pub count: u64,
     /// The first events, by message id, or by name without an id.
+    #[serde(rename = "message_ids")]
     pub named: Vec<String>,
 }
 
 impl EventSample {
-    fn add(&mut self, name: &str, subject: &ExplainedEvent) {
+    fn add(&mut self, event: &ExplainedEvent) {
         self.count += 1;
         if self.named.len() < NAMED {
-            let id = subject.notification().and_then(|notification| notification.message_id.clone());
-            self.named.push(id.unwrap_or_else(|| name.to_owned()));
+            self.named.push(event.message_id().unwrap_or(&event.name).to_owned());
         }
     }
 }
@@ -56,94 +58,57 @@ impl EventSample {
 impl<'a> RuleSetComparison<'a> {
     #[must_use]
     pub fn new(now: &'a Native, tried: &'a Native, listener: Option<&'a str>) -> Self {
-        let mut rules: Vec<RuleComparison> = Vec::new();
-        for (conf, is_tried) in [(tried, true), (now, false)] {
-            for name in conf.rules.iter().map(|rule| &rule.rule.name) {
-                match rules.iter_mut().find(|found| found.rule == *name) {
-                    Some(found) => found.is_now = true,
-                    None => rules.push(RuleComparison::new(name.clone(), is_tried)),
-                }
-            }
-        }
-        let places = rules.iter().enumerate().map(|(at, found)| (found.rule.clone(), at)).collect();
-        let written = |conf: &Native, name: &str| {
-            conf.rules.iter().find(|rule| *rule.rule.name == *name).map(|rule| format!("{rule:?}"))
+        let written = |conf: &Native| -> HashMap<String, String> {
+            conf.rules.iter().map(|rule| (rule.rule.name.to_string(), format!("{rule:?}"))).collect()
         };
-        let same = |found: &&RuleComparison| {
-            found.is_now && found.is_tried && written(now, &found.rule) == written(tried, &found.rule)
+        let (of_now, of_tried) = (written(now), written(tried));
+        let is_new = |rule: &&RuleConf| !of_tried.contains_key(&*rule.rule.name);
+        let names = tried.rules.iter().chain(now.rules.iter().filter(is_new)).map(|rule| &*rule.rule.name);
+        let rule = |name: &str| RuleComparison {
+            rule: name.to_owned(),
+            is_now: of_now.contains_key(name),
+            is_tried: of_tried.contains_key(name),
+            ..RuleComparison::default()
         };
-        let alike = rules.iter().filter(same).map(|found| found.rule.clone()).collect();
-        Self { now, tried, listener, rules, places, alike, events: 0, firing: (0, 0) }
+        let rules = names.map(rule).collect();
+        let alike = of_tried.iter().filter(|(name, rule)| of_now.get(*name) == Some(*rule));
+        let alike = alike.map(|(name, _)| name.clone()).collect();
+        let of = |conf| Explainer { with_effects: false, ..Explainer::new(conf).with_listener(listener) };
+        Self { now: of(now), tried: of(tried), alike, rules, events: 0, firing_now: 0, would_fire: 0 }
     }
 
-    pub fn add(&mut self, name: &str, subject: &ExplainedEvent) {
+    pub fn add(&mut self, event: &ExplainedEvent) {
+        let (before, after) = (self.now.verdicts(event), self.tried.verdicts(&self.without_memories(event)));
+        let (before, after) = (by_rule(before), by_rule(after));
+        let fires = |ruling: Option<&Ruling>| ruling.is_some_and(Ruling::fires);
         self.events += 1;
-        let before = verdicts(self.now, subject, self.listener, false);
-        let after = verdicts(self.tried, &self.without_memories(subject), self.listener, false);
-        self.firing.0 += u64::from(before.iter().any(|verdict| verdict.ruling.fires()));
-        self.firing.1 += u64::from(after.iter().any(|verdict| verdict.ruling.fires()));
-        let mut fires = vec![(false, false); self.rules.len()];
-        for verdict in &before {
-            let Some(at) = self.places.get(&verdict.rule) else { continue };
-            fires[*at].0 = verdict.ruling.fires();
-        }
-        for verdict in &after {
-            let Some(at) = self.places.get(&verdict.rule) else { continue };
-            fires[*at].1 = verdict.ruling.fires();
-            match verdict.ruling {
-                Ruling::Unknown => self.rules[*at].unknown += 1,
-                Ruling::Undecided(_) => self.rules[*at].undecided += 1,
-                _ => {}
-            }
-        }
-        for (found, (now, then)) in self.rules.iter_mut().zip(fires) {
+        self.firing_now += u64::from(before.values().any(Ruling::fires));
+        self.would_fire += u64::from(after.values().any(Ruling::fires));
+        for found in &mut self.rules {
+            let then = after.get(&*found.rule);
+            found.unknown += u64::from(matches!(then, Some(Ruling::Unknown)));
+            found.undecided += u64::from(matches!(then, Some(Ruling::Undecided(_))));
+            let (now, then) = (fires(before.get(&*found.rule)), fires(then));
             found.fires_now += u64::from(now);
             found.would_fire += u64::from(then);
             match (now, then) {
-                (false, true) => found.more.add(name, subject),
-                (true, false) => found.no_longer.add(name, subject),
+                (false, true) => found.more.add(event),
+                (true, false) => found.no_longer.add(event),
                 (true, true) | (false, false) => {}
             }
         }
     }
 
     /// Removes failures of earlier rules, which do not apply to a rewritten rule.
-    fn without_memories(&self, subject: &ExplainedEvent) -> ExplainedEvent {
-        let mut subject = subject.clone();
-        if let Content::Head { failed, .. } = &mut subject.content {
-            failed.retain(|FailedBehind { rule, .. }| self.alike.iter().any(|name| **name == **rule));
+    fn without_memories(&self, event: &ExplainedEvent) -> ExplainedEvent {
+        let mut event = event.clone();
+        if let Content::Head { failed, .. } = &mut event.content {
+            failed.retain(|failed| self.alike.contains(&failed.rule));
         }
-        subject
-    }
-
-    #[must_use]
-    pub fn rules(&self) -> &[RuleComparison] {
-        &self.rules
-    }
-
-    #[must_use]
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
-    #[must_use]
-    pub fn firing(&self) -> (u64, u64) {
-        self.firing
+        event
     }
 }
 
-impl RuleComparison {
-    fn new(rule: Arc<str>, is_tried: bool) -> Self {
-        Self {
-            rule,
-            is_now: !is_tried,
-            is_tried,
-            fires_now: 0,
-            would_fire: 0,
-            more: EventSample::default(),
-            no_longer: EventSample::default(),
-            unknown: 0,
-            undecided: 0,
-        }
-    }
+fn by_rule(verdicts: Vec<RuleVerdict>) -> HashMap<Arc<str>, Ruling> {
+    verdicts.into_iter().map(|found| (found.rule, found.ruling)).collect()
 }

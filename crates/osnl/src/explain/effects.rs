@@ -18,6 +18,8 @@ pub struct Effect {
     pub key: Option<String>,
     pub resource: Option<u32>,
     pub mode: Mode,
+    /// Whether the delivery waits for earlier ones of its action and key.
+    pub ordered: bool,
     pub asks: Vec<Ask>,
     /// The condition, if unknown data decides it; `***` for a key that seems secret.
     pub provided: Option<String>,
@@ -27,22 +29,33 @@ pub struct Effect {
 }
 
 impl Effect {
+    /// Whether the effect is a delivery, or would be one if nothing were too old.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        match self.would {
+            Preview::NotAsked { .. } | Preview::Undecided { .. } => false,
+            Preview::Request { .. }
+            | Preview::Line { .. }
+            | Preview::Effect { .. }
+            | Preview::Nothing { .. }
+            | Preview::Unusable { .. } => true,
+        }
+    }
+
     #[must_use]
     pub fn dead_letter(&self) -> Option<&str> {
         if let Some(why) = &self.too_old {
             return Some(why);
         }
-        match (&self.would, self.mode) {
-            (Preview::Unusable { why } | Preview::Undecided { why }, Mode::Live) => Some(why),
-            (Preview::Unusable { .. } | Preview::Undecided { .. }, Mode::Shadow)
-            | (
-                Preview::Request { .. }
-                | Preview::Line { .. }
-                | Preview::Effect { .. }
-                | Preview::Nothing { .. }
-                | Preview::NotAsked { .. },
-                Mode::Live | Mode::Shadow,
-            ) => None,
+        match &self.would {
+            Preview::Unusable { why } | Preview::Undecided { why } => {
+                (self.mode == Mode::Live).then_some(why.as_str())
+            }
+            Preview::Request { .. }
+            | Preview::Line { .. }
+            | Preview::Effect { .. }
+            | Preview::Nothing { .. }
+            | Preview::NotAsked { .. } => None,
         }
     }
 
@@ -55,104 +68,87 @@ impl Effect {
     }
 }
 
-pub(super) fn effects(
-    conf: &Native,
-    rule: &RuleConf,
-    notification: &Notification,
-    names: Option<&Names>,
-    found: &[AskedFor],
-    too_old: Option<&str>,
-) -> Vec<Effect> {
-    let actions = rule.rule.actions.iter();
-    let actions = actions.filter_map(|name| conf.actions.iter().find(|action| action.name == *name));
-    let parts = Parts::of_notification(notification);
-    let whole = Names::new(Arc::new(notification.clone()));
-    let effects = actions.flat_map(|action| {
-        let (parts, whole) = (&parts, &whole);
-        let of = DeliverySubjects { parts, whole, names, found };
-        parts
-            .of(&rule.rule, whole)
-            .map(move |(resource, key)| effect(conf, rule, action, &of, resource, key, &[]))
-    });
-    let judged = effects.map(|effect| match (&effect.would, effect.mode) {
-        (Preview::NotAsked { .. } | Preview::Undecided { .. }, _) | (_, Mode::Shadow) => effect,
-        (_, Mode::Live) => Effect { too_old: too_old.map(str::to_owned), ..effect },
-    });
-    judged.collect()
-}
-
-pub(super) struct ActionTrial<'a> {
+/// The effects of a rule on an event.
+pub(super) struct RuleEffects<'a> {
     pub(super) conf: &'a Native,
     pub(super) rule: &'a RuleConf,
-    pub(super) action: &'a ActionConf,
-    pub(super) more: Vec<Ask>,
+    pub(super) names: &'a Names,
+    pub(super) kept: &'a [AskedFor],
+    /// Answers that the action has besides those of its enrichments.
+    pub(super) more: &'a [Ask],
+    /// Whether the conditions of actions count.
+    pub(super) with_conditions: bool,
 }
 
-impl ActionTrial<'_> {
-    pub(super) fn unusable(&self, notification: &Notification) -> Option<String> {
-        let Self { conf, rule, action, more } = self;
-        let parts = Parts::of_notification(notification);
-        let whole = Names::new(Arc::new(notification.clone()));
-        let of = DeliverySubjects { parts: &parts, whole: &whole, names: None, found: &[] };
-        let effects = parts
-            .of(&rule.rule, &whole)
-            .map(|(resource, key)| effect(conf, rule, action, &of, resource, key, more));
-        effects.into_iter().find_map(|effect| effect.dead_letter().map(str::to_owned))
-    }
-}
-
-struct DeliverySubjects<'a> {
-    parts: &'a Parts<'a>,
-    whole: &'a Names,
-    /// `None` skips conditions of actions.
-    names: Option<&'a Names>,
-    found: &'a [AskedFor],
-}
-
-fn effect(
-    conf: &Native,
-    rule: &RuleConf,
-    action: &ActionConf,
-    of: &DeliverySubjects<'_>,
-    resource: Option<u32>,
-    key: Option<String>,
-    more: &[Ask],
-) -> Effect {
-    let of_part = of.parts.names(of.whole, resource).notification().clone();
-    let kept = of.found.iter().find(|found| {
-        (found.rule.as_str(), found.action.as_str(), found.resource)
-            == (&*rule.rule.name, &*action.name, resource)
-    });
-    let mut asks = foresee(conf.asked_by(action), &of_part, kept.map(|kept| &kept.found));
-    asks.extend_from_slice(more);
-    let mut provided = None;
-    let decided = of.names.map_or(Ok(()), |names| asked(rule, action, names, of.parts, resource));
-    let would = match decided {
-        Err(mismatch) => {
-            // A skipped action asks nothing; only earlier answers are shown.
-            asks.retain(|ask| matches!(ask.value, AnswerForecast::Kept(_)));
-            not_asked(mismatch)
+impl RuleEffects<'_> {
+    pub(super) fn all(&self, too_old: Option<&str>) -> Vec<Effect> {
+        let actions = self.rule.rule.actions.iter();
+        let actions = actions.filter_map(|name| self.conf.actions.iter().find(|conf| conf.name == *name));
+        let mut effects: Vec<Effect> = actions.flat_map(|action| self.of_action(action)).collect();
+        for effect in effects.iter_mut().filter(|effect| effect.mode == Mode::Live && effect.is_made()) {
+            effect.too_old = too_old.map(str::to_owned);
         }
-        Ok(()) => match late(action, &of_part, &asks) {
-            Late::False(preview) => preview,
-            late @ (Late::Holds | Late::Open(_)) => {
-                if let Late::Open(when) = late {
-                    provided = Some(when);
-                }
-                let (notification, rule) = (&*of_part, &*rule.rule.name);
-                action.preview(&CallRequest { notification, rule, resource, asks: &asks })
+        effects
+    }
+
+    pub(super) fn of_action(&self, action: &ActionConf) -> Vec<Effect> {
+        let parts = Parts::of_notification(self.names.notification());
+        // The work of conditions is limited for all rules together, unlike that of an action.
+        let whole = Names::new(self.names.notification().clone());
+        let effect = |(resource, key)| {
+            let of_part = parts.names(&whole, resource).notification().clone();
+            self.effect(action, &parts, resource, key, &of_part)
+        };
+        parts.of(&self.rule.rule, &whole).map(effect).collect()
+    }
+
+    fn effect(
+        &self,
+        action: &ActionConf,
+        parts: &Parts<'_>,
+        resource: Option<u32>,
+        key: Option<String>,
+        of_part: &Arc<Notification>,
+    ) -> Effect {
+        let rule = &self.rule.rule;
+        let kept = self.kept.iter().find(|kept| {
+            (&*kept.rule, &*kept.action, kept.resource) == (&*rule.name, &*action.name, resource)
+        });
+        let mut asks = foresee(self.conf.asked_by(action), of_part, kept.map(|kept| &kept.found));
+        asks.extend_from_slice(self.more);
+        let mut provided = None;
+        let decided = match self.with_conditions {
+            true => rule.asks(&action.name, &narrowed(rule, self.names, parts, resource)),
+            false => Ok(()),
+        };
+        let would = match decided {
+            Err(mismatch) => {
+                // A skipped action asks nothing; only earlier answers are shown.
+                asks.retain(|ask| matches!(ask.value, AnswerForecast::Kept(_)));
+                not_asked(mismatch)
             }
-        },
-    };
-    Effect {
-        action: action.name.clone(),
-        key,
-        resource,
-        mode: rule.rule.mode,
-        asks,
-        provided,
-        too_old: None,
-        would,
+            Ok(()) => match late(action, of_part, &asks) {
+                Late::False(preview) => preview,
+                late @ (Late::Holds | Late::Open(_)) => {
+                    if let Late::Open(when) = late {
+                        provided = Some(when);
+                    }
+                    let (notification, rule) = (&**of_part, &*rule.name);
+                    action.preview(&CallRequest { notification, rule, resource, asks: &asks })
+                }
+            },
+        };
+        Effect {
+            action: action.name.clone(),
+            key,
+            resource,
+            mode: rule.mode,
+            ordered: !rule.unordered.contains(&action.name),
+            asks,
+            provided,
+            too_old: None,
+            would,
+        }
     }
 }
 
@@ -186,14 +182,4 @@ fn late(action: &ActionConf, notification: &Arc<Notification>, asks: &[Ask]) -> 
             Late::False(not_asked(mismatch))
         }
     }
-}
-
-fn asked(
-    rule: &RuleConf,
-    action: &ActionConf,
-    names: &Names,
-    parts: &Parts<'_>,
-    resource: Option<u32>,
-) -> Result<(), WhenMismatch> {
-    rule.rule.asks(&action.name, &narrowed(&rule.rule, names, parts, resource))
 }

@@ -43,6 +43,10 @@ actions = roles
 enabled = no
 listeners = neutron
 actions = audit
+[rule:when]
+listeners = neutron
+when = context.auth_token == 'S3CRET'
+actions = audit
 [action:roles]
 driver = k2hr3
 api_url = https://k2hr3.example.com/v1/role
@@ -51,8 +55,8 @@ driver = dump
 path = /var/log/osnl/audit.jsonl
 ";
 
-fn conf() -> Native {
-    load_texts(&[("a.conf".to_owned(), CONF.to_owned())], &Sources::default()).unwrap().conf
+fn loaded(text: &str) -> Native {
+    load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()).unwrap().conf
 }
 
 fn port() -> serde_json::Value {
@@ -62,86 +66,99 @@ fn port() -> serde_json::Value {
                        "device_id": "12345678-1234-5678-1234-567812345678", "fixed_ips": [{"ip_address": "10.0.0.1"}]}}})
 }
 
-fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> ExplainedEvent {
+fn event(event: &serde_json::Value, place: Option<(&str, &str)>) -> ExplainedEvent {
+    let notification = osnl_model::Notification::decode(event.to_string().as_bytes()).unwrap();
     ExplainedEvent {
         exchange: place.map(|(exchange, _)| exchange.to_owned()),
         routing_key: place.map(|(_, key)| key.to_owned()),
-        ..ExplainedEvent::whole(Notification::decode(event.to_string().as_bytes()).unwrap())
+        ..ExplainedEvent::from_notification(notification)
     }
 }
 
-fn said(subject: &ExplainedEvent, listener: Option<&str>) -> Vec<String> {
-    let verdicts = explain(&conf(), subject, listener);
-    let said = verdicts.into_iter().map(|RuleVerdict { rule, ruling, .. }| match ruling {
-        Ruling::Fires(effects) => {
-            let effects: Vec<_> =
-                effects.iter().map(|effect| format!("{}: {:?}", effect.action, effect.would)).collect();
-            format!("{rule} fires: {}", effects.join(", "))
-        }
-        Ruling::NotHeard(reasons) => {
-            format!("{rule}: {}", reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        }
-        Ruling::Disabled => format!("{rule}: disabled"),
-        Ruling::Stopped(by) => format!("{rule}: stopped by {by}"),
-        Ruling::Undecided(why) => format!("{rule}: undecided: {why}"),
-        Ruling::Fails { condition, allows, observed } => {
-            format!("{rule}: {condition} saw {observed} wants {allows}")
-        }
-        Ruling::Failed(failed) => format!("{rule}: {} at the time: {}", failed.condition, failed.reason),
-        Ruling::Unknown => format!("{rule}: unknown"),
-        Ruling::Unreadable(why) => format!("{rule}: {why}"),
-    });
-    said.collect()
+/// Returns the lines of rules, with the words of each effect.
+fn said(event: ExplainedEvent, listener: Option<&str>) -> Vec<String> {
+    let conf = loaded(CONF);
+    let trace = Explainer::new(&conf).with_listener(listener).trace(event);
+    let line = |found: &RuleVerdict| {
+        let effects = found.ruling.effects().iter().map(words::would);
+        std::iter::once(words::verdict(found)).chain(effects).collect::<Vec<_>>().join("; ")
+    };
+    trace.rules.iter().map(line).collect()
 }
 
-const FIRES: &str = "ports fires: roles: Request { method: \"DELETE\", url: \"https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\", headers: [], body: None }, audit: Line { to: \"/var/log/osnl/audit.jsonl\" }";
+const ROLES: &str = "action roles for 12345678-1234-5678-1234-567812345678 would be called: DELETE https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D";
+
+fn ports() -> String {
+    let audit = "action audit for 12345678-1234-5678-1234-567812345678 would be called: write a line to /var/log/osnl/audit.jsonl";
+    format!("rule ports matches; {ROLES}; {audit}")
+}
 
 #[test]
 fn every_rule_says_why_in_their_order() {
-    let seen = said(&subject(&port(), Some(("neutron", "notifications.info"))), None);
+    let seen = said(event(&port(), Some(("neutron", "notifications.info"))), None);
     assert_eq!(
         seen,
         [
-            FIRES,
-            "errors: priority saw \"info\" wants error, critical",
-            "payload: payload.state saw \"there\" wants ^gone$",
-            "secret: context.auth_token saw \"***\" wants ***",
-            "servers: listener nova does not receive it: the exchange is \"neutron\", and it is bound to nova",
-            "off: disabled",
+            &*ports(),
+            "rule errors does not match: priority is \"info\", and the rule requires error, critical",
+            "rule payload does not match: payload.state is \"there\", which does not match \"^gone$\"",
+            "rule secret does not match: context.auth_token is \"***\", which does not match \"***\"",
+            "rule servers does not match: listener nova does not receive it: the exchange is \"neutron\", and it is bound to nova",
+            "rule off does not match: it is not enabled",
+            "rule when does not match: when is false: context.auth_token is ***",
         ]
     );
-    assert!(!seen.concat().contains("T0KEN") && !seen.concat().contains("S3CRET"));
+}
+
+#[test]
+fn scripts_get_the_same_as_members() {
+    let conf = loaded(CONF);
+    let rules = ["payload", "servers", "when"].map(str::to_owned);
+    let mut explainer = Explainer::new(&conf).with_rules(&rules);
+    let mut verdicts = |event| json::trace(&explainer.trace(event), json::effect);
+    let expected = json!({
+        "event": {"name": "event", "received": null, "listener": null, "exchange": "neutron",
+                  "routing_key": "notifications.info", "event_type": "port.delete.end", "publisher_id": "network.h1",
+                  "priority": "info", "message_id": "m", "head_only": false},
+        "rules": [
+            {"rule": "payload", "verdict": "fails", "condition": "payload.state", "allows": "^gone$", "saw": "\"there\"",
+             "reason": "payload.state is \"there\", which does not match \"^gone$\""},
+            {"rule": "servers", "verdict": "not-heard", "reason":
+             "listener nova does not receive it: the exchange is \"neutron\", and it is bound to nova"},
+            {"rule": "when", "verdict": "fails", "condition": "when", "allows": "***",
+             "saw": "context.auth_token is ***", "reason": "when is false: context.auth_token is ***"},
+        ],
+    });
+    assert_eq!(verdicts(event(&port(), Some(("neutron", "notifications.info")))), expected);
+    let servers = json!({"rule": "servers", "verdict": "fires", "if_received_by": ["nova"], "actions": [
+        {"action": "roles", "resource": "12345678-1234-5678-1234-567812345678", "mode": "live",
+         "would": {"method": "DELETE", "url": ROLES.rsplit(' ').next(), "body": null}},
+    ]});
+    assert_eq!(verdicts(event(&port(), None))["rules"][1], servers);
 }
 
 #[test]
 fn who_hears_it_is_asked_first() {
     let check = |place, listener, expected: &[(usize, &str)]| {
-        let seen = said(&subject(&port(), place), listener);
+        let seen = said(event(&port(), place), listener);
         for (at, expected) in expected {
             assert_eq!(seen[*at], *expected, "{place:?} {listener:?}");
         }
     };
     // Without a place, any listener may have received the event.
-    check(
-        None,
-        None,
-        &[
-            (0, FIRES),
-            (
-                4,
-                "servers fires: roles: Request { method: \"DELETE\", url: \"https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\", headers: [], body: None }",
-            ),
-        ],
+    let servers = format!(
+        "rule servers would match if listener nova received it; the event names no exchange; {ROLES}"
     );
+    check(None, None, &[(0, &*ports()), (4, &servers)]);
     check(
         Some(("neutron", "notifications.warn")),
         None,
         &[
             (
                 0,
-                "ports: listener neutron does not receive it: the routing key is \"notifications.warn\", and its priorities are info, error",
+                "rule ports does not match: listener neutron does not receive it: the routing key is \"notifications.warn\", and its priorities are info, error",
             ),
-            (2, "payload: payload.state saw \"there\" wants ^gone$"),
+            (2, "rule payload does not match: payload.state is \"there\", which does not match \"^gone$\""),
         ],
     );
     check(
@@ -149,97 +166,88 @@ fn who_hears_it_is_asked_first() {
         None,
         &[(
             4,
-            "servers: listener nova does not receive it: the routing key is \"notifications.info\", and its topics are versioned_notifications",
+            "rule servers does not match: listener nova does not receive it: the routing key is \"notifications.info\", and its topics are versioned_notifications",
         )],
     );
     check(
         Some(("neutron", "notifications.info")),
         Some("nova"),
-        &[(0, "ports: it uses listener neutron, and this event is of nova")],
+        &[(0, "rule ports does not match: it uses listener neutron, and this event is of nova")],
     );
-}
-
-#[test]
-fn a_rule_of_a_listener_that_may_not_receive_it_fires_only_if_it_does() {
-    let fires_if = |event: &serde_json::Value, place: Option<(&str, &str)>| -> Vec<(String, Vec<String>)> {
-        let verdicts = explain(&conf(), &subject(event, place), None);
-        let fired = verdicts.into_iter().filter(|verdict| verdict.ruling.fires());
-        let names = |by: Vec<Arc<str>>| by.iter().map(ToString::to_string).collect();
-        fired.map(|verdict| (verdict.rule.to_string(), names(verdict.if_received_by))).collect()
-    };
-    let only = |rule: &str, by: &[&str]| (rule.to_owned(), by.iter().map(|&name| name.to_owned()).collect());
-    assert_eq!(fires_if(&port(), None), [only("ports", &[]), only("servers", &["nova"])]);
-    assert_eq!(fires_if(&port(), Some(("neutron", "notifications.info"))), [only("ports", &[])]);
 }
 
 #[test]
 fn the_listener_that_took_it_counts_above_exchange_and_key() {
     let took = |listener: &str| {
-        let place = Some(("nova", "versioned_notifications.info"));
-        let mut subject = subject(&port(), place);
-        subject.listener = Some(listener.into());
-        said(&subject, None)
+        let event = event(&port(), Some(("nova", "versioned_notifications.info")));
+        said(ExplainedEvent { listener: Some(listener.into()), ..event }, None)
     };
-    assert_eq!(took("neutron")[0], FIRES);
-    assert_eq!(took("neutron")[4], "servers: it uses listener nova, and this event is of neutron");
+    let seen = took("neutron");
+    assert_eq!(seen[0], ports());
+    assert_eq!(seen[4], "rule servers does not match: it uses listener nova, and this event is of neutron");
     // A listener that is no longer configured receives nothing.
-    assert!(took("gone")[0].starts_with("ports: listener neutron does not receive it"));
+    assert!(took("gone")[0].starts_with("rule ports does not match: listener neutron does not receive it"));
 }
 
 #[test]
 fn of_a_head_alone_is_said_what_follows_from_it() {
-    let head = Notification {
-        event_type: Some("port.delete.end".to_owned()),
-        publisher_id: Some("compute.h1".to_owned()),
-        priority: Some(Priority::Info),
-        ..Notification::default()
+    let of_head = |event_type: &str, priority: Priority| {
+        let head = osnl_model::Notification {
+            event_type: Some(event_type.to_owned()),
+            publisher_id: Some("compute.h1".to_owned()),
+            priority: Some(priority),
+            ..osnl_model::Notification::default()
+        };
+        let failed = vec![FailedBehind {
+            rule: "payload".into(),
+            condition: "payload.state".into(),
+            reason: "it was there".into(),
+        }];
+        let content = Content::Head { head: Arc::new(head), failed };
+        said(
+            ExplainedEvent { listener: Some("neutron".into()), ..ExplainedEvent::new("event", content) },
+            None,
+        )
     };
-    let failed = vec![FailedBehind {
-        rule: "payload".into(),
-        condition: "payload.state".into(),
-        reason: "it was there".into(),
-    }];
-    let subject = ExplainedEvent {
-        content: Content::Head { head: Arc::new(head), failed },
-        ..subject(&port(), Some(("neutron", "notifications.info")))
-    };
-    let seen = said(&subject, None);
-    assert_eq!(seen[0], "ports: publisher_id saw \"compute.h1\" wants ^network");
-    assert_eq!(seen[1], "errors: priority saw \"info\" wants error, critical");
-    assert_eq!(seen[2], "payload: payload.state at the time: it was there");
-    assert_eq!(seen[3], "secret: unknown");
+    let seen = of_head("port.delete.end", Priority::Info);
+    assert_eq!(
+        seen[..4],
+        [
+            "rule ports does not match: publisher_id is \"compute.h1\", which does not match \"^network\"",
+            "rule errors does not match: priority is \"info\", and the rule requires error, critical",
+            "rule payload does not match: it was there (at the time)",
+            "rule secret is not decided by the head, and the rest was not kept; keep_unmatched_bodies = true keeps it",
+        ]
+    );
     // The head may decide a condition, but the effects stay unknown.
-    let head = Notification {
-        event_type: Some("port.x".to_owned()),
-        priority: Some(Priority::Error),
-        ..Notification::default()
-    };
-    let content = Content::Head { head: Arc::new(head), failed: Vec::new() };
-    let seen = said(&ExplainedEvent { content, ..subject }, None);
-    assert_eq!(seen[1], "errors fires: ");
+    assert_eq!(of_head("port.x", Priority::Error)[1], "rule errors matches");
 }
 
 #[test]
 fn values_are_shortened_and_actions_say_when_there_is_nothing_to_do() {
     let place = Some(("neutron", "notifications.info"));
-    let mut event = port();
-    event["event_type"] = json!("é".repeat(300));
-    let (subject_line, seen) =
-        (words::about("f:1", &subject(&event, place)), said(&subject(&event, place), None));
-    assert!(subject_line.contains("... (100 characters more)") && subject_line.len() < 600, "{subject_line}");
+    let mut changed = port();
+    changed["event_type"] = json!("é".repeat(300));
+    let (about, seen) = (words::about(&event(&changed, place)), said(event(&changed, place), None));
+    assert!(about.contains("... (100 characters more)") && about.len() < 600, "{about}");
     assert!(seen[0].contains("... (102 characters more)") && seen[0].len() < 600, "{}", seen[0]);
-    let mut event = port();
-    event["payload"]["port"]["fixed_ips"] = json!([]);
-    assert!(said(&subject(&event, place), None)[0].contains("Nothing { why: \"the port has no addresses"));
-    event["payload"] = json!({});
-    assert!(said(&subject(&event, place), None)[0].contains("Unusable { why: \"there is no instance id"));
-    event["priority"] = json!(null);
-    assert_eq!(said(&subject(&event, place), None)[1], "errors: priority saw missing wants error, critical");
+    let mut changed = port();
+    changed["payload"]["port"]["fixed_ips"] = json!([]);
+    assert!(said(event(&changed, place), None)[0].contains("nothing to do: the port has no addresses"));
+    changed["payload"] = json!({});
+    assert!(said(event(&changed, place), None)[0].contains("a dead letter: there is no instance id"));
+    changed["priority"] = json!(null);
+    let seen = said(event(&changed, place), None);
+    assert_eq!(
+        seen[1],
+        "rule errors does not match: priority is missing, and the rule requires error, critical"
+    );
 }
 
 #[test]
-fn stop_and_when_are_explained() {
-    let text = "
+fn stop_counts_for_each_listener() {
+    let conf = loaded(
+        "
 [listener:one]
 transport_url = rabbit://h/
 exchange = neutron
@@ -249,19 +257,6 @@ transport_url = rabbit://h/
 exchange = neutron
 topics = other
 pool = osnl-two
-[rule:false]
-when = payload.state == 'gone'
-    and payload.port.device_owner is defined
-actions = audit
-[rule:one-side]
-when = event_type is defined and context.auth_token == 'x'
-actions = audit
-[rule:secret]
-when = context.auth_token == 'S3CRET'
-actions = audit
-[rule:lacks]
-when = payload.nothing.here == 1
-actions = audit
 [rule:undecided]
 when = payload.state + 1 > 1
 stop = yes
@@ -279,42 +274,21 @@ listeners = one
 actions = audit
 [rule:by-the-other-too]
 actions = audit
-[rule:off]
-enabled = no
-listeners = one
-actions = audit
 [action:audit]
 driver = dump
 path = /var/log/osnl/audit.jsonl
-";
-    let conf = load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()).unwrap().conf;
-    let check = |listener: Option<&str>, expected: &[&str]| {
-        let verdicts = explain(&conf, &subject(&port(), None), listener);
-        let said = verdicts.into_iter().map(|RuleVerdict { rule, ruling, .. }| match ruling {
-            Ruling::Fires(_) => format!("{rule} fires"),
-            Ruling::Fails { condition, allows, observed } => {
-                format!("{rule}: {condition} [{allows}] {observed}")
-            }
-            other => format!("{rule}: {other:?}"),
-        });
-        assert_eq!(said.collect::<Vec<_>>(), expected);
+",
+    );
+    let check = |listener: Option<&str>, expected: [&str; 4]| {
+        let trace = Explainer::new(&conf).with_listener(listener).trace(event(&port(), None));
+        assert!(trace.rules[0].ruling.undecided().is_some());
+        let said = trace.rules[1..].iter().map(words::verdict).collect::<Vec<_>>();
+        assert_eq!(said, expected);
     };
-    let undecided = "undecided: Undecided(\"when cannot be decided: invalid operation: tried to use + operator on \
-                     unsupported types string and number, at \\\"payload.state + 1\\\"\")";
-    let falses = [
-        "false: when [payload.state == 'gone' and payload.port.device_owner is defined] \
-         payload.state == 'gone', payload.state is \"there\"",
-        "one-side: when [***] context.auth_token is ***",
-        "secret: when [***] context.auth_token is ***",
-        "lacks: when [payload.nothing.here == 1] the event has no payload.nothing.here",
-        undecided,
-        "looks-on fires",
-    ];
-    let behind = ["ends fires", "behind: Stopped(\"ends\")", "by-the-other-too fires", "off: Disabled"];
-    check(None, &[&falses[..], &behind].concat());
-    let of_one =
-        ["ends fires", "behind: Stopped(\"ends\")", "by-the-other-too: Stopped(\"ends\")", "off: Disabled"];
-    check(Some("one"), &[&falses[..], &of_one].concat());
+    let behind = "rule behind does not match: rule ends matched before it, with stop = true";
+    check(None, ["rule looks-on matches", "rule ends matches", behind, "rule by-the-other-too matches"]);
+    let other = "rule by-the-other-too does not match: rule ends matched before it, with stop = true";
+    check(Some("one"), ["rule looks-on matches", "rule ends matches", behind, other]);
 }
 
 /// A create that comes after its delete, a copy of an event, and an event of another resource.
@@ -322,19 +296,19 @@ path = /var/log/osnl/audit.jsonl
 fn of_several_events_the_one_that_a_newer_one_has_overtaken_would_be_a_dead_letter() {
     let text = CONF.replace("[rule:ports]\n", "[rule:ports]\norder_by_event_time = true\n");
     assert!(text.contains("order_by_event_time"));
-    let conf = load_texts(&[("a.conf".to_owned(), text)], &Sources::default()).unwrap().conf;
-    let mut events = EventsInOrder::default();
+    let conf = loaded(&text);
+    let (mut explainer, mut replay) = (Explainer::new(&conf), Explainer::for_replay(&conf));
     let mut overtaken = |message: &str, device: &str, time: &str| {
-        let mut event = port();
-        event["message_id"] = message.into();
-        event["timestamp"] = format!("2026-11-28 01:00:{time}").into();
-        event["payload"]["port"]["device_id"] = device.into();
-        let verdicts = events.explain(&conf, &subject(&event, None), None);
-        let effects = verdicts[0].ruling.effects();
-        assert!(!effects.is_empty());
-        effects
-            .iter()
-            .filter(|effect| effect.dead_letter().is_some_and(|why| why.contains("overtaken")))
+        let mut changed = port();
+        changed["message_id"] = message.into();
+        changed["timestamp"] = format!("2026-11-28 01:00:{time}").into();
+        changed["payload"]["port"]["device_id"] = device.into();
+        assert_eq!(replay.trace(event(&changed, None)).dead_letters(), 0, "{message}");
+        let trace = explainer.trace(event(&changed, None));
+        assert!(trace.is_match());
+        trace
+            .effects()
+            .filter(|(_, effect)| effect.dead_letter().is_some_and(|why| why.contains("overtaken")))
             .count()
     };
     let (one, other) = ("12345678-1234-5678-1234-567812345678", "12345678-1234-5678-1234-567812345679");

@@ -15,13 +15,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use osnl_config::template::Names;
+use osnl_model::Priority;
 use osnl_model::catalogue::CatalogueEvent;
-use osnl_model::{Notification, Priority};
 use serde_json::json;
 
 use self::conditions::Conditions;
 use self::report::Deaths;
-use super::effects::ActionTrial;
+use super::effects::{Effect, RuleEffects};
 use crate::action::FAILURE;
 use crate::enrich::{AnswerForecast, Ask, Kind};
 use crate::native::{LoadedConf, RuleConf};
@@ -66,13 +66,17 @@ pub fn try_actions(loaded: &LoadedConf) -> Trial {
                     continue;
                 }
                 let example = all.example(event);
-                if !conditions.may_hold(rule, &example.names) {
+                if !conditions.may_hold(rule, &example) {
                     continue;
                 }
                 seen.insert(number);
-                let asks = if is_fallback { vec![failure(&action.name)] } else { Vec::new() };
-                let found = ActionTrial { conf, rule, action, more: asks }.unusable(&example.notification);
-                deaths.add(event, found.filter(|why| is_certain_of(why, event)), is_certain);
+                let more = if is_fallback { vec![failure(&action.name)] } else { Vec::new() };
+                let (names, more) = (&example, &*more);
+                let effects = RuleEffects { conf, rule, names, kept: &[], more, with_conditions: false };
+                let found = effects.of_action(action);
+                let found = found.iter().find_map(Effect::dead_letter);
+                let found = found.filter(|why| is_certain_of(why, event)).map(str::to_owned);
+                deaths.add(event, found, is_certain);
             }
         }
         trying.tried += seen.len();
@@ -109,14 +113,9 @@ fn failure(to: &Arc<str>) -> Ask {
     }
 }
 
-struct Example {
-    notification: Arc<Notification>,
-    names: Names,
-}
-
 #[derive(Default)]
 struct Examples {
-    by_event: HashMap<usize, Arc<Example>>,
+    by_event: HashMap<usize, Names>,
     by_rule: HashMap<Arc<str>, (Arc<[&'static CatalogueEvent]>, bool)>,
 }
 
@@ -140,13 +139,9 @@ impl Examples {
         known
     }
 
-    fn example(&mut self, event: &'static CatalogueEvent) -> Arc<Example> {
+    fn example(&mut self, event: &'static CatalogueEvent) -> Names {
         let number = std::ptr::from_ref(event).addr();
-        let made = || {
-            let notification = Arc::new(event.example());
-            Arc::new(Example { names: Names::new(notification.clone()), notification })
-        };
-        self.by_event.entry(number).or_insert_with(made).clone()
+        self.by_event.entry(number).or_insert_with(|| Names::new(Arc::new(event.example()))).clone()
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use osnl_model::{mask_secrets, mask_url_passwords, one_line};
 
 use super::sentence::shortened;
-use super::{Content, Effect, ExplainedEvent, RuleVerdict, Ruling};
+use super::{Content, Effect, ExplainedEvent, RuleVerdict, Ruling, Trace};
 use crate::enrich::{AnswerForecast, Ask};
 use crate::native::Preview;
 use crate::rule::{Condition, Mode};
@@ -23,8 +23,19 @@ pub fn time(at: SystemTime) -> String {
 }
 
 #[must_use]
-pub fn about(name: &str, subject: &ExplainedEvent) -> String {
-    let mut head = match subject.notification() {
+pub fn trace(trace: &Trace, show: impl Fn(&Effect) -> String) -> String {
+    let mut text = about(&trace.event);
+    for found in &trace.rules {
+        text.push_str(&format!("\n  {}", verdict(found)));
+        found.ruling.effects().iter().for_each(|effect| text.push_str(&format!("\n    {}", show(effect))));
+    }
+    text
+}
+
+#[must_use]
+pub fn about(event: &ExplainedEvent) -> String {
+    let name = &event.name;
+    let mut head = match event.notification() {
         Some(n) => format!(
             "{name}: {} from {}, {}",
             shortened(n.event_type.as_deref().unwrap_or("no event type")),
@@ -33,19 +44,19 @@ pub fn about(name: &str, subject: &ExplainedEvent) -> String {
         ),
         None => format!("{name}: cannot be read"),
     };
-    if let Some(at) = subject.received {
+    if let Some(at) = event.received {
         head.push_str(&format!(", received {}", time(at)));
     }
     let mut place = Vec::new();
     for (word, text) in [
-        ("message id", subject.notification().and_then(|n| n.message_id.as_deref())),
-        ("listener", subject.listener.as_deref()),
-        ("exchange", subject.exchange.as_deref().filter(|text| !text.is_empty())),
-        ("routing key", subject.routing_key.as_deref().filter(|text| !text.is_empty())),
+        ("message id", event.message_id()),
+        ("listener", event.listener.as_deref()),
+        ("exchange", event.exchange.as_deref().filter(|text| !text.is_empty())),
+        ("routing key", event.routing_key.as_deref().filter(|text| !text.is_empty())),
     ] {
         place.extend(text.map(|text| format!("{word} {}", shortened(text))));
     }
-    if matches!(subject.content, Content::Head { .. }) {
+    if matches!(event.content, Content::Head { .. }) {
         place.push("payload not stored".to_owned());
     }
     let mut text = masked(&head);
@@ -63,20 +74,19 @@ pub fn verdict(verdict: &RuleVerdict) -> String {
             format!("would match if listener {names} received it; the event names no exchange")
         }
         Ruling::Fires(_) => "matches".to_owned(),
-        Ruling::NotHeard(reasons) => {
-            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-            format!("does not match: {}", reasons.join("; "))
-        }
         Ruling::Disabled => "does not match: it is not enabled".to_owned(),
         Ruling::Undecided(why) => format!("does not match: {why}; each of its actions has a dead letter"),
-        Ruling::Stopped(_) | Ruling::Fails { .. } | Ruling::Failed(_) => {
+        Ruling::NotHeard(_)
+        | Ruling::Stopped(_)
+        | Ruling::Fails { .. }
+        | Ruling::Failed(_)
+        | Ruling::Unreadable(_) => {
             format!("does not match: {}", reason(&verdict.ruling).unwrap_or_default())
         }
         Ruling::Unknown => {
             "is not decided by the head, and the rest was not kept; keep_unmatched_bodies = true keeps it"
                 .to_owned()
         }
-        Ruling::Unreadable(why) => format!("does not match: {why}"),
     };
     masked(&format!("rule {} {text}", verdict.rule))
 }

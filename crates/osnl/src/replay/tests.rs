@@ -4,7 +4,7 @@ use crate::journal::ClaimLimits;
 use crate::journal::query::{Filter, ListPage};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions, SqliteReader};
 use crate::metrics::Counters;
-use crate::native::{Sources, load_texts};
+use crate::native::{Native, Sources, load_texts};
 use crate::saved;
 
 const CONF: &str = "
@@ -36,14 +36,19 @@ fn event(n: u32) -> String {
     )
 }
 
-fn planned(numbers: std::ops::Range<u32>, rules: &[&str]) -> Vec<EventPlan> {
+fn planned(numbers: std::ops::Range<u32>, rules: &[&str]) -> Vec<ReplayEvent> {
+    read(&numbers.map(event).collect::<String>(), rules)
+}
+
+fn read(text: &str, rules: &[&str]) -> Vec<ReplayEvent> {
     let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
-    let text: String = numbers.map(event).collect();
-    let saved = saved::read(&text).unwrap();
-    saved
-        .into_iter()
-        .map(|saved| plan(&conf(), ReplayEvent::saved(saved, &Budget::DEFAULT, Vec::new()), &rules, None))
-        .collect()
+    let conf = conf();
+    let mut explainer = Explainer::for_replay(&conf).with_rules(&rules);
+    let event = |saved: RecordedEvent| {
+        let event = ExplainedEvent::from_saved("f", &saved, &Budget::DEFAULT);
+        ReplayEvent::from_saved(saved, event, Vec::new(), &mut explainer)
+    };
+    saved::read(text).unwrap().into_iter().map(event).collect()
 }
 
 struct File {
@@ -61,7 +66,7 @@ impl File {
             .bounded(|bounds| bounds.allow_volatile = true)
     }
 
-    async fn append(&self, planned: &[EventPlan], how: ReplaySettings) -> Result<u64, ReplayError> {
+    async fn append(&self, planned: &[ReplayEvent], how: ReplaySettings) -> Result<u64, ReplayError> {
         let journal = SqliteJournal::open(self.options(), self.counters.clone()).unwrap();
         let appended = live(&journal, planned, how).await;
         journal.close().await;
@@ -132,20 +137,16 @@ async fn events_are_chosen_and_say_what_was_done_about_them() {
     assert_eq!(numbers(Filter { states: vec![RowState::Delivered], ..Filter::default() }, 9, true), [1]);
     assert!(reader.event(4).unwrap().is_none());
 
-    let shadow = |number| {
+    let before = |number| {
+        let conf = conf();
         let kept = reader.event(number).unwrap().unwrap();
-        plan(&conf(), ReplayEvent::kept(kept), &[], None)
+        let event = ReplayEvent::from_kept(kept, &mut Explainer::for_replay(&conf));
+        let states = event.trace.effects().map(|(_, effect)| event.before(effect).map(|row| row.state));
+        states.collect::<Vec<_>>()
     };
-    let first = shadow(1);
-    let before: Vec<_> =
-        first.requests().iter().map(|request| request.before.as_ref().map(|row| row.state)).collect();
-    assert_eq!(
-        before,
-        [Some(RowState::Delivered), Some(RowState::Delivered), None],
-        "by action, whatever rule it was"
-    );
-    let pending: Vec<_> = shadow(2).requests().iter().map(|request| request.was_delivered()).collect();
-    assert_eq!(pending, [false; 3]);
+    let delivered = Some(RowState::Delivered);
+    assert_eq!(before(1), [delivered, delivered, None], "by action, whatever rule it was");
+    assert!(before(2).iter().all(|state| *state != delivered));
 }
 
 #[tokio::test]
@@ -167,13 +168,8 @@ async fn a_journal_that_takes_nothing_is_said() {
 #[tokio::test]
 async fn what_cannot_be_read_or_does_not_fire_is_left_out() {
     let file = File::new();
-    let saved = saved::read("{\"body\": \"no json\"}\n{\"event_type\": \"x\", \"payload\": {}}").unwrap();
-    let rules = ["ports".to_owned()];
-    let planned: Vec<_> = saved
-        .into_iter()
-        .map(|saved| plan(&conf(), ReplayEvent::saved(saved, &Budget::DEFAULT, Vec::new()), &rules, None))
-        .collect();
-    assert!(matches!(planned[0].rules[0].verdict.ruling, Ruling::Unreadable(_)));
+    let planned = read("{\"body\": \"no json\"}\n{\"event_type\": \"x\", \"payload\": {}}", &["ports"]);
+    assert!(matches!(planned[0].trace.rules[0].ruling, Ruling::Unreadable(_)));
     assert_eq!(file.append(&planned, ReplaySettings::default()).await.unwrap(), 0);
 }
 

@@ -35,6 +35,10 @@ fn the_last_are_kept_oldest_first() {
         let latest = ring.latest();
         assert_eq!(ids(&latest), expected, "{heads} of {noted}");
         assert!(latest.iter().all(|unmatched| unmatched.body.is_none()), "bodies only when asked for");
+        assert!(latest.iter().all(|kept| ring.get(kept.number).is_some_and(|got| got.number == kept.number)));
+        let first = latest.first().map_or(noted as u64, |kept| kept.number);
+        let gone = [first.wrapping_sub(1), noted as u64, u64::MAX];
+        assert!(gone.iter().all(|number| ring.get(*number).is_none()), "{heads} of {noted}");
     };
     check(3, 0, &[]);
     check(3, 2, &["m-0", "m-1"]);
@@ -155,7 +159,7 @@ fn the_counts_of_each_rule_are_written() {
         rule: "r".into(),
         tested: 3,
         matched: 1,
-        failed: vec![("event_type".to_owned(), 2), ("when".to_owned(), 2)],
+        failed: [("event_type".to_owned(), 2), ("when".to_owned(), 2)].into(),
     };
     assert_eq!(counted, [expected]);
 }

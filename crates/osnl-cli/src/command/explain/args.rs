@@ -63,12 +63,14 @@ pub(crate) struct ExplainArgs {
 }
 
 impl ExplainArgs {
-    pub(super) fn limit(&self) -> u32 {
-        self.limit.unwrap_or(20)
+    /// Returns the most events to show; a comparison of rules uses all.
+    pub(super) fn limit(&self) -> Option<u32> {
+        self.rules.is_none().then(|| self.limit.unwrap_or(20))
     }
 
-    pub(super) fn wants(&self, unmatched: &UnmatchedMessage, pattern: Option<&Pattern>) -> bool {
+    pub(super) fn wants(&self, unmatched: &UnmatchedMessage) -> bool {
         let event_type = unmatched.event_type.as_deref();
+        let pattern = self.unmatched.as_ref().and_then(Option::as_ref);
         pattern.is_none_or(|pattern| event_type.is_some_and(|text| pattern.is_match(text)))
             && self.pick.event_type.as_deref().is_none_or(|wanted| event_type == Some(wanted))
             && self.pick.since.is_none_or(|since| unmatched.received.is_some_and(|at| at >= since))

@@ -1,20 +1,14 @@
-//! `osnl explain --rules FILE`: the rules of a file compared with the configured rules, over all
-//! events of journal and ring.
-//!
-//! The journal is read event by event, so memory holds only a table of rules and a few names for
-//! each.
+//! `osnl explain --rules FILE`: the rules of a file compared with the configured rules.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use osnl::control::grouped;
-use osnl::explain::{EventSample, ExplainedEvent, RuleComparison, RuleSetComparison};
+use osnl::explain::{EventSample, RuleComparison, RuleSetComparison};
 use osnl::native::{self, Native};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{ExplainArgs, ring};
-use crate::command::progress::Display;
+use super::{ExplainArgs, events};
 use crate::command::saved_events::{self, SavedEventsRefusal, StandardOutput, masked};
 use crate::command::sources;
 use crate::command::table::table;
@@ -33,24 +27,23 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
     }
     let begin = Instant::now();
     let mut comparison = RuleSetComparison::new(conf, &tried, args.listener.as_deref());
-    compare_events(args, conf, &mut comparison)?;
-    let rules = comparison.rules().iter();
-    let rules: Vec<&RuleComparison> = rules
-        .filter(|found| args.rule.is_empty() || args.rule.iter().any(|name| **name == *found.rule))
-        .collect();
+    events::each(args, conf, |event| comparison.add(&event))?;
+    let rules = comparison.rules.iter();
+    let rules: Vec<&RuleComparison> =
+        rules.filter(|found| args.rule.is_empty() || args.rule.contains(&found.rule)).collect();
     let mut out = StandardOutput::plain();
     match args.format {
         OutputFormat::Text => out.line(&text(&comparison, &rules, file, begin.elapsed())),
         OutputFormat::Json => {
-            rules.iter().for_each(|found| out.json(object(found)));
-            let (now, then) = comparison.firing();
+            rules.iter().for_each(|found| out.json(json!(found)));
+            let RuleSetComparison { events, firing_now, would_fire, .. } = comparison;
             out.json(
-                json!({"summary": {"events": comparison.events(), "firing_now": now, "would_fire": then,
+                json!({"summary": {"events": events, "firing_now": firing_now, "would_fire": would_fire,
                     "seconds": begin.elapsed().as_secs_f64()}}),
             );
         }
     }
-    if comparison.events() == 0 {
+    if comparison.events == 0 {
         saved_events::say("there is no such event");
     }
     Ok(out.end(if rules.iter().any(|found| found.would_fire > 0) { Exit::Done } else { Exit::Failed }))
@@ -67,61 +60,19 @@ fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, SavedEventsRefusal> 
     Ok(loaded.conf)
 }
 
-fn compare_events(
-    args: &ExplainArgs,
-    conf: &Native,
-    comparison: &mut RuleSetComparison<'_>,
-) -> Result<(), SavedEventsRefusal> {
-    if !args.file.is_empty() {
-        for (name, saved) in saved_events::files(&args.file)? {
-            comparison.add(&format!("{name}:{}", saved.line), &ExplainedEvent::saved(&saved, &conf.budget()));
-        }
-        return Ok(());
-    }
-    if args.unmatched.is_none() {
-        let journal = saved_events::kept(conf)?;
-        args.pick.has_names(Some(conf), &journal)?;
-        // A large journal takes minutes.
-        let display = Display::counting("events");
-        args.pick.each(&journal, |kept| {
-            display.count();
-            comparison.add(&format!("event {}", kept.number), &ExplainedEvent::received(&kept.received));
-            ControlFlow::Continue(())
-        })?;
-    }
-    if args.unmatched.is_none() && (args.journal || args.pick.is_about_deliveries()) {
-        return Ok(());
-    }
-    let found = match (ring(conf), &args.unmatched) {
-        (Ok(found), _) => found,
-        (Err(refused), Some(_)) => return Err(refused),
-        // The journal's events are compared already, so a missing ring is no failure.
-        (Err((_, why)), None) => {
-            saved_events::say(&format!("unmatched messages are not included: {why}"));
-            Vec::new()
-        }
-    };
-    let pattern = args.unmatched.as_ref().and_then(Option::as_ref);
-    for unmatched in found.iter().filter(|unmatched| args.wants(unmatched, pattern)) {
-        comparison.add("unmatched", &ExplainedEvent::unmatched(unmatched));
-    }
-    Ok(())
-}
-
 fn text(
     comparison: &RuleSetComparison<'_>,
     rules: &[&RuleComparison],
     file: &Path,
     took: Duration,
 ) -> String {
-    let (now, then) = comparison.firing();
     let took =
         if took >= SHOWN { format!(", looked at in {:.1} s", took.as_secs_f64()) } else { String::new() };
     let mut text = format!(
         "{} events: {} match at least one rule now, {} with {}{took}\n",
-        grouped(comparison.events()),
-        grouped(now),
-        grouped(then),
+        grouped(comparison.events),
+        grouped(comparison.firing_now),
+        grouped(comparison.would_fire),
         masked(&file.display().to_string())
     );
     let name = file.file_name().unwrap_or(file.as_os_str());
@@ -173,19 +124,4 @@ fn named(change: &EventSample) -> String {
     let more = change.count.saturating_sub(change.named.len() as u64);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", change.named.join(", "))
-}
-
-fn object(found: &RuleComparison) -> Value {
-    let change = |change: &EventSample| json!({"count": change.count, "message_ids": change.named});
-    json!({
-        "rule": &*found.rule,
-        "is_now": found.is_now,
-        "is_tried": found.is_tried,
-        "fires_now": found.fires_now,
-        "would_fire": found.would_fire,
-        "more": change(&found.more),
-        "no_longer": change(&found.no_longer),
-        "unknown": found.unknown,
-        "undecided": found.undecided,
-    })
 }

@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -20,8 +21,8 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, SavedEven
         (Exit::Unavailable, format!("{}.rules: {error}; a running daemon writes it", journal.display()))
     })?;
     counts.retain(|counted| {
-        (args.rule.is_empty() || args.rule.iter().any(|name| *name == *counted.rule))
-            && args.listener.as_ref().is_none_or(|name| **name == *counted.listener)
+        (args.rule.is_empty() || args.rule.contains(&counted.rule))
+            && args.listener.as_ref().is_none_or(|name| *name == counted.listener)
     });
     let mut out = StandardOutput::plain();
     if args.format == OutputFormat::Text {
@@ -32,11 +33,11 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, SavedEven
             OutputFormat::Text => out.line(&masked(&text(counted))),
             OutputFormat::Json => out.json(json!({
                 "since": time(since),
-                "listener": &*counted.listener,
-                "rule": &*counted.rule,
+                "listener": counted.listener,
+                "rule": counted.rule,
                 "tested": counted.tested,
                 "matched": counted.matched,
-                "failed": counted.failed.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+                "failed": counted.failed,
             })),
         }
     }
@@ -50,9 +51,10 @@ fn text(counted: &RuleMatches) -> String {
         grouped(*tested),
         grouped(*matched)
     );
-    let mut failed = failed.clone();
-    failed.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    for (condition, times) in &failed {
+    // The sort is stable, so equal numbers stay in the order of names.
+    let mut failed: Vec<(&String, &u64)> = failed.iter().collect();
+    failed.sort_by_key(|(_, times)| Reverse(**times));
+    for (condition, times) in failed {
         // A `stop` belongs to an earlier rule.
         text.push_str(&match condition.starts_with("stop ") {
             true => format!(", {} skipped by {condition}", grouped(*times)),

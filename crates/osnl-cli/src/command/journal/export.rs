@@ -16,10 +16,9 @@
 use std::io::{BufWriter, Write as _};
 use std::ops::ControlFlow;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use osnl::journal::query::{DeliveryListRow, KeptEvent, Phase};
 use osnl::journal::sqlite::upkeep::{self, UpkeepError, UpkeepProgress};
+use osnl::saved;
 use osnl_model::{MaskedJson, mask_text};
 use serde_json::{Map, Value, json};
 
@@ -84,7 +83,10 @@ fn line(kept: &KeptEvent, raw: bool) -> Value {
         "routing_key": origin.routing_key,
         "deliveries": kept.deliveries.iter().map(delivery).collect::<Vec<_>>(),
     });
-    let message = if raw { as_received(kept) } else { masked(kept) };
+    let message = match raw {
+        true => saved::body_members(&kept.received.body, &kept.received.properties),
+        false => masked(kept),
+    };
     if let Value::Object(line) = &mut line {
         line.extend(message);
     }
@@ -121,22 +123,6 @@ fn masked(kept: &KeptEvent) -> Map<String, Value> {
         Err(error) => json!({"unreadable": error.to_string()}),
     };
     members_of(members)
-}
-
-fn as_received(kept: &KeptEvent) -> Map<String, Value> {
-    let properties = &kept.received.properties;
-    let mut read_by = Map::new();
-    let mut add = |name: &str, value: Option<Value>| {
-        value.into_iter().for_each(|value| drop(read_by.insert(name.to_owned(), value)));
-    };
-    add("content_type", properties.content_type.as_deref().map(Value::from));
-    add("content_encoding", properties.content_encoding.as_deref().map(Value::from));
-    add("headers", properties.compression.as_ref().map(|compression| json!({"compression": compression})));
-    let (name, body) = match std::str::from_utf8(&kept.received.body) {
-        Ok(text) => ("body", text.to_owned()),
-        Err(_) => ("body_base64", BASE64_STANDARD.encode(&kept.received.body)),
-    };
-    members_of(json!({"properties": read_by, name: body}))
 }
 
 fn members_of(object: Value) -> Map<String, Value> {

@@ -8,7 +8,7 @@ use osnl::control::{
 };
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::native::Native;
-use osnl::replay::EventPlan;
+use osnl::replay::ReplayEvent;
 
 use crate::app;
 use crate::command::deliveries::asks;
@@ -24,7 +24,7 @@ const BYTES: usize = LONGEST_REQUEST - 4096;
 pub(super) struct ReplayDaemon(ControlClient, PathBuf);
 
 impl ReplayDaemon {
-    pub(super) fn of(
+    pub(super) fn for_journal(
         conf: &Native,
         journal: &Path,
         patience: Duration,
@@ -47,14 +47,14 @@ impl ReplayDaemon {
 
     pub(super) fn append(
         self,
-        planned: &[EventPlan],
+        planned: &[ReplayEvent],
         keep_ids: bool,
     ) -> Result<(u64, u64), SavedEventsRefusal> {
         let mut group = EventGroup::default();
         let (mut appended, mut copies) = (0, 0);
         let display = Display::start("events", "appended");
         let of = planned.len() as u64;
-        let asked = planned.iter().filter_map(|plan| Some((plan, Again::of(plan)?)));
+        let asked = planned.iter().filter_map(|plan| Some((plan, Again::from_event(plan)?)));
         let mut send = |group: &mut EventGroup| -> Result<(), SavedEventsRefusal> {
             let events = std::mem::take(group).events;
             if events.is_empty() {
@@ -78,9 +78,9 @@ impl ReplayDaemon {
             let bytes = serde_json::to_vec(&again).map_or(usize::MAX, |text| text.len() + 1);
             if bytes > BYTES {
                 let text = format!(
-                    "the event of line {} is too large for a request to the daemon ({bytes} bytes of {BYTES}): stop the \
+                    "the event {} is too large for a request to the daemon ({bytes} bytes of {BYTES}): stop the \
                      daemon and replay then, or publish it with osnl send",
-                    plan.source.number
+                    plan.trace.event.name
                 );
                 send(&mut group)?;
                 return Err((Exit::Failed, text));

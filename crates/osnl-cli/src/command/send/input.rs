@@ -1,11 +1,7 @@
 //! The notifications to send: from flags, from the catalogue, or from the JSON documents of a file.
 //! All input is checked before the first message is sent.
 //!
-//! | a document with | is |
-//! | --- | --- |
-//! | `body`, `body_text` or `body_base64` | a saved event or a recording: a body with its exchange, routing key and properties |
-//! | `oslo.message` | a body in the envelope 2.0 |
-//! | anything else | a notification; `context` may be one object instead of `_context_<key>` |
+//! [`saved`] has the forms of a document.
 //!
 //! With `--keep-ids` and no flag that changes content, a body is sent byte for byte as recorded,
 //! unless it holds a token.

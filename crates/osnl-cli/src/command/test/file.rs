@@ -26,6 +26,8 @@ use osnl::native::Native;
 use osnl::saved;
 use osnl_config::{ConfigError, Finding, Ini, IniEntry, IniSection, nearest, shown};
 
+use crate::command::saved_events;
+
 const OPTIONS: [&str; 7] =
     ["event", "notification", "listener", "exchange", "routing_key", "rules", "actions"];
 const NONE: &str = "none";
@@ -34,65 +36,58 @@ pub(super) struct Case {
     pub(super) name: String,
     pub(super) file: PathBuf,
     pub(super) line: u32,
-    pub(super) events: Vec<(String, ExplainedEvent)>,
+    pub(super) events: Vec<ExplainedEvent>,
     pub(super) listener: Option<String>,
     pub(super) rules: Option<BTreeSet<String>>,
     pub(super) actions: Option<BTreeSet<String>>,
 }
 
 pub(super) fn read(path: &Path, conf: &Native) -> Result<Vec<Case>, Vec<String>> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: {error}")])?;
-    let (ini, syntax) = Ini::parse(&name, &text);
-    let mut reading = TestFileParser { path, file: &name, conf, errors: syntax };
+    let file = &path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{file}: {error}")])?;
+    let (ini, mut errors) = Ini::parse(file, &text);
     let mut cases = Vec::new();
     for section in &ini.sections {
-        cases.extend(reading.case(section));
+        cases.extend(CaseReader { path, file, conf, section, errors: &mut errors }.case());
     }
-    reading.errors.sort_by_key(|error| error.0.line);
-    match reading.errors.is_empty() {
-        true => Ok(cases),
-        false => Err(reading.errors.iter().map(ToString::to_string).collect()),
-    }
+    errors.sort_by_key(|error| error.0.line);
+    if errors.is_empty() { Ok(cases) } else { Err(errors.iter().map(ToString::to_string).collect()) }
 }
 
-struct TestFileParser<'a> {
+struct CaseReader<'a> {
     path: &'a Path,
     file: &'a str,
     conf: &'a Native,
-    errors: Vec<ConfigError>,
+    section: &'a IniSection,
+    errors: &'a mut Vec<ConfigError>,
 }
 
-impl TestFileParser<'_> {
-    fn case(&mut self, section: &IniSection) -> Option<Case> {
+impl<'a> CaseReader<'a> {
+    fn case(mut self) -> Option<Case> {
         let before = self.errors.len();
-        let name = section.name.strip_prefix("test:").map(str::trim).filter(|name| !name.is_empty());
-        if name.is_none() {
-            self.refuse(section, None, "is not a test", "write [test:WHAT IT SHOWS]");
+        let name = self.section.name.strip_prefix("test:").map_or("", str::trim);
+        if name.is_empty() {
+            self.refuse(None, "is not a test", "write [test:WHAT IT SHOWS]");
         }
-        self.known_options(section);
-        let listener = self.one(section, "listener").map(|entry| {
-            let names = self.conf.listeners.iter().map(|listener| &*listener.name).collect::<Vec<_>>();
-            self.reference(section, entry, &entry.value, "listener", &names);
+        self.known_options();
+        let conf = self.conf;
+        let listeners: Vec<&str> = conf.listeners.iter().map(|listener| &*listener.name).collect();
+        let listener = self.one("listener").map(|entry| {
+            self.reference(entry, &entry.value, "listener", &listeners);
             entry.value.clone()
         });
-        let rules = self.conf.rules.iter().map(|rule| &*rule.rule.name).collect::<Vec<_>>();
-        let rules = self.names(section, "rules", "rule", &rules);
-        let actions = self.conf.actions.iter().map(|action| &*action.name).collect::<Vec<_>>();
-        let actions = self.names(section, "actions", "action", &actions);
+        let rules: Vec<&str> = conf.rules.iter().map(|rule| &*rule.rule.name).collect();
+        let rules = self.names("rules", "rule", &rules);
+        let actions: Vec<&str> = conf.actions.iter().map(|action| &*action.name).collect();
+        let actions = self.names("actions", "action", &actions);
         if rules.is_none() && actions.is_none() && self.errors.len() == before {
-            self.refuse(
-                section,
-                None,
-                "expects nothing",
-                "write rules = NAMES or none, actions = NAMES or none",
-            );
+            self.refuse(None, "expects nothing", "write rules = NAMES or none, actions = NAMES or none");
         }
-        let events = self.events(section);
+        let events = self.events();
         (self.errors.len() == before).then(|| Case {
-            name: name.unwrap_or_default().to_owned(),
+            name: name.to_owned(),
             file: self.path.to_owned(),
-            line: section.line,
+            line: self.section.line,
             events,
             listener,
             rules,
@@ -100,69 +95,59 @@ impl TestFileParser<'_> {
         })
     }
 
-    fn known_options(&mut self, section: &IniSection) {
-        for (n, entry) in section.entries.iter().enumerate() {
+    fn known_options(&mut self) {
+        for (n, entry) in self.section.entries.iter().enumerate() {
             if !OPTIONS.contains(&entry.key.as_str()) {
-                let mut finding = Finding::at(self.file, entry.line, "unknown option").group(&section.name);
-                finding = finding.option(&entry.key).allowed(format!("known: {}", OPTIONS.join(", ")));
+                let mut finding = self.finding(Some(entry), "unknown option");
                 finding.suggestion = nearest(&entry.key, OPTIONS.iter().copied()).map(str::to_owned);
-                self.errors.push(ConfigError(finding));
-            } else if section.entries[..n].iter().any(|other| other.key == entry.key) {
-                self.refuse(section, Some(entry), "is given twice", "write it once");
+                self.errors.push(ConfigError(finding.allowed(format!("known: {}", OPTIONS.join(", ")))));
+            } else if self.section.entries[..n].iter().any(|other| other.key == entry.key) {
+                self.refuse(Some(entry), "is given twice", "write it once");
             }
         }
     }
 
-    fn events(&mut self, section: &IniSection) -> Vec<(String, ExplainedEvent)> {
-        let (text, name, entry) = match (self.one(section, "event"), self.one(section, "notification")) {
+    fn events(&mut self) -> Vec<ExplainedEvent> {
+        let (entry, name, text) = match (self.one("event"), self.one("notification")) {
             (Some(entry), None) => {
                 // A bare "-" would be standard input.
                 let path = self.path.with_file_name(&entry.value);
                 let path = if path == Path::new("-") { PathBuf::from("./-") } else { path };
-                match super::super::saved_events::text(&path) {
-                    Ok((name, text)) => (text, name, entry),
+                match saved_events::text(&path) {
+                    Ok((name, text)) => (entry, name, text),
                     Err(problem) => {
-                        self.refuse(section, Some(entry), &problem, "name a file beside this one");
+                        self.refuse(Some(entry), &problem, "name a file beside this one");
                         return Vec::new();
                     }
                 }
             }
-            (None, Some(entry)) => (entry.value.clone(), "notification".to_owned(), entry),
+            (None, Some(entry)) => (entry, "notification".to_owned(), entry.value.clone()),
             (Some(_), Some(entry)) => {
-                self.refuse(section, Some(entry), "is given together with event", "write one of them");
+                self.refuse(Some(entry), "is given together with event", "write one of them");
                 return Vec::new();
             }
             (None, None) => {
-                self.refuse(section, None, "has no event", "write event = FILE, or notification = JSON");
+                self.refuse(None, "has no event", "write event = FILE, or notification = JSON");
                 return Vec::new();
             }
         };
-        let found = match saved::read(&text) {
-            Ok(found) => found,
-            Err(error) => {
-                self.refuse(section, Some(entry), &error.to_string(), "see osnl test --new EVENT");
-                return Vec::new();
-            }
-        };
-        let place = |option: &str| self.one(section, option).map(|entry| entry.value.clone());
-        let (exchange, routing_key) = (place("exchange"), place("routing_key"));
-        let subjects = found.iter().map(|saved| {
-            let mut subject = ExplainedEvent::saved(saved, &self.conf.budget());
-            subject.exchange = subject.exchange.or_else(|| exchange.clone());
-            subject.routing_key = subject.routing_key.or_else(|| routing_key.clone());
-            (format!("{name}:{}", saved.line), subject)
+        let found = saved::read(&text).unwrap_or_else(|error| {
+            self.refuse(Some(entry), &error.to_string(), "see osnl test --new EVENT");
+            Vec::new()
         });
-        subjects.collect()
+        let place = |option: &str| self.one(option).map(|entry| entry.value.clone());
+        let (exchange, routing_key) = (place("exchange"), place("routing_key"));
+        let events = found.iter().map(|saved| {
+            let mut event = ExplainedEvent::from_saved(&name, saved, &self.conf.budget());
+            event.exchange = event.exchange.or_else(|| exchange.clone());
+            event.routing_key = event.routing_key.or_else(|| routing_key.clone());
+            event
+        });
+        events.collect()
     }
 
-    fn names(
-        &mut self,
-        section: &IniSection,
-        option: &str,
-        kind: &str,
-        known: &[&str],
-    ) -> Option<BTreeSet<String>> {
-        let entry = self.one(section, option)?;
+    fn names(&mut self, option: &str, kind: &str, known: &[&str]) -> Option<BTreeSet<String>> {
+        let entry = self.one(option)?;
         if entry.value.trim() == NONE {
             return Some(BTreeSet::new());
         }
@@ -170,41 +155,43 @@ impl TestFileParser<'_> {
         for name in entry.value.split(',').map(str::trim) {
             if name.is_empty() {
                 self.refuse(
-                    section,
                     Some(entry),
                     "has an empty item",
                     "write names with commas between them, or none",
                 );
             } else {
-                self.reference(section, entry, name, kind, known);
+                self.reference(entry, name, kind, known);
                 names.insert(name.to_owned());
             }
         }
         Some(names)
     }
 
-    fn reference(&mut self, section: &IniSection, entry: &IniEntry, name: &str, kind: &str, known: &[&str]) {
+    fn reference(&mut self, entry: &IniEntry, name: &str, kind: &str, known: &[&str]) {
         if known.contains(&name) {
             return;
         }
         let problem = format!("the configuration has no {kind} {}", shown(name));
-        let mut finding = Finding::at(self.file, entry.line, problem).group(&section.name).option(&entry.key);
-        finding = finding.allowed(format!("there are: {}", known.join(", ")));
+        let mut finding = self.finding(Some(entry), &problem);
         finding.suggestion = nearest(name, known.iter().copied()).map(str::to_owned);
+        self.errors.push(ConfigError(finding.allowed(format!("there are: {}", known.join(", ")))));
+    }
+
+    fn one(&self, option: &str) -> Option<&'a IniEntry> {
+        self.section.entries.iter().find(|entry| entry.key == option)
+    }
+
+    fn refuse(&mut self, entry: Option<&IniEntry>, problem: &str, allowed: &str) {
+        let finding = self.finding(entry, problem).allowed(allowed);
         self.errors.push(ConfigError(finding));
     }
 
-    fn one<'s>(&self, section: &'s IniSection, option: &str) -> Option<&'s IniEntry> {
-        section.entries.iter().find(|entry| entry.key == option)
-    }
-
-    fn refuse(&mut self, section: &IniSection, entry: Option<&IniEntry>, problem: &str, allowed: &str) {
-        let line = entry.map_or(section.line, |entry| entry.line);
-        let finding = Finding::at(self.file, line, problem).group(&section.name).allowed(allowed);
-        let finding = match entry {
+    fn finding(&self, entry: Option<&IniEntry>, problem: &str) -> Finding {
+        let line = entry.map_or(self.section.line, |entry| entry.line);
+        let finding = Finding::at(self.file, line, problem).group(&self.section.name);
+        match entry {
             Some(entry) => finding.option(&entry.key),
             None => finding,
-        };
-        self.errors.push(ConfigError(finding));
+        }
     }
 }

@@ -1,4 +1,6 @@
-use osnl::explain::{ExplainedEvent, explain};
+use std::collections::BTreeSet;
+
+use osnl::explain::{ExplainedEvent, Explainer};
 use osnl::native::Native;
 use osnl::saved;
 use osnl_config::{did_you_mean, nearest};
@@ -68,13 +70,16 @@ fn section(event: &CatalogueEvent, conf: Option<&Native>) -> String {
 }
 
 fn fired(conf: &Native, event: &CatalogueEvent, routing_key: &str, text: &str) -> (Vec<String>, Vec<String>) {
-    let Ok(events) = saved::read(text) else { return Default::default() };
-    let subjects = events.iter().map(|saved| ExplainedEvent {
-        exchange: Some(event.exchange().to_owned()),
-        routing_key: Some(routing_key.to_owned()),
-        ..ExplainedEvent::saved(saved, &conf.budget())
-    });
-    let verdicts: Vec<_> = subjects.flat_map(|subject| explain(conf, &subject, None)).collect();
-    let rules = verdicts.iter().filter(|found| found.ruling.fires()).map(|found| found.rule.to_string());
-    (rules.collect(), called(&verdicts).into_iter().collect())
+    let (mut rules, mut actions) = (Vec::new(), BTreeSet::new());
+    for saved in saved::read(text).unwrap_or_default() {
+        let trace = Explainer::new(conf).trace(ExplainedEvent {
+            exchange: Some(event.exchange().to_owned()),
+            routing_key: Some(routing_key.to_owned()),
+            ..ExplainedEvent::from_saved("notification", &saved, &conf.budget())
+        });
+        let fired = trace.rules.iter().filter(|found| found.ruling.fires());
+        rules.extend(fired.map(|found| found.rule.to_string()));
+        actions.extend(called(&trace));
+    }
+    (rules, actions.into_iter().collect())
 }

@@ -11,7 +11,7 @@ use super::super::rules::{
 };
 use super::super::{time, words};
 use super::ControlHandler;
-use crate::explain::{ExplainedEvent, Ruling, explain, words as explained};
+use crate::explain::{ExplainedEvent, Explainer, Ruling, words as explained};
 use crate::native::{Native, RuleConf};
 use crate::rule::{Condition, Mode};
 use crate::unmatched::{Ring, RuleTotals, UnmatchedMessage};
@@ -31,7 +31,7 @@ impl ControlHandler {
         let (ring, loaded) = (self.ring()?, self.loaded());
         let made = spawn_blocking(move || {
             let keep = ring.keep();
-            let mut groups = by_type(&ring.page(None, usize::MAX));
+            let mut groups = by_type(&ring.latest());
             let more = groups.len().saturating_sub(most);
             groups.truncate(most);
             if let Some(loaded) = loaded {
@@ -86,10 +86,10 @@ fn settings(conf: &RuleConf) -> RuleSettings {
     }
 }
 
-fn by_type(messages: &[(u64, UnmatchedMessage)]) -> Vec<UnmatchedGroup> {
+fn by_type(messages: &[UnmatchedMessage]) -> Vec<UnmatchedGroup> {
     let mut places: HashMap<Option<&str>, usize> = HashMap::new();
     let mut groups: Vec<UnmatchedGroup> = Vec::new();
-    for (number, message) in messages {
+    for message in messages.iter().rev() {
         let place = *places.entry(message.event_type.as_deref()).or_insert(groups.len());
         if place == groups.len() {
             let event_type = message.event_type.clone();
@@ -98,7 +98,7 @@ fn by_type(messages: &[(u64, UnmatchedMessage)]) -> Vec<UnmatchedGroup> {
         let group = &mut groups[place];
         group.count += 1;
         if group.newest.len() < NEWEST {
-            group.newest.push(row(*number, message));
+            group.newest.push(row(message));
         }
     }
     groups.sort_by_key(|group| Reverse(group.count));
@@ -111,14 +111,14 @@ fn why(conf: &Native, message: &UnmatchedMessage) -> String {
         Ruling::Fails { condition: Condition::Filter(predicate), .. } => *predicate == Predicate::EventType,
         _ => false,
     };
-    let verdicts = explain(conf, &ExplainedEvent::unmatched(message), None);
-    let nearest = verdicts.iter().find(|verdict| !is_far(&verdict.ruling));
+    let trace = Explainer::new(conf).trace(ExplainedEvent::from_unmatched(message));
+    let nearest = trace.rules.iter().find(|verdict| !is_far(&verdict.ruling));
     nearest.map_or_else(|| "no rule has this event type".to_owned(), explained::verdict)
 }
 
-fn row(number: u64, message: &UnmatchedMessage) -> UnmatchedRow {
+fn row(message: &UnmatchedMessage) -> UnmatchedRow {
     UnmatchedRow {
-        number,
+        number: message.number,
         age_seconds: message.received.map(time::age).unwrap_or_default(),
         listener: message.listener.to_string(),
         queue: message.queue.to_string(),

@@ -4,9 +4,9 @@ use tokio::task::spawn_blocking;
 
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::request::delivery_id;
-use super::super::rules::{RuleTrial, TrialEffect, TrialReport, TriedEvent};
+use super::super::rules::TriedEvent;
 use super::ControlHandler;
-use crate::explain::{Content, Effect, EventsInOrder, ExplainedEvent, RuleVerdict, words};
+use crate::explain::{ExplainedEvent, Explainer, Trace};
 use crate::journal::query::DeliveryDetails;
 use crate::native::Native;
 use crate::saved;
@@ -16,30 +16,35 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 impl ControlHandler {
     /// Tries an event against the rules in force. No service is contacted, and no secret is shown.
-    pub async fn try_event(&self, event: TriedEvent) -> Result<Vec<TrialReport>, RequestRefusal> {
+    ///
+    /// The traces of many rules and a large event take time to make and to show, which must not delay messages. So a
+    /// thread calls `show`, and one trial runs at a time.
+    pub async fn try_event<T: Send + 'static>(
+        &self,
+        event: TriedEvent,
+        mut show: impl FnMut(&Trace) -> T + Send + 'static,
+    ) -> Result<Vec<T>, RequestRefusal> {
         let Some(loaded) = self.loaded() else {
             return Err(RequestRefusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
         };
-        let subjects = match event {
+        let events = match event {
             TriedEvent::Text(text) => TriedEvents::Text(text),
             TriedEvent::Unmatched(number) => {
                 let Some(found) = self.ring()?.get(number) else {
                     let why = format!("message {number} is not kept any more");
                     return Err(RequestRefusal::new(Code::NotFound, why));
                 };
-                TriedEvents::One(format!("unmatched {number}"), Box::new(ExplainedEvent::unmatched(&found)))
+                let name = format!("unmatched {number}");
+                TriedEvents::One(Box::new(ExplainedEvent { name, ..ExplainedEvent::from_unmatched(&found) }))
             }
-            TriedEvent::Delivery(id) => {
-                TriedEvents::One(format!("delivery {id}"), Box::new(self.event_of(&id).await?))
-            }
+            TriedEvent::Delivery(id) => TriedEvents::One(Box::new(self.event_of(&id).await?)),
         };
-        // Many rules and a large event take time, which must not delay messages; one trial runs at a time.
         let tried = async {
             let turn = self.trials.clone().lock_owned().await;
             let on_thread = spawn_blocking(move || {
                 let (_turn, conf) = (turn, &loaded.conf);
-                let (subjects, mut events) = (subjects.read(conf)?, EventsInOrder::default());
-                Ok(subjects.iter().map(|(name, subject)| report(conf, name, subject, &mut events)).collect())
+                let (events, mut explainer) = (events.read(conf)?, Explainer::new(conf));
+                Ok(events.into_iter().map(|event| show(&explainer.trace(event))).collect())
             });
             on_thread.await
         };
@@ -56,20 +61,20 @@ impl ControlHandler {
         let missing = || RequestRefusal::new(Code::NotFound, format!("there is no delivery {id}"));
         let DeliveryDetails { row, received, others, .. } = found.ok_or_else(missing)?;
         let asked = self.store.journal.asked_for([vec![row], others].concat()).await?;
-        Ok(ExplainedEvent::received(&received).with_asked(asked))
+        Ok(ExplainedEvent::from_received(format!("delivery {id}"), &received).with_asked(asked))
     }
 }
 
 enum TriedEvents {
     Text(String),
-    One(String, Box<ExplainedEvent>),
+    One(Box<ExplainedEvent>),
 }
 
 impl TriedEvents {
-    fn read(self, conf: &Native) -> Result<Vec<(String, ExplainedEvent)>, RequestRefusal> {
+    fn read(self, conf: &Native) -> Result<Vec<ExplainedEvent>, RequestRefusal> {
         let bad = |why: String| RequestRefusal::new(Code::BadRequest, why);
         let text = match self {
-            Self::One(name, subject) => return Ok(vec![(name, *subject)]),
+            Self::One(event) => return Ok(vec![*event]),
             Self::Text(text) => text,
         };
         let events = saved::read_first(&text, MOST_EVENTS + 1).map_err(|error| bad(error.to_string()))?;
@@ -79,30 +84,10 @@ impl TriedEvents {
             )));
         }
         let budget = conf.budget();
-        let named = |event: &saved::RecordedEvent| {
-            (format!("line {}", event.line), ExplainedEvent::saved(event, &budget))
+        let named = |saved: &saved::RecordedEvent| ExplainedEvent {
+            name: format!("line {}", saved.line),
+            ..ExplainedEvent::from_saved("", saved, &budget)
         };
         Ok(events.iter().map(named).collect())
-    }
-}
-
-fn report(conf: &Native, name: &str, subject: &ExplainedEvent, events: &mut EventsInOrder) -> TrialReport {
-    let about = match &subject.content {
-        Content::Unreadable(why) => words::masked(&format!("{name}: cannot be read: {why}")),
-        Content::Whole(_) | Content::Head { .. } => words::about(name, subject),
-    };
-    TrialReport { about, rules: events.explain(conf, subject, None).iter().map(trial).collect() }
-}
-
-fn trial(verdict: &RuleVerdict) -> RuleTrial {
-    let effect = |effect| TrialEffect {
-        words: words::would(effect),
-        is_dead_letter: Effect::dead_letter(effect).is_some(),
-    };
-    RuleTrial {
-        fires: verdict.ruling.fires(),
-        verdict: words::verdict(verdict),
-        is_undecided: verdict.ruling.undecided().is_some(),
-        effects: verdict.ruling.effects().iter().map(effect).collect(),
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{DeliveryLimits, OnDead};
-use crate::explain::{ExplainedEvent, Ruling, explain};
+use crate::explain::{ExplainedEvent, Explainer};
 use crate::native::OverflowPolicy;
 use crate::native::Preview;
 use crate::rule::{KeySource, Mode};
@@ -72,8 +72,8 @@ fn explain_says_which_action_is_not_asked_and_why() {
         payload: serde_json::json!({"x": 1}),
         ..osnl_model::Notification::default()
     };
-    let verdicts = explain(&loaded.conf, &ExplainedEvent::whole(event), None);
-    let Ruling::Fires(effects) = &verdicts[0].ruling else { panic!("{verdicts:?}") };
+    let trace = Explainer::new(&loaded.conf).trace(ExplainedEvent::from_notification(event));
+    let effects = trace.rules[0].ruling.effects();
     let why: Vec<(&str, Option<&str>)> = effects
         .iter()
         .map(|effect| match &effect.would {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{errors, load};
 use crate::enrich::{AnswerForecast, Ask, Kind, foresee};
-use crate::explain::{ExplainedEvent, explain};
+use crate::explain::{ExplainedEvent, Explainer};
 use crate::native::Drivers;
 use crate::native::{CallRequest, Preview};
 
@@ -219,9 +219,9 @@ fn a_condition_on_an_answer_that_cannot_be_decided_is_a_dead_letter() {
         };
         let found = [("server".to_owned(), json!({"name": "web"}))].into();
         let asked = AskedFor { rule: "r".to_owned(), action: "a".to_owned(), resource: None, found };
-        let subject = ExplainedEvent::whole(event).with_asked(vec![asked]);
-        let verdicts = explain(&conf, &subject, None);
-        let effect = &verdicts[0].ruling.effects()[0];
+        let event = ExplainedEvent::from_notification(event).with_asked(vec![asked]);
+        let trace = Explainer::new(&conf).trace(event);
+        let effect = &trace.rules[0].ruling.effects()[0];
         assert_eq!(effect.dead_letter(), dead, "{when}");
         let why = match &effect.would {
             Preview::NotAsked { why } => Some(why.as_str()),

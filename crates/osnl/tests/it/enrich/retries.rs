@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 
 use osnl::enrich::AnswerForecast;
-use osnl::explain::{ExplainedEvent, Ruling, explain};
+use osnl::explain::{ExplainedEvent, Explainer};
 use osnl::journal::query::Filter;
 use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{Native, Preview};
@@ -198,18 +198,19 @@ fn the_event_itself_has_what_was_found_and_explain_shows_what_was_kept() {
         .unwrap()[0];
     let kept = reader.event(number).unwrap().unwrap();
     let asked = reader.asked_for(&kept.deliveries).unwrap();
-    let shown = |subject: &ExplainedEvent| {
-        let Ruling::Fires(effects) = &explain(&conf, subject, None)[0].ruling else { panic!("it fires") };
+    let shown = |event: ExplainedEvent| {
+        let trace = Explainer::new(&conf).trace(event);
+        let effects = trace.rules[0].ruling.effects();
         let Preview::Request { headers, .. } = &effects[0].would else { panic!("{effects:?}") };
         let header = headers.iter().find(|(name, _)| name == "X-Server").unwrap().1.clone();
         (effects[0].asks[0].clone(), header)
     };
-    let (ask, header) = shown(&ExplainedEvent::received(&kept.received));
+    let (ask, header) = shown(ExplainedEvent::from_received("event", &kept.received));
     assert_eq!(
         (ask.id.as_deref(), ask.value, header.as_str()),
         (Ok(Openstack::id("server")), AnswerForecast::Unknown, "<server.name>")
     );
-    let (ask, header) = shown(&ExplainedEvent::received(&kept.received).with_asked(asked));
+    let (ask, header) = shown(ExplainedEvent::from_received("event", &kept.received).with_asked(asked));
     assert!(matches!(ask.value, AnswerForecast::Kept(_)));
     assert_eq!(header, "web 1");
     wait_until(SOON, "the requests are counted", || stage.openstack.count(SERVERS) == 1);

@@ -1,6 +1,4 @@
-use std::sync::Arc;
-
-use osnl::explain::{Content, ExplainedEvent, Ruling, explain};
+use osnl::explain::{Content, ExplainedEvent, Explainer, words};
 use osnl::native::Native;
 use osnl_model::Notification;
 use ratatui::style::Stylize as _;
@@ -8,7 +6,6 @@ use ratatui::text::Line;
 
 use super::kept::KeptEntry;
 use crate::clean;
-use crate::command::saved_events::{verdict, would};
 
 #[derive(Debug)]
 pub(in crate::command::tap) struct Rules {
@@ -26,35 +23,29 @@ pub(super) struct Verdicts {
 impl Rules {
     /// Applies each rule. The result has no secret and no control characters.
     pub(super) fn judge(&self, kept: &KeptEntry, read: Result<&Notification, String>) -> Verdicts {
-        let subject = ExplainedEvent {
-            content: match read {
-                Ok(notification) => Content::Whole(Arc::new(notification.clone())),
-                Err(reason) => Content::Unreadable(reason),
-            },
-            listener: None,
+        let event = ExplainedEvent {
             exchange: Some(kept.message.exchange.clone()),
             routing_key: Some(kept.message.routing_key.clone()),
             received: Some(kept.received.into()),
             read: Some(kept.received.into()),
-            asked: Vec::new(),
+            ..ExplainedEvent::new("event", Content::from(read.cloned()))
         };
-        let mut verdicts = explain(&self.conf, &subject, self.listener.as_deref());
+        let mut explainer = Explainer::new(&self.conf).with_listener(self.listener.as_deref());
+        let mut verdicts = explainer.trace(event).rules;
         verdicts.sort_by_key(|verdict| !verdict.ruling.fires());
         let firing = verdicts.iter().filter(|verdict| verdict.ruling.fires());
         let fires = firing.map(|verdict| clean::text(&verdict.rule).into_owned()).collect();
         let mut lines = Vec::new();
         for found in &verdicts {
-            let line = verdict(found);
+            let line = words::verdict(found);
             lines.push(match found.ruling.fires() {
                 true => format!("✓ {line}").green().into(),
                 false => format!("  {line}").dim().into(),
             });
-            if let Ruling::Fires(effects) = &found.ruling {
-                for effect in effects {
-                    let would = would(effect);
-                    lines.extend(would.lines().map(|line| format!("    {line}").into()));
-                }
-            }
+            let effects = found.ruling.effects().iter().map(words::would);
+            lines.extend(effects.flat_map(|would| {
+                would.lines().map(|line| Line::from(format!("    {line}"))).collect::<Vec<_>>()
+            }));
         }
         Verdicts { fires, all: verdicts.len(), lines }
     }
