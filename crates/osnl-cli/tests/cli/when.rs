@@ -59,33 +59,3 @@ fn what_when_and_stop_decide_is_seen_in_explain_counts_and_deliveries() {
     assert!(line("typed").contains("1 did not match when"), "{counted}");
     drop(osnl);
 }
-
-#[test]
-fn a_when_is_explained_with_what_it_saw_and_no_secret() {
-    let place = Place::new();
-    let text = conf(&place, "rabbit://u:p@127.0.0.1:9/", "https://k2hr3.example.com/v1/role");
-    place.write("a.conf", format!("{text}{RULES}"));
-    let event = |port: serde_json::Value| json!({"event_type": "port.delete.end", "priority": "info", "payload": {"port": port, "adminPass": "S3CRET"}});
-    let check = |port: serde_json::Value, expected: [&str; 2]| {
-        place.write("event.json", event(port).to_string());
-        let args = ["explain", "-c", "a.conf", "event.json", "--rule", "first", "--rule", "named"];
-        let (_, text) = said(&place, &args);
-        assert_eq!(text.lines().filter(|line| line.starts_with("  rule ")).collect::<Vec<_>>(), expected);
-        let (_, text) = said(&place, &[&args[..], &["--format", "json"]].concat());
-        assert!(!text.contains("S3CRET") && !text.contains("T0"), "{text}");
-    };
-    check(
-        json!({"device_id": "p", "name": "y"}),
-        [
-            "  rule first does not match: when is false: payload.adminPass is ***",
-            "  rule named does not match: when is false: payload.port.name is \"y\"",
-        ],
-    );
-    check(
-        json!({"device_id": "p"}),
-        [
-            "  rule first does not match: when is false: payload.adminPass is ***",
-            "  rule named does not match: when is false: the event has no payload.port.name",
-        ],
-    );
-}
