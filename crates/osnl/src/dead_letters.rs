@@ -26,8 +26,8 @@ use futures_util::stream::FuturesUnordered;
 use osnl_brokers::Driver;
 use osnl_transport::dead_letters::{MOST_READ, dead_letter_queue};
 use osnl_transport::{BoxFuture, QueueReader, QueueType, QueuedMessage, Transport, TransportError};
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
@@ -44,8 +44,10 @@ const COUNTED: Duration = Duration::from_secs(10);
 /// The wait for another reader, which usually takes a second or two.
 const BUSY: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// The longest wait of a visit for letters that are put first, and for a command that reads the queue.
+/// The longest wait of a visit for letters that are put first.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait of a visit for a command that reads the queue: letters wait meanwhile.
+const VISIT_PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes of bodies that one reading holds in memory.
 const BODIES: u64 = 64 << 20;
 /// The limit of messages put back with one wait for the broker.
@@ -74,6 +76,48 @@ struct DeadLetterQueue {
     expected: Option<u64>,
     /// Wakes the service of the queue after a command has changed it.
     changed: Arc<Notify>,
+    /// The readings of this program, one at a time. The time is that from which a command may read.
+    turn: Arc<tokio::sync::Mutex<Instant>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReaderKind {
+    Daemon,
+    Command,
+}
+
+/// A reading, during which the program begins no other.
+///
+/// Commands take at most half of the time: lists of a full queue, one after the other, would keep the daemon from it.
+struct Reading {
+    reader: Box<dyn QueueReader>,
+    turn: OwnedMutexGuard<Instant>,
+    kind: ReaderKind,
+    begun: Instant,
+}
+
+impl Reading {
+    async fn end(mut self) -> Result<(), TransportError> {
+        let closed = self.reader.close().await;
+        if self.kind == ReaderKind::Command {
+            *self.turn = Instant::now() + self.begun.elapsed().min(LONGEST_PAUSE);
+        }
+        closed
+    }
+}
+
+impl std::ops::Deref for Reading {
+    type Target = dyn QueueReader;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.reader
+    }
+}
+
+impl std::ops::DerefMut for Reading {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut *self.reader
+    }
 }
 
 /// What keeps the daemon from a visit.
@@ -168,7 +212,10 @@ impl DeadLetterQueues {
         }
         let (count, trouble, expected) = Default::default();
         let changed = queues.get(&listener.name).map_or_else(Default::default, |known| known.changed.clone());
-        let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed };
+        let turn = queues
+            .get(&listener.name)
+            .map_or_else(|| Arc::new(tokio::sync::Mutex::new(Instant::now())), |known| known.turn.clone());
+        let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed, turn };
         queue.changed.notify_one();
         queues.insert(listener.name.clone(), queue);
         self.added.notify_one();
@@ -429,7 +476,7 @@ impl DeadLetterQueues {
     ) -> Result<(Vec<QueuedMessage>, bool), DeadLetterError> {
         let (mut found, mut has_more) = (Vec::new(), false);
         for queue in self.each() {
-            let Some(reader) = queue.take(&wants_body, BUSY).await? else { continue };
+            let Some(reader) = queue.take(&wants_body, ReaderKind::Command).await? else { continue };
             let mut seen = HashSet::new();
             for message in reader.messages() {
                 if copy_of(message).is_none_or(|copy| seen.insert(copy)) {
@@ -438,7 +485,7 @@ impl DeadLetterQueues {
             }
             drop(seen);
             has_more |= reader.has_more();
-            reader.close().await.map_err(|error| queue.failed(error))?;
+            reader.end().await.map_err(|error| queue.failed(error))?;
         }
         Ok((found, has_more))
     }
@@ -487,15 +534,21 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
-    /// Consumes from the queue exclusively, once no other program does, at the latest after `patience`. `wants_body` sees each message with its body, and
+    /// Consumes from the queue exclusively, once nobody else does. `wants_body` sees each message with its body, and
     /// after a check of its headers.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
-        patience: Duration,
-    ) -> Result<Option<Box<dyn QueueReader>>, DeadLetterError> {
+        kind: ReaderKind,
+    ) -> Result<Option<Reading>, DeadLetterError> {
         let Some(access) = self.transport.queue_access() else { return Ok(None) };
-        let deadline = Instant::now() + patience;
+        let turn = self.turn(kind).await;
+        let begun = Instant::now();
+        let deadline = begun
+            + match kind {
+                ReaderKind::Daemon => VISIT_PATIENCE,
+                ReaderKind::Command => BUSY,
+            };
         let numbers = Mutex::new(LetterNumbers::default());
         let wants = |message: &mut QueuedMessage| {
             numbers.lock().unwrap_or_else(PoisonError::into_inner).check(message);
@@ -503,11 +556,23 @@ impl DeadLetterQueue {
         };
         loop {
             match access.take(&self.name, &wants).await {
-                Ok(reader) => return Ok(reader),
+                Ok(reader) => return Ok(reader.map(|reader| Reading { reader, turn, kind, begun })),
                 Err(error) if error.is_locked() && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
                 Err(error) if error.is_locked() => return Err(DeadLetterError::Busy(self.name.clone())),
                 Err(error) => return Err(self.failed(error)),
             }
+        }
+    }
+
+    async fn turn(&self, kind: ReaderKind) -> OwnedMutexGuard<Instant> {
+        loop {
+            let turn = self.turn.clone().lock_owned().await;
+            let from = *turn;
+            if kind == ReaderKind::Daemon || from <= Instant::now() {
+                return turn;
+            }
+            drop(turn);
+            sleep_until(from).await;
         }
     }
 
@@ -537,7 +602,7 @@ impl DeadLetterQueue {
             left.fetch_add(u64::from(!fits), Ordering::Relaxed);
             fits
         };
-        let Some(mut reader) = self.take(&wants_body, BUSY).await? else { return Ok(false) };
+        let Some(mut reader) = self.take(&wants_body, ReaderKind::Command).await? else { return Ok(false) };
         let read = reader.messages().len();
         let former = former.get_or_insert(reader.waiting().max(read as u64));
         let known = read.min(usize::try_from(*former).unwrap_or(usize::MAX));
@@ -591,7 +656,7 @@ impl DeadLetterQueue {
             }
         }
         let is_more = left.load(Ordering::Relaxed) > 0 || (reader.has_more() && known == read);
-        reader.close().await.map_err(|error| self.failed(error))?;
+        reader.end().await.map_err(|error| self.failed(error))?;
         Ok(changed.ids.len() > before && is_more)
     }
 
@@ -612,7 +677,7 @@ impl DeadLetterQueue {
                 && bodies.fetch_add(message.body.len() as u64, Ordering::Relaxed) <= BODIES
         };
         let mut done = visit.clone();
-        let Some(mut reader) = self.take(&wants_body, LONGEST_WAIT).await? else {
+        let Some(mut reader) = self.take(&wants_body, ReaderKind::Daemon).await? else {
             return Ok(QueueVisit { done, found: Vec::new(), has_more: false, left: Some(0) });
         };
         if reader.has_more() && reader.messages().len() < MOST_READ {
@@ -660,7 +725,7 @@ impl DeadLetterQueue {
                 break;
             }
         }
-        reader.close().await.map_err(|error| self.failed(error))?;
+        reader.end().await.map_err(|error| self.failed(error))?;
         let left = (!has_more).then_some(messages - acknowledged);
         Ok(QueueVisit { done, found, has_more, left })
     }

@@ -48,7 +48,8 @@ impl MemoryBroker {
         let (count, trouble, expected, changed) = Default::default();
         let (name, source) = (format!("{QUEUE}.dead"), QUEUE.to_owned());
         let transport = Arc::new(self.clone());
-        let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed };
+        let turn = Arc::new(tokio::sync::Mutex::new(Instant::now()));
+        let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed, turn };
         queues.lock().insert("l".into(), queue);
         queues
     }
