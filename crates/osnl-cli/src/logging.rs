@@ -134,15 +134,17 @@ fn cut(text: &mut String, from: usize, longest: usize) {
 
 /// Prefixes of osnl's own targets; `k2hr3_osnl` and `oss_watcher` are lines that users of the
 /// former programs rely on.
-const OURS: [&str; 15] = [
+const OURS: [&str; 17] = [
     "k2hr3_osnl",
     "oss_watcher",
     "osnl",
+    "osnl_action",
     "osnl_actions",
     "osnl_admin",
     "osnl_amqp1",
     "osnl_core",
     "osnl_delivery",
+    "osnl_engine",
     "osnl_journal",
     "osnl_kafka",
     "osnl_legacy",

@@ -53,12 +53,13 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
 const USUAL: usize = 256;
 
 /// The lower crates appear as parts of the library in the log, under names that monitoring matches.
-const PARTS: [(&str, &str); 12] = [
+const PARTS: [(&str, &str); 13] = [
     ("osnl_actions", "osnl::action"),
     ("osnl_amqp1", "osnl_transport::amqp1"),
     ("osnl_core", "osnl"),
     ("osnl_delivery::enrich", "osnl::enrich"),
     ("osnl_delivery", "osnl::delivery"),
+    ("osnl_engine", "osnl"),
     ("osnl_journal::in_hand", "osnl::in_hand"),
     ("osnl_journal", "osnl::journal"),
     ("osnl_kafka", "osnl_transport::kafka"),
@@ -222,6 +223,7 @@ mod tests {
             tracing::error!(target: "k2hr3_osnl.endpoint", "no sent. {} error x", 1);
             tracing::info!(target: "osnl_actions::exec::worker", "");
             tracing::info!(target: "osnl_delivery::enrich::steps", "");
+            tracing::info!(target: "osnl_engine::listener", "");
             tracing::info!(target: "osnl_delivery::outcomes", "");
             tracing::info!(target: "osnl_journal", "");
             tracing::info!(target: "osnl_journal::in_hand", "");
@@ -248,6 +250,7 @@ mod tests {
                 "2026-11-20 06:41:49,007 ERROR k2hr3_osnl.endpoint:N no sent. 1 error x",
                 "2026-11-20 06:41:49,007 INFO osnl.action.exec.worker:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.enrich.steps:N ",
+                "2026-11-20 06:41:49,007 INFO osnl.listener:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.delivery.outcomes:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.journal:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.in_hand:N ",
