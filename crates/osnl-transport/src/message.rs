@@ -65,6 +65,8 @@ impl Properties {
 ///     let _ = window.requeue(message); // it has moved
 /// }
 /// ```
+///
+/// Only transports write `epoch`, `channel`, `tag`, and `in_hand`.
 #[derive(Debug)]
 pub struct IncomingMessage {
     /// The connection to which the tag belongs.

@@ -27,7 +27,7 @@ use osnl_brokers::Driver;
 use osnl_transport::dead_letters::{MOST_READ, dead_letter_queue};
 use osnl_transport::{BoxFuture, QueueReader, QueueType, QueuedMessage, Transport, TransportError};
 use tokio::sync::{Notify, OwnedMutexGuard};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
@@ -88,21 +88,36 @@ enum ReaderKind {
 
 /// A reading, during which the program begins no other.
 ///
-/// Commands take at most half of the time: lists of a full queue, one after the other, would keep the daemon from it.
+/// Commands take at most half of the time, unless a reading takes more than ten seconds: lists of a full queue, one
+/// after the other, would keep the daemon from it.
 struct Reading {
     reader: Box<dyn QueueReader>,
-    turn: OwnedMutexGuard<Instant>,
-    kind: ReaderKind,
-    begun: Instant,
+    turn: ReadingTurn,
 }
 
 impl Reading {
-    async fn end(mut self) -> Result<(), TransportError> {
-        let closed = self.reader.close().await;
-        if self.kind == ReaderKind::Command {
-            *self.turn = Instant::now() + self.begun.elapsed().min(LONGEST_PAUSE);
-        }
+    async fn end(self) -> Result<(), TransportError> {
+        // The turn ends after the messages are back.
+        let Self { reader, turn } = self;
+        let closed = reader.close().await;
+        drop(turn);
         closed
+    }
+}
+
+/// The turn of a reading, which sets the time of the next command also if the reading fails or nobody waits for it.
+struct ReadingTurn {
+    next_command: OwnedMutexGuard<Instant>,
+    kind: ReaderKind,
+    /// The begin of the reading; `None` while another program reads.
+    begun: Option<Instant>,
+}
+
+impl Drop for ReadingTurn {
+    fn drop(&mut self) {
+        if let (ReaderKind::Command, Some(begun)) = (self.kind, self.begun) {
+            *self.next_command = Instant::now() + begun.elapsed().min(LONGEST_PAUSE);
+        }
     }
 }
 
@@ -120,7 +135,7 @@ impl std::ops::DerefMut for Reading {
     }
 }
 
-/// What keeps the daemon from a visit.
+/// The obstacle of a visit by the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum VisitObstacle {
     /// A command reads the queue.
@@ -339,7 +354,7 @@ impl DeadLetterQueues {
                             next_visit = Instant::now() + rest.max(BUSY_PAUSE);
                             journal.visited(&listener, &done, found, has_more);
                         }
-                        Err(VisitObstacle::Busy) => next_visit = Instant::now() + BUSY_PAUSE,
+                        Err(VisitObstacle::Busy) => next_visit = Instant::now() + FIRST_PAUSE,
                         Err(VisitObstacle::Trouble) => {
                             next_visit = Instant::now() + visit_pause;
                             visit_pause = after(visit_pause);
@@ -534,17 +549,23 @@ impl DeadLetterQueues {
 }
 
 impl DeadLetterQueue {
-    /// Consumes from the queue exclusively, once nobody else does. `wants_body` sees each message with its body, and
-    /// after a check of its headers.
+    /// Consumes from the queue exclusively, once no other consumer does. `wants_body` sees each message with its body,
+    /// and after a check of its headers.
     async fn take(
         &self,
         wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
         kind: ReaderKind,
     ) -> Result<Option<Reading>, DeadLetterError> {
         let Some(access) = self.transport.queue_access() else { return Ok(None) };
-        let turn = self.turn(kind).await;
-        let begun = Instant::now();
-        let deadline = begun
+        let patience = match kind {
+            ReaderKind::Daemon => VISIT_PATIENCE,
+            // The pause after the command before, and a visit.
+            ReaderKind::Command => LONGEST_PAUSE + BUSY,
+        };
+        let next_command = timeout(patience, self.turn(kind)).await;
+        let next_command = next_command.map_err(|_| DeadLetterError::Busy(self.name.clone()))?;
+        let mut turn = ReadingTurn { next_command, kind, begun: None };
+        let deadline = Instant::now()
             + match kind {
                 ReaderKind::Daemon => VISIT_PATIENCE,
                 ReaderKind::Command => BUSY,
@@ -555,8 +576,12 @@ impl DeadLetterQueue {
             wants_body(message)
         };
         loop {
+            let tried = Instant::now();
             match access.take(&self.name, &wants).await {
-                Ok(reader) => return Ok(reader.map(|reader| Reading { reader, turn, kind, begun })),
+                Ok(reader) => {
+                    turn.begun = Some(tried);
+                    return Ok(reader.map(|reader| Reading { reader, turn }));
+                }
                 Err(error) if error.is_locked() && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
                 Err(error) if error.is_locked() => return Err(DeadLetterError::Busy(self.name.clone())),
                 Err(error) => return Err(self.failed(error)),

@@ -3,8 +3,9 @@
 //!
 //! The broker gathers a queue's statistics only seconds after its creation, so missing answers of the API are soon
 //! requested again, then less often; also as soon as a look at the bindings shows something else, and after a reload.
-//! The services' queues have a connection of their own, a minute after the connect or from `silent_after` on. The types of the exchanges are asked for with them: an exchange may be made anew with another
-//! type, and a binding to that is made without an error.
+//! The services' queues have a connection of their own, a minute after the connect or from `silent_after` on. The types
+//! of the exchanges are asked for with them: an exchange may be made anew with another type, and a binding to that is
+//! made without an error.
 
 mod alarms;
 

@@ -29,8 +29,8 @@ use crate::driver::OF_EVERY_DRIVER;
 pub const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 /// The binding: attributes in headers, or all in one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloudEventMode {
     Binary,
     Structured,

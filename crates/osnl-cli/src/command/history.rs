@@ -34,7 +34,7 @@ const LONGEST: usize = 500;
 )]
 pub(crate) struct HistoryArgs {
     /// Resource: its id, its name, or its order key
-    #[arg(value_name = "RESOURCE")]
+    #[arg(value_name = "RESOURCE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     resource: String,
     /// Show at most the latest N deliveries
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -70,7 +70,9 @@ fn text(history: &ResourceHistory, columns: Option<usize>) -> String {
     let mut text = table(rows);
     if history.more > 0 {
         let more = counted(history.more, "older delivery is", "older deliveries are");
-        text.push_str(&format!("{more} not shown; --limit shows more\n"));
+        text.push_str(&format!(
+            "{more} not shown; --limit shows up to 1000, osnl deliveries list --resource the others\n"
+        ));
     }
     if history.unmatched_without_body > 0 {
         let unknown = counted(history.unmatched_without_body, "message", "messages");
@@ -180,7 +182,7 @@ TIME                      ID    EVENT            ACTION  DETAIL
 2026-11-28T03:12:05.000Z  17.0  attempt failed   roles   409 Conflict
 2026-11-28T03:12:05.000Z  17.0  dead             roles   1 attempt, 409 Conflict
 now                       18.0  waiting          roles   waits for 17.0
-3 older deliveries are not shown; --limit shows more
+3 older deliveries are not shown; --limit shows up to 1000, osnl deliveries list --resource the others
 2 messages that matched no rule: the resource is not known without keep_unmatched_bodies; see osnl explain --unmatched
 ";
         assert_eq!(text(&history, None), expected);

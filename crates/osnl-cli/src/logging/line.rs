@@ -53,12 +53,17 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
 const USUAL: usize = 256;
 
 /// The lower crates appear as parts of the library in the log, under names that monitoring matches.
-const PARTS: [(&str, &str); 13] = [
+const PARTS: [(&str, &str); 20] = [
     ("osnl_actions", "osnl::action"),
     ("osnl_amqp1", "osnl_transport::amqp1"),
     ("osnl_core", "osnl"),
     ("osnl_delivery::enrich", "osnl::enrich"),
     ("osnl_delivery", "osnl::delivery"),
+    ("osnl_engine::listener::bindings::cleanup", "osnl::listener::tidying"),
+    ("osnl_engine::listener::bindings::exit", "osnl::listener::leaving"),
+    ("osnl_engine::listener::bindings::looks", "osnl::listener::rebinding"),
+    ("osnl_engine::listener::losses", "osnl::listener::failures"),
+    ("osnl_engine::listener::returns", "osnl::listener::given_back"),
     ("osnl_engine", "osnl"),
     ("osnl_journal::in_hand", "osnl::in_hand"),
     ("osnl_journal", "osnl::journal"),
@@ -67,6 +72,8 @@ const PARTS: [(&str, &str); 13] = [
     ("osnl_legacy::oss", "osnl::oss"),
     ("osnl_legacy", "osnl"),
     ("osnl_openstack", "osnl_net::openstack"),
+    ("osnl::overseer::alarms", "osnl::listener::alarms"),
+    ("osnl::overseer", "osnl::listener::overseer"),
 ];
 
 pub(crate) fn logger(target: &str) -> String {

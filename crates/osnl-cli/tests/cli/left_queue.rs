@@ -142,7 +142,7 @@ fn a_queue_left_on_a_former_broker_is_shown_with_its_place_and_can_be_forgotten(
 const STORIES: u64 = 3;
 const STEPS: usize = 10;
 
-/// The stories of `osnl`'s `assembly/reloading/stories.rs` on the real broker, with fewer kinds of
+/// The stories of `osnl`'s `assembly/reloading/tests/stories.rs` on the real broker, with fewer kinds of
 /// steps.
 #[test]
 fn random_reloads_leave_no_message_behind() {

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::Kind;
 
-/// A question that an action would ask about one event.
 /// A question that an attempt would ask, as `osnl explain` shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {

@@ -78,7 +78,7 @@ impl DriverSection for RabbitSection {
 
 impl RabbitSection {
     /// Returns whom the connection trusts, if it is encrypted. The host name is verified where oslo.messaging 18.3.1
-    /// verifies it, with a CA file: `tests/it/trust.rs` compares both.
+    /// verifies it, with a CA file: `osnl-cli/tests/cli/trust.rs` compares both.
     fn trust(&self) -> Option<Trust> {
         let file = file(self.ssl_ca_file.as_ref());
         match self.tls {

@@ -241,7 +241,7 @@ pub struct MaskedMessage {
     pub body_base64: Option<String>,
 }
 
-/// What happened to a resource.
+/// The history of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceHistory {
     pub resource: String,
@@ -257,10 +257,11 @@ pub struct ResourceHistory {
 /// A happening of a resource's history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryEntry {
-    /// The time of the happening; of a pending delivery the time of the answer.
+    /// The time of the happening; of a pending delivery the time of the answer; of a dead letter in a queue the time of
+    /// receipt, since the time of its end is not kept.
     pub at: String,
     pub kind: HistoryKind,
-    /// The number of the event; `null` for a message that matched no rule.
+    /// The number of the event; `null` for a message that matched no rule, and with a journal in memory.
     pub event: Option<u64>,
     /// The delivery's number, written as `EVENT.N`.
     pub delivery: Option<String>,
@@ -275,7 +276,7 @@ pub struct HistoryEntry {
     pub state: Option<Phase>,
     /// The attempts of an ended or pending delivery that have ended.
     pub attempts: Option<u32>,
-    /// What a pending delivery waits for.
+    /// The obstacle of a pending delivery.
     pub waits_for: Option<DeliveryObstacle>,
     pub next_attempt: Option<String>,
     /// The answer of a failed attempt; the reason or the latest answer of an ended or pending delivery.
@@ -291,7 +292,7 @@ pub enum HistoryKind {
     Received,
     /// A message was received that matched no rule.
     NotMatched,
-    /// A rule matched: the delivery was made.
+    /// The delivery was made by its rule, or by `on_failure` of another one; at the time of receipt.
     Matched,
     AttemptFailed,
     Ended,

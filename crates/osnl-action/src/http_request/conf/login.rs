@@ -11,7 +11,8 @@ use super::super::sign::Signer;
 use super::LoginReader;
 use crate::driver::{OptionDef, SectionReader};
 
-/// The options that only `auth = keystone` reads.
+/// The options that only `auth = keystone` reads: `LOGIN` of `osnl-actions/src/cloud/login.rs`, as far as `table.rs` has
+/// them.
 const OF_KEYSTONE: [&str; 10] = [
     "cloud",
     "clouds_file",

@@ -1,5 +1,6 @@
 //! The history of a resource: its deliveries, and the kept messages about it that matched no rule, in one order.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,7 +14,7 @@ use super::ControlHandler;
 use super::deliveries::{Facts, totals};
 use super::names::ConfiguredNames;
 use crate::journal::query::{AttemptRow, DeliveryListRow, ListPage, Phase, RowOrder};
-use crate::unmatched::{self, Ring, UnmatchedMessage};
+use crate::unmatched::{self, UnmatchedMessage};
 
 /// An entry and its exact time, which the order needs.
 type Placed = (SystemTime, HistoryEntry);
@@ -36,16 +37,19 @@ impl ControlHandler {
             return Err(self.nothing_about(resource));
         }
         let mut placed: Vec<Placed> = unmatched.about.iter().map(not_matched).collect();
-        let mut event = None;
+        // Numbers of deliveries in memory name no event.
+        let is_durable = self.store.journal.facts().is_durable;
+        let mut seen = HashSet::new();
         for row in rows {
-            let number = row.id.0 >> 16;
-            if event.replace(number) != Some(number) {
-                placed.push(received(&row, number));
+            let event = is_durable.then_some(row.id.0 >> 16);
+            if seen.insert((event, row.received, row.queue.clone(), row.message_id.clone())) {
+                placed.push(received(&row, event));
             }
-            let tries = if row.tries > 0 { self.failed_attempts(&row).await } else { Vec::new() };
-            placed.extend(of_delivery(row, tries, &facts));
+            let tries =
+                if is_durable && row.tries > 0 { self.failed_attempts(&row).await? } else { Vec::new() };
+            placed.extend(of_delivery(row, event, tries, &facts));
         }
-        placed.sort_by_key(|(at, entry)| (*at, entry.event, entry.kind));
+        placed.sort_by_key(|(at, entry)| (entry.kind == HistoryKind::Pending, *at, entry.event, entry.kind));
         Ok(ResourceHistory {
             resource: resource.to_owned(),
             entries: placed.into_iter().map(|(_, entry)| entry).collect(),
@@ -54,13 +58,8 @@ impl ControlHandler {
         })
     }
 
-    /// Returns the failed attempts that the journal keeps; a journal in memory keeps none.
-    async fn failed_attempts(&self, row: &DeliveryListRow) -> Vec<AttemptRow> {
-        if !self.store.journal.facts().is_durable {
-            return Vec::new();
-        }
-        let found = self.store.journal.show(row.id).await;
-        found.ok().flatten().map(|found| found.tries).unwrap_or_default()
+    async fn failed_attempts(&self, row: &DeliveryListRow) -> Result<Vec<AttemptRow>, RequestRefusal> {
+        Ok(self.store.journal.show(row.id).await?.map(|found| found.tries).unwrap_or_default())
     }
 
     /// Returns the messages that matched no rule; none if they are not kept or cannot be read.
@@ -70,7 +69,16 @@ impl ControlHandler {
         let resource = resource.to_owned();
         let found = spawn_blocking(move || {
             let kept = match (ring, journal) {
-                (Some(ring), _) => Ring::latest(&ring),
+                // The ring has the messages of this run, the file those of earlier ones too.
+                (Some(ring), Some(journal)) => {
+                    let is_earlier =
+                        |one: &UnmatchedMessage| one.received.is_some_and(|at| at < ring.started());
+                    let mut kept = unmatched::read(&journal, usize::MAX).unwrap_or_default();
+                    kept.retain(is_earlier);
+                    kept.extend(ring.latest());
+                    kept
+                }
+                (Some(ring), None) => ring.latest(),
                 (None, Some(journal)) => unmatched::read(&journal, usize::MAX).unwrap_or_default(),
                 (None, None) => Vec::new(),
             };
@@ -142,9 +150,9 @@ fn not_matched(message: &UnmatchedMessage) -> Placed {
     (at, entry)
 }
 
-fn received(row: &DeliveryListRow, event: u64) -> Placed {
+fn received(row: &DeliveryListRow, event: Option<u64>) -> Placed {
     let entry = HistoryEntry {
-        event: Some(event),
+        event,
         event_type: row.event_type.clone(),
         message_id: row.message_id.clone(),
         queue: Some(row.queue.clone()),
@@ -153,11 +161,16 @@ fn received(row: &DeliveryListRow, event: u64) -> Placed {
     (row.received, entry)
 }
 
-fn of_delivery(row: DeliveryListRow, tries: Vec<AttemptRow>, facts: &Facts) -> Vec<Placed> {
-    let (event, received, ended) = (row.id.0 >> 16, row.received, row.ended);
+fn of_delivery(
+    row: DeliveryListRow,
+    event: Option<u64>,
+    tries: Vec<AttemptRow>,
+    facts: &Facts,
+) -> Vec<Placed> {
+    let (received, ended) = (row.received, row.ended);
     let delivery = facts.delivery(row);
     let of = |at, kind| HistoryEntry {
-        event: Some(event),
+        event,
         delivery: Some(delivery.id.clone()),
         action: Some(delivery.action.clone()),
         rule: Some(delivery.rule.clone()),
