@@ -24,7 +24,7 @@ const LONGEST_VALUE: usize = 255;
 const PREVIEWED: usize = 2 << 10;
 const FIRST_BYTES: usize = 8;
 
-/// How much of a body is stored, and in which form.
+/// The stored part of a body, and its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     Whole,

@@ -34,7 +34,7 @@ pub struct HeldHost {
     pub next_probe: Option<Instant>,
 }
 
-/// What is remembered about one host, so that its failures hold only its own deliveries.
+/// The state of one host, so that its failures hold only its own deliveries.
 #[derive(Debug)]
 struct Host {
     breaker: Breaker,

@@ -118,7 +118,7 @@ pub struct DeliveryLoop {
     preparation: Preparation,
     /// The action of `on_failure`, which gets deliveries that are given up.
     fallback: Option<Fallback>,
-    /// A part that must know what becomes of each delivery; `None` for most actions.
+    /// A part that must know the outcome of each delivery; `None` for most actions.
     observer: Option<Arc<dyn DeliveryObserver>>,
     /// The metrics of the process.
     counters: Arc<Counters>,

@@ -2,7 +2,7 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, End, Outcome};
 
 use super::DeliveryLoop;
 
-/// A part that must know what becomes of each claimed delivery, such as the log of the `k2hr3_osnl` drop-in.
+/// A part that must know the outcome of each claimed delivery, such as the log of the `k2hr3_osnl` drop-in.
 pub trait DeliveryObserver: Send + Sync {
     fn claimed(&self, claimed: &ClaimedDelivery);
 

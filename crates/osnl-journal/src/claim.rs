@@ -61,7 +61,7 @@ pub struct ClaimLimits {
     /// The most never-failed deliveries to claim, newest first. In a long backlog some are random, because
     /// both the oldest and the newest may fail. The newest precede the oldest.
     pub newest: usize,
-    /// Of the newest, only those after this delivery; `None` for any.
+    /// Limits the newest to those after this delivery; `None` for any.
     pub newer_than: Option<DeliveryId>,
     /// One of the oldest is taken even without a place if it is older than this delivery.
     pub older_than: Option<DeliveryId>,

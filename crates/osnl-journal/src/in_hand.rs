@@ -59,7 +59,7 @@ enum EntryKind {
     Delivery,
 }
 
-/// How often the process ended unexpectedly while one message or delivery was in hand.
+/// The number of times that the process ended unexpectedly while one message or delivery was in hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct UnexpectedEnds {
     /// The ends at which it was the only one in hand.

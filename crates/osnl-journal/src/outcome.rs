@@ -45,7 +45,7 @@ impl From<Outcome> for End {
     }
 }
 
-/// What became of a delivery; each but `Returned` is final.
+/// The result of a delivery; each but `Returned` is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The target has taken the event.

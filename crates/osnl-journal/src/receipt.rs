@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-/// What the listener does with a message once the journal has decided.
+/// The listener's step with a message once the journal has decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
     /// Everything that the message asked for is safe.
     Acknowledge,
-    /// The message returns to its queue, and comes again.
+    /// The message returns to its queue, and is delivered again.
     Requeue,
     /// The message stays unsettled, and the broker redelivers it after the connection ends.
     Leave,

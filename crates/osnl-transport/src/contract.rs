@@ -184,7 +184,7 @@ impl PartitionSeen {
     }
 }
 
-/// What a kind of broker can do, for options and tests that depend on it.
+/// The abilities of a kind of broker, for options and tests that depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
     /// Whether a message can return to its queue and be delivered again. A message of a partition never can.

@@ -89,7 +89,7 @@ pub struct IncomingMessage {
     pub redelivered: bool,
     /// The partition; `None` if the broker has queues.
     pub partition: Option<Arc<AssignedPartition>>,
-    /// How the body is to be read.
+    /// The properties that decide how the body is read.
     pub properties: Properties,
     /// Headers of osnl's own; `None` for a message that another program published.
     pub marks: Option<Arc<Marks>>,

@@ -26,7 +26,7 @@ pub const LONGEST_NAME: usize = 255;
 /// The exchange of a target that names none.
 pub const DEFAULT_EXCHANGE: &str = "openstack";
 
-/// What a listener or sender may make at the broker.
+/// The objects that a listener or sender may make at the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Declare {
     /// A missing exchange is made as oslo.messaging makes it with the transport's options: topic, and as durable as its

@@ -1,4 +1,4 @@
-//! What sees the messages of a listener after the decision: the heads that no rule wanted, and the readers of live events.
+//! The observers of a listener's messages after the decision: the kept heads that no rule wanted, and live events.
 
 use std::sync::Arc;
 

@@ -46,7 +46,7 @@ pub(crate) struct Overseer {
     blocked: Mutex<Option<Finding>>,
 }
 
-/// What the latest look has shown.
+/// The findings of the latest look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overseen {
     /// The time of the look; `None` before the first.

@@ -1,4 +1,4 @@
-//! Events from files: the one reader of all that osnl and others write down.
+//! Events from files: the one reader of all that osnl and services write.
 //!
 //! | a JSON document with | is | written by |
 //! | --- | --- | --- |

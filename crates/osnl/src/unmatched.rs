@@ -59,7 +59,7 @@ pub struct UnmatchedMessage {
     pub body: Option<(Bytes, Properties)>,
 }
 
-/// A condition that failed when the message came.
+/// A condition that failed when the message was received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedBehind {
     pub rule: String,

@@ -4,7 +4,7 @@ use osnl_model::SentLogin;
 
 use super::{compiled, sections};
 
-/// What a section of osnl's own configuration has beyond the options of one value.
+/// The facts of a section of osnl's own configuration beyond the options of one value.
 pub trait NativeReader<'a> {
     /// Warns of each login that a network could read.
     fn warn_of_logins(&mut self, logins: &[SentLogin]);

@@ -101,7 +101,7 @@ struct ListenerLetters {
     parked: VecDeque<ParkedEntry>,
 }
 
-/// How much of a dead letter queue has been read.
+/// The part of a dead letter queue that has been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum KnownLetters {
     #[default]

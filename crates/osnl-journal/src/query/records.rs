@@ -48,7 +48,7 @@ pub struct DeliveryListRow {
     pub last_answer: Option<String>,
     /// The first arrival of the message.
     pub received: SystemTime,
-    /// The queue from which the message came.
+    /// The queue that delivered the message.
     pub queue: String,
     /// The event type of the message; `None` if it has none.
     pub event_type: Option<String>,

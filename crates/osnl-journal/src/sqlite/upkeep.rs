@@ -114,7 +114,7 @@ impl UpkeepError {
     }
 }
 
-/// What a file has, for the report of a backup, restore, or check.
+/// The contents of a file, for the report of a backup, restore, or check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     pub bytes: u64,

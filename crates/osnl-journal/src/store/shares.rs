@@ -12,7 +12,7 @@ pub(crate) struct QuarantineBounds {
     bytes: i64,
 }
 
-/// The part of the quarantine that came from one queue.
+/// The part of the quarantine from one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueShare {
     /// The listener that received the messages, as queues of several brokers may have one name.

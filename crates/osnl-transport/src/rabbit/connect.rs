@@ -22,7 +22,7 @@ use crate::body_flow::BodyFlow;
 use crate::carrier::{TIMEOUT, carrier};
 use crate::hosts::{DEFAULT_PORT, address};
 
-/// What is known of a connection beside the client library's handle.
+/// The facts about a connection beside the client library's handle.
 pub(super) struct ConnectionFacts {
     pub(super) certificate_ends: Option<i64>,
     pub(super) greeting: Greeting,

@@ -74,7 +74,7 @@ struct ArrivingMessage {
     cutting: Option<CutBody>,
 }
 
-/// What the client library gets for a frame.
+/// The result of a frame for the client library.
 enum FrameVerdict {
     AsItIs,
     Anew(Vec<u8>),

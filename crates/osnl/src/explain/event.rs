@@ -8,7 +8,7 @@ use crate::received::ReceivedMessage;
 use crate::saved::RecordedEvent;
 use crate::unmatched::{FailedBehind, UnmatchedMessage};
 
-/// What is known of an event that rules are applied to. An origin that is not known decides nothing.
+/// The known facts of an event that rules are applied to. An origin that is not known decides nothing.
 #[derive(Clone, Debug)]
 pub struct ExplainedEvent {
     /// Its place for the reader: `FILE:LINE`, `event 17`, `unmatched`.

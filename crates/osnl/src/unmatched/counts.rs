@@ -29,7 +29,7 @@ pub struct RuleMatches {
     pub tested: u64,
     #[serde(rename = "fired")]
     pub matched: u64,
-    /// How often each condition was the first that failed.
+    /// The number of times that each condition was the first to fail.
     pub failed: BTreeMap<String, u64>,
 }
 

@@ -47,7 +47,7 @@ pub struct RestoreReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplacedJournal {
     pub file: PathBuf,
-    /// What it has that the backup lacks; `None` if it cannot be read.
+    /// The contents that the backup lacks; `None` if the file cannot be read.
     pub since: Option<Since>,
 }
 
