@@ -14,6 +14,7 @@
 //! begin.
 
 mod queries;
+mod reading;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,12 +26,13 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use osnl_brokers::Driver;
 use osnl_transport::dead_letters::{MOST_READ, dead_letter_queue};
-use osnl_transport::{BoxFuture, QueueReader, QueueType, QueuedMessage, Transport, TransportError};
+use osnl_transport::{BoxFuture, QueueType, QueuedMessage, Transport, TransportError};
 use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
+use self::reading::{ReaderKind, Reading, ReadingTurn};
 use crate::daemon::ServiceTask;
 use crate::journal::dead_letters::{
     LetterNumbers, LetterWait, WaitingLetter, again, bytes_of, copy_of, id_of,
@@ -78,61 +80,6 @@ struct DeadLetterQueue {
     changed: Arc<Notify>,
     /// The readings of this program, one at a time. The time is that from which a command may read.
     turn: Arc<tokio::sync::Mutex<Instant>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReaderKind {
-    Daemon,
-    Command,
-}
-
-/// A reading, during which the program begins no other.
-///
-/// Commands take at most half of the time, unless a reading takes more than ten seconds: lists of a full queue, one
-/// after the other, would keep the daemon from it.
-struct Reading {
-    reader: Box<dyn QueueReader>,
-    turn: ReadingTurn,
-}
-
-impl Reading {
-    async fn end(self) -> Result<(), TransportError> {
-        // The turn ends after the messages are back.
-        let Self { reader, turn } = self;
-        let closed = reader.close().await;
-        drop(turn);
-        closed
-    }
-}
-
-/// The turn of a reading, which sets the time of the next command also if the reading fails or nobody waits for it.
-struct ReadingTurn {
-    next_command: OwnedMutexGuard<Instant>,
-    kind: ReaderKind,
-    /// The begin of the reading; `None` while another program reads.
-    begun: Option<Instant>,
-}
-
-impl Drop for ReadingTurn {
-    fn drop(&mut self) {
-        if let (ReaderKind::Command, Some(begun)) = (self.kind, self.begun) {
-            *self.next_command = Instant::now() + begun.elapsed().min(LONGEST_PAUSE);
-        }
-    }
-}
-
-impl std::ops::Deref for Reading {
-    type Target = dyn QueueReader;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.reader
-    }
-}
-
-impl std::ops::DerefMut for Reading {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut *self.reader
-    }
 }
 
 /// The obstacle of a visit by the daemon.
@@ -564,7 +511,7 @@ impl DeadLetterQueue {
         };
         let next_command = timeout(patience, self.turn(kind)).await;
         let next_command = next_command.map_err(|_| DeadLetterError::Busy(self.name.clone()))?;
-        let mut turn = ReadingTurn { next_command, kind, begun: None };
+        let mut turn = ReadingTurn::new(next_command, kind);
         let deadline = Instant::now()
             + match kind {
                 ReaderKind::Daemon => VISIT_PATIENCE,
@@ -579,8 +526,8 @@ impl DeadLetterQueue {
             let tried = Instant::now();
             match access.take(&self.name, &wants).await {
                 Ok(reader) => {
-                    turn.begun = Some(tried);
-                    return Ok(reader.map(|reader| Reading { reader, turn }));
+                    turn.begins(tried);
+                    return Ok(reader.map(|reader| Reading::new(reader, turn)));
                 }
                 Err(error) if error.is_locked() && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
                 Err(error) if error.is_locked() => return Err(DeadLetterError::Busy(self.name.clone())),

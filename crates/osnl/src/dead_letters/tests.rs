@@ -1,7 +1,9 @@
 //! Commands on the dead letter queue of a broker in memory, whose daemon gives each retried message up again.
 
 use osnl_model::{BodyDigest, Priority, Target};
-use osnl_transport::{Consumer, ListenOptions, OutgoingMessage, QueueAccess, Tap, TapOptions, WantsBody};
+use osnl_transport::{
+    Consumer, ListenOptions, OutgoingMessage, QueueAccess, QueueReader, Tap, TapOptions, WantsBody,
+};
 
 use super::*;
 use crate::journal::memory::MemoryLimits;
