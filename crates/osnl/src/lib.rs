@@ -43,7 +43,7 @@
 //! - [`intake`] and [`rule`] decide on the deliveries of a message.
 //! - [`journal`] keeps a message until it is done; its receipt triggers the acknowledgement.
 //! - [`delivery`] handles attempts, pauses, order per resource, and held targets.
-//! - [`action`](osnl_action) performs one attempt; [`actions`](osnl_actions) has the drivers besides HTTP.
+//! - [`action`] performs one attempt; [`actions`] has the drivers besides HTTP.
 //! - [`control`] answers requests for status and deliveries.
 //! - `management` asks the broker's management API about queues, and [`queues`] judges what a broker shows.
 //! - [`live`] shows events to readers as they arrive.
