@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_model::TransportUrl;
-use osnl_notify::transport;
 use osnl_notify::notifier::{Driver, Notifier, NotifierBuilder};
+use osnl_notify::transport;
 use osnl_transport::Transport;
 
 const LONG: Duration = Duration::from_secs(60);

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use osnl_model::{Notification, TransportUrl};
-use osnl_notify::transport;
 use osnl_notify::notifier::{Driver, Notifier};
+use osnl_notify::transport;
 use osnl_notify::versioned::ironic::{self, EventType, IronicNotification, NotificationPublisher};
 use osnl_notify::versioned::{
     ClassField, Context, Level, ObjectVersion, Outlet, Recorder, Threshold, Topics, VersionedNotification,
