@@ -267,9 +267,13 @@ impl RuleEngine {
         received: ReceivedMessage,
         notification: Arc<Notification>,
         deliveries: Vec<NewDelivery>,
+        place: EntryPlace,
     ) -> Receipt {
         let entry = Entry { received: Arc::new(received), notification, deliveries };
-        self.with_permit(|places| self.journal.append(places.next(), entry))
+        match place {
+            EntryPlace::Reserved => self.with_permit(|places| self.journal.append(places.next(), entry)),
+            EntryPlace::Without => self.journal.append(&mut Permit::default(), entry),
+        }
     }
 
     fn observer_of(&self, action: &str) -> Option<&dyn Observe> {
@@ -294,6 +298,15 @@ impl RuleEngine {
     fn with_permit<T>(&self, with: impl FnOnce(&mut PredecessorPlaces) -> T) -> T {
         with(&mut self.permit.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The place of the journal in which a message is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EntryPlace {
+    /// One of those that the listener has reserved.
+    Reserved,
+    /// None: the message is that of a dead letter, which its queue keeps.
+    Without,
 }
 
 /// A message, and whether the broker delivers it to this process for another time.
@@ -357,8 +370,24 @@ impl Intake for RuleEngine {
         }
     }
 
-    fn notify(&self, mut received: ReceivedMessage) -> Receipt {
+    fn notify(&self, received: ReceivedMessage) -> Receipt {
         self.in_hand.wanted();
+        self.decide(received, EntryPlace::Reserved)
+    }
+
+    fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt {
+        self.journal.set_aside(received, reason)
+    }
+}
+
+impl RuleEngine {
+    /// Takes the message of a dead letter that waited, and of which only the delivery of its marks is made. Its queue keeps
+    /// it until that delivery has ended.
+    pub fn carry_out(&self, received: ReceivedMessage) -> Receipt {
+        self.decide(received, EntryPlace::Without)
+    }
+
+    fn decide(&self, mut received: ReceivedMessage, place: EntryPlace) -> Receipt {
         let notification = match received.decode_within(&self.budget) {
             Ok(notification) => notification,
             // The head matched, but the rest is unreadable.
@@ -429,11 +458,7 @@ impl Intake for RuleEngine {
             onlooker.matched(&received, notification, &deliveries);
         }
         let count = deliveries.len();
-        self.append(received, names.notification().clone(), deliveries).with_deliveries(count)
-    }
-
-    fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt {
-        self.journal.set_aside(received, reason)
+        self.append(received, names.notification().clone(), deliveries, place).with_deliveries(count)
     }
 }
 

@@ -458,6 +458,26 @@ pub fn again(message: &QueuedMessage) -> QueuedMessage {
     QueuedMessage { headers, ..message.clone() }
 }
 
+/// Returns the message of a waiting letter as a listener would receive its copy from its queue.
+#[must_use]
+pub fn carried_out(letter: &QueuedMessage, listener: &Arc<str>, queue: &str) -> ReceivedMessage {
+    let QueuedMessage { body, properties, headers, cut } = again(letter);
+    let text = |name: &str| headers.get(name).cloned().unwrap_or_default();
+    ReceivedMessage {
+        origin: Origin {
+            listener: listener.clone(),
+            queue: queue.into(),
+            exchange: text(EXCHANGE),
+            routing_key: text(ROUTING_KEY),
+            redelivered: true,
+            received: SystemTime::now(),
+        },
+        noted: MessageNotes { cut, marks: Some(Arc::new(headers)), ..MessageNotes::default() },
+        body,
+        properties,
+    }
+}
+
 fn owned((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
 }

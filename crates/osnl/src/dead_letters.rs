@@ -4,7 +4,8 @@
 //! the same broker. One program at a time reads that queue; another waits a few seconds, then fails as busy.
 //!
 //! The queue also has the deliveries that wait for an operator ([`WaitingLetter`]). A command publishes copies of
-//! these letters, and the daemon removes a letter when the delivery made of its copy has ended.
+//! these letters, and the daemon removes a letter when the delivery made of its copy has ended. A letter that waited only
+//! behind another one is carried out by the daemon without a copy.
 //!
 //! The daemon decides in `osnl-journal/src/memory/letters.rs` which letter of a resource is carried out first.
 //! `copies_of` decides it for a command, which also works without a daemon or beside the daemon of another machine.
@@ -14,10 +15,10 @@
 //! begin.
 
 mod queries;
+mod queue;
 mod reading;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -25,35 +26,30 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use osnl_brokers::Driver;
-use osnl_transport::dead_letters::{MOST_READ, dead_letter_queue};
+use osnl_transport::dead_letters::dead_letter_queue;
 use osnl_transport::{BoxFuture, QueueType, QueuedMessage, Transport, TransportError};
-use tokio::sync::{Notify, OwnedMutexGuard};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
-use self::reading::{ReaderKind, Reading, ReadingTurn};
+use self::queue::{DeadLetterQueue, QueueVisit};
+use self::reading::ReaderKind;
 use crate::daemon::ServiceTask;
-use crate::journal::dead_letters::{
-    LetterNumbers, LetterWait, WaitingLetter, again, bytes_of, copy_of, id_of,
-};
+use crate::intake::LiveRules;
+use crate::journal::Settle;
+use crate::journal::dead_letters::{carried_out, copy_of, id_of};
 use crate::journal::memory::{Burial, LetterVisit, MemoryJournal, QueueWork};
 use crate::native::{JournalConf, ListenerConf, Native};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const COUNTED: Duration = Duration::from_secs(10);
-/// The wait for another reader, which usually takes a second or two.
-const BUSY: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// The longest wait of a visit for letters that are put first.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait of a visit for a command that reads the queue: letters wait meanwhile.
-const VISIT_PATIENCE: Duration = Duration::from_secs(3);
-/// Bytes of bodies that one reading holds in memory.
-const BODIES: u64 = 64 << 20;
-/// The limit of messages put back with one wait for the broker.
-const TOGETHER: usize = 100;
+/// The most letters of one listener that are carried out at once.
+const IN_HAND: usize = 500;
 /// The time within which a copy that was published is on its way.
 const ON_ITS_WAY: Duration = Duration::from_secs(5 * 60);
 
@@ -67,35 +63,12 @@ pub struct DeadLetterQueues {
     added: Notify,
 }
 
-#[derive(Clone)]
-struct DeadLetterQueue {
-    name: String,
-    source: String,
-    transport: Arc<dyn Transport>,
-    count: Option<u64>,
-    trouble: Option<(SystemTime, String)>,
-    /// The number of messages after the daemon's latest visit; `None` if a command may have changed it since.
-    expected: Option<u64>,
-    /// Wakes the service of the queue after a command has changed it.
-    changed: Arc<Notify>,
-    /// The readings of this program, one at a time. The time is that from which a command may read.
-    turn: Arc<tokio::sync::Mutex<Instant>>,
-}
-
 /// The obstacle of a visit by the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum VisitObstacle {
     /// A command reads the queue.
     Busy,
     Trouble,
-}
-
-/// The result of a reading of a queue by the daemon.
-struct QueueVisit {
-    done: LetterVisit,
-    found: Vec<WaitingLetter>,
-    has_more: bool,
-    left: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +126,7 @@ impl Native {
         let queues = DeadLetterQueues::default();
         for (listener, _) in self.heard() {
             if let Ok(transport) = listener.transport() {
-                queues.serve(listener, transport.into());
+                queues.serve(listener, transport.into(), None);
             }
         }
         queues
@@ -162,14 +135,20 @@ impl Native {
 
 impl DeadLetterQueues {
     /// Serves the queue of a listener from now on, if the listener has one, in place of a former queue.
-    pub(crate) fn serve(&self, listener: &ListenerConf, transport: Arc<dyn Transport>) -> bool {
+    pub(crate) fn serve(
+        &self,
+        listener: &ListenerConf,
+        transport: Arc<dyn Transport>,
+        rules: Option<Arc<LiveRules>>,
+    ) -> bool {
         let (Some(name), Some(source)) = (listener.dead_letter_queue(), listener.pool.clone()) else {
             return false;
         };
         let mut queues = self.lock();
         let is_same =
             |known: &DeadLetterQueue| known.name == name && Arc::ptr_eq(&known.transport, &transport);
-        if queues.get(&listener.name).is_some_and(is_same) {
+        if let Some(known) = queues.get_mut(&listener.name).filter(|known| is_same(known)) {
+            known.rules = rules;
             return true;
         }
         let (count, trouble, expected) = Default::default();
@@ -177,7 +156,8 @@ impl DeadLetterQueues {
         let turn = queues
             .get(&listener.name)
             .map_or_else(|| Arc::new(tokio::sync::Mutex::new(Instant::now())), |known| known.turn.clone());
-        let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed, turn };
+        let queue =
+            DeadLetterQueue { name, source, transport, rules, count, trouble, expected, changed, turn };
         queue.changed.notify_one();
         queues.insert(listener.name.clone(), queue);
         self.added.notify_one();
@@ -272,6 +252,7 @@ impl DeadLetterQueues {
         let mut counted: Option<Instant> = None;
         let mut next_visit = Instant::now();
         let (mut visit_pause, mut has_just_visited) = (FIRST_PAUSE, false);
+        let mut in_hand = FuturesUnordered::new();
         loop {
             let queue = self.lock().get(&listener).cloned();
             let Some(DeadLetterQueue { changed, .. }) = queue else { return listener };
@@ -286,20 +267,29 @@ impl DeadLetterQueues {
                     counted = None;
                     continue;
                 }
+                Some((letter, settle)) = in_hand.next() => {
+                    if settle != Settle::Acknowledge {
+                        journal.came_back(letter);
+                    }
+                    continue;
+                }
                 work = journal.queue_work(&listener) => work,
             };
+            let room = IN_HAND - in_hand.len().min(IN_HAND);
+            let visit = visit.filter(|visit| room > 0 || visit.is_more_than_carrying_out());
             let now = Instant::now();
             let is_long_due = now >= next_visit + LONGEST_WAIT && !has_just_visited;
             match visit {
                 Some(visit) if is_long_due || (burials.is_empty() && now >= next_visit) => {
                     has_just_visited = true;
-                    match self.visit(&listener, &visit).await {
-                        Ok(QueueVisit { done, found, has_more, .. }) => {
-                            let is_done = done == visit || has_more && done.has_changed();
+                    match self.visit(&listener, &visit, room).await {
+                        Ok(QueueVisit { done, found, begun, has_more, .. }) => {
+                            let is_done = done.remove == visit.remove || has_more && done.has_changed();
                             visit_pause = if is_done { FIRST_PAUSE } else { after(visit_pause) };
                             let rest = if is_done { now.elapsed() } else { visit_pause };
                             next_visit = Instant::now() + rest.max(BUSY_PAUSE);
                             journal.visited(&listener, &done, found, has_more);
+                            in_hand.extend(self.carry_out(&listener, begun));
                         }
                         Err(VisitObstacle::Busy) => next_visit = Instant::now() + FIRST_PAUSE,
                         Err(VisitObstacle::Trouble) => {
@@ -308,7 +298,8 @@ impl DeadLetterQueues {
                         }
                     }
                 }
-                Some(_) if burials.is_empty() => sleep(BUSY_PAUSE).await,
+                // The visit is not due yet, or as many letters as may be are carried out.
+                Some(_) | None if burials.is_empty() => sleep(BUSY_PAUSE).await,
                 Some(_) | None => {
                     has_just_visited = false;
                     if self.bury(&listener, &burials).await {
@@ -334,10 +325,39 @@ impl DeadLetterQueues {
         }
     }
 
-    /// Removes letters from a queue, publishes copies of some, and returns the letters that wait there now.
-    async fn visit(&self, listener: &Arc<str>, visit: &LetterVisit) -> Result<QueueVisit, VisitObstacle> {
+    /// Begins with letters, and returns the number of each with what settles its message.
+    fn carry_out(
+        &self,
+        listener: &Arc<str>,
+        letters: Vec<QueuedMessage>,
+    ) -> Vec<BoxFuture<'static, (u64, Settle)>> {
+        let Some(queue) = self.lock().get(listener).cloned() else { return Vec::new() };
+        let begin = |letter: QueuedMessage| {
+            let received = carried_out(&letter, listener, &queue.source);
+            let receipt = queue.rules.as_ref().map(|rules| rules.carry_out(received));
+            let number = id_of(&letter);
+            let settled = async move {
+                let settle = match receipt {
+                    Some(receipt) => receipt.await,
+                    None => Settle::Leave,
+                };
+                (number, settle)
+            };
+            Box::pin(settled) as BoxFuture<'static, (u64, Settle)>
+        };
+        letters.into_iter().map(begin).collect()
+    }
+
+    /// Removes letters from a queue, and returns the letters that wait there now and those that are carried out, at most as
+    /// many as there is room for.
+    async fn visit(
+        &self,
+        listener: &Arc<str>,
+        visit: &LetterVisit,
+        room: usize,
+    ) -> Result<QueueVisit, VisitObstacle> {
         let Some(queue) = self.lock().get(listener).cloned() else { return Err(VisitObstacle::Trouble) };
-        let visited = queue.visit(visit).await;
+        let visited = queue.visit(visit, room).await;
         if !self.still_serves(listener, &queue) {
             return Err(VisitObstacle::Trouble);
         }
@@ -495,265 +515,8 @@ impl DeadLetterQueues {
     }
 }
 
-impl DeadLetterQueue {
-    /// Consumes from the queue exclusively, once no other consumer does. `wants_body` sees each message with its body,
-    /// and after a check of its headers.
-    async fn take(
-        &self,
-        wants_body: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
-        kind: ReaderKind,
-    ) -> Result<Option<Reading>, DeadLetterError> {
-        let Some(access) = self.transport.queue_access() else { return Ok(None) };
-        let patience = match kind {
-            ReaderKind::Daemon => VISIT_PATIENCE,
-            // The pause after the command before, and a visit.
-            ReaderKind::Command => LONGEST_PAUSE + BUSY,
-        };
-        let next_command = timeout(patience, self.turn(kind)).await;
-        let next_command = next_command.map_err(|_| DeadLetterError::Busy(self.name.clone()))?;
-        let mut turn = ReadingTurn::new(next_command, kind);
-        let deadline = Instant::now()
-            + match kind {
-                ReaderKind::Daemon => VISIT_PATIENCE,
-                ReaderKind::Command => BUSY,
-            };
-        let numbers = Mutex::new(LetterNumbers::default());
-        let wants = |message: &mut QueuedMessage| {
-            numbers.lock().unwrap_or_else(PoisonError::into_inner).check(message);
-            wants_body(message)
-        };
-        loop {
-            let tried = Instant::now();
-            match access.take(&self.name, &wants).await {
-                Ok(reader) => {
-                    turn.begins(tried);
-                    return Ok(reader.map(|reader| Reading::new(reader, turn)));
-                }
-                Err(error) if error.is_locked() && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
-                Err(error) if error.is_locked() => return Err(DeadLetterError::Busy(self.name.clone())),
-                Err(error) => return Err(self.failed(error)),
-            }
-        }
-    }
-
-    async fn turn(&self, kind: ReaderKind) -> OwnedMutexGuard<Instant> {
-        loop {
-            let turn = self.turn.clone().lock_owned().await;
-            let from = *turn;
-            if kind == ReaderKind::Daemon || from <= Instant::now() {
-                return turn;
-            }
-            drop(turn);
-            sleep_until(from).await;
-        }
-    }
-
-    fn failed(&self, error: TransportError) -> DeadLetterError {
-        DeadLetterError::Transport { queue: self.name.clone(), error }
-    }
-
-    /// Changes the messages of one reading, and returns whether there are more. `sent` has the letters of which copies
-    /// have been published, also by an earlier command; `former` the number of messages that have waited since the command
-    /// began, which come first: what has come back since is left alone.
-    async fn change(
-        &self,
-        change: DeadLetterChange,
-        is_meant: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
-        changed: &mut ChangedLetters,
-        (sent, former): (&mut HashSet<u64>, &mut Option<u64>),
-    ) -> Result<bool, DeadLetterError> {
-        let (bodies, left) = (AtomicU64::new(0), AtomicU64::new(0));
-        let wants_body = |message: &QueuedMessage| {
-            let is_open = !sent.contains(&id_of(message)) && is_meant(message);
-            if change == DeadLetterChange::Discard || !is_open {
-                return false;
-            }
-            let bytes = message.body.len() as u64;
-            let is_first = bodies.fetch_add(bytes, Ordering::Relaxed) == 0;
-            let fits = is_first || bodies.load(Ordering::Relaxed) <= BODIES;
-            left.fetch_add(u64::from(!fits), Ordering::Relaxed);
-            fits
-        };
-        let Some(mut reader) = self.take(&wants_body, ReaderKind::Command).await? else { return Ok(false) };
-        let read = reader.messages().len();
-        let former = former.get_or_insert(reader.waiting().max(read as u64));
-        let known = read.min(usize::try_from(*former).unwrap_or(usize::MAX));
-        let before = changed.ids.len();
-        if change != DeadLetterChange::Discard {
-            let repeated = reader.messages()[..known].iter().filter(|message| {
-                let id = id_of(message);
-                sent.contains(&id) && is_meant(message) && !changed.ids.contains(&id)
-            });
-            let repeated: Vec<u64> = repeated.map(id_of).collect();
-            changed.ids.extend(repeated);
-            let copies = copies_of(&reader.messages()[..known], is_meant, sent, &mut changed.behind);
-            for some in copies.chunks(TOGETHER) {
-                let back: Vec<QueuedMessage> = some.iter().map(|at| again(&reader.messages()[*at])).collect();
-                self.put_back(&back).await?;
-                for message in some.iter().map(|at| &reader.messages()[*at]) {
-                    sent.insert(id_of(message));
-                    if is_meant(message) {
-                        changed.ids.push(id_of(message));
-                    }
-                }
-            }
-        }
-        let meant: Vec<usize> = (0..known)
-            .filter(|at| {
-                let message = &reader.messages()[*at];
-                let goes = match change {
-                    DeadLetterChange::Discard => true,
-                    DeadLetterChange::Retry => is_whole(message) && WaitingLetter::read(message).is_none(),
-                    DeadLetterChange::Release => false,
-                };
-                goes && is_meant(message)
-            })
-            .collect();
-        let mut seen = HashSet::new();
-        for some in meant.chunks(TOGETHER) {
-            let mut new: Vec<QueuedMessage> = Vec::new();
-            for message in some.iter().map(|at| &reader.messages()[*at]) {
-                if copy_of(message).is_none_or(|(id, key)| seen.insert((id, key.to_owned()))) {
-                    new.push(message.clone());
-                }
-            }
-            if change == DeadLetterChange::Retry {
-                let back: Vec<QueuedMessage> = new.iter().map(again).collect();
-                self.put_back(&back).await?;
-            }
-            changed.ids.extend(new.iter().map(id_of));
-            for at in some {
-                reader.acknowledge(*at).await.map_err(|error| self.failed(error))?;
-                *former -= 1;
-            }
-        }
-        let is_more = left.load(Ordering::Relaxed) > 0 || (reader.has_more() && known == read);
-        reader.end().await.map_err(|error| self.failed(error))?;
-        Ok(changed.ids.len() > before && is_more)
-    }
-
-    async fn put_back(&self, messages: &[QueuedMessage]) -> Result<(), DeadLetterError> {
-        match self.transport.queue_access() {
-            Some(access) if !messages.is_empty() => {
-                access.put(&self.source, false, messages).await.map_err(|error| self.failed(error))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    async fn visit(&self, visit: &LetterVisit) -> Result<QueueVisit, DeadLetterError> {
-        let bodies = AtomicU64::new(0);
-        let wants_body = |message: &QueuedMessage| {
-            visit.send_back.contains(&id_of(message))
-                && WaitingLetter::read(message).is_some()
-                && bodies.fetch_add(message.body.len() as u64, Ordering::Relaxed) <= BODIES
-        };
-        let mut done = visit.clone();
-        let Some(mut reader) = self.take(&wants_body, ReaderKind::Daemon).await? else {
-            return Ok(QueueVisit { done, found: Vec::new(), has_more: false, left: Some(0) });
-        };
-        if reader.has_more() && reader.messages().len() < MOST_READ {
-            let reason = format!("of queue \"{}\" not all messages have arrived", self.name);
-            return Err(self.failed(TransportError::Lost { reason }));
-        }
-        let read = |(at, message)| Some((at, WaitingLetter::read(message)?));
-        let letters: Vec<(usize, WaitingLetter)> =
-            reader.messages().iter().enumerate().filter_map(read).collect();
-        // A letter that replaces another has its number, and is behind it in the queue.
-        let last: HashMap<u64, usize> = letters.iter().map(|(at, letter)| (letter.id, *at)).collect();
-        let mut back: Vec<&(usize, WaitingLetter)> = letters
-            .iter()
-            .filter(|(at, letter)| {
-                let message = &reader.messages()[*at];
-                visit.send_back.contains(&letter.id) && last[&letter.id] == *at && is_whole(message)
-            })
-            .collect();
-        back.sort_by_key(|(_, letter)| letter.place);
-        done.send_back = back.iter().map(|(_, letter)| letter.id).collect();
-        let copies: Vec<QueuedMessage> = back.iter().map(|(at, _)| again(&reader.messages()[*at])).collect();
-        let (mut found, mut removed) = (Vec::new(), HashSet::new());
-        let (messages, mut acknowledged) = (reader.messages().len() as u64, 0);
-        for (at, letter) in letters {
-            let is_last = last[&letter.id] == at;
-            match visit.remove.get(&letter.id) {
-                Some(is_replaced) if !(*is_replaced && is_last) => {
-                    reader.acknowledge(at).await.map_err(|error| self.failed(error))?;
-                    removed.insert(letter.id);
-                    acknowledged += 1;
-                }
-                Some(_) | None if is_last => found.push(letter),
-                Some(_) | None => {}
-            }
-        }
-        let has_more = reader.has_more();
-        if has_more {
-            // A letter that was not read is still there.
-            done.remove.retain(|id, _| removed.contains(id));
-        }
-        for some in copies.chunks(TOGETHER) {
-            // The source queue may be full of messages that wait for these removals.
-            if self.put_back(some).await.is_err() {
-                done.send_back.clear();
-                break;
-            }
-        }
-        reader.end().await.map_err(|error| self.failed(error))?;
-        let left = (!has_more).then_some(messages - acknowledged);
-        Ok(QueueVisit { done, found, has_more, left })
-    }
-}
-
 fn after(pause: Duration) -> Duration {
     (pause * 2).min(LONGEST_PAUSE)
-}
-
-/// Whether all bytes of the body are in memory; others are not put back.
-fn is_whole(message: &QueuedMessage) -> bool {
-    message.body.len() as u64 == bytes_of(message)
-}
-
-/// Returns the letters of which copies are published, in the order in which they are carried out. The
-/// meant letters of a resource end with the first letter that holds it and is not meant; `behind` names further letters.
-fn copies_of(
-    messages: &[QueuedMessage],
-    is_meant: impl Fn(&QueuedMessage) -> bool,
-    sent: &HashSet<u64>,
-    behind: &mut Vec<(u64, u64)>,
-) -> Vec<usize> {
-    /// The letters of one lane by their places: where each is in the queue, and why it waits.
-    type Lane = BTreeMap<(u64, u64), (usize, LetterWait)>;
-    let mut lanes: BTreeMap<(Arc<str>, Option<String>, u64), Lane> = BTreeMap::new();
-    for (at, message) in messages.iter().enumerate() {
-        if let Some(letter) = WaitingLetter::read(message) {
-            // Without a key, each letter is a lane of its own.
-            let alone = if letter.key.is_some() { 0 } else { letter.id };
-            let lane = lanes.entry((letter.action, letter.key, alone)).or_default();
-            lane.insert((letter.place, letter.id), (at, letter.why));
-        }
-    }
-    let mut copies: Vec<(u64, usize)> = Vec::new();
-    for lane in lanes.into_values() {
-        let mut held_by: Option<u64> = None;
-        let mut has_meant = false;
-        for ((place, id), (at, why)) in lane {
-            let message = &messages[at];
-            let meant = is_meant(message);
-            match held_by {
-                Some(first) if meant => behind.push((id, first)),
-                Some(_) => {}
-                None if sent.contains(&id) => has_meant = true,
-                None if meant && is_whole(message) => {
-                    has_meant = true;
-                    copies.push((place, at));
-                }
-                // The daemon carries a waiting letter out by itself, and a later meant letter in its turn.
-                None if has_meant && why == LetterWait::Behind => {}
-                None => held_by = Some(id),
-            }
-        }
-    }
-    copies.sort_unstable();
-    copies.into_iter().map(|(_, at)| at).collect()
 }
 
 fn words(queue: &str, error: &TransportError) -> String {

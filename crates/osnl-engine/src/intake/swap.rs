@@ -36,6 +36,11 @@ impl LiveRules {
         self.engine().begin(before.as_deref());
     }
 
+    /// Takes the message of a dead letter, as [`RuleEngine::carry_out`].
+    pub fn carry_out(&self, received: ReceivedMessage) -> Receipt {
+        self.engine().carry_out(received)
+    }
+
     fn engine(&self) -> RwLockReadGuard<'_, Arc<RuleEngine>> {
         self.engine.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,7 +9,8 @@
 //! - An operator's release or retry publishes a copy of the letter to the source queue. The letter stays, and with it
 //!   the hold, until the delivery made of the copy has ended. So a daemon that dies in between finds the letter, and
 //!   nothing of the resource has overtaken it. A copy whose letter is gone has had its effect, and is acknowledged.
-//! - A letter at the front that waits behind nothing any more is sent back by the daemon in the same way.
+//! - A letter at the front that waits behind nothing any more is carried out from the queue: the daemon makes a delivery of
+//!   it, without a copy. Copies would wait behind all messages of the source queue, and take places of its window.
 //!
 //! A queue with more letters than one reading takes is known in part. Until it is known whole, each delivery of a
 //! gating listener waits behind the letters that were not read.
@@ -65,9 +66,9 @@ enum LetterStage {
     Waits,
     /// An operator has let it go, and its copy has arrived before its turn.
     LetGo,
-    /// A copy is on its way that this daemon has published.
-    Sent,
-    /// The delivery of its copy has ended, and only the queue still has the letter.
+    /// This daemon carries it out.
+    InHand,
+    /// Its delivery has ended, and only the queue still has the letter.
     Done,
 }
 
@@ -80,14 +81,14 @@ impl TableLetter {
     fn is_free(&self) -> bool {
         match self.stage {
             LetterStage::Waits => self.letter.why == LetterWait::Behind,
-            LetterStage::LetGo | LetterStage::Sent => true,
+            LetterStage::LetGo | LetterStage::InHand => true,
             LetterStage::Done => false,
         }
     }
 
-    /// Whether a copy is to be published.
-    fn is_to_send(&self) -> bool {
-        self.is_free() && self.stage != LetterStage::Sent
+    /// Whether the daemon is to begin with it.
+    fn is_to_begin(&self) -> bool {
+        self.is_free() && self.stage != LetterStage::InHand
     }
 }
 
@@ -145,17 +146,25 @@ enum AfterRemoval {
 pub struct LetterVisit {
     /// The numbers of letters that leave the queue, and whether a newer letter of the number stays.
     pub remove: BTreeMap<u64, bool>,
-    /// The numbers of letters of which copies are published to the source queue.
-    pub send_back: BTreeSet<u64>,
+    /// The numbers of letters that are carried out from now on.
+    pub carry_out: BTreeSet<u64>,
+    /// Whether a reading was asked for.
+    is_asked: bool,
     /// The latest request that a reading from now on answers.
     asked: u64,
 }
 
 impl LetterVisit {
-    /// Whether a letter leaves the queue or goes back.
+    /// Whether a letter leaves the queue or is carried out.
     #[must_use]
     pub fn has_changed(&self) -> bool {
-        !self.remove.is_empty() || !self.send_back.is_empty()
+        !self.remove.is_empty() || !self.carry_out.is_empty()
+    }
+
+    /// Whether the queue has to be read, although no further letter can be begun with.
+    #[must_use]
+    pub fn is_more_than_carrying_out(&self) -> bool {
+        self.is_asked || !self.remove.is_empty()
     }
 }
 
@@ -335,6 +344,21 @@ impl MemoryJournal {
         if let Some(of) = state.letters.listeners.get_mut(listener) {
             of.asked += 1;
         }
+        state.to_bury.notify_waiters();
+    }
+
+    /// Notes that a letter that was carried out has come back without its end, as after a reload or a wait that was too
+    /// long.
+    pub fn came_back(&self, letter: u64) {
+        let mut state = self.lock();
+        let known = state.letters.find(letter).filter(|known| known.stage == LetterStage::InHand);
+        let Some(why) = known.map(|known| known.letter.why) else { return };
+        let stage = match why {
+            LetterWait::Behind => LetterStage::Waits,
+            // It was let go before it was carried out.
+            LetterWait::Guard | LetterWait::HoldKey => LetterStage::LetGo,
+        };
+        state.letters.set_stage(letter, stage);
         state.to_bury.notify_waiters();
     }
 

@@ -72,7 +72,7 @@ impl AssemblyParts {
             queues.forget_others(heard.iter().map(|(listener, _)| &listener.name));
             for (listener, _) in heard {
                 if let Some(transport) = self.transport_of(listener)
-                    && queues.serve(listener, transport)
+                    && queues.serve(listener, transport, self.rules.get(&listener.name).cloned())
                 {
                     journal.keep_dead_letters_of(listener.name.clone());
                 }

@@ -5,6 +5,10 @@ use osnl_transport::{
     Consumer, ListenOptions, OutgoingMessage, QueueAccess, QueueReader, Tap, TapOptions, WantsBody,
 };
 
+use osnl_transport::dead_letters::MOST_READ;
+use tokio::time::timeout;
+
+use super::queue::VISIT_PATIENCE;
 use super::*;
 use crate::journal::memory::MemoryLimits;
 use crate::journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
@@ -47,11 +51,12 @@ impl MemoryBroker {
 
     fn queues(&self) -> DeadLetterQueues {
         let queues = DeadLetterQueues::default();
-        let (count, trouble, expected, changed) = Default::default();
+        let (rules, count, trouble, expected, changed) = Default::default();
         let (name, source) = (format!("{QUEUE}.dead"), QUEUE.to_owned());
         let transport = Arc::new(self.clone());
         let turn = Arc::new(tokio::sync::Mutex::new(Instant::now()));
-        let queue = DeadLetterQueue { name, source, transport, count, trouble, expected, changed, turn };
+        let queue =
+            DeadLetterQueue { name, source, transport, rules, count, trouble, expected, changed, turn };
         queues.lock().insert("l".into(), queue);
         queues
     }

@@ -1,4 +1,4 @@
-//! Visits of a dead letter queue: letters that leave, letters that go back to the source queue, and the letters found.
+//! Visits of a dead letter queue: letters that leave, letters that are carried out, and the letters found.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::{AfterRemoval, KnownLetters, LetterStage, LetterVisit, ParkedEntry};
 use crate::DeliveryId;
 use crate::dead_letters::{LetterWait, WaitingLetter};
 use crate::memory::{MemoryJournal, MemoryState, PendingDelivery};
-/// The most letters of one lane whose copies are on their way at once: the copies of a daemon that dies are sent anew.
+/// The most letters of one lane in hand at once.
 const AHEAD: usize = 32;
 
 impl MemoryJournal {
@@ -18,7 +18,7 @@ impl MemoryJournal {
             // The connection of a closed receipt is gone: the broker has the message, and others need the place.
             of.parked.retain(|parked| !parked.receipt.is_closed());
             if of.asked != of.answered {
-                visits.entry(listener.clone()).or_default();
+                visits.entry(listener.clone()).or_default().is_asked = true;
             }
         }
         for removal in &state.letters.removals {
@@ -37,8 +37,8 @@ impl MemoryJournal {
             let Some(lane) = state.letters.lane(&action, &key) else { continue };
             let free = lane.iter().filter(|known| !known.is_done()).take_while(|known| known.is_free());
             let mut is_free = false;
-            for known in free.take(AHEAD).filter(|known| known.is_to_send() && is_ours(&known.listener)) {
-                visits.entry(known.listener.clone()).or_default().send_back.insert(known.letter.id);
+            for known in free.take(AHEAD).filter(|known| known.is_to_begin() && is_ours(&known.listener)) {
+                visits.entry(known.listener.clone()).or_default().carry_out.insert(known.letter.id);
                 is_free = true;
             }
             if is_free {
@@ -51,8 +51,8 @@ impl MemoryJournal {
             of.is_some_and(|of| of.known == KnownLetters::Whole)
         };
         for known in state.letters.alone.values() {
-            if known.letter.why == LetterWait::Behind && known.is_to_send() && is_whole(&known.listener) {
-                visits.entry(known.listener.clone()).or_default().send_back.insert(known.letter.id);
+            if known.letter.why == LetterWait::Behind && known.is_to_begin() && is_whole(&known.listener) {
+                visits.entry(known.listener.clone()).or_default().carry_out.insert(known.letter.id);
             }
         }
         for (listener, visit) in &mut visits {
@@ -72,8 +72,8 @@ impl MemoryJournal {
     ) {
         let mut state = self.lock();
         let stages = state.letters.all().map(|known| (known.letter.id, known.stage));
-        let sent = visit.send_back.iter().map(|letter| (*letter, LetterStage::Sent));
-        let stages: HashMap<u64, LetterStage> = stages.chain(sent).collect();
+        let begun = visit.carry_out.iter().map(|letter| (*letter, LetterStage::InHand));
+        let stages: HashMap<u64, LetterStage> = stages.chain(begun).collect();
         let letters = &mut state.letters;
         letters.forget(listener);
         for letter in found {

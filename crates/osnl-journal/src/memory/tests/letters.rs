@@ -27,6 +27,8 @@ struct World {
     keys: usize,
     source: VecDeque<Message>,
     unsettled: Vec<(Message, Receipt)>,
+    /// Letters that the daemon carries out from the dead letter queue.
+    in_hand: Vec<(u64, Receipt)>,
     dead: Vec<QueuedMessage>,
     /// Events that an operator has released or retried.
     let_go: BTreeSet<usize>,
@@ -36,9 +38,9 @@ struct World {
 impl World {
     fn new(keys: usize, events: usize) -> Self {
         let source = (0..events).map(|event| Message { event, marks: None, is_redelivered: false });
-        let (unsettled, dead, let_go, effects) = Default::default();
+        let (unsettled, in_hand, dead, let_go, effects) = Default::default();
         let (journal, standby) = (Self::daemon(), Self::daemon());
-        Self { journal, standby, keys, source: source.collect(), unsettled, dead, let_go, effects }
+        Self { journal, standby, keys, source: source.collect(), unsettled, in_hand, dead, let_go, effects }
     }
 
     fn daemon() -> MemoryJournal {
@@ -52,6 +54,7 @@ impl World {
 
     fn kill(&mut self) {
         self.journal = std::mem::replace(&mut self.standby, Self::daemon());
+        self.in_hand.clear();
         for (message, _) in self.unsettled.drain(..).rev() {
             self.source.push_front(Message { is_redelivered: true, ..message });
         }
@@ -63,17 +66,30 @@ impl World {
             return;
         }
         let Some(message) = self.source.pop_front() else { return };
+        let mut entry = self.entry_of(&message);
+        if is_guarded && message.marks.is_none() {
+            entry.deliveries[0].begin = Begin::Held("guard of action a: more than 1 per 1m".to_owned());
+        }
+        let receipt = append_as(&self.journal, entry);
+        self.unsettled.push((message, receipt));
+    }
+
+    fn entry_of(&self, message: &Message) -> Entry {
         let key = format!("k{}", message.event % self.keys);
         let mut entry = entry(&format!("e{}", message.event), &key, message.is_redelivered);
         let received = Arc::make_mut(&mut entry.received);
         received.noted.marks = message.marks.clone().map(Arc::new);
         let copy = message.marks.as_ref().and_then(RetriedDelivery::from_marks);
         entry.deliveries[0].letter = copy.as_ref().and_then(|copy| copy.letter);
-        if is_guarded && copy.is_none() {
-            entry.deliveries[0].begin = Begin::Held("guard of action a: more than 1 per 1m".to_owned());
-        }
-        let receipt = append_as(&self.journal, entry);
-        self.unsettled.push((message, receipt));
+        entry
+    }
+
+    /// Begins with a letter of the dead letter queue, without a place in the window.
+    fn carry_out(&mut self, message: &QueuedMessage) {
+        let (event, marks) = (event_in(message), Some(again(message).headers));
+        let entry = self.entry_of(&Message { event, marks, is_redelivered: true });
+        let receipt = self.journal.append(&mut Permit::default(), entry);
+        self.in_hand.push((letter(message).id, receipt));
     }
 
     fn settle(&mut self) {
@@ -81,6 +97,15 @@ impl World {
             Some(Settle::Acknowledge) => false,
             None => true,
             other => panic!("event {}: {other:?}", message.event),
+        });
+        let journal = &self.journal;
+        self.in_hand.retain_mut(|(letter, receipt)| match receipt.now_or_never() {
+            Some(Settle::Acknowledge) => false,
+            Some(_) => {
+                journal.came_back(*letter);
+                false
+            }
+            None => true,
         });
     }
 
@@ -141,14 +166,8 @@ impl World {
             self.journal.buried(&[burial]);
         }
         if let Some(visit) = work.visit.filter(|_| visits) {
-            for message in self.in_places() {
-                if visit.send_back.contains(&letter(&message).id) {
-                    self.send_copy(&message);
-                    if step(self) {
-                        return;
-                    }
-                }
-            }
+            let mut to_begin = self.in_places();
+            to_begin.retain(|message| visit.carry_out.contains(&letter(message).id));
             let id = |message: &QueuedMessage| letter(message).id;
             let last: BTreeMap<u64, usize> =
                 self.dead.iter().enumerate().map(|(at, message)| (id(message), at)).collect();
@@ -163,6 +182,12 @@ impl World {
             }
             let found = self.dead.iter().map(letter);
             self.journal.visited(&listener(), &visit, found.collect(), false);
+            for message in to_begin {
+                if step(self) {
+                    return;
+                }
+                self.carry_out(&message);
+            }
         }
     }
 
@@ -194,7 +219,8 @@ impl World {
     }
 
     fn is_done(&self) -> bool {
-        self.source.is_empty() && self.unsettled.is_empty() && self.dead.is_empty()
+        let is_idle = self.unsettled.is_empty() && self.in_hand.is_empty();
+        self.source.is_empty() && is_idle && self.dead.is_empty()
     }
 
     /// Lets everything end: nothing is killed and nothing fails.
