@@ -33,12 +33,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
-use self::queue::{DeadLetterQueue, QueueVisit};
+use self::queue::{DeadLetterQueue, LastCopies, QueueVisit};
 use self::reading::ReaderKind;
 use crate::daemon::ServiceTask;
 use crate::intake::LiveRules;
 use crate::journal::Settle;
-use crate::journal::dead_letters::{carried_out, copy_of, id_of};
+use crate::journal::dead_letters::{carried_out, id_of};
 use crate::journal::memory::{Burial, LetterVisit, MemoryJournal, QueueWork};
 use crate::native::{JournalConf, ListenerConf, Native};
 
@@ -459,13 +459,9 @@ impl DeadLetterQueues {
         let (mut found, mut has_more) = (Vec::new(), false);
         for queue in self.each() {
             let Some(reader) = queue.take(&wants_body, ReaderKind::Command).await? else { continue };
-            let mut seen = HashSet::new();
-            for message in reader.messages() {
-                if copy_of(message).is_none_or(|copy| seen.insert(copy)) {
-                    found.push(message.clone());
-                }
-            }
-            drop(seen);
+            let last = LastCopies::new(reader.messages());
+            let messages = reader.messages().iter().enumerate();
+            found.extend(messages.filter(|(at, _)| last.has(*at)).map(|(_, message)| message.clone()));
             has_more |= reader.has_more();
             reader.end().await.map_err(|error| queue.failed(error))?;
         }

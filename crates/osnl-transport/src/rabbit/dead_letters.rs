@@ -3,8 +3,12 @@
 //! Messages are mandatory and persistent. Several are in flight, and the broker's answers do not tell reliably which
 //! message was returned. If one fails, all are published again, so a message may be in the queue twice.
 //!
-//! RabbitMQ accepts a second consumer of a quorum queue and would share the messages. Each reader therefore first
-//! declares an exclusive queue `QUEUE.reader`, which the broker refuses while another connection has it.
+//! RabbitMQ accepts a second consumer of a quorum queue. Each reader therefore first declares an exclusive queue
+//! `QUEUE.reader`, which the broker refuses while another connection has it.
+//!
+//! The messages of a reader that has left return a while after its connection is gone, and no count has them meanwhile.
+//! So a dead letter queue has a single active consumer, which gets nothing before they are back, and each reading
+//! publishes a mark behind all messages: what arrives before the mark is everything.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,8 +48,10 @@ const ANSWER: Duration = Duration::from_secs(15);
 const SLOWEST: u64 = 32 << 10;
 /// The next message that the broker has counted begins within this time, else another consumer has it.
 const NEXT: Duration = Duration::from_secs(3);
-/// The time in which messages of the previous reader return. Until then the broker does not count these messages.
-const RETURNING: Duration = Duration::from_millis(200);
+/// The time in which messages of the previous reader return, in a reading without a mark.
+const RETURNING: Duration = Duration::from_secs(1);
+/// The header of the mark of a reading, whose value is the reading's own.
+const READING: &str = "osnl-reading";
 const PERSISTENT: u8 = 2;
 
 /// The connection on which dead letters are published, kept between uses.
@@ -312,15 +318,28 @@ async fn take(
 ) -> Result<Option<Box<dyn QueueReader>>, TransportError> {
     let opened = answered(queue, 0, open_reader(transport, queue)).await?;
     let Some((connection, body_flow, channel, mut consumer, waiting)) = opened else { return Ok(None) };
-    let wanted = usize::try_from(waiting).unwrap_or(usize::MAX).min(usize::from(MOST));
+    let waiting_here = usize::try_from(waiting).unwrap_or(usize::MAX);
+    let wanted = waiting_here.min(usize::from(MOST));
+    // Behind more messages than one reading takes, nobody would see it.
+    let mark = if waiting_here < usize::from(MOST) { put_mark(transport, queue).await } else { None };
     let mut found: Vec<(i64, u64, QueuedMessage)> = Vec::new();
-    while found.len() < usize::from(MOST) {
-        let patience = if found.len() < wanted { NEXT } else { RETURNING };
+    let mut is_marked = false;
+    while found.len() < usize::from(MOST) && !is_marked {
+        let patience = if found.len() < wanted || mark.is_some() { NEXT } else { RETURNING };
         let Some(next) = next_of(&mut consumer, &body_flow, patience).await else { break };
         let delivery = match next {
             Some(delivery) => delivery.map_err(|error| lost(&error))?,
             None => return Err(TransportError::Cancelled { queue: queue.to_owned() }),
         };
+        if let Some(reading) =
+            texts(&delivery.properties).remove(READING).filter(|_| delivery.data.is_empty())
+        {
+            // Also the mark of a reading that has ended early.
+            let acked = channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await;
+            acked.map_err(|error| lost(&error))?;
+            is_marked = Some(reading) == mark;
+            continue;
+        }
         let share = body_flow.share(delivery.data.len());
         let mut message = QueuedMessage {
             cut: body_flow.cut(channel.id(), delivery.delivery_tag),
@@ -334,8 +353,14 @@ async fn take(
         drop(share);
         found.push((delivery_count(&delivery.properties), delivery.delivery_tag, message));
     }
-    let has_more =
-        found.len() < usize::try_from(waiting).unwrap_or(usize::MAX) || found.len() == usize::from(MOST);
+    if mark.is_some() && !is_marked && found.len() < usize::from(MOST) {
+        let reason = format!(
+            "the messages of queue \"{queue}\" do not arrive: another consumer has them, or the broker has not given back \
+             those of a reader that is gone"
+        );
+        return Err(TransportError::Lost { reason });
+    }
+    let has_more = !is_marked && (found.len() < waiting_here || found.len() == usize::from(MOST));
     // Messages with more deliveries are older.
     found.sort_by_key(|(delivered, ..)| std::cmp::Reverse(*delivered));
     let mut reader = RabbitQueueReader {
@@ -352,6 +377,16 @@ async fn take(
         reader.messages.push(message);
     }
     Ok(Some(Box::new(reader)))
+}
+
+/// Publishes the mark of a reading, and returns its value; `None` if the queue takes no message now, as a full one.
+async fn put_mark(transport: &RabbitTransport, queue: &str) -> Option<String> {
+    let reading = format!("{:016x}", fastrand::u64(..));
+    let headers = [(READING.to_owned(), reading.clone())].into();
+    let mark = [QueuedMessage { headers, ..QueuedMessage::default() }];
+    // A broker with an alarm answers a publisher after hours.
+    let put = timeout(NEXT, transport.put(queue, false, &mark)).await;
+    put.is_ok_and(|put| put.is_ok()).then_some(reading)
 }
 
 async fn open_channel(connection: &ConnectionGuard) -> Result<Channel, TransportError> {

@@ -135,14 +135,15 @@ impl QueueKind {
     pub const DURABLE: Self = Self::classic(true, true);
 
     /// Returns the kind of a dead letter queue: replicated, without a delivery limit, with at most
-    /// 1 GiB of bodies, and refusing new messages when full instead of dropping the oldest.
+    /// 1 GiB of bodies, and refusing new messages when full instead of dropping the oldest. One reader gets the messages
+    /// at a time, so that all of the reader before are back first.
     #[must_use]
     pub fn dead_letters() -> Self {
         let overflow = ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned()));
         let most = ("x-max-length-bytes".to_owned(), Argument::Integer(MOST_DEAD_LETTERS));
         Self {
             queue_type: QueueType::Quorum,
-            single_active_consumer: false,
+            single_active_consumer: true,
             arguments: [overflow, most].into(),
             ..Self::DURABLE
         }

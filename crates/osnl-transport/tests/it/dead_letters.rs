@@ -100,3 +100,35 @@ async fn a_queue_that_is_full_or_gone_confirms_nothing() {
     let gone = queue.put("nowhere", false, &[message(3)]).await.unwrap_err();
     assert!(matches!(gone, TransportError::Unroutable { .. }), "{gone}");
 }
+
+/// The broker answers the end of a reading before its messages are back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_sees_all_that_the_one_before_has_had_in_hand() {
+    const LETTERS: usize = 5_000;
+    let vhost = vhost();
+    let (one, other) = (rabbit(&vhost), rabbit(&vhost));
+    let messages: Vec<_> = (0..LETTERS).map(message).collect();
+    access(&*one).put(QUEUE, true, &messages).await.unwrap();
+    let mut ends = [true, false].into_iter().cycle();
+    for round in 0..6 {
+        let (before, after) = if round % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        let reader = access(&**before).take(QUEUE, &|_| false).await.unwrap().unwrap();
+        if ends.next() == Some(true) {
+            reader.close().await.unwrap();
+        } else {
+            drop(reader);
+        }
+        let seen = loop {
+            match access(&**after).take(QUEUE, &|_| false).await {
+                Ok(reader) => break reader.unwrap(),
+                Err(error) => assert!(error.is_locked(), "{error}"),
+            }
+        };
+        assert_eq!((seen.messages().len(), seen.has_more()), (LETTERS, false), "round {round}");
+        seen.close().await.unwrap();
+    }
+    until(SOON, "no mark to be left", async || {
+        access(&*one).depth(QUEUE).await.unwrap() == Some(u32::try_from(LETTERS).unwrap())
+    })
+    .await;
+}

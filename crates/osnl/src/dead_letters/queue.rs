@@ -138,14 +138,16 @@ impl DeadLetterQueue {
         let former = former.get_or_insert(reader.waiting().max(read as u64));
         let known = read.min(usize::try_from(*former).unwrap_or(usize::MAX));
         let before = changed.ids.len();
+        let last = LastCopies::new(reader.messages());
         if change != DeadLetterChange::Discard {
-            let repeated = reader.messages()[..known].iter().filter(|message| {
+            let repeated = reader.messages()[..known].iter().enumerate().filter(|(at, message)| {
                 let id = id_of(message);
-                sent.contains(&id) && is_meant(message) && !changed.ids.contains(&id)
+                last.has(*at) && sent.contains(&id) && is_meant(message) && !changed.ids.contains(&id)
             });
-            let repeated: Vec<u64> = repeated.map(id_of).collect();
+            let repeated: Vec<u64> = repeated.map(|(_, message)| id_of(message)).collect();
             changed.ids.extend(repeated);
-            let copies = copies_of(&reader.messages()[..known], is_meant, sent, &mut changed.behind);
+            let letters = reader.messages()[..known].iter().enumerate().filter(|(at, _)| last.has(*at));
+            let copies = copies_of(letters, is_meant, sent, &mut changed.behind);
             for some in copies.chunks(TOGETHER) {
                 let back: Vec<QueuedMessage> = some.iter().map(|at| again(&reader.messages()[*at])).collect();
                 self.put_back(&back).await?;
@@ -159,28 +161,23 @@ impl DeadLetterQueue {
         }
         let meant: Vec<usize> = (0..known)
             .filter(|at| {
-                let message = &reader.messages()[*at];
+                let last = last.of(*at);
+                let message = &reader.messages()[last];
                 let goes = match change {
                     DeadLetterChange::Discard => true,
                     DeadLetterChange::Retry => is_whole(message) && WaitingLetter::read(message).is_none(),
                     DeadLetterChange::Release => false,
                 };
-                goes && is_meant(message)
+                last < known && goes && is_meant(message)
             })
             .collect();
-        let mut seen = HashSet::new();
         for some in meant.chunks(TOGETHER) {
-            let mut new: Vec<QueuedMessage> = Vec::new();
-            for message in some.iter().map(|at| &reader.messages()[*at]) {
-                if copy_of(message).is_none_or(|(id, key)| seen.insert((id, key.to_owned()))) {
-                    new.push(message.clone());
-                }
-            }
+            let new = || some.iter().filter(|at| last.has(**at)).map(|at| &reader.messages()[*at]);
             if change == DeadLetterChange::Retry {
-                let back: Vec<QueuedMessage> = new.iter().map(again).collect();
+                let back: Vec<QueuedMessage> = new().map(again).collect();
                 self.put_back(&back).await?;
             }
-            changed.ids.extend(new.iter().map(id_of));
+            changed.ids.extend(new().map(id_of));
             for at in some {
                 reader.acknowledge(*at).await.map_err(|error| self.failed(error))?;
                 *former -= 1;
@@ -224,13 +221,12 @@ impl DeadLetterQueue {
         let read = |(at, message)| Some((at, WaitingLetter::read(message)?));
         let letters: Vec<(usize, WaitingLetter)> =
             reader.messages().iter().enumerate().filter_map(read).collect();
-        // A letter that replaces another has its number, and is behind it in the queue.
-        let last: HashMap<u64, usize> = letters.iter().map(|(at, letter)| (letter.id, *at)).collect();
+        let last = LastCopies::new(reader.messages());
         let mut begun: Vec<&(usize, WaitingLetter)> = letters
             .iter()
             .filter(|(at, letter)| {
                 let message = &reader.messages()[*at];
-                visit.carry_out.contains(&letter.id) && last[&letter.id] == *at && is_whole(message)
+                visit.carry_out.contains(&letter.id) && last.has(*at) && is_whole(message)
             })
             .collect();
         begun.sort_by_key(|(_, letter)| letter.place);
@@ -240,7 +236,7 @@ impl DeadLetterQueue {
         let (mut found, mut removed) = (Vec::new(), HashSet::new());
         let (messages, mut acknowledged) = (reader.messages().len() as u64, 0);
         for (at, letter) in letters {
-            let is_last = last[&letter.id] == at;
+            let is_last = last.has(at);
             match visit.remove.get(&letter.id) {
                 Some(is_replaced) if !(*is_replaced && is_last) => {
                     reader.acknowledge(at).await.map_err(|error| self.failed(error))?;
@@ -248,7 +244,11 @@ impl DeadLetterQueue {
                     acknowledged += 1;
                 }
                 Some(_) | None if is_last => found.push(letter),
-                Some(_) | None => {}
+                // A daemon that was killed has not removed it.
+                Some(_) | None => {
+                    reader.acknowledge(at).await.map_err(|error| self.failed(error))?;
+                    acknowledged += 1;
+                }
             }
         }
         let has_more = reader.has_more();
@@ -267,31 +267,54 @@ fn is_whole(message: &QueuedMessage) -> bool {
     message.body.len() as u64 == bytes_of(message)
 }
 
+/// The last one of the messages with one number and content. A letter that replaces another has its number, and is behind it
+/// in the queue; a broken connection may leave the same message twice.
+pub(super) struct LastCopies(Vec<usize>);
+
+impl LastCopies {
+    pub(super) fn new(messages: &[QueuedMessage]) -> Self {
+        let copies = messages.iter().enumerate();
+        let last: HashMap<_, usize> =
+            copies.filter_map(|(at, message)| Some((copy_of(message)?, at))).collect();
+        let last_of = |(at, message)| copy_of(message).map_or(at, |copy| last[&copy]);
+        Self(messages.iter().enumerate().map(last_of).collect())
+    }
+
+    /// Returns the place of the last copy of the message at a place.
+    fn of(&self, at: usize) -> usize {
+        self.0[at]
+    }
+
+    /// Whether the message at a place is the last of its copies.
+    pub(super) fn has(&self, at: usize) -> bool {
+        self.0[at] == at
+    }
+}
+
 /// Returns the letters of which copies are published, in the order in which they are carried out. The
 /// meant letters of a resource end with the first letter that holds it and is not meant; `behind` names further letters.
-fn copies_of(
-    messages: &[QueuedMessage],
+fn copies_of<'a>(
+    messages: impl Iterator<Item = (usize, &'a QueuedMessage)>,
     is_meant: impl Fn(&QueuedMessage) -> bool,
     sent: &HashSet<u64>,
     behind: &mut Vec<(u64, u64)>,
 ) -> Vec<usize> {
     /// The letters of one lane by their places: where each is in the queue, and why it waits.
-    type Lane = BTreeMap<(u64, u64), (usize, LetterWait)>;
-    let mut lanes: BTreeMap<(Arc<str>, Option<String>, u64), Lane> = BTreeMap::new();
-    for (at, message) in messages.iter().enumerate() {
+    type Lane<'a> = BTreeMap<(u64, u64), (usize, &'a QueuedMessage, LetterWait)>;
+    let mut lanes: BTreeMap<(Arc<str>, Option<String>, u64), Lane<'_>> = BTreeMap::new();
+    for (at, message) in messages {
         if let Some(letter) = WaitingLetter::read(message) {
             // Without a key, each letter is a lane of its own.
             let alone = if letter.key.is_some() { 0 } else { letter.id };
             let lane = lanes.entry((letter.action, letter.key, alone)).or_default();
-            lane.insert((letter.place, letter.id), (at, letter.why));
+            lane.insert((letter.place, letter.id), (at, message, letter.why));
         }
     }
     let mut copies: Vec<(u64, usize)> = Vec::new();
     for lane in lanes.into_values() {
         let mut held_by: Option<u64> = None;
         let mut has_meant = false;
-        for ((place, id), (at, why)) in lane {
-            let message = &messages[at];
+        for ((place, id), (at, message, why)) in lane {
             let meant = is_meant(message);
             match held_by {
                 Some(first) if meant => behind.push((id, first)),

@@ -10,7 +10,9 @@ use tokio::time::timeout;
 
 use super::queue::VISIT_PATIENCE;
 use super::*;
+use crate::journal::dead_letters::LetterWait;
 use crate::journal::memory::MemoryLimits;
+use crate::journal::query::RowState;
 use crate::journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
 use crate::received::ReceivedMessage;
 
@@ -275,4 +277,31 @@ async fn twenty_letters_are_put(broker: &MemoryBroker, queues: &DeadLetterQueues
         () = put => {}
     }
     assert_eq!(broker.lock().dead.len(), 20);
+}
+
+/// A daemon that is killed before it has removed the letter that another one replaces leaves both.
+#[tokio::test]
+async fn of_a_letter_and_the_one_that_replaces_it_the_later_counts() {
+    let waits = |why: &str| {
+        let mut waiting = letter(1, b"body");
+        let headers = [("osnl-waits", why), ("osnl-place", "7"), ("osnl-key", "port")];
+        waiting.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        waiting
+    };
+    let broker = MemoryBroker::with([waits("guard"), waits("hold_key")]);
+    let queues = broker.queues();
+    let (found, _) = queues.read(|_| false).await.unwrap();
+    let states: Vec<_> = found.iter().filter_map(row_of).map(|row| row.state).collect();
+    assert_eq!(states, [RowState::Dead]);
+    let is_held = |message: &QueuedMessage| row_of(message).is_some_and(|row| row.state == RowState::Held);
+    let mut released = ChangedLetters::default();
+    queues.change(DeadLetterChange::Release, is_held, &mut released).await.unwrap();
+    assert_eq!(released.ids, [0; 0]);
+    assert_eq!(broker.retry().await, [1]);
+    assert_eq!(broker.lock().retried.len(), 1);
+    // The daemon removes what is replaced.
+    let queue = queues.lock()["l"].clone();
+    let visited = queue.visit(&LetterVisit::default(), 1).await.unwrap();
+    assert_eq!(visited.found.iter().map(|letter| letter.why).collect::<Vec<_>>(), [LetterWait::HoldKey]);
+    assert!(!broker.lock().dead.contains_key(&0) && broker.lock().dead.contains_key(&1));
 }
