@@ -172,12 +172,13 @@ impl DeadLetterQueue {
             })
             .collect();
         for some in meant.chunks(TOGETHER) {
-            let new = || some.iter().filter(|at| last.has(**at)).map(|at| &reader.messages()[*at]);
+            let new = some.iter().filter(|at| last.has(**at)).map(|at| &reader.messages()[*at]);
+            let new: Vec<QueuedMessage> = new.cloned().collect();
             if change == DeadLetterChange::Retry {
-                let back: Vec<QueuedMessage> = new().map(again).collect();
+                let back: Vec<QueuedMessage> = new.iter().map(again).collect();
                 self.put_back(&back).await?;
             }
-            changed.ids.extend(new().map(id_of));
+            changed.ids.extend(new.iter().map(id_of));
             for at in some {
                 reader.acknowledge(*at).await.map_err(|error| self.failed(error))?;
                 *former -= 1;
