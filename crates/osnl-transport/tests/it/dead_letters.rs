@@ -1,4 +1,8 @@
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use lapin::ConnectionProperties;
+use lapin::options::BasicConsumeOptions;
+use lapin::types::FieldTable;
 use osnl_testkit::{Broker, Vhost, until};
 use osnl_transport::{QueueAccess, QueuedMessage, Transport, TransportError};
 
@@ -101,34 +105,31 @@ async fn a_queue_that_is_full_or_gone_confirms_nothing() {
     assert!(matches!(gone, TransportError::Unroutable { .. }), "{gone}");
 }
 
-/// The broker answers the end of a reading before its messages are back.
+/// The messages of a reader that is gone return after its connection has ended, and no count has them before.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_sees_all_that_the_one_before_has_had_in_hand() {
-    const LETTERS: usize = 5_000;
+async fn a_queue_whose_messages_another_consumer_still_has_is_not_taken_for_empty() {
     let vhost = vhost();
-    let (one, other) = (rabbit(&vhost), rabbit(&vhost));
-    let messages: Vec<_> = (0..LETTERS).map(message).collect();
-    access(&*one).put(QUEUE, true, &messages).await.unwrap();
-    let mut ends = [true, false].into_iter().cycle();
-    for round in 0..6 {
-        let (before, after) = if round % 2 == 0 { (&one, &other) } else { (&other, &one) };
-        let reader = access(&**before).take(QUEUE, &|_| false).await.unwrap().unwrap();
-        if ends.next() == Some(true) {
-            reader.close().await.unwrap();
-        } else {
-            drop(reader);
-        }
-        let seen = loop {
-            match access(&**after).take(QUEUE, &|_| false).await {
-                Ok(reader) => break reader.unwrap(),
-                Err(error) => assert!(error.is_locked(), "{error}"),
-            }
-        };
-        assert_eq!((seen.messages().len(), seen.has_more()), (LETTERS, false), "round {round}");
-        seen.close().await.unwrap();
+    let transport = rabbit(&vhost);
+    let queue = access(&*transport);
+    let messages: Vec<_> = (0..300).map(message).collect();
+    queue.put(QUEUE, true, &messages).await.unwrap();
+    let url = vhost.url().replace("rabbit:", "amqp:");
+    let other = lapin::Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+    let channel = other.create_channel().await.unwrap();
+    let (consume, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    let mut consumer = channel.basic_consume(QUEUE.into(), "".into(), consume, none).await.unwrap();
+    for _ in 0..300 {
+        consumer.next().await.unwrap().unwrap();
     }
-    until(SOON, "no mark to be left", async || {
-        access(&*one).depth(QUEUE).await.unwrap() == Some(u32::try_from(LETTERS).unwrap())
-    })
-    .await;
+    let Err(error) = queue.take(QUEUE, &|_| true).await else { panic!("the reading is incomplete") };
+    assert!(!error.is_locked() && error.to_string().contains("do not arrive"), "{error}");
+    other.close(200, "gone".into()).await.unwrap();
+    // Of the former readings no mark is left.
+    for _ in 0..2 {
+        let reader = queue.take(QUEUE, &|_| false).await.unwrap().unwrap();
+        assert_eq!((reader.messages().len(), reader.has_more()), (300, false));
+        reader.close().await.unwrap();
+    }
+    until(SOON, "the queue to have the messages", async || queue.depth(QUEUE).await.unwrap() == Some(300))
+        .await;
 }
