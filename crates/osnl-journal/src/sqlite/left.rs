@@ -2,11 +2,16 @@
 //!
 //! Pages in memory hide from the writer that its file has lost them, so the writer looks before each transaction. A
 //! checkpoint only adds pages to the file, and a restarted WAL keeps [`USUAL_WAL`], so a shorter one has lost content.
+//! SQLite gives a file that is cut during a checkpoint its size again, and holes in the place of the lost pages. So a file
+//! with more holes than before has lost content too.
 //! Damage within the file shows in reads: the writer and the readers of queries report it here.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
+
+use rustix::fs::{SeekFrom, seek};
 
 use super::connection::USUAL_WAL;
 use super::place::FoundFile;
@@ -20,6 +25,11 @@ pub(super) struct LeftFiles(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     file: Option<FoundFile>,
+    /// The open file, which is not closed while connections to it are open: a process that closes one descriptor of a file
+    /// loses its locks on it.
+    open: Option<(FoundFile, File)>,
+    /// The bytes of the file that no block of the disk holds; 0 on a file system that does not tell.
+    holes: u64,
     /// `None` until the WAL exists.
     wal: Option<FoundFile>,
     damage: Option<String>,
@@ -32,6 +42,11 @@ pub(super) enum FileLoss {
     Replaced,
     Removed,
     Shorter {
+        left: u64,
+        found: u64,
+    },
+    /// Pages have been cut off, and the size has been restored.
+    Hollow {
         left: u64,
         found: u64,
     },
@@ -49,6 +64,9 @@ impl fmt::Display for FileLoss {
             Self::Replaced => f.write_str("has been replaced by another file"),
             Self::Removed => f.write_str("has been removed"),
             Self::Shorter { left, found } => write!(f, "has been cut from {left} to {found} bytes"),
+            Self::Hollow { left, found } => {
+                write!(f, "has lost {} bytes within, which have been cut off", found.saturating_sub(*left))
+            }
             Self::WalGone => f.write_str("has lost its -wal, which has been removed or replaced"),
             Self::WalShorter { left, found } => {
                 write!(f, "has lost a part of its -wal, which has been cut from {left} to {found} bytes")
@@ -65,6 +83,8 @@ impl LeftFiles {
         let wal = FoundFile::at(&beside(file, "-wal"))?;
         let mut known = self.lock();
         (known.file, known.wal) = (found, wal);
+        known.keep_open(file);
+        known.holes = known.holes_now();
         Ok(())
     }
 
@@ -97,6 +117,10 @@ impl LeftFiles {
         if found.bytes < left.bytes {
             return Ok(Some(FileLoss::Shorter { left: left.bytes, found: found.bytes }));
         }
+        let holes = known.holes_now();
+        if holes > known.holes {
+            return Ok(Some(FileLoss::Hollow { left: known.holes, found: holes }));
+        }
         let wal = FoundFile::at(&beside(file, "-wal"))?;
         match (left_wal, wal) {
             (None, _) => {}
@@ -108,11 +132,37 @@ impl LeftFiles {
             }
             (Some(_), _) => return Ok(Some(FileLoss::WalGone)),
         }
-        (known.file, known.wal) = (Some(found), wal);
+        (known.file, known.wal, known.holes) = (Some(found), wal, holes);
         Ok(None)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Known {
+    fn keep_open(&mut self, file: &Path) {
+        let Some(found) = self.file else { return };
+        if !self.open.as_ref().is_some_and(|(open, _)| open.is(found)) {
+            let open = File::open(file).and_then(|file| Ok((FoundFile::from_open(&file)?, file)));
+            self.open = open.ok();
+        }
+    }
+
+    fn holes_now(&self) -> u64 {
+        self.open.as_ref().and_then(|(_, file)| holes(file).ok()).unwrap_or(0)
+    }
+}
+
+fn holes(file: &File) -> io::Result<u64> {
+    let bytes = file.metadata()?.len();
+    let (mut at, mut sum) = (0, 0);
+    while at < bytes {
+        let hole = seek(file, SeekFrom::Hole(at))?.min(bytes);
+        // Behind a hole at the end there is no data.
+        at = seek(file, SeekFrom::Data(hole)).map_or(bytes, |data| data.min(bytes));
+        sum += at - hole;
+    }
+    Ok(sum)
 }

@@ -272,6 +272,7 @@ impl JournalWriter {
                 self.tick();
             }
         }
+        self.check_before_close();
         self.checkpointer.set(None);
         self.connection = None;
         drop(self.place);

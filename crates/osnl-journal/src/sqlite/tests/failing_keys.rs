@@ -3,7 +3,10 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
+use rusqlite::hooks::{AuthContext, Authorization};
+
 use super::super::checkpoint::Checkpointer;
+use super::super::connection;
 use super::super::upkeep;
 use super::*;
 use crate::files::beside;
@@ -144,6 +147,54 @@ async fn a_file_that_is_not_what_it_was_is_written_anew_before_the_next_acknowle
     check_anew(|file| cut(&beside(file, "-wal"), 100)).await;
     check_anew(|file| fs::remove_file(beside(file, "-wal")).unwrap()).await;
     check_anew(overwrite).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_during_a_checkpoint_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = options(&folder).path;
+    let journal = open(&folder);
+    for n in 0..40 {
+        keep(&journal, &n.to_string(), "k").await;
+    }
+    tamper(&journal, "PRAGMA wal_checkpoint(PASSIVE)").await;
+    keep(&journal, "40", "k").await;
+    let (bytes, file) = (fs::metadata(&path).unwrap().len(), path.clone());
+    let mut connection = connection::connect(&path).unwrap();
+    // Asked between the look at the file and the copying.
+    let cut_now = move |_: AuthContext<'_>| {
+        cut(&file, bytes - 10 * 4096);
+        Authorization::Allow
+    };
+    connection.authorizer(Some(cut_now)).unwrap();
+    journal.shared.checkpoint(&connection, &path);
+    assert!(fs::metadata(&path).unwrap().len() >= bytes, "SQLite restores the size");
+    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).unwrap();
+    drop(connection);
+    keep(&journal, "after", "k").await;
+    let verified = upkeep::verify(&path, &(Arc::new(|_| ControlFlow::Continue(())) as upkeep::Observer));
+    let verified = verified.unwrap();
+    assert_eq!((verified.contents.events, verified.problems), (42, Vec::new()));
+    within(journal.close()).await;
+    drop(journal);
+    assert_eq!(states(&reader(&folder)).len(), 42);
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_before_the_end_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = options(&folder).path;
+    let journal = open(&folder);
+    for n in 0..40 {
+        keep(&journal, &n.to_string(), "k").await;
+    }
+    tamper(&journal, "PRAGMA wal_checkpoint(PASSIVE)").await;
+    cut(&path, fs::metadata(&path).unwrap().len() - 10 * 4096);
+    within(journal.close()).await;
+    drop(journal);
+    let verified = upkeep::verify(&path, &(Arc::new(|_| ControlFlow::Continue(())) as upkeep::Observer));
+    assert_eq!(verified.unwrap().problems, Vec::<String>::new());
+    assert_eq!(states(&reader(&folder)).len(), 40);
 }
 
 #[tokio::test]
