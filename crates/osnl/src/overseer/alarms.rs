@@ -1,9 +1,11 @@
 //! The alarm of each broker, for which one listener of the daemon at a time looks, on one connection.
 //!
 //! The listeners of a broker take turns: one has the connection, and the others hear what it sees. Its turn ends with its
-//! session, with the connection, and with a refusal, since the user of another listener may be allowed to look.
+//! session, with the connection, and with a refusal, since the user of another listener may be allowed to look. A refusal
+//! shows nothing about an alarm, so it ends only an alarm that no other user of the daemon can see.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use tokio::time::{sleep, timeout};
 const LOOK: Duration = Duration::from_secs(5);
 /// The pause after a connection that failed.
 const LOST: Duration = Duration::from_secs(60);
+/// The time for which an alarm lasts without a user that may look.
+const UNSEEN: Duration = Duration::from_secs(120);
 /// The pause after a refusal, which the broker logs.
 const REFUSED: Duration = Duration::from_secs(3600);
 
@@ -43,6 +47,24 @@ pub(crate) struct BrokerAlarm {
     turn: tokio::sync::Mutex<()>,
     /// The reason for which the broker blocks publishers.
     reason: watch::Sender<Option<String>>,
+    /// The number of listeners whose user may look.
+    sights: watch::Sender<usize>,
+}
+
+/// The right of a listener's user to look, known by an answer.
+struct Sight<'a>(&'a BrokerAlarm);
+
+impl<'a> Sight<'a> {
+    fn new(alarm: &'a BrokerAlarm) -> Self {
+        alarm.sights.send_modify(|sights| *sights += 1);
+        Self(alarm)
+    }
+}
+
+impl Drop for Sight<'_> {
+    fn drop(&mut self) {
+        self.0.sights.send_modify(|sights| *sights -= 1);
+    }
 }
 
 /// The end of a listener's turn to look.
@@ -78,24 +100,40 @@ impl BrokerAlarm {
         asked: &Notify,
         say: impl Fn(Option<&str>),
     ) {
+        let mut sight = None;
         loop {
             let turn = self.turn.lock().await;
-            let end = self.take_turn(&connect, &say).await;
+            let end = self.take_turn(&connect, &say, &mut sight).await;
             drop(turn);
             match end {
                 TurnEnd::NoAlarms => return,
                 TurnEnd::Lost => sleep(LOST).await,
                 TurnEnd::Refused => {
-                    let _ = timeout(REFUSED, asked.notified()).await;
+                    let again = timeout(REFUSED, asked.notified());
+                    tokio::select! { _ = again => {} never = self.end_unseen() => match never {} }
                 }
             }
         }
     }
 
-    async fn take_turn<'a>(
-        &self,
+    /// Ends an alarm for which no listener has been able to look for a while.
+    async fn end_unseen(&self) -> Infallible {
+        let mut sights = self.sights.subscribe();
+        loop {
+            // The sender is a field, so it does not close.
+            let _ = sights.wait_for(|sights| *sights == 0).await;
+            if timeout(UNSEEN, sights.wait_for(|sights| *sights > 0)).await.is_err() {
+                self.reason.send_replace(None);
+                let _ = sights.wait_for(|sights| *sights > 0).await;
+            }
+        }
+    }
+
+    async fn take_turn<'a, 's>(
+        &'s self,
         connect: &impl Fn() -> Connecting<'a>,
         say: &impl Fn(Option<&str>),
+        sight: &mut Option<Sight<'s>>,
     ) -> TurnEnd {
         sleep(LOOK).await;
         let mut watch = match connect().await {
@@ -105,7 +143,10 @@ impl BrokerAlarm {
         };
         let error = loop {
             match watch.look().await {
-                Ok(reason) => self.set(reason, say),
+                Ok(reason) => {
+                    sight.get_or_insert_with(|| Sight::new(self));
+                    self.set(reason, say);
+                }
                 Err(error) => break error,
             }
             sleep(LOOK).await;
@@ -113,7 +154,7 @@ impl BrokerAlarm {
         tracing::debug!(error = error.to_string(), "alarms of the broker are not looked for");
         match error {
             TransportError::Refused { code: Some(403), .. } => {
-                self.reason.send_replace(None);
+                *sight = None;
                 TurnEnd::Refused
             }
             // An alarm lasts until a look shows its end.
@@ -169,6 +210,46 @@ mod tests {
             let watch: Box<dyn AlarmWatch> = Box::new(StubWatch { may_look, broker: self });
             Box::pin(std::future::ready(Ok(Some(watch))))
         }
+    }
+
+    /// A look whose connection breaks after the first answer.
+    struct StubBreaking(bool);
+
+    impl AlarmWatch for StubBreaking {
+        fn look(&mut self) -> BoxFuture<'_, Result<Option<String>, TransportError>> {
+            let lost = || TransportError::Lost { reason: "reset".to_owned() };
+            let seen =
+                if std::mem::replace(&mut self.0, true) { Err(lost()) } else { Ok(Some("low".to_owned())) };
+            Box::pin(std::future::ready(seen))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_user_ends_no_alarm_that_another_user_has_seen() {
+        let (alarm, broker, asked) = (BrokerAlarm::default(), StubBroker::leaked(), Notify::new());
+        let heard: Mutex<Vec<bool>> = Mutex::default();
+        let hear = alarm.hear(|reason| heard.lock().unwrap().push(reason.is_some()));
+        let breaking = || -> Connecting<'static> {
+            let watch: Box<dyn AlarmWatch> = Box::new(StubBreaking(false));
+            Box::pin(std::future::ready(Ok(Some(watch))))
+        };
+        let mut guest =
+            Box::pin(async { tokio::join!(hear, alarm.look(|| broker.connect(false), &asked, |_| {})) });
+        {
+            let mut other = Box::pin(alarm.look(breaking, &asked, |_| {}));
+            // Polled first, it has the turn, and the guest has it while the connection is lost.
+            let both = async { tokio::join!(&mut other, &mut guest) };
+            assert!(timeout(REFUSED / 2, both).await.is_err());
+        }
+        assert!(broker.refusals.load(Ordering::Relaxed) > 0);
+        let is_heard =
+            |alarms: &[bool]| alarms.iter().skip_while(|is_alarm| !**is_alarm).all(|is_alarm| *is_alarm);
+        assert!(is_heard(&heard.lock().unwrap()), "{:?}", heard.lock().unwrap());
+        // A session that comes back soon keeps the alarm; without one, none knows of an alarm any more.
+        assert!(timeout(UNSEEN / 2, &mut guest).await.is_err());
+        assert!(is_heard(&heard.lock().unwrap()));
+        assert!(timeout(UNSEEN, &mut guest).await.is_err());
+        assert_eq!(heard.lock().unwrap().last(), Some(&false));
     }
 
     async fn listens(
