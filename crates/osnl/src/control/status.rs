@@ -191,6 +191,9 @@ pub struct ListenerStatus {
     /// Whether all exchanges that should fill the queue are missing, so that the queue receives nothing.
     #[serde(default)]
     pub unbound: bool,
+    /// The exchanges that should fill the queue and do not exist.
+    #[serde(skip)]
+    pub missing_exchanges: Vec<String>,
     /// Seconds since the broker's latest answer about the queue.
     #[serde(default)]
     pub queue_seen_seconds: Option<u64>,

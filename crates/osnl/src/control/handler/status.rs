@@ -487,6 +487,10 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         queue_created: heard.gauges.created().map(time::shown),
         queue_created_seconds: heard.gauges.created().map(time::age),
         unbound: trouble.is_some() && state.is_subscribed() && heard.gauges.gaps().is_unbound,
+        missing_exchanges: match trouble {
+            Some(_) if state.is_subscribed() => heard.gauges.gaps().missing.into_iter().collect(),
+            Some(_) | None => Vec::new(),
+        },
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),
         queue_waiting_seconds: waiting_since.map(time::age),

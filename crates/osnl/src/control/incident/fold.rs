@@ -22,9 +22,9 @@ fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
         let words = words_of(&incident).map(str::to_owned);
         let same = |one: &&mut Incident| {
             let is_equal = is_of_one_cause(one, &incident) && words_of(one) == words.as_deref();
-            let is_of_one_place =
-                one.place.is_some() && one.place == incident.place && one.subject == incident.subject;
-            words.is_some() && one.kind == incident.kind && (is_equal || is_of_one_place)
+            let is_of_one_part = one.place.is_some() && one.subject == incident.subject;
+            let is_near = one.kind == incident.kind && one.place == incident.place;
+            words.is_some() && is_near && (is_equal || is_of_one_part)
         };
         match (joined.iter_mut().find(same), words) {
             (Some(one), Some(words)) => {

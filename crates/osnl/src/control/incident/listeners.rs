@@ -66,6 +66,10 @@ pub(in crate::control) fn of_listener(listener: &ListenerStatus) -> Vec<Incident
     }
 }
 
+/// The effect of a missing exchange.
+pub(super) const UNBOUND: &str =
+    "what is published before osnl is bound to it reaches only the services' own queues";
+
 fn incident(listener: &ListenerStatus, kind: Kind, severity: Severity, what: String) -> Incident {
     Incident::new(kind, severity, format!("listener {}", listener.name), what).of_listener(&listener.name)
 }
@@ -102,17 +106,22 @@ fn connecting(listener: &ListenerStatus) -> Incident {
     }
 }
 
-fn unbound(listener: &ListenerStatus) -> Option<Incident> {
-    let reason = listener.reason.as_ref()?;
-    let what = format!("{}: {reason}", listener.name);
-    let found = incident(listener, Kind::ExchangeMissing, Severity::Warning, what);
-    let known = listener.silence.as_ref().map(|finding| &finding.command);
-    let remedy = known.or(listener.remedy.as_ref());
-    let found = remedy.into_iter().fold(found, |found, remedy| found.mended_by_remedy(remedy));
-    Some(Incident {
-        by_itself: Some("osnl binds its queue as soon as the exchange is there".to_owned()),
-        ..found
-    })
+/// One incident for each missing exchange: listeners and daemons that need the same one share it.
+fn unbound(listener: &ListenerStatus) -> Vec<Incident> {
+    let vhost = listener.place.as_ref().and_then(|place| place.vhost.as_ref());
+    let of_vhost = vhost.map_or(String::new(), |vhost| format!(" in virtual host {vhost}"));
+    let absent = |exchange: &String| {
+        let subject = format!("exchange {exchange}");
+        let what = format!("{}: {subject}{of_vhost}: it does not exist", listener.name);
+        let known = listener.silence.as_ref().filter(|finding| finding.subject == subject);
+        let remedy = known.map(|finding| &finding.command).or(listener.remedy.as_ref());
+        let found = Incident::new(Kind::ExchangeMissing, Severity::Warning, subject, what);
+        let found = found.of_listener(&listener.name).at(listener.place.clone()).because(UNBOUND);
+        let found = remedy.into_iter().fold(found, |found, remedy| found.mended_by_remedy(remedy));
+        let by_itself = Some("osnl binds its queue as soon as the exchange is there".to_owned());
+        Incident { by_itself, ..found }
+    };
+    listener.missing_exchanges.iter().map(absent).collect()
 }
 
 fn old_events(listener: &ListenerStatus) -> Option<Incident> {

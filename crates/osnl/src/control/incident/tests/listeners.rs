@@ -1,3 +1,4 @@
+use super::super::listeners::UNBOUND;
 use super::*;
 use crate::control::{LagStatus, LeftQueue, ManagementStatus, PartitionLag};
 use crate::queues::{Finding, FindingSeverity};
@@ -23,11 +24,14 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     let missing = ListenerStatus {
         reason: Some("exchange \"nova\" does not exist yet".to_owned()),
         remedy: Some("rabbitmqctl list_exchanges".to_owned()),
+        missing_exchanges: vec!["ironic".to_owned(), "nova".to_owned()],
         ..listener("listening")
     };
-    let what = "nova: exchange \"nova\" does not exist yet";
     let doing = "rabbitmqctl list_exchanges; osnl binds its queue as soon as the exchange is there";
-    check(&of_listener(&missing), &[(IncidentKind::ExchangeMissing, Warning, what, "", doing)]);
+    let absent = |what| (IncidentKind::ExchangeMissing, Warning, what, UNBOUND, doing);
+    let expected =
+        ["nova: exchange ironic: it does not exist", "nova: exchange nova: it does not exist"].map(absent);
+    check(&of_listener(&missing), &expected);
     let blocked = ListenerStatus { reason: Some("the journal is full".to_owned()), ..listener("blocked") };
     let doing = "mend the actions and the journal that this list names; the broker keeps the messages";
     let what = "nova: blocked for 12 s";
@@ -76,12 +80,45 @@ fn a_listener_that_never_received_anything_says_the_most_likely_reason() {
     let doing = "topics = notifications in [listener:nova]";
     check(&of_listener(&known), &[(IncidentKind::NeverReceived, Warning, what, why, doing)]);
     // The missing exchange is the reason itself, with the same remedy.
-    let missing = ListenerStatus { reason: Some("no exchange".to_owned()), ..known };
+    let missing = ListenerStatus {
+        reason: Some("no exchange".to_owned()),
+        missing_exchanges: vec!["nova".to_owned()],
+        ..known
+    };
     let found = of_listener(&missing);
     assert_eq!(
         (found.len(), found[0].kind, found[0].to_do.as_deref()),
         (1, IncidentKind::ExchangeMissing, Some(doing))
     );
+}
+
+#[test]
+fn a_missing_exchange_of_a_broker_is_one_incident_and_one_label_of_all_its_listeners() {
+    let at = |name: &str, broker: &str, exchanges: &[&str]| {
+        let place = BrokerPlace { broker: broker.to_owned(), vhost: Some("/".to_owned()) };
+        of_listener(&ListenerStatus {
+            name: name.to_owned(),
+            place: Some(place),
+            reason: Some(format!("bound to 0 of {} exchanges", exchanges.len())),
+            missing_exchanges: exchanges.iter().map(|name| (*name).to_owned()).collect(),
+            ..listener("listening")
+        })
+    };
+    let all =
+        [at("nova", "mq1", &["nova"]), at("all", "mq1", &["ironic", "nova"]), at("other", "mq2", &["nova"])];
+    let labels = |one: &Incident| (one.what.clone(), one.part(), one.broker().map(str::to_owned));
+    let found: Vec<_> = fold(all.concat()).iter().map(labels).collect();
+    let expected = [
+        ("nova, all: exchange nova in virtual host /: it does not exist", "exchange nova", "mq1"),
+        ("all: exchange ironic in virtual host /: it does not exist", "exchange ironic", "mq1"),
+        ("other: exchange nova in virtual host /: it does not exist", "exchange nova", "mq2"),
+    ];
+    let own = |(what, subject, broker): (&str, &str, &str)| {
+        (what.to_owned(), format!("{subject} at {broker}, virtual host /"), Some(broker.to_owned()))
+    };
+    assert_eq!(found, expected.map(own));
+    // The reason is a label too, so it is the same for each listener.
+    assert!(all.concat().iter().all(|one| one.reason() == Some(UNBOUND)));
 }
 
 #[test]
