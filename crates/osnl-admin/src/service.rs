@@ -273,6 +273,11 @@ impl Service {
             return answer::denied(denied);
         }
         let body = match route.changes() {
+            // A filter in a body would be taken for none.
+            false if !body.is_end_stream() => {
+                let message = format!("{} has no body here; its options are in the query", head.method);
+                return answer::error(StatusCode::BAD_REQUEST, "bad-request", &message);
+            }
             false => Bytes::new(),
             // A browser's form cannot send JSON.
             true => match read(head, body, "application/json", LONGEST_REQUEST).await {

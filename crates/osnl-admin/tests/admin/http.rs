@@ -132,7 +132,14 @@ async fn changes_need_json_and_are_refused_in_words() {
     let json = format!("{bearer}{JSON}");
     for (head, path, body, expected, words) in [
         (&bearer, "/api/v1/reload", "{}", 415, "application/json"),
-        (&json, "/api/v1/deliveries/retry", "{}", 400, "missing field `filter`"),
+        (&json, "/api/v1/deliveries/retry", "{}", 400, "filter is missing"),
+        (
+            &json,
+            "/api/v1/deliveries/retry",
+            r#"{"filter": {"state": []}}"#,
+            400,
+            "filter.state is not a member",
+        ),
         (&json, "/api/v1/deliveries/retry", r#"{"filter": {}}"#, 501, "memory"),
         (&json, "/api/v1/deliveries/retry", r#"{"filter": {"action": "a"}}"#, 404, "there is no action a"),
         (&json, "/api/v1/actions/nobody/pause", "", 404, "nobody"),
@@ -141,6 +148,8 @@ async fn changes_need_json_and_are_refused_in_words() {
         let (status, answer) = running.ask("POST", path, head, body).await;
         assert!(status == expected && answer.contains(words), "{path} {body}: {answer}");
     }
+    let (status, answer) = running.ask("GET", "/api/v1/deliveries", &json, r#"{"filter": {}}"#).await;
+    assert!(status == 400 && answer.contains("its options are in the query"), "{answer}");
     running.end().await;
 }
 

@@ -7,6 +7,8 @@
 //! A new verb is a variant of [`ControlRequest`], a row here, a type in `answer.rs`, an arm in `handler.rs` or
 //! `handler/change.rs`, and a request in `osnl-cli/tests/cli/served.rs`.
 
+mod body;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -333,15 +335,19 @@ impl Route {
     ) -> Result<ControlRequest, String> {
         let options = self.taken(ParameterPlace::Query).filter(|row| by.is_own || !row.is_own);
         let mut object = query::read(query, options)?;
-        if self.changes() && !body.is_empty() {
-            object = serde_json::from_slice(body).map_err(|error| format!("not a JSON object: {error}"))?;
-            let elsewhere = self.taken(ParameterPlace::Path).map(|row| row.name).chain(["verb"]);
-            let mut elsewhere = elsewhere.chain((!by.is_own).then_some("by"));
-            if let Some(name) = elsewhere.find(|name| object.contains_key(*name)) {
+        if self.changes() {
+            if !body.is_empty() {
+                object = body::read(body)?;
+            }
+            let mut elsewhere: Vec<&str> = self.taken(ParameterPlace::Path).map(|row| row.name).collect();
+            elsewhere.extend(["verb", "by"]);
+            let is_elsewhere = |name: &&&str| object.contains_key(**name) && !(by.is_own && **name == "by");
+            if let Some(name) = elsewhere.iter().find(is_elsewhere) {
                 return Err(format!("{name:?} is not a member of this request"));
             }
-        }
-        if self.changes() {
+            if let Some(misfit) = body::misfit(&object, request_of(&REQUESTS, self.verb), &elsewhere) {
+                return Err(misfit);
+            }
             object.entry("by").or_insert_with(|| json!(by.name));
         }
         object.insert("verb".to_owned(), json!(self.verb));

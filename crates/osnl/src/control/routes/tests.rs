@@ -91,7 +91,7 @@ fn a_request_that_is_not_understood_is_refused_with_the_reason() {
     check(Method::POST, "/status", "", "", "OtherMethod(\"GET, HEAD\")");
     check(Method::GET, "/reload", "", "", "OtherMethod(\"POST\")");
     check(Method::GET, "/deliveries/17.0", "raw=true", "", "allowed: none");
-    check(Method::POST, "/deliveries/retry", "", "", "missing field `filter`");
+    check(Method::POST, "/deliveries/retry", "", "", "filter is missing");
     check(Method::POST, "/deliveries/retry", "", "[]", "not a JSON object");
     check(Method::GET, "/quarantine/abc", "", "", "id: \"abc\" is not a number; allowed: a whole number");
     for path in ["/deliveries", "/quarantine"] {
@@ -99,20 +99,64 @@ fn a_request_that_is_not_understood_is_refused_with_the_reason() {
             check(Method::GET, path, limit, "", "limit: allowed are 1 to 1000");
         }
     }
-    for (body, allowed) in [
-        (r#"{"filter": {"ids": ["abc"]}}"#, "invalid type: string \"abc\"; allowed: a whole number"),
-        (r#"{"filter": {"ids": 4}}"#, "allowed: a list"),
-        (r#"{"filter": 4}"#, "allowed: an object"),
-        (r#"{"filter": {}, "dry_run": 1}"#, "allowed: a boolean"),
+    for (path, body, refusal) in [
+        (
+            "/quarantine/discard",
+            r#"{"filter": {"ids": ["abc"]}}"#,
+            "filter.ids[0]: \"abc\" is not a whole number; allowed: a whole number",
+        ),
+        ("/quarantine/discard", r#"{"filter": {"ids": 4}}"#, "filter.ids: 4 is not a list; allowed: a list"),
+        ("/quarantine/discard", r#"{"filter": 4}"#, "filter: 4 is not an object; allowed: an object"),
+        (
+            "/quarantine/discard",
+            r#"{"filter": {}, "dry_run": 1}"#,
+            "dry_run: 1 is not true or false; allowed: true or false",
+        ),
+        ("/quarantine/retry", r#"{"messages": [{"id": 1, "deliveries": []}, {"id": null}]}"#, "messages[1]"),
+        (
+            "/deliveries/discard",
+            r#"{"filter": {"phases": ["dead"]}}"#,
+            "filter.phases is not a member; allowed: about, action",
+        ),
+        (
+            "/deliveries/discard",
+            r#"{"filter": {"event": -1}}"#,
+            "filter.event: -1 is not a whole number from 0 on",
+        ),
+        (
+            "/deliveries/discard",
+            r#"{"filter": {"action": ["a"]}}"#,
+            "filter.action: a list is not a string; allowed: a string",
+        ),
+        (
+            "/deliveries/discard",
+            r#"{"filter": {}, "dryrun": true}"#,
+            "dryrun is not a member; allowed: dry_run, filter",
+        ),
+        (
+            "/deliveries/retry",
+            r#"{"filter": {}, "out_of_order": "yes"}"#,
+            "out_of_order: \"yes\" is not true or false",
+        ),
+        ("/deliveries/move", r#"{"filter": {}, "to": null}"#, "to: null is not a string; allowed: a string"),
+        (
+            "/replay",
+            r#"{"events": {}, "keep_ids": true}"#,
+            "events: an object is not a list; allowed: a list",
+        ),
+        ("/queues/osnl/forget", r#"{"vhost": 4}"#, "vhost: 4 is not a string; allowed: a string"),
+        ("/reload", r#"{"now": true}"#, "now is not a member; allowed: none"),
+        ("/actions/a/pause", r#"{"reason": "x"}"#, "reason is not a member; allowed: none"),
     ] {
-        check(Method::POST, "/quarantine/discard", "", body, allowed);
+        check(Method::POST, path, "", body, refusal);
     }
+    // A program reads the last of two members, and a person the first.
     check(
         Method::POST,
         "/deliveries/discard",
         "",
-        r#"{"filter": {"phases": ["dead"]}}"#,
-        "unknown field `phases`; allowed: one of `ids`",
+        r#"{"filter": {"action": "a"}, "filter": {}}"#,
+        "filter is given twice",
     );
     let retry = r#"{"filter": {}, "by": "eve"}"#;
     check(Method::POST, "/deliveries/retry", "", retry, "\"by\" is not a member");
