@@ -6,12 +6,12 @@ mod step;
 
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use osnl_transport::{Batch, Consumer, TransportError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 pub(super) use self::step::SessionEnd;
-use self::step::{Core, SessionOrder, WakeCause};
+use self::step::{Core, SessionOrder, Settling, WakeCause};
 use super::Listener;
 use super::gauges::Gauges;
 use super::returns::Blockade;
@@ -22,6 +22,7 @@ use osnl_core::shutdown::Shutdown;
 /// The pause after an incomplete flush, since the broker accepts nothing at the moment.
 const UNTAKEN: Duration = Duration::from_millis(100);
 
+/// One subscription of a listener, from its first poll until its end.
 pub(super) struct ListenerSession<'a> {
     pub(super) consumer: Box<dyn Consumer>,
     core: Core<'a>,
@@ -37,7 +38,7 @@ impl<'a> ListenerSession<'a> {
 
     /// Returns the number of unsettled messages. Messages inside the client library count only while none can be taken.
     pub(super) fn unsettled(&self) -> usize {
-        self.core.window.unsettled() + self.consumer.untaken()
+        self.core.settling.window.unsettled() + self.consumer.untaken()
     }
 
     pub(super) fn into_consumer(self) -> Box<dyn Consumer> {
@@ -59,12 +60,12 @@ impl<'a> ListenerSession<'a> {
                 self.flush().await?;
                 return Ok(SessionEnd::Drained);
             }
-            gauges.set_unsettled(self.core.window.unsettled());
+            gauges.set_unsettled(self.core.settling.window.unsettled());
             let room = self.core.room();
             if room == 0 {
                 gauges.set_stage(SessionStage::WindowFull);
             }
-            let flush_at = self.core.flush_at;
+            let flush_at = self.core.settling.flush_at;
             let draining = self.core.draining;
             let is_crowded = self.core.is_crowded();
             let endpoint = &*listener.endpoint;
@@ -104,7 +105,7 @@ impl<'a> ListenerSession<'a> {
     }
 
     async fn flush(&mut self) -> Result<(), TransportError> {
-        let Core { window, flush_at, .. } = &mut self.core;
+        let Settling { window, flush_at, .. } = &mut self.core.settling;
         *flush_at = None;
         if window.due() > 0 {
             self.consumer.flush(window).await?;

@@ -27,59 +27,125 @@ const SLICE: Duration = Duration::from_millis(10);
 /// writes all of a message in one transaction, for which other writers wait.
 const MOST_DELIVERIES: usize = 20_000;
 
-type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
+type OpenReceipt = BoxFuture<'static, (IncomingMessage, Settle)>;
 
+/// The event for which the loop of a session wakes up.
 #[derive(Debug)]
 pub(in crate::listener) enum WakeCause {
+    /// The daemon ends at once.
     Aborted,
+    /// The daemon ends after the open messages.
     Draining,
+    /// The receipt of a message is complete.
     Completed(IncomingMessage, Settle),
+    /// The batch has messages, or the connection is lost.
     Polled(Result<(), TransportError>),
+    /// A flush is due.
     Clock,
+    /// An interval has passed; with the obstacle to further messages, if any.
     Check(Option<Obstacle>),
+    /// The watchdog has an interval or an answer of the broker.
     Watch(SessionWake),
 }
 
+/// The input or output that the loop of a session does next.
 #[derive(Debug)]
 pub(in crate::listener) enum SessionOrder {
     Nothing,
+    /// Asks the broker for no further messages.
     Quiesce,
+    /// Sends the settlements that are due.
     Flush,
+    /// Sends them and ends the session.
     End(Result<SessionEnd, TransportError>),
 }
 
+/// The reason for which a session ends with a usable connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::listener) enum SessionEnd {
+    /// The daemon ends, and no message is open.
     Drained,
     /// Nothing can be kept, so closing the channel returns the pushed messages.
-    GiveBack {
-        since: Instant,
-        reason: String,
-        window_full: bool,
-    },
+    GiveBack { since: Instant, reason: String, window_full: bool },
     /// Closing the channel returns a read message; a rejection would place it behind later messages.
     Return,
+    /// A standby subscribes again, since the broker counts consumers only then.
     Recount,
 }
 
+/// Decides for one connection, from its subscription until its channel closes.
 pub(super) struct Core<'a> {
+    /// The listener of the connection: options, endpoint, state, and counters.
     pub(super) listener: &'a Listener,
-    pub(super) window: Window,
-    pub(super) open: FuturesUnordered<Open>,
+    /// The greatest number of open messages: the option `prefetch`.
+    prefetch: usize,
+    /// The time of the subscription. A young session returns nothing by closing its channel.
+    begun: Instant,
+    /// Whether the session ends: it reads nothing more and awaits the open messages.
+    pub(super) draining: bool,
+    /// The messages that are read and not dispatched.
     pub(super) batch: Batch,
     /// Whether the batch is a rest, whose messages the window already has.
     is_rest: bool,
-    deliveries: Arc<AtomicUsize>,
-    pub(super) flush_at: Option<Instant>,
+    /// The dispatched messages whose receipts are not complete.
+    pub(super) open: OpenMessages,
+    /// The way of every read message back to the broker.
+    pub(super) settling: Settling,
+    /// Reports a lack of progress, and whether another consumer has the turn.
     pub(super) watchdog: Watchdog,
+    /// The time at which a standby subscribes again to count the consumers; `None` if the broker's counts show them.
     recount_at: Option<Instant>,
-    pub(super) draining: bool,
+    /// Decides when waiting for room is a state, and when pushed messages return.
     blockade: Blockade,
-    begun: Instant,
-    returns: bool,
+}
+
+/// The dispatched messages of a session until their receipts complete.
+#[derive(Default)]
+pub(super) struct OpenMessages {
+    /// One future for each message, which completes with the receipt.
+    receipts: FuturesUnordered<OpenReceipt>,
+    /// The number of deliveries of all of them, which bounds the memory.
+    deliveries: Arc<AtomicUsize>,
+}
+
+impl OpenMessages {
+    fn push(&mut self, message: IncomingMessage, receipt: Receipt) {
+        let weight = OpenWeight::new(receipt.deliveries(), &self.deliveries);
+        self.receipts.push(Box::pin(async move {
+            let settle = receipt.await;
+            drop(weight);
+            (message, settle)
+        }));
+    }
+
+    /// Waits for the next complete receipt; `None` without an open message. Cancel-safe.
+    pub(super) fn next(&mut self) -> impl Future<Output = Option<(IncomingMessage, Settle)>> {
+        self.receipts.next()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.receipts.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.receipts.is_empty()
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.deliveries.load(Ordering::Relaxed) >= MOST_DELIVERIES
+    }
+}
+
+/// The settlements of a session that the broker does not have yet.
+pub(super) struct Settling {
+    /// The unsettled messages of the connection, and the settlements that are due.
+    pub(super) window: Window,
+    /// The time of the next flush; `None` while no settlement is due.
+    pub(super) flush_at: Option<Instant>,
     /// Whether a rejected message keeps its place, as in classic queues.
     rejects: bool,
-    prefetch: usize,
+    /// Whether a message waits for the channel to close, which returns it to its place.
+    returns: bool,
 }
 
 impl<'a> Core<'a> {
@@ -93,23 +159,24 @@ impl<'a> Core<'a> {
         let is_classic = found.open.iter().all(|queue| queue.queue_type == Some(QueueType::Classic));
         let prefetch = usize::from(options.prefetch);
         let patience = listener.config.give_back_after;
+        let now = Instant::now();
         Self {
             listener,
-            window: Window::new(found.epoch),
-            open: FuturesUnordered::new(),
+            prefetch,
+            begun: now,
+            draining: false,
             batch: Batch::with_limit(prefetch),
             is_rest: false,
-            deliveries: Arc::default(),
-            flush_at: None,
+            open: OpenMessages::default(),
+            settling: Settling {
+                window: Window::new(found.epoch),
+                flush_at: None,
+                rejects: is_classic,
+                returns: false,
+            },
             watchdog: Watchdog::new(found.queues().join(", "), standby, is_classic),
-            recount_at: (standby && !is_classic && consumer.partitions().is_none())
-                .then(|| Instant::now() + recount),
-            draining: false,
-            blockade: Blockade::new(patience, prefetch, Instant::now()),
-            begun: Instant::now(),
-            returns: false,
-            rejects: is_classic,
-            prefetch,
+            recount_at: (standby && !is_classic && consumer.partitions().is_none()).then(|| now + recount),
+            blockade: Blockade::new(patience, prefetch, now),
         }
     }
 
@@ -118,13 +185,13 @@ impl<'a> Core<'a> {
     }
 
     pub(super) fn is_crowded(&self) -> bool {
-        self.deliveries.load(Ordering::Relaxed) >= MOST_DELIVERIES
+        self.open.is_crowded()
     }
 
     pub(super) fn is_flush_due(&mut self, now: Instant) -> bool {
-        let due = self.window.due();
+        let due = self.settling.window.due();
         due > 0 && {
-            let flush_at = *self.flush_at.get_or_insert(now + LINGER);
+            let flush_at = *self.settling.flush_at.get_or_insert(now + LINGER);
             due >= self.prefetch / 4 || now >= flush_at
         }
     }
@@ -248,7 +315,7 @@ impl<'a> Core<'a> {
     }
 
     fn may_return(&self, now: Instant) -> bool {
-        self.returns && self.is_old(now)
+        self.settling.returns && self.is_old(now)
     }
 
     /// Whether the session is old enough to return everything unsettled without doing so too often.
@@ -274,14 +341,14 @@ impl<'a> Core<'a> {
         {
             // Another consumer of the group reads the partition now.
             if message.partition.as_ref().is_some_and(|partition| partition.is_revoked()) {
-                let _ = self.window.acknowledge(message);
+                let _ = self.settling.window.acknowledge(message);
                 continue;
             }
             again += usize::from(message.redelivered);
             if let Some(why) = endpoint.suspected(&message) {
                 let receipt =
                     endpoint.unreadable(ReceivedMessage::from_incoming(&message, &config.name), why);
-                self.open(message, receipt);
+                self.open.push(message, receipt);
                 continue;
             }
             let wanted = with_head(&message, &config.budget, |head| {
@@ -297,14 +364,14 @@ impl<'a> Core<'a> {
                 Ok(false) => {
                     unmatched += 1;
                     // The window belongs to the message's connection, so the settlement cannot be stale.
-                    let _ = self.window.acknowledge(message);
+                    let _ = self.settling.window.acknowledge(message);
                     continue;
                 }
                 Ok(true) => endpoint.notify(ReceivedMessage::from_incoming(&message, &config.name)),
                 Err(error) => endpoint
                     .unreadable(ReceivedMessage::from_incoming(&message, &config.name), error.to_string()),
             };
-            self.open(message, receipt);
+            self.open.push(message, receipt);
             if self.is_crowded() {
                 break;
             }
@@ -321,7 +388,7 @@ impl<'a> Core<'a> {
 
     fn arrived(&mut self) {
         let Listener { config, counters, gauges, series, .. } = self.listener;
-        self.window.admit(&self.batch);
+        self.settling.window.admit(&self.batch);
         let arrived = self.batch.len();
         if self.watchdog.arrived() {
             self.listener.enter(ListenerState::Listening);
@@ -333,27 +400,18 @@ impl<'a> Core<'a> {
         gauges.received(arrived);
     }
 
-    fn open(&mut self, message: IncomingMessage, receipt: Receipt) {
-        let weight = OpenWeight::of(receipt.deliveries(), &self.deliveries);
-        self.open.push(Box::pin(async move {
-            let settle = receipt.await;
-            drop(weight);
-            (message, settle)
-        }));
-    }
-
     fn settle(&mut self, message: IncomingMessage, settle: Settle, now: Instant) {
         self.watchdog.settled();
         let is_old = self.is_old(now);
         let stale = match settle {
-            Settle::Acknowledge => self.window.acknowledge(message),
+            Settle::Acknowledge => self.settling.window.acknowledge(message),
             // The channel closes soon, which keeps the message's place.
             Settle::Requeue if self.draining => Ok(()),
-            Settle::Requeue if self.rejects && !is_old => self.window.requeue(message),
+            Settle::Requeue if self.settling.rejects && !is_old => self.settling.window.requeue(message),
             // A quorum queue would put a rejected message behind later messages. Closing the channel avoids that, after
             // time for the others.
             Settle::Requeue => {
-                self.returns = true;
+                self.settling.returns = true;
                 Ok(())
             }
             // A dropped message returns to the broker with the connection.
@@ -368,21 +426,23 @@ fn system_time(at: Instant, now: Instant) -> SystemTime {
     SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+/// The deliveries of one open message, which count until it is dropped.
 struct OpenWeight {
     deliveries: usize,
-    of: Arc<AtomicUsize>,
+    /// The number of deliveries of all open messages of the session.
+    total: Arc<AtomicUsize>,
 }
 
 impl OpenWeight {
-    fn of(deliveries: usize, of: &Arc<AtomicUsize>) -> Self {
-        of.fetch_add(deliveries, Ordering::Relaxed);
-        Self { deliveries, of: of.clone() }
+    fn new(deliveries: usize, total: &Arc<AtomicUsize>) -> Self {
+        total.fetch_add(deliveries, Ordering::Relaxed);
+        Self { deliveries, total: total.clone() }
     }
 }
 
 impl Drop for OpenWeight {
     fn drop(&mut self) {
-        self.of.fetch_sub(self.deliveries, Ordering::Relaxed);
+        self.total.fetch_sub(self.deliveries, Ordering::Relaxed);
     }
 }
 

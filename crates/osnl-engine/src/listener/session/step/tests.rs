@@ -108,7 +108,7 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     }
     assert_eq!(rig.state(), "blocked");
     assert!(rig.listener.stall.borrow().is_some());
-    assert_eq!(core.window.unsettled(), 1, "what it holds goes back with the channel");
+    assert_eq!(core.settling.window.unsettled(), 1, "what it holds goes back with the channel");
 }
 
 /// A quorum queue would put a rejected message behind later messages.
@@ -117,8 +117,8 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     for is_classic in [true, false] {
         let mut rig = Rig::new(3, QueueKind::OSLO).await;
         let mut core = core(&rig, 4);
-        assert!(core.rejects, "the broker in the process has classic queues only");
-        core.rejects = is_classic;
+        assert!(core.settling.rejects, "the broker in the process has classic queues only");
+        core.settling.rejects = is_classic;
         rig.poll(&mut core).await;
         let requeue = async |rig: &mut Rig, core: &mut Core<'_>| {
             let _ = rig.intake.open.lock().unwrap().remove(0).send(Settle::Requeue);
@@ -127,14 +127,22 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
         };
         assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
         let rejected = usize::from(is_classic);
-        assert_eq!((core.window.unsettled(), core.window.due()), (3, rejected), "{is_classic}");
+        assert_eq!(
+            (core.settling.window.unsettled(), core.settling.window.due()),
+            (3, rejected),
+            "{is_classic}"
+        );
         let order = rig.check(&mut core, SessionStage::Polling, None, GIVE_BACK_AFTER.as_secs());
         assert_eq!(matches!(order, SessionOrder::End(Ok(SessionEnd::Return))), !is_classic, "{order:?}");
         assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::End(Ok(SessionEnd::Return))));
-        assert_eq!((core.window.unsettled(), core.window.due()), (3, rejected), "it stays unsettled");
-        (core.returns, core.draining) = (false, true);
+        assert_eq!(
+            (core.settling.window.unsettled(), core.settling.window.due()),
+            (3, rejected),
+            "it stays unsettled"
+        );
+        (core.settling.returns, core.draining) = (false, true);
         assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
-        assert_eq!(core.window.due(), rejected, "so does one that comes while it ends");
+        assert_eq!(core.settling.window.due(), rejected, "so does one that comes while it ends");
     }
 }
 
@@ -154,7 +162,7 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     let order =
         core.step(WakeCause::Completed(message, settle), SessionStage::WindowFull, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::Flush), "{order:?}");
-    rig.consumer.flush(&mut core.window).await.unwrap();
+    rig.consumer.flush(&mut core.settling.window).await.unwrap();
     rig.poll(&mut core).await;
     assert!(matches!(rig.check(&mut core, SessionStage::WindowFull, open(8), 299), SessionOrder::Nothing));
     match rig.check(&mut core, SessionStage::WindowFull, open(8), 1) {
@@ -231,14 +239,14 @@ async fn messages_that_take_long_leave_other_tasks_their_turns() {
     assert_eq!(go_on(&rig, &mut core), (2, 2));
     rig.intake.takes.store(0, Ordering::Relaxed);
     assert_eq!(go_on(&rig, &mut core), (4, 0));
-    assert_eq!((core.window.unsettled(), rig.listener.counters.received.get()), (4, 4));
+    assert_eq!((core.settling.window.unsettled(), rig.listener.counters.received.get()), (4, 4));
     end_first(&rig, &mut core).await;
-    rig.consumer.flush(&mut core.window).await.unwrap();
+    rig.consumer.flush(&mut core.settling.window).await.unwrap();
     let body = r#"{"event_type": "x", "message_id": "9"}"#.to_owned();
     assert_eq!(rig.broker.publish(&Target::new("x", "n"), &Priority::Info, body), 1);
     rig.poll(&mut core).await;
     assert_eq!((core.open.len(), core.batch.len()), (4, 0));
-    assert_eq!((core.window.unsettled(), rig.listener.counters.received.get()), (4, 5));
+    assert_eq!((core.settling.window.unsettled(), rig.listener.counters.received.get()), (4, 5));
 }
 
 /// 200 messages of 30 KB once made four million deliveries: 660 MiB, and a transaction of 22 seconds.
