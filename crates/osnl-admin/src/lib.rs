@@ -28,7 +28,7 @@
 //! let counters = Arc::<Counters>::default();
 //! let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
 //! let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
-//! let handler = ControlHandler::of_daemon(Store::of_memory(journal, Default::default()), daemon.state(), counters);
+//! let handler = ControlHandler::for_daemon(Store::for_memory(journal, Default::default()), daemon.state(), counters);
 //!
 //! let conf = AdminConf {
 //!     listen: AdminAddress::Tcp("127.0.0.1:0".parse()?),

@@ -40,7 +40,7 @@ impl Finding {
         }
     }
 
-    pub fn of(source: &str, problem: impl Into<String>) -> Self {
+    pub fn new(source: &str, problem: impl Into<String>) -> Self {
         Self { line: None, ..Self::at(source, 0, problem) }
     }
 

@@ -21,9 +21,9 @@ impl ReadError {
     pub fn finding(&self, file: &str) -> Finding {
         match self {
             Self::Missing => {
-                Finding::of(file, "there is no such file").allowed("create it, or name another one")
+                Finding::new(file, "there is no such file").allowed("create it, or name another one")
             }
-            Self::NotRegular => Finding::of(file, "is not a regular file")
+            Self::NotRegular => Finding::new(file, "is not a regular file")
                 .allowed("name a file, or a folder of files with --config-dir"),
             Self::Unreadable(error) => {
                 let remedy = match error.kind() {
@@ -32,9 +32,9 @@ impl ReadError {
                     // Such as links in a circle, or a failing disk.
                     _ => "correct the path, or name another file",
                 };
-                Finding::of(file, format!("cannot be read: {error}")).allowed(remedy)
+                Finding::new(file, format!("cannot be read: {error}")).allowed(remedy)
             }
-            Self::TooLarge => Finding::of(file, "holds more than 16 MiB")
+            Self::TooLarge => Finding::new(file, "holds more than 16 MiB")
                 .allowed("name a configuration file, or divide it into several of a --config-dir"),
             Self::NotUtf8(line) => {
                 Finding::at(file, *line, "the line is not UTF-8").allowed("save the file as UTF-8")
@@ -45,7 +45,7 @@ impl ReadError {
 
 pub fn folder_finding(folder: &Path, error: &io::Error) -> Finding {
     let problem = format!("the folder cannot be read: {error}");
-    Finding::of(&folder.display().to_string(), problem).allowed("name one that this user can read")
+    Finding::new(&folder.display().to_string(), problem).allowed("name one that this user can read")
 }
 
 pub fn read_text(path: &Path) -> Result<String, ReadError> {

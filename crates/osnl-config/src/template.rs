@@ -155,14 +155,14 @@ impl Expression {
         names: &Names,
         then: impl FnOnce(&Value) -> Result<T, minijinja::Error>,
     ) -> Result<T, EvalError> {
-        let evaluate = || match self.0.engine.eval(NameScope::of(names, &self.0.aliases))? {
+        let evaluate = || match self.0.engine.eval(NameScope::for_names(names, &self.0.aliases))? {
             value if value.is_undefined() => Ok(None),
             value => then(&value).map(Some),
         };
         match work::bounded(names.parts_work(), || unbroken(evaluate)) {
             Ok(Some(result)) => Ok(result),
             Ok(None) => Err(EvalError::lacks(None, &self.0.aliases, names)),
-            Err(error) => Err(EvalError::of(&self.0.source, &error, &self.0.aliases, names)),
+            Err(error) => Err(EvalError::from_engine(&self.0.source, &error, &self.0.aliases, names)),
         }
     }
 
@@ -277,7 +277,7 @@ impl Template {
 
     fn rendered(&self, names: &Names) -> Result<String, EvalError> {
         let mut written = BoundedOutput::default();
-        let scope = NameScope::of(names, &self.aliases);
+        let scope = NameScope::for_names(names, &self.aliases);
         let template = self.engine.get_template(NAME);
         let evaluate =
             || template.and_then(|template| template.render_captured_to(scope, &mut written).map(drop));
@@ -285,7 +285,7 @@ impl Template {
         match rendered {
             Ok(()) => Ok(written.into_text()),
             Err(_) if written.full() => Err(EvalError::TooLong),
-            Err(error) => Err(EvalError::of(&self.source, &error, &self.aliases, names)),
+            Err(error) => Err(EvalError::from_engine(&self.source, &error, &self.aliases, names)),
         }
     }
 

@@ -104,7 +104,7 @@ impl Event {
     pub fn names(&self) -> Names {
         let names = match self.resource {
             None => Names::new(self.notification.clone()),
-            Some(_) => Names::of_part(self.notification.clone(), self.payload().into_owned()),
+            Some(_) => Names::for_part(self.notification.clone(), self.payload().into_owned()),
         };
         let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
         enriched.filter(|(name, _)| !is_of_action(name)).fold(names, |names, (name, value)| {

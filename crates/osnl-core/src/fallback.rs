@@ -30,7 +30,7 @@ impl Fallback {
         let notification = &event.notification;
         let part = event.resource.and_then(|n| bulk_part(notification, n as usize));
         self.takes_named(&match part {
-            Some(payload) => Names::of_part(notification.clone(), payload),
+            Some(payload) => Names::for_part(notification.clone(), payload),
             None => Names::new(notification.clone()),
         })
     }

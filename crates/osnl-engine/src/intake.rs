@@ -168,7 +168,7 @@ impl RuleEngine {
         let noted: HashMap<_, _> = noted.iter().map(|(part, key)| (*part, key)).collect();
         let time = notification.timestamp.as_deref().filter(|_| rule.order_by_event_time && !is_retried);
         let time = time.and_then(|time| Timestamp::parse(time).ok());
-        for (resource, key) in parts.of(rule, names) {
+        for (resource, key) in parts.with_keys(rule, names) {
             let named = narrowed(rule, names, parts, resource);
             let timed = time.zip(key.as_deref()).map(|(time, key)| TimedEvent {
                 rule: &rule.name,
@@ -410,7 +410,7 @@ impl RuleEngine {
         if let Some(observer) = observer {
             (received.noted, keys) = observer.note(&received, notification);
         }
-        let parts = Parts::of_notification(notification);
+        let parts = Parts::new(notification);
         let retried = received.noted.marks.clone();
         let retried = retried.as_deref().and_then(RetriedDelivery::from_marks);
         let rule_of_retried = retried.as_ref().and_then(|wanted| {
@@ -476,7 +476,7 @@ fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec
         Mode::Live => {}
     }
     let mut deliveries = Vec::new();
-    for (resource, key) in parts.of(rule, names) {
+    for (resource, key) in parts.with_keys(rule, names) {
         // Only the action of `on_failure` reads these names.
         let named = parts.names(names, resource.filter(|_| !rule.on_failure.is_empty()));
         for action in &rule.actions {

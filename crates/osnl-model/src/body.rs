@@ -56,7 +56,7 @@ pub(crate) fn plain_body_of<'a>(
             Ok(plain)
         }
         Charset::Wide(..) if plain.len() > limit => Ok(plain),
-        Charset::Wide(width, order) => match of_units(&plain, width, order) {
+        Charset::Wide(width, order) => match decode_units(&plain, width, order) {
             Some(text) => Ok(Cow::Owned(text.into_bytes())),
             None => Err(DecodeError::OtherEncoding { name: excerpt(encoding) }),
         },
@@ -108,7 +108,7 @@ fn read_up_to(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
 
 /// Returns the text of UTF-16 or UTF-32, as Python's codecs read it: without an order in the name of the encoding, the
 /// byte order mark decides, else the first byte of a number is its least.
-fn of_units(bytes: &[u8], width: usize, order: Option<ByteOrder>) -> Option<String> {
+fn decode_units(bytes: &[u8], width: usize, order: Option<ByteOrder>) -> Option<String> {
     let number = |unit: &[u8], order: ByteOrder| {
         let append = |number: u32, byte: &u8| number << 8 | u32::from(*byte);
         match order {

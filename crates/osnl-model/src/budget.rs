@@ -8,7 +8,7 @@
 //! | [`DEPTH`](Budget::DEPTH) | 120, fixed | arrays, objects, and the text of the envelope, together |
 //! | [`resources`](Budget::resources) | 10,000 | resources of a bulk request |
 //!
-//! `max_body` is the only option: the other limits follow from it, see [`Budget::of_body`]. The contents of texts in
+//! `max_body` is the only option: the other limits follow from it, see [`Budget::for_body`]. The contents of texts in
 //! the payload are not counted; masking, which reads these, has limits of its own.
 
 mod tree;
@@ -81,7 +81,7 @@ impl Budget {
     pub const MOST: Self = Self { body: 128 << 20, values: 16_000_000, resources: 60_000 };
 
     #[must_use]
-    pub fn of_body(body: usize) -> Self {
+    pub fn for_body(body: usize) -> Self {
         let larger =
             |least: usize, most: usize| (least.saturating_mul(body) / Self::DEFAULT.body).clamp(least, most);
         Self {
@@ -137,7 +137,7 @@ pub(crate) struct Purse {
 }
 
 impl Purse {
-    pub(crate) fn of(budget: &Budget) -> Self {
+    pub(crate) fn for_budget(budget: &Budget) -> Self {
         Self::new(budget.values, budget.memory(), Budget::DEPTH)
     }
 

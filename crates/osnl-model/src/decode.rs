@@ -15,7 +15,7 @@ impl Notification {
 
     fn decode_within(body: &[u8], budget: &Budget) -> Result<Self, DecodeError> {
         budget.check_size(body)?;
-        let purse = Purse::of(budget);
+        let purse = Purse::for_budget(budget);
         let mut outer = parse_object(json_text(body)?, Part::Body, &purse, 0)?;
         let context_beside = request_of(&mut outer);
         let mut read = match framed(outer.get("oslo.version"), outer.get("oslo.message"))? {
@@ -94,7 +94,7 @@ fn parse_object(
     let read = repairing(text, |text| purse.parse(text, depth));
     match read.map_err(|error| refused(text, part, &error, purse))? {
         Value::Object(object) => Ok(object),
-        other => Err(DecodeError::NotAnObject { part, found: JsonKind::of(&other) }),
+        other => Err(DecodeError::NotAnObject { part, found: JsonKind::from_value(&other) }),
     }
 }
 

@@ -58,9 +58,9 @@ impl Emission {
             Some(inner) => {
                 let pairs =
                     parse_python_json_as(inner).map_err(|error| not_json(inner, Part::Message, &error))?;
-                Self::of(pairs)?
+                Self::from_pairs(pairs)?
             }
-            None => Self::of(outer)?,
+            None => Self::from_pairs(outer)?,
         };
         read.add_context(context_beside);
         Ok(read)
@@ -91,7 +91,7 @@ impl Emission {
         resource_key(&Notification::decode(body.as_bytes()).ok()?)
     }
 
-    fn of(pairs: Pairs) -> Result<Self, DecodeError> {
+    fn from_pairs(pairs: Pairs) -> Result<Self, DecodeError> {
         let text = |key: &str| -> Result<Option<String>, DecodeError> {
             Ok(pairs.value(key)?.and_then(|value| value.as_str().map(str::to_owned)))
         };

@@ -70,12 +70,12 @@ fn head_within<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeEr
 
 fn slow_head<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeError> {
     let text = json_text(body)?;
-    let purse = Purse::of(budget);
+    let purse = Purse::for_budget(budget);
     let read = |text: &str, part, depth| {
         let keys = repairing(text, |text| HeadKeys::parse(text, &purse, depth));
         keys.map_err(|error| refused(text, part, &error, &purse))
     };
-    let keys = read(text, Part::Body, 0)?.of_request();
+    let keys = read(text, Part::Body, 0)?.for_request();
     let Some(message) = framed(keys.version.as_ref(), keys.message.as_ref())? else {
         return keys.into_head();
     };
@@ -111,11 +111,11 @@ pub(crate) fn framed<'a>(
     match version.as_str() {
         Some(version) if is_2_0(version) => {}
         Some(other) => return Err(DecodeError::UnsupportedVersion { version: excerpt(other) }),
-        None => return Err(DecodeError::VersionNotText { found: JsonKind::of(version) }),
+        None => return Err(DecodeError::VersionNotText { found: JsonKind::from_value(version) }),
     }
     match message.as_str() {
         Some(text) => Ok(Some(text)),
-        None => Err(DecodeError::MessageNotText { found: JsonKind::of(message) }),
+        None => Err(DecodeError::MessageNotText { found: JsonKind::from_value(message) }),
     }
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn priority(value: Option<&Value>) -> Result<Option<Priority>, Decode
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(Priority::parse(text))),
         Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => {
-            Err(DecodeError::PriorityNotText { found: JsonKind::of(other) })
+            Err(DecodeError::PriorityNotText { found: JsonKind::from_value(other) })
         }
     }
 }
@@ -181,7 +181,7 @@ impl HeadKeys {
 }
 
 impl HeadKeys {
-    fn of_request(mut self) -> Self {
+    fn for_request(mut self) -> Self {
         let is_own = is_own_request(|key| self.place(key).is_some_and(|place| place.is_some()));
         let Some(Value::Object(mut request)) = self.request.take().filter(|_| !is_own) else {
             return self;

@@ -73,7 +73,7 @@ pub enum JsonKind {
 }
 
 impl JsonKind {
-    pub fn of(value: &Value) -> Self {
+    pub fn from_value(value: &Value) -> Self {
         match value {
             Value::Null => Self::Null,
             Value::Bool(_) => Self::Bool,

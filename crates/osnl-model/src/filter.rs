@@ -72,7 +72,7 @@ impl NotificationFilter {
         for (key, pattern) in &self.payload {
             let value = match &n.payload {
                 Value::Object(object) => member(object, key),
-                other => Err(Observed::NoKeys(JsonKind::of(other))),
+                other => Err(Observed::NoKeys(JsonKind::from_value(other))),
             };
             hold(pattern, value, || Predicate::Payload(key.clone()))?;
         }
@@ -98,7 +98,7 @@ fn member<'a>(object: &'a Map<String, Value>, key: &str) -> TextOrCause<'a> {
     match object.get(key) {
         None => Err(Observed::Absent),
         Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(Observed::NotText(JsonKind::of(other))),
+        Some(other) => Err(Observed::NotText(JsonKind::from_value(other))),
     }
 }
 

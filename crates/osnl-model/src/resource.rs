@@ -137,7 +137,7 @@ pub struct Bulk<'a> {
 
 impl<'a> Bulk<'a> {
     #[must_use]
-    pub fn of(n: &'a Notification) -> Option<Self> {
+    pub fn from_notification(n: &'a Notification) -> Option<Self> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let (kind, items) = neutron::bulk(event_type, &n.payload)?;
         let other = versioned::read(event_type, &n.payload)
@@ -165,13 +165,13 @@ impl<'a> Bulk<'a> {
 
     #[must_use]
     pub fn resource(&self, n: usize) -> Option<Resource<'a>> {
-        Some(named(neutron::of_bulk(self.kind, self.items.get(n)?)))
+        Some(named(neutron::read_bulk_item(self.kind, self.items.get(n)?)))
     }
 }
 
 #[must_use]
 pub fn resource_at(n: &Notification, at: usize) -> Option<Resource<'_>> {
-    match Bulk::of(n) {
+    match Bulk::from_notification(n) {
         Some(bulk) => bulk.resource(at),
         None => resources(n).into_iter().nth(at),
     }
@@ -179,12 +179,12 @@ pub fn resource_at(n: &Notification, at: usize) -> Option<Resource<'_>> {
 
 #[must_use]
 pub fn bulk_part(notification: &Notification, n: usize) -> Option<Value> {
-    Bulk::of(notification)?.part(n)
+    Bulk::from_notification(notification)?.part(n)
 }
 
 #[must_use]
 pub fn bulk_len(notification: &Notification) -> Option<usize> {
-    Bulk::of(notification).map(|bulk| bulk.len())
+    Bulk::from_notification(notification).map(|bulk| bulk.len())
 }
 
 #[must_use]

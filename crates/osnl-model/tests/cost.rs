@@ -116,7 +116,7 @@ struct Cost {
 }
 
 impl Cost {
-    fn of(kind: &Kind) -> Self {
+    fn measure(kind: &Kind) -> Self {
         let packed = Compression::Gzip.compress(kind.largest().as_bytes());
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child", "--nocapture", "--test-threads=1"])
@@ -144,9 +144,9 @@ impl Cost {
 fn the_worst_message_takes_twenty_times_the_largest_body_and_200_ms_a_mib_at_most() {
     let mut costs = Vec::new();
     for kind in Kind::all() {
-        let mut cost = Cost::of(&kind);
+        let mut cost = Cost::measure(&kind);
         if cost.rate() > MOST {
-            cost.took = cost.took.min(Cost::of(&kind).took);
+            cost.took = cost.took.min(Cost::measure(&kind).took);
         }
         costs.push(cost);
     }

@@ -16,7 +16,7 @@ impl BodyBounds {
     /// Returns the bounds for a reader of bodies up to `max_body`. A larger body is still kept whole up to 16 MiB, so
     /// that it can be read later, when the option is raised.
     #[must_use]
-    pub fn of_max_body(max_body: usize) -> Self {
+    pub fn for_max_body(max_body: usize) -> Self {
         Self { whole: max_body.max(Self::DEFAULT.whole), ..Self::DEFAULT }
     }
 }

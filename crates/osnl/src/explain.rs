@@ -185,7 +185,7 @@ impl<'a> Explainer<'a> {
                 Err(mismatch) => fails(rule, &mismatch),
             },
             (Content::Head { failed, .. }, Some(names)) => match rule.rule.fires(names) {
-                Err(mismatch) if of_head(&mismatch) => fails(rule, &mismatch),
+                Err(mismatch) if is_of_head(&mismatch) => fails(rule, &mismatch),
                 Ok(()) if rule.rule.is_decided_by_head() => Ruling::Fires(Vec::new()),
                 Ok(()) | Err(_) => match failed.iter().find(|failed| *failed.rule == *rule.rule.name) {
                     Some(failed) => Ruling::Failed(failed.clone()),
@@ -285,7 +285,7 @@ impl Ruling {
     }
 }
 
-fn of_head(mismatch: &RuleMismatch) -> bool {
+fn is_of_head(mismatch: &RuleMismatch) -> bool {
     match Condition::from(mismatch) {
         Condition::Priority | Condition::Filter(Predicate::PublisherId | Predicate::EventType) => true,
         Condition::Filter(Predicate::Context(_) | Predicate::Metadata(_) | Predicate::Payload(_))

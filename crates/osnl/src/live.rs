@@ -119,8 +119,8 @@ impl LiveEvents {
         budget: &Budget,
     ) {
         if self.is_watched() {
-            let seen = SeenHead::of_head(head, listener);
-            self.note(&seen, || LiveEvent::of_head(message, listener, head, budget));
+            let seen = SeenHead::from_head(head, listener);
+            self.note(&seen, || LiveEvent::from_head(message, listener, head, budget));
         }
     }
 
@@ -131,8 +131,8 @@ impl LiveEvents {
         deliveries: &[NewDelivery],
     ) {
         if self.is_watched() {
-            let seen = SeenHead::of_event(notification, received, !deliveries.is_empty());
-            self.note(&seen, || LiveEvent::of_event(received, notification, deliveries));
+            let seen = SeenHead::from_event(notification, received, !deliveries.is_empty());
+            self.note(&seen, || LiveEvent::from_event(received, notification, deliveries));
         }
     }
 

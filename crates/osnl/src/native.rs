@@ -307,7 +307,7 @@ pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
                     "write it by osnl init SERVICE --output {}, or name another one by --config-file",
                     shell_quoted(&name)
                 );
-                let finding = Finding::of(&name, "there is no such file").allowed(init);
+                let finding = Finding::new(&name, "there is no such file").allowed(init);
                 errors.push(ConfigError(finding));
             }
             Err(error) => errors.push(ConfigError(error.finding(&name))),
@@ -324,7 +324,7 @@ pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
         if let Err(place) = crate::state_dir::judge_source(path)
             && !unsafe_places.contains(&place)
         {
-            warnings.push(Warning(Finding::of(&path.display().to_string(), place.to_string())));
+            warnings.push(Warning(Finding::new(&path.display().to_string(), place.to_string())));
             unsafe_places.push(place);
         }
     }

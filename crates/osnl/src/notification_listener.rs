@@ -133,11 +133,11 @@ pub struct NotificationListener {
 impl NotificationListener {
     /// Returns the builder for a transport URL. [`Builder::build`] reports unusable parts of the URL.
     pub fn builder(url: &TransportUrl) -> Builder {
-        Builder::of_url(url)
+        Builder::from_url(url)
     }
 
     pub fn on(transport: Arc<dyn Transport>) -> Builder {
-        Builder::of(Ok(transport))
+        Builder::new(Ok(transport))
     }
 
     /// Listens in a task of its own; requires a tokio runtime.

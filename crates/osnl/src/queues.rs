@@ -20,11 +20,11 @@
 //! A step whose evidence is unknown is passed over.
 
 mod bindings;
+mod from_url;
 mod gather;
 mod judge;
 mod left;
 mod nothing;
-mod of_url;
 mod services;
 mod shards;
 #[cfg(test)]
@@ -43,7 +43,7 @@ pub(crate) use self::gather::{near_names, refused};
 pub(crate) use self::judge::of_alarm;
 pub use self::judge::sort;
 pub use self::judge::tag_parts;
-pub(crate) use self::left::of_left_queue;
+pub(crate) use self::left::judge_left_queue;
 pub(crate) use self::services::BOUND_EFFECT;
 use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
 
@@ -303,7 +303,7 @@ impl QueueRow {
         self.state == QueueState::There
     }
 
-    fn of_service(&self) -> Option<(&str, &str)> {
+    fn service(&self) -> Option<(&str, &str)> {
         let (topic, priority) = self.name.rsplit_once('.')?;
         services::PRIORITIES.contains(&priority).then_some((topic, priority))
     }

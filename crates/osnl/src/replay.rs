@@ -169,7 +169,7 @@ pub(crate) fn entry(
     received.origin.redelivered = false;
     received.origin.received = SystemTime::now();
     received.noted.is_again = true;
-    Parts::of_notification(&notification).name(&mut deliveries);
+    Parts::new(&notification).name(&mut deliveries);
     Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
 }
 

@@ -44,7 +44,7 @@ const FORM: &str = "a file holds JSON documents, one after the other";
 
 impl SavedError {
     #[must_use]
-    pub fn of_file(&self, name: &str) -> String {
+    pub fn in_file(&self, name: &str) -> String {
         match self {
             Self::Json { line, reason } => format!("{name}:{line}: not JSON: {reason}; {FORM}"),
             Self::Document { line, reason } => format!("{name}:{line}: {reason}"),
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_text_has_a_reason() {
         let check = |bytes: &[u8], expected: &str| {
-            assert!(text(bytes.to_vec()).unwrap_err().of_file("f").starts_with(expected), "{expected}");
+            assert!(text(bytes.to_vec()).unwrap_err().in_file("f").starts_with(expected), "{expected}");
         };
         check(b"\x1f\x8b\x08", "f: it is compressed with gzip");
         check(b"{\xff", "f: it is not UTF-8");

@@ -17,7 +17,7 @@ pub(super) fn compiled<T>(
     let text = reader.text(option).ok_or(())?;
     let error = match compile(&text) {
         Ok(compiled) => return Ok(Some(compiled)),
-        Err(error) => of_enrichment(reader, error),
+        Err(error) => explain_enrichment(reader, error),
     };
     let (row, column) = place(entry, &text, error.at);
     let mut finding = reader.finding(option, &error.problem);
@@ -68,7 +68,7 @@ fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
     Some(format!("    {begin}{line}\n    {point}^"))
 }
 
-fn of_enrichment(reader: &SectionReader<'_>, error: TemplateError) -> TemplateError {
+fn explain_enrichment(reader: &SectionReader<'_>, error: TemplateError) -> TemplateError {
     let Some(name) = error.unknown.as_deref() else { return error };
     let known = all_enrichments(reader);
     if !known.contains(&name) {

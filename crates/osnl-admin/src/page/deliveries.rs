@@ -80,7 +80,7 @@ pub(super) async fn list(visit: PageVisit<'_>) -> PageAnswer {
         Some(found) => found,
         None => {
             let list: List = ask(visit, &request).await?;
-            (list.deliveries.into_iter().map(DeliveryGroup::of).collect(), list.totals, list.next)
+            (list.deliveries.into_iter().map(DeliveryGroup::new).collect(), list.totals, list.next)
         }
     };
     let any = match which.states.is_empty() {

@@ -16,12 +16,12 @@ const LONGEST: usize = 200;
 const SHOWN: usize = 50;
 
 const OPTIONS: [Parameter; 6] = [
-    Parameter::of_query("event_type", ValueForm::Text),
-    Parameter::of_query("publisher", ValueForm::Text),
-    Parameter::of_query("resource", ValueForm::Text),
-    Parameter::of_query("listener", ValueForm::Text),
-    Parameter::of_query("outcome", ValueForm::Text),
-    Parameter::of_query("after", ValueForm::Number),
+    Parameter::for_query("event_type", ValueForm::Text),
+    Parameter::for_query("publisher", ValueForm::Text),
+    Parameter::for_query("resource", ValueForm::Text),
+    Parameter::for_query("listener", ValueForm::Text),
+    Parameter::for_query("outcome", ValueForm::Text),
+    Parameter::for_query("after", ValueForm::Number),
 ];
 
 #[derive(Template)]

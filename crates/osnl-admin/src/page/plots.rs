@@ -11,7 +11,7 @@ use crate::history::{
     Backlog, Counts, DaemonHistory, EACH, FOLDED, HistorySample, HistorySeries, MOST_ACTIONS, percentile,
 };
 
-const OPTIONS: [Parameter; 1] = [Parameter::of_query("over", ValueForm::Text)];
+const OPTIONS: [Parameter; 1] = [Parameter::for_query("over", ValueForm::Text)];
 const COLUMNS: usize = 60;
 pub(super) const CHOICES: [(PlotPeriod, &str, &str); 2] =
     [(PlotPeriod::Hour, "hour", "Last hour"), (PlotPeriod::Day, "day", "Last day")];

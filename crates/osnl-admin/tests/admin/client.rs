@@ -30,8 +30,8 @@ pub(crate) fn conf(lines: &str) -> AdminConf {
 pub(crate) fn handler(counters: &Arc<Counters>) -> Arc<ControlHandler> {
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
     let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
-    Arc::new(ControlHandler::of_daemon(
-        Store::of_memory(journal, Default::default()),
+    Arc::new(ControlHandler::for_daemon(
+        Store::for_memory(journal, Default::default()),
         daemon.state(),
         counters.clone(),
     ))

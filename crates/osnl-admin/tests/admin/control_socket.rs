@@ -196,8 +196,8 @@ impl SlowDaemon {
         let (end, shutdown, mut task) = (CancellationToken::new(), Shutdown::new(), JoinSet::new());
         let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
         let daemon = daemon.with_reload(Box::new(SlowReload(end.clone())), counters.clone());
-        let store = Store::of_memory(journal, Arc::default());
-        let handler = Arc::new(ControlHandler::of_daemon(store, daemon.state(), counters));
+        let store = Store::for_memory(journal, Arc::default());
+        let handler = Arc::new(ControlHandler::for_daemon(store, daemon.state(), counters));
         let stop = shutdown.clone();
         task.spawn(async move { daemon.run(&stop, SOON).await.is_ok() });
         Self { server: TestServer::over(handler).await, end, shutdown, task }

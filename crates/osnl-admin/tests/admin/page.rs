@@ -46,8 +46,8 @@ impl Site {
         let claimed = journal.claim("a&b", ClaimLimits::in_order(1)).await;
         journal.end(claimed[0].id, Outcome::Dead("answered <i>404</i>".into()).into());
         journal.set_aside(received("<script>{".to_owned()), "not <b>JSON</b>".to_owned()).await;
-        let store = Store::of_sqlite(journal.clone());
-        let handler = ControlHandler::of_daemon(store, daemon.state(), Arc::default());
+        let store = Store::for_sqlite(journal.clone());
+        let handler = ControlHandler::for_daemon(store, daemon.state(), Arc::default());
         let conf = crate::client::conf(lines);
         let handler = Arc::new(handler);
         let running = RunningEndpoint::with(&conf, handler.clone()).await.unwrap();

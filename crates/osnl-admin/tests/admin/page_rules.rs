@@ -48,9 +48,10 @@ impl ConfiguredSite {
         let in_force = Arc::<ConfInForce>::default();
         in_force.set(Arc::new(loaded));
         let guards = Arc::new(GuardsInForce::new(Arc::new(Guards::new([], []))));
-        let handler = ControlHandler::of_daemon(Store::of_sqlite(journal.clone()), daemon.state(), counters)
-            .with_rules(ring.clone(), guards)
-            .with_configuration(in_force);
+        let handler =
+            ControlHandler::for_daemon(Store::for_sqlite(journal.clone()), daemon.state(), counters)
+                .with_rules(ring.clone(), guards)
+                .with_configuration(in_force);
         let admin = format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\n{lines}");
         let running = RunningEndpoint::with(&conf(&admin), Arc::new(handler)).await.unwrap();
         Self { running, daemon, journal, ring, rules, _folder: folder }

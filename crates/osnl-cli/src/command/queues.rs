@@ -229,7 +229,7 @@ fn of_url(args: &QueuesArgs, url: &str) -> anyhow::Result<Wanted> {
         Some(_) => bail!("osnl queues looks at {}:// by a configuration: -c FILE", url.driver()),
         None => return Err(TransportError::UnknownDriver { refusal: unknown_driver(url.driver()) }.into()),
     }
-    Ok(Wanted::of_url(&url, &args.exchange, &args.topic, &args.priority)?)
+    Ok(Wanted::from_url(&url, &args.exchange, &args.topic, &args.priority)?)
 }
 
 fn look_at(args: &QueuesArgs, wanted: Wanted) -> Exit {

@@ -309,7 +309,7 @@ pub(super) fn files(
     let mut found = Vec::new();
     for path in paths {
         let (name, text) = text(path).map_err(|why| (Exit::Failed, why))?;
-        let events = saved::read(&text).map_err(|error| (Exit::Failed, error.of_file(&masked(&name))))?;
+        let events = saved::read(&text).map_err(|error| (Exit::Failed, error.in_file(&masked(&name))))?;
         found.extend(events.into_iter().map(|saved| {
             let event = ExplainedEvent::from_saved(&name, &saved, budget);
             (saved, event)
@@ -326,7 +326,7 @@ pub(super) fn text(path: &Path) -> Result<(String, String), String> {
         false => (path.display().to_string(), std::fs::read(path)),
     };
     let bytes = read.map_err(|error| format!("{}: {error}", masked(&name)))?;
-    let text = saved::text(bytes).map_err(|error| error.of_file(&masked(&name)))?;
+    let text = saved::text(bytes).map_err(|error| error.in_file(&masked(&name)))?;
     Ok((name, text))
 }
 

@@ -137,7 +137,7 @@ impl Layers {
                 Entry::Occupied(taken) => {
                     let (spelt, other) = (taken.key(), taken.get());
                     let problem = format!("has the same name in the environment as [{other}]: {spelt}…");
-                    let finding = Finding::of("", problem).group(&heading).from_origin(&section.place);
+                    let finding = Finding::new("", problem).group(&heading).from_origin(&section.place);
                     errors.push(ConfigError(finding.allowed("rename one of them")));
                 }
             }
@@ -162,7 +162,7 @@ impl Layers {
                 [] => format!("write a section [{kind}:NAME] in a file"),
                 there => format!("allowed: {}", there.join(", ")),
             };
-            Warning(Finding::of(source, problem).allowed(allowed))
+            Warning(Finding::new(source, problem).allowed(allowed))
         })
     }
 
@@ -196,7 +196,7 @@ impl Layers {
                         );
                         self.note_input(&source);
                     } else {
-                        let mut finding = Finding::of(&source, "unknown option, ignored").group(&heading);
+                        let mut finding = Finding::new(&source, "unknown option, ignored").group(&heading);
                         let option = variable.strip_prefix(&variable_name(&heading, "")).unwrap_or_default();
                         finding.suggestion = unknown::suggestion(self.schema, section.def, option);
                         findings.warnings.push(Warning(finding));
@@ -209,7 +209,7 @@ impl Layers {
                         continue;
                     }
                     let problem = format!("[{a}] and [{b}] have the same name in the environment");
-                    let finding = Finding::of(&source, problem).allowed("rename one of them");
+                    let finding = Finding::new(&source, problem).allowed("rename one of them");
                     findings.errors.push(ConfigError(finding));
                 }
             }

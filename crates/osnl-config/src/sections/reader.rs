@@ -211,7 +211,7 @@ impl<'a> SectionReader<'a> {
 
     pub fn finding(&self, option: &str, problem: &str) -> Finding {
         let place = self.section.entry(option).map_or(&self.section.place, |entry| &entry.origin);
-        let finding = Finding::of(self.file, problem).group(&self.section.heading()).from_origin(place);
+        let finding = Finding::new(self.file, problem).group(&self.section.heading()).from_origin(place);
         if option.is_empty() { finding } else { finding.option(option) }
     }
 }

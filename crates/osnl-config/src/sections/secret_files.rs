@@ -17,7 +17,7 @@ pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> 
     for at in 0..layers.sections.len() {
         let names: Vec<String> = secret_options(&layers.sections[at]).collect();
         for option in names {
-            let Some((file, open)) = of(layers, at, &option, environment) else { continue };
+            let Some((file, open)) = read_option(layers, at, &option, environment) else { continue };
             let section = &mut layers.sections[at];
             let heading = section.heading();
             let Some(entry) = section.entries.iter_mut().find(|entry| entry.option == option) else {
@@ -25,7 +25,7 @@ pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> 
             };
             if open {
                 let problem = format!("{} is open to every user of this machine", shown(&file.path));
-                let finding = Finding::of("", problem).allowed("remove that permission: chmod o= FILE");
+                let finding = Finding::new("", problem).allowed("remove that permission: chmod o= FILE");
                 let finding = finding.group(&heading).option(&option).from_origin(&entry.origin);
                 warnings.push(Warning(finding));
             }
@@ -46,7 +46,7 @@ pub fn open_files(layers: &Layers) -> Vec<Warning> {
             let Some(entry) = section.entry(&option).filter(|entry| entry.file.is_none()) else { continue };
             let ValueOrigin::File { path, line } = &entry.origin else { continue };
             if first.get(path.as_str()).is_none_or(|(other, _)| line < other) {
-                let finding = Finding::of("", OPEN_SECRET.to_owned()).allowed(remedy);
+                let finding = Finding::new("", OPEN_SECRET.to_owned()).allowed(remedy);
                 let finding = finding.group(&section.heading()).option(&option).from_origin(&entry.origin);
                 first.insert(path, (*line, Warning(finding)));
             }
@@ -61,7 +61,12 @@ fn secret_options(section: &RawSection) -> impl Iterator<Item = String> + '_ {
     section.entries.iter().map(|entry| entry.option.clone()).filter(move |option| secret(option))
 }
 
-fn of(layers: &mut Layers, at: usize, option: &str, environment: &Environment) -> Option<(SecretFile, bool)> {
+fn read_option(
+    layers: &mut Layers,
+    at: usize,
+    option: &str,
+    environment: &Environment,
+) -> Option<(SecretFile, bool)> {
     let written = layers.sections[at].entry(option)?.text.clone();
     let rest = written.strip_prefix(SCHEME).and_then(|path| {
         let name = format!("${CREDENTIALS}/");

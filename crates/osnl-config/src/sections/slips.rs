@@ -17,7 +17,7 @@ fn joined_in(section: &RawSection) -> Vec<Warning> {
     });
     let warning = |(entry, row, option): (&RawEntry, usize, &str)| {
         let problem = format!("this line begins with a space, so it belongs to {}", entry.option);
-        let finding = Finding::of("", problem).group(&section.heading()).option(&entry.option);
+        let finding = Finding::new("", problem).group(&section.heading()).option(&entry.option);
         let mut finding = finding.from_origin(&entry.origin);
         finding.line = finding.line.map(|line| line.saturating_add(u32::try_from(row).unwrap_or(u32::MAX)));
         Warning(finding.allowed(format!("to set {option}, begin it in column 1")))

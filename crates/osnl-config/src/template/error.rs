@@ -65,7 +65,12 @@ pub enum EvalError {
 }
 
 impl EvalError {
-    pub(super) fn of(source: &str, error: &minijinja::Error, aliases: &Aliases, names: &Names) -> Self {
+    pub(super) fn from_engine(
+        source: &str,
+        error: &minijinja::Error,
+        aliases: &Aliases,
+        names: &Names,
+    ) -> Self {
         match missing(error, aliases) {
             Some(name) => Self::lacks(Some(name), aliases, names),
             None => Self::failed(source, error),

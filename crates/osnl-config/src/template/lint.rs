@@ -71,7 +71,7 @@ impl<'a> EngineSource<'a> {
         }
         let mut tokens = Vec::new();
         lex(written, 0..written.len(), &mut tokens);
-        Self::of(written, more, None, tokens)
+        Self::new(written, more, None, tokens)
     }
 
     pub(super) fn template(written: &'a str, more: &'a [&'a str]) -> Result<Self, TemplateError> {
@@ -104,10 +104,10 @@ impl<'a> EngineSource<'a> {
                 from = written[from..].find("endraw").map_or(written.len(), |end| from + end);
             }
         }
-        Self::of(written, more, only, tokens)
+        Self::new(written, more, only, tokens)
     }
 
-    fn of(
+    fn new(
         written: &'a str,
         more: &'a [&'a str],
         only: Option<Range<usize>>,

@@ -84,7 +84,7 @@ impl Names {
     }
 
     #[must_use]
-    pub fn of_part(notification: Arc<Notification>, payload: Json) -> Self {
+    pub fn for_part(notification: Arc<Notification>, payload: Json) -> Self {
         Self::new(notification).part(payload)
     }
 
@@ -205,7 +205,7 @@ impl Names {
 
     fn root(&self, name: &str) -> Option<RootName> {
         let more = || self.0.more.iter().position(|(known, _)| **known == *name).map(RootName::More);
-        RootName::of(name).or_else(|| if NAMES.contains(&name) { None } else { more() })
+        RootName::from_name(name).or_else(|| if NAMES.contains(&name) { None } else { more() })
     }
 
     fn tree(&self, root: RootName, path: &str) -> Option<&Json> {
@@ -324,7 +324,7 @@ enum RootName {
 }
 
 impl RootName {
-    fn of(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         match name {
             "payload" => Some(Self::Payload),
             "context" => Some(Self::Context),
@@ -335,7 +335,7 @@ impl RootName {
 }
 
 pub(super) fn has_fields(name: &str) -> bool {
-    RootName::of(name).is_some() || !NAMES.contains(&name)
+    RootName::from_name(name).is_some() || !NAMES.contains(&name)
 }
 
 /// Names and paths as the engine's source spells them: `payload.a.b` is one name there, of the same length.
@@ -367,7 +367,7 @@ pub(super) struct NameScope {
 }
 
 impl NameScope {
-    pub(super) fn of(names: &Names, aliases: &Arc<Aliases>) -> Value {
+    pub(super) fn for_names(names: &Names, aliases: &Arc<Aliases>) -> Value {
         Value::from_object(Self { names: names.clone(), aliases: aliases.clone() })
     }
 }
@@ -526,7 +526,7 @@ impl Object for TemplateNode {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         let keys = |object: &serde_json::Map<String, Json>| {
-            let work = object.keys().map(|key| 1 + work::of_text(key)).sum();
+            let work = object.keys().map(|key| 1 + work::count_text(key)).sum();
             if !work::take(work) {
                 return Enumerator::Empty;
             }
@@ -564,7 +564,7 @@ fn convert(json: &Json, node: impl FnOnce() -> TemplateNode) -> Value {
             (None, None, None) => Value::from(()),
         },
         Json::String(text) => {
-            work::take(work::of_text(text));
+            work::take(work::count_text(text));
             Value::from(text.as_str())
         }
         Json::Array(_) | Json::Object(_) => Value::from_object(node()),

@@ -101,12 +101,12 @@ pub(super) fn spend(work: u64) -> Result<(), Error> {
     if take(work) { Ok(()) } else { Err(too_much()) }
 }
 
-pub(super) fn of_text(text: &str) -> u64 {
+pub(super) fn count_text(text: &str) -> u64 {
     (text.len() / TEXT) as u64
 }
 
-fn of_texts(values: &[Value]) -> u64 {
-    values.iter().filter_map(Value::as_str).map(|text| 2 * of_text(text)).sum()
+fn count_texts(values: &[Value]) -> u64 {
+    values.iter().filter_map(Value::as_str).map(|text| 2 * count_text(text)).sum()
 }
 
 fn length(value: &Value) -> u64 {
@@ -115,8 +115,8 @@ fn length(value: &Value) -> u64 {
 }
 
 /// Returns the work of an order of the elements: each is compared as often as the length has digits.
-fn of_order(value: &Value) -> u64 {
-    let texts = value.try_iter().map_or(0, |items| items.map(|item| of_texts(&[item])).sum::<u64>());
+fn count_order(value: &Value) -> u64 {
+    let texts = value.try_iter().map_or(0, |items| items.map(|item| count_texts(&[item])).sum::<u64>());
     let length = length(value);
     (length + texts).saturating_mul(u64::from(u64::BITS - length.leading_zeros()))
 }
@@ -126,21 +126,21 @@ fn begins_with_number(value: &Value) -> bool {
     first.is_some_and(|first| first.kind() == ValueKind::Number)
 }
 
-fn of_filter(name: &str, args: &[Value]) -> u64 {
+fn count_filter(name: &str, args: &[Value]) -> u64 {
     let is_list = |value: &&Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
     let lists = args.iter().filter(is_list);
     let elements = match (name, args.first()) {
         (name, _) if OF_ONE_ELEMENT.contains(&name) => 0,
-        ("sort" | "dictsort", Some(value)) => of_order(value),
+        ("sort" | "dictsort", Some(value)) => count_order(value),
         // A tree has more comparisons.
-        ("unique", Some(value)) => of_order(value).saturating_mul(2),
+        ("unique", Some(value)) => count_order(value).saturating_mul(2),
         // The sum of lists and of texts is copied with each element; numbers have none.
         ("sum", Some(value)) if args.len() > 1 && !begins_with_number(value) => {
             length(value).saturating_pow(2) / 64
         }
         _ => lists.filter_map(Value::len).sum::<usize>() as u64,
     };
-    let texts = if OF_NO_TEXT.contains(&name) { 0 } else { of_texts(args) };
+    let texts = if OF_NO_TEXT.contains(&name) { 0 } else { count_texts(args) };
     elements.saturating_add(texts).saturating_add(4)
 }
 
@@ -151,7 +151,7 @@ pub(super) fn filter(
 ) -> impl Fn(&mut State<'_, '_>, Rest<ValueOrKwargs>) -> Result<Value, Error> + Send + Sync + 'static {
     move |state, args| {
         let args = args.into_values();
-        spend(of_filter(name, &args))?;
+        spend(count_filter(name, &args))?;
         filter.call(state, &prepare(name, args)).map(counted)
     }
 }
@@ -161,7 +161,7 @@ pub(super) fn test(
 ) -> impl Fn(&mut State<'_, '_>, Rest<ValueOrKwargs>) -> Result<Value, Error> + Send + Sync + 'static {
     move |state, args| {
         let args = args.into_values();
-        spend(2 + of_texts(&args))?;
+        spend(2 + count_texts(&args))?;
         test.call(state, &args)
     }
 }
@@ -171,7 +171,7 @@ pub(super) fn method(
     args: &[Value],
     call: impl FnOnce() -> Result<Value, Error>,
 ) -> Result<Value, Error> {
-    spend(4 + of_texts(std::slice::from_ref(value)) + of_texts(args))?;
+    spend(4 + count_texts(std::slice::from_ref(value)) + count_texts(args))?;
     call().map(counted)
 }
 
@@ -192,7 +192,7 @@ impl Object for CountedList {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let item = self.0.get(key.as_usize()?)?;
-        take(1 + item.as_str().map_or(0, of_text)).then(|| item.clone())
+        take(1 + item.as_str().map_or(0, count_text)).then(|| item.clone())
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

@@ -41,7 +41,7 @@ impl PathPattern {
                 Ok(false) => Observed::Text(mask_text(text).into_owned()),
                 Err(StepLimit { .. }) => Observed::StepLimit { length: text.len() },
             },
-            Some(other) => Observed::NotText(JsonKind::of(other)),
+            Some(other) => Observed::NotText(JsonKind::from_value(other)),
         };
         let pattern = self.pattern.as_str().to_owned();
         Err(Mismatch { predicate: self.predicate.clone(), pattern, observed })

@@ -29,7 +29,7 @@ struct Source {
 }
 
 impl Source {
-    fn of(answers: &[(&str, Value)]) -> Arc<Self> {
+    fn new(answers: &[(&str, Value)]) -> Arc<Self> {
         let answers = answers.iter().map(|(id, value)| ((*id).to_owned(), Ok(Some(value.clone()))));
         Arc::new(Self { answers: Mutex::new(answers.collect()), ..Self::default() })
     }
@@ -74,7 +74,7 @@ fn limits() -> Limits {
 
 #[tokio::test(start_paused = true)]
 async fn many_who_ask_at_once_are_one_request_and_later_ones_none() {
-    let source = Source::of(&[("a", json!({"name": "x"}))]);
+    let source = Source::new(&[("a", json!({"name": "x"}))]);
     let enricher = Enricher::new(source.clone(), limits());
     let answers = join_all((0..100).map(|_| enricher.fetch(Kind::Server, "a"))).await;
     assert!(answers.iter().all(|answer| matches!(answer, Ok(LookupAnswer::There(_)))));
@@ -89,7 +89,7 @@ async fn many_who_ask_at_once_are_one_request_and_later_ones_none() {
 
 #[tokio::test(start_paused = true)]
 async fn that_one_is_gone_is_forgotten_sooner_and_a_failure_at_once() {
-    let source = Source::of(&[]);
+    let source = Source::new(&[]);
     let enricher = Enricher::new(source.clone(), limits());
     for (seconds, expected) in [(0, 1), (8, 1), (8, 2)] {
         advance(Duration::from_secs(seconds)).await;
@@ -104,7 +104,7 @@ async fn that_one_is_gone_is_forgotten_sooner_and_a_failure_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_is_remembered_than_there_is_place_for() {
-    let source = Source::of(&[]);
+    let source = Source::new(&[]);
     let enricher = Enricher::new(source.clone(), Limits { cache_size: 2, ..limits() });
     let ask = async |id: &str| enricher.fetch(Kind::Server, id).await.unwrap();
     for id in ["a", "b", "c"] {
@@ -123,7 +123,7 @@ async fn no_more_is_remembered_than_there_is_place_for() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_remembered_is_bounded_in_bytes_and_leaves_when_it_is_old() {
-    let source = Source::of(&[]);
+    let source = Source::new(&[]);
     let enricher = Enricher::new(source.clone(), limits());
     for n in 0..6 {
         let id = n.to_string();
@@ -161,7 +161,7 @@ async fn an_answer_has_its_time_and_requests_have_their_rate() {
     assert!(other.unwrap_err().retry_after.is_some(), "the others go on waiting");
     assert_eq!(source.asked(), 2);
 
-    let source = Source::of(&[]);
+    let source = Source::new(&[]);
     let rate = Some(Rate { keys: 2, within: Duration::from_secs(4) });
     let enricher = Enricher::new(source.clone(), Limits { rate, ..limits() });
     let began = Instant::now();
@@ -194,7 +194,7 @@ fn journal() -> Arc<dyn Journal> {
 
 #[tokio::test(start_paused = true)]
 async fn an_enrichment_may_look_at_those_before_it() {
-    let source = Source::of(&[
+    let source = Source::new(&[
         ("p", json!({"id": "p", "device_id": "s"})),
         ("s", json!({"id": "s", "name": "web 1", "flavor": {"id": "f"}, "image": ""})),
         ("f", json!({"id": "f", "ram": 512})),
@@ -225,7 +225,7 @@ async fn an_enrichment_may_look_at_those_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
-    let source = Source::of(&[("s", json!({"id": "s", "name": "web 1", "metadata": {"Owner": "ops"}}))]);
+    let source = Source::new(&[("s", json!({"id": "s", "name": "web 1", "metadata": {"Owner": "ops"}}))]);
     let journal = journal();
     let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, &source)], journal.clone());
     let resolve = async |event: &Event| {
@@ -249,7 +249,7 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
 #[tokio::test(start_paused = true)]
 async fn a_description_that_is_too_long_is_given_to_no_delivery() {
     let long = "x".repeat(300_000);
-    let source = Source::of(&[("s", json!({"id": "s", "name": long}))]);
+    let source = Source::new(&[("s", json!({"id": "s", "name": long}))]);
     let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, &source)], journal());
     let port = event("port.delete.end", json!({"port": {"id": "p", "device_id": "s"}}));
     let own = event("compute.instance.delete.end", json!({"instance_id": "o", "display_name": long}));
@@ -262,7 +262,7 @@ async fn a_description_that_is_too_long_is_given_to_no_delivery() {
 
 #[tokio::test(start_paused = true)]
 async fn the_object_of_an_event_is_never_older_than_the_event() {
-    let source = Source::of(&[("p", json!({"id": "p", "name": "vm-1", "device_id": "s"}))]);
+    let source = Source::new(&[("p", json!({"id": "p", "name": "vm-1", "device_id": "s"}))]);
     let enrichments = Enrichments::new(vec![step("port", Kind::Port, None, &source)], journal());
     let name_at = async |event_type: &str, payload: Value, received: SystemTime| {
         let mut event = event(event_type, payload);
@@ -285,7 +285,7 @@ async fn the_object_of_an_event_is_never_older_than_the_event() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_seen_of_one_cloud_is_not_used_for_another() {
-    let right = Source::of(&[("s", json!({"id": "s", "name": "web 1"}))]);
+    let right = Source::new(&[("s", json!({"id": "s", "name": "web 1"}))]);
     let wrong = Arc::new(Source { place: "http://other", ..Source::default() });
     let journal = journal();
     let event = event("port.delete.end", json!({"port": {"id": "p", "device_id": "s"}}));
@@ -300,7 +300,7 @@ async fn what_was_seen_of_one_cloud_is_not_used_for_another() {
 
 #[tokio::test(start_paused = true)]
 async fn who_cannot_be_asked_is_named_unless_nobody_waits_for_it() {
-    let source = Source::of(&[]);
+    let source = Source::new(&[]);
     source.set("s", Err(ErrorClass::Busy(Some(503))));
     let mut waiting = step("server", Kind::Server, None, &source);
     let event = event("port.create.end", json!({"port": {"id": "p", "device_id": "s"}}));

@@ -80,10 +80,10 @@ const POLICY: RetryPolicy = RetryPolicy {
 
 impl Script {
     fn new(deliveries: u64, when_exhausted: WhenExhausted) -> Self {
-        Self::of(deliveries, Schedule::new(POLICY, when_exhausted, 4))
+        Self::with_schedule(deliveries, Schedule::new(POLICY, when_exhausted, 4))
     }
 
-    fn of(deliveries: u64, mut schedule: Schedule) -> Self {
+    fn with_schedule(deliveries: u64, mut schedule: Schedule) -> Self {
         let now = Instant::now();
         schedule.check_clock(true, now);
         let (waiting, hosts) = (BTreeMap::new(), HashMap::new());
@@ -260,7 +260,7 @@ fn a_final_refusal_is_a_dead_letter_at_once() {
 
 #[test]
 fn what_failed_before_gets_a_share_of_the_calls_and_never_all() {
-    let mut script = Script::of(0, Schedule::new(POLICY, WhenExhausted::DeadLetter, 8));
+    let mut script = Script::with_schedule(0, Schedule::new(POLICY, WhenExhausted::DeadLetter, 8));
     let used = UsedLimits { made: 1, ..UsedLimits::default() };
     (1..=20).for_each(|id| script.claim(ClaimedDelivery { used, ..claimed(id, &format!("key{id}")) }));
     // Failed deliveries alone get all calls but a quarter.
@@ -289,7 +289,7 @@ fn the_claims_that_there_may_be_follow_from_the_calls() {
 
 fn limited(deliveries: u64, limits: DeliveryLimits) -> Script {
     let policy = RetryPolicy { max_attempts: NonZeroU32::new(20).unwrap(), ..POLICY };
-    Script::of(deliveries, Schedule::new(policy, WhenExhausted::DeadLetter, 4).with_limits(limits))
+    Script::with_schedule(deliveries, Schedule::new(policy, WhenExhausted::DeadLetter, 4).with_limits(limits))
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn a_dead_letter_holds_its_key_if_it_should() {
 
 fn batches(wait: u64, rate: Option<Rate>) -> Script {
     let batch = BatchLimits { most: 3, wait: SECOND * wait as u32, whole: false };
-    Script::of(10, Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, rate))
+    Script::with_schedule(10, Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, rate))
 }
 
 #[test]

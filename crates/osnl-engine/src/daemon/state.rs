@@ -65,7 +65,7 @@ pub struct EndedReload {
 }
 
 impl ListenerHandle {
-    fn of(listener: &Listener) -> Self {
+    fn new(listener: &Listener) -> Self {
         Self {
             name: listener.name().clone(),
             broker: listener.location(),
@@ -119,7 +119,7 @@ impl DaemonState {
             inbox: Mutex::new(Some(inbox)),
         };
         state.set_attention_age(ATTENTION_AGE);
-        state.show(listeners.iter().map(ListenerHandle::of), deliveries.iter().map(DeliveryLoop::published));
+        state.show(listeners.iter().map(ListenerHandle::new), deliveries.iter().map(DeliveryLoop::published));
         state
     }
 
@@ -194,7 +194,7 @@ impl DaemonState {
     ) {
         let before = self.with(std::mem::take);
         let kept = before.listeners.into_iter().filter(|heard| !replaced.contains(&heard.name));
-        let heard: Vec<_> = kept.chain(begun.iter().map(ListenerHandle::of)).collect();
+        let heard: Vec<_> = kept.chain(begun.iter().map(ListenerHandle::new)).collect();
         let targets: Vec<_> = deliveries.iter().map(DeliveryLoop::published).chain(before.targets).collect();
         let listeners = listeners.iter().filter_map(|name| heard.iter().find(|heard| heard.name == *name));
         let actions = actions.iter().filter_map(|name| targets.iter().find(|target| target.name() == name));

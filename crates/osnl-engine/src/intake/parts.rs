@@ -19,13 +19,17 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub fn of_notification(notification: &'a Notification) -> Self {
-        let bulk = Bulk::of(notification).filter(|bulk| !bulk.is_empty());
+    pub fn new(notification: &'a Notification) -> Self {
+        let bulk = Bulk::from_notification(notification).filter(|bulk| !bulk.is_empty());
         Self { notification, bulk, resources: OnceLock::new(), message: OnceLock::new() }
     }
 
     /// Returns the parts with their ordering keys. A part without a key has a lane of its own.
-    pub fn of(&self, rule: &Rule, names: &Names) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
+    pub fn with_keys(
+        &self,
+        rule: &Rule,
+        names: &Names,
+    ) -> impl Iterator<Item = (Option<u32>, Option<String>)> {
         let of_message = match &rule.key {
             KeySource::Value(path) if path.is_of_message() => {
                 Some(rule.key.delivery_key(|| None, || names.clone()))

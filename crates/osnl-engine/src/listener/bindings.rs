@@ -149,7 +149,7 @@ pub struct UnreadQueue {
 impl UnreadQueue {
     #[must_use]
     pub fn delete_command(&self) -> Option<String> {
-        (self.is_spent() && self.of_others().is_none()).then(|| self.queue.delete_command())
+        (self.is_spent() && self.name_others().is_none()).then(|| self.queue.delete_command())
     }
 
     /// Returns whether osnl has made the queue, which is empty and without a consumer.
@@ -168,7 +168,7 @@ impl UnreadQueue {
     }
 
     /// Returns the bindings that others have made, in words.
-    pub fn of_others(&self) -> Option<String> {
+    pub fn name_others(&self) -> Option<String> {
         let others = self.others.as_ref().ok().filter(|others| !others.is_empty())?;
         let named = others.iter().map(|one| match &*one.routing_key {
             "" => format!("\"\" of {}", one.exchange),

@@ -144,7 +144,7 @@ pub struct LossyQueue {
 }
 
 impl LossyQueue {
-    fn of(queue: &OpenQueue) -> Option<Self> {
+    fn from_queue(queue: &OpenQueue) -> Option<Self> {
         let how = queue.loses.clone()?;
         Some(Self { queue: queue.name.to_string(), differs: queue.differs.clone(), how })
     }
@@ -159,7 +159,7 @@ impl Gauges {
             waiting: found.waiting,
             certificate_ends: found.certificate_ends,
             is_as_configured: found.open.iter().all(|queue| queue.differs.is_none()),
-            lossy: found.open.iter().find_map(LossyQueue::of),
+            lossy: found.open.iter().find_map(LossyQueue::from_queue),
         };
         self.set_gaps(BindingGaps::default());
         self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);

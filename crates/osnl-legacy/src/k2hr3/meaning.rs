@@ -207,7 +207,7 @@ pub(super) fn assemble(
         Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()).with_in_hand(in_hand.clone()));
     let listener = Listener::new(listener, transport, engine, counters.clone());
     let daemon = Daemon::new(vec![listener], deliveries, journal).watching(ends).recording(in_hand);
-    let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone());
+    let handler = ControlHandler::for_daemon(store, daemon.state(), counters.clone());
     incidents::logged(daemon, Arc::new(handler))
 }
 

@@ -148,7 +148,7 @@ impl Memory {
         kind: &str,
         mut interpret: impl FnMut(&mut Self, &Notification, &Value) -> Vec<Occurrence>,
     ) -> Vec<Occurrence> {
-        let Some(bulk) = Bulk::of(n) else {
+        let Some(bulk) = Bulk::from_notification(n) else {
             let bare = n.payload.get(kind).is_none() && n.payload.get(format!("{kind}_id")).is_none();
             return match bare && n.payload.get("device_id").is_some() {
                 true => interpret(self, n, &serde_json::json!({ kind: n.payload })),

@@ -68,7 +68,9 @@ struct SampleFile {
 /// catalogue.
 pub(super) fn catalogue() -> &'static Catalogue {
     static READ: LazyLock<Catalogue> = LazyLock::new(|| {
-        serde_json::from_str(include_str!("../../data/catalogue.json")).map(Catalogue::of).unwrap_or_default()
+        serde_json::from_str(include_str!("../../data/catalogue.json"))
+            .map(Catalogue::from_file)
+            .unwrap_or_default()
     });
     &READ
 }
@@ -84,7 +86,7 @@ pub(super) fn class(service: &str, class: &str) -> Option<&'static Class> {
 }
 
 impl Catalogue {
-    fn of(file: File) -> Self {
+    fn from_file(file: File) -> Self {
         let events = file.events.into_iter().map(|line| CatalogueEvent {
             service: line.service,
             event_type: line.event,

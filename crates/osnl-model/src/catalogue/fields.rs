@@ -32,7 +32,7 @@ pub(super) fn list(event: &CatalogueEvent) -> Vec<CatalogueField> {
     if let PayloadForm::Versioned(name) = event.form
         && let Some(class) = class(event.service, name)
     {
-        of_class(event.service, name, class, &[], &mut found);
+        add_class(event.service, name, class, &[], &mut found);
         return found;
     }
     let shape = event.shape.and_then(|at| catalogue().shapes.get(at));
@@ -52,7 +52,7 @@ pub(super) fn list(event: &CatalogueEvent) -> Vec<CatalogueField> {
     found
 }
 
-fn of_class(
+fn add_class(
     service: &str,
     name: &str,
     described: &'static Class,
@@ -73,7 +73,7 @@ fn of_class(
         let (inner, in_list) = held(kind);
         if let Some(nested) = class(service, inner).filter(|_| path.len() < 2 * DEEPEST) {
             path.extend(in_list.then_some("*"));
-            of_class(service, inner, nested, &path, found);
+            add_class(service, inner, nested, &path, found);
             if in_list {
                 path.pop();
             }

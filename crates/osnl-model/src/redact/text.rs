@@ -92,7 +92,7 @@ struct Mask<'a> {
 }
 
 impl<'a> Mask<'a> {
-    const fn of(text: &'a str) -> Self {
+    const fn new(text: &'a str) -> Self {
         Self { text, out: String::new(), done: 0 }
     }
 

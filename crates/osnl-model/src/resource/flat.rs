@@ -9,52 +9,52 @@ use super::{Address, AddressKind, Resource};
 
 const EVENTS: [(&str, ObjectShape); 38] = [
     ("compute.instance", INSTANCE),
-    ("compute_task", ObjectShape::of("instance").id(&["instance_id"])),
-    ("compute.metrics", ObjectShape::of("host").id(&["host"]).name(&["nodename"])),
-    ("compute.libvirt", ObjectShape::of("host").id(&["ip"])),
-    ("scheduler.select_destinations", ObjectShape::of("instance").id(&["instance_id"])),
-    ("scheduler.run_instance", ObjectShape::of("instance").id(&["instance_id"])),
-    ("scheduler.create_volume", ObjectShape::of("volume").id(&["volume_id"])),
-    ("scheduler.create_share", ObjectShape::of("share").id(&["share_id"])),
-    ("aggregate", ObjectShape::of("aggregate").id(&["aggregate_id"]).host(&["host_name"])),
-    ("servergroup", ObjectShape::of("server_group").id(&["server_group_id"])),
-    ("keypair", ObjectShape::of("keypair").id(&["key_name", "name"]).name(&["key_name", "name"])),
-    ("image.member", ObjectShape::of("image").id(&["image_id"])),
-    ("image.send", ObjectShape::of("image").id(&["image_id"]).project(&["owner_id"])),
-    ("image", ObjectShape::of("image").project(&["owner"])),
-    ("task", ObjectShape::of("task").project(&["owner"])),
-    ("metadef_namespace", ObjectShape::of("metadef_namespace").id(&["namespace"]).project(&["owner"])),
+    ("compute_task", ObjectShape::new("instance").id(&["instance_id"])),
+    ("compute.metrics", ObjectShape::new("host").id(&["host"]).name(&["nodename"])),
+    ("compute.libvirt", ObjectShape::new("host").id(&["ip"])),
+    ("scheduler.select_destinations", ObjectShape::new("instance").id(&["instance_id"])),
+    ("scheduler.run_instance", ObjectShape::new("instance").id(&["instance_id"])),
+    ("scheduler.create_volume", ObjectShape::new("volume").id(&["volume_id"])),
+    ("scheduler.create_share", ObjectShape::new("share").id(&["share_id"])),
+    ("aggregate", ObjectShape::new("aggregate").id(&["aggregate_id"]).host(&["host_name"])),
+    ("servergroup", ObjectShape::new("server_group").id(&["server_group_id"])),
+    ("keypair", ObjectShape::new("keypair").id(&["key_name", "name"]).name(&["key_name", "name"])),
+    ("image.member", ObjectShape::new("image").id(&["image_id"])),
+    ("image.send", ObjectShape::new("image").id(&["image_id"]).project(&["owner_id"])),
+    ("image", ObjectShape::new("image").project(&["owner"])),
+    ("task", ObjectShape::new("task").project(&["owner"])),
+    ("metadef_namespace", ObjectShape::new("metadef_namespace").id(&["namespace"]).project(&["owner"])),
     ("metadef_object", METADEF),
     ("metadef_property", METADEF),
     ("metadef_tag", METADEF),
     ("metadef_resource_type", METADEF),
-    ("volume.usage", ObjectShape::of("volume").id(&["volume_id"])),
-    ("volume", ObjectShape::of("volume").id(&["volume_id"])),
-    ("snapshot", ObjectShape::of("snapshot").id(&["snapshot_id"])),
-    ("backup", ObjectShape::of("backup").id(&["backup_id"])),
-    ("group_snapshot", ObjectShape::of("group_snapshot").id(&["group_snapshot_id"])),
-    ("group_type", ObjectShape::of("group_type")),
-    ("group", ObjectShape::of("group").id(&["group_id"])),
-    ("volume_type_extra_specs", ObjectShape::of("volume_type").id(&["type_id"])),
-    ("volume_type", ObjectShape::of("volume_type")),
-    ("qos_specs", ObjectShape::of("qos_specs").id(&["id", "name"])),
-    ("share_type_extra_specs", ObjectShape::of("share_type").id(&["type_id"])),
-    ("share_type", ObjectShape::of("share_type")),
-    ("share", ObjectShape::of("share").id(&["share_id"])),
-    ("dns.domain", ObjectShape::of("zone").id(&["id"])),
-    ("dns", ObjectShape::of("").id(&["id"])),
+    ("volume.usage", ObjectShape::new("volume").id(&["volume_id"])),
+    ("volume", ObjectShape::new("volume").id(&["volume_id"])),
+    ("snapshot", ObjectShape::new("snapshot").id(&["snapshot_id"])),
+    ("backup", ObjectShape::new("backup").id(&["backup_id"])),
+    ("group_snapshot", ObjectShape::new("group_snapshot").id(&["group_snapshot_id"])),
+    ("group_type", ObjectShape::new("group_type")),
+    ("group", ObjectShape::new("group").id(&["group_id"])),
+    ("volume_type_extra_specs", ObjectShape::new("volume_type").id(&["type_id"])),
+    ("volume_type", ObjectShape::new("volume_type")),
+    ("qos_specs", ObjectShape::new("qos_specs").id(&["id", "name"])),
+    ("share_type_extra_specs", ObjectShape::new("share_type").id(&["type_id"])),
+    ("share_type", ObjectShape::new("share_type")),
+    ("share", ObjectShape::new("share").id(&["share_id"])),
+    ("dns.domain", ObjectShape::new("zone").id(&["id"])),
+    ("dns", ObjectShape::new("").id(&["id"])),
     // Here `user_id` is the user's name.
     (
         "orchestration.stack",
-        ObjectShape::of("stack").id(&["stack_identity"]).user(&["user_identity"]).name(&["stack_name"]),
+        ObjectShape::new("stack").id(&["stack_identity"]).user(&["user_identity"]).name(&["stack_name"]),
     ),
-    ("octavia.loadbalancer", ObjectShape::of("loadbalancer").id(&["loadbalancer_id"])),
-    ("identity", ObjectShape::of("").id(&["resource_info"])),
+    ("octavia.loadbalancer", ObjectShape::new("loadbalancer").id(&["loadbalancer_id"])),
+    ("identity", ObjectShape::new("").id(&["resource_info"])),
 ];
 
 const INSTANCE: ObjectShape =
-    ObjectShape::of("instance").id(&["instance_id"]).project(&["tenant_id"]).state(&["state"]);
-const METADEF: ObjectShape = ObjectShape::of("").id(&["namespace"]);
+    ObjectShape::new("instance").id(&["instance_id"]).project(&["tenant_id"]).state(&["state"]);
+const METADEF: ObjectShape = ObjectShape::new("").id(&["namespace"]);
 
 pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resource<'a>> {
     if let Some(resource) = raised(payload) {
@@ -94,7 +94,7 @@ fn wrapped<'a>(kind: &str, payload: &'a Value) -> &'a Value {
 fn raised(payload: &Value) -> Option<Resource<'_>> {
     text(payload, "exception").filter(|_| payload.get("instance_id").is_none())?;
     let instance = payload.get("args")?.get("instance")?;
-    Some(ObjectShape::of("instance").id(&["uuid"]).state(&["vm_state"]).read(instance))
+    Some(ObjectShape::new("instance").id(&["uuid"]).state(&["vm_state"]).read(instance))
 }
 
 fn request_spec(payload: &Value) -> Option<std::borrow::Cow<'_, str>> {

@@ -12,7 +12,7 @@ const PORT: ObjectShape = object("port").host(&["binding:host_id"]);
 const FLOATING_IP: ObjectShape = object("floatingip").name(&["floating_ip_address"]);
 
 const fn object(kind: &'static str) -> ObjectShape {
-    ObjectShape::of(kind).id(&["id"])
+    ObjectShape::new(kind).id(&["id"])
 }
 
 pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<'a>> {
@@ -24,7 +24,7 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
         return vec![Resource { kind: "router".into(), ..object("router").read(interface) }];
     }
     if let Some((kind, bulk)) = bulk(event_type, payload) {
-        return bulk.iter().map(|item| of_bulk(kind, item)).collect();
+        return bulk.iter().map(|item| read_bulk_item(kind, item)).collect();
     }
     // The wrapper gives the kind if the event type does not: k2hr3_osnl's manual shows such
     // payloads.
@@ -34,7 +34,7 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
         kind
     };
     if let Some(bulk) = items(payload, &plural(kind)) {
-        return bulk.iter().map(|item| of_bulk(kind, item)).collect();
+        return bulk.iter().map(|item| read_bulk_item(kind, item)).collect();
     }
     // Before its creation (`port.create.start`) an object has no id, but counts as a resource if it
     // has a wrapper, as in a bulk request.
@@ -47,7 +47,7 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
 
 /// Returns a resource of a bulk request. A value beside the list belongs to no item: each would repeat the value, which
 /// may be as long as the message.
-pub(super) fn of_bulk<'a>(kind: &'a str, item: &'a Value) -> Resource<'a> {
+pub(super) fn read_bulk_item<'a>(kind: &'a str, item: &'a Value) -> Resource<'a> {
     one(kind, item, &Value::Null)
 }
 

@@ -20,7 +20,7 @@ pub(super) struct ObjectShape {
 }
 
 impl ObjectShape {
-    pub(super) const fn of(kind: &'static str) -> Self {
+    pub(super) const fn new(kind: &'static str) -> Self {
         Self {
             kind,
             id: &["uuid", "id"],

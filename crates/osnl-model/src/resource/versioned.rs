@@ -14,39 +14,43 @@ use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
 const CLASSES: [(&str, &str, ObjectShape); 26] = [
-    ("nova", "Instance", ObjectShape::of("instance").id(&["uuid"]).project(&["tenant_id"]).state(&["state"])),
+    (
+        "nova",
+        "Instance",
+        ObjectShape::new("instance").id(&["uuid"]).project(&["tenant_id"]).state(&["state"]),
+    ),
     // The number, as in the legacy form: not all events of an aggregate have a UUID.
-    ("nova", "Aggregate", ObjectShape::of("aggregate").id(&["id"]).state(&[])),
-    ("nova", "Flavor", ObjectShape::of("flavor").id(&["flavorid"])),
-    ("nova", "Keypair", ObjectShape::of("keypair").id(&["name"])),
-    ("nova", "ServerGroup", ObjectShape::of("server_group")),
-    ("nova", "Service", ObjectShape::of("service")),
-    ("nova", "VolumeUsage", ObjectShape::of("volume").id(&["volume_id"])),
-    ("nova", "ComputeTask", ObjectShape::of("instance").id(&["instance_uuid"])),
-    ("nova", "RequestSpec", ObjectShape::of("instance").id(&["instance_uuid"])),
-    ("nova", "Metrics", ObjectShape::of("host").id(&["host"]).name(&["nodename"])),
-    ("nova", "LibvirtError", ObjectShape::of("host").id(&["ip"])),
-    ("nova", "Exception", ObjectShape::of("exception").name(&["exception"])),
+    ("nova", "Aggregate", ObjectShape::new("aggregate").id(&["id"]).state(&[])),
+    ("nova", "Flavor", ObjectShape::new("flavor").id(&["flavorid"])),
+    ("nova", "Keypair", ObjectShape::new("keypair").id(&["name"])),
+    ("nova", "ServerGroup", ObjectShape::new("server_group")),
+    ("nova", "Service", ObjectShape::new("service")),
+    ("nova", "VolumeUsage", ObjectShape::new("volume").id(&["volume_id"])),
+    ("nova", "ComputeTask", ObjectShape::new("instance").id(&["instance_uuid"])),
+    ("nova", "RequestSpec", ObjectShape::new("instance").id(&["instance_uuid"])),
+    ("nova", "Metrics", ObjectShape::new("host").id(&["host"]).name(&["nodename"])),
+    ("nova", "LibvirtError", ObjectShape::new("host").id(&["ip"])),
+    ("nova", "Exception", ObjectShape::new("exception").name(&["exception"])),
     ("ironic", "Node", NODE),
-    ("ironic", "Portgroup", ObjectShape::of("portgroup").order(&["node_uuid"])),
-    ("ironic", "Port", ObjectShape::of("port").order(&["node_uuid"])),
-    ("ironic", "Chassis", ObjectShape::of("chassis").name(&["description"])),
-    ("ironic", "VolumeConnector", ObjectShape::of("volume_connector").order(&["node_uuid"])),
-    ("ironic", "VolumeTarget", ObjectShape::of("volume_target").order(&["node_uuid"])),
-    ("ironic", "Allocation", ObjectShape::of("allocation").order(&["node_uuid"]).project(&["owner"])),
-    ("ironic", "DeployTemplate", ObjectShape::of("deploy_template")),
-    ("ironic", "Runbook", ObjectShape::of("runbook").project(&["owner"])),
-    ("ironic", "InspectionRule", ObjectShape::of("inspection_rule")),
+    ("ironic", "Portgroup", ObjectShape::new("portgroup").order(&["node_uuid"])),
+    ("ironic", "Port", ObjectShape::new("port").order(&["node_uuid"])),
+    ("ironic", "Chassis", ObjectShape::new("chassis").name(&["description"])),
+    ("ironic", "VolumeConnector", ObjectShape::new("volume_connector").order(&["node_uuid"])),
+    ("ironic", "VolumeTarget", ObjectShape::new("volume_target").order(&["node_uuid"])),
+    ("ironic", "Allocation", ObjectShape::new("allocation").order(&["node_uuid"]).project(&["owner"])),
+    ("ironic", "DeployTemplate", ObjectShape::new("deploy_template")),
+    ("ironic", "Runbook", ObjectShape::new("runbook").project(&["owner"])),
+    ("ironic", "InspectionRule", ObjectShape::new("inspection_rule")),
     // An object has no UUID during creation; only the name is in all of its events.
-    ("masakari", "Segment", ObjectShape::of("segment").order(&["name"])),
-    ("masakari", "Host", ObjectShape::of("host").order(&["name"])),
-    ("masakari", "Notification", ObjectShape::of("notification").id(&["notification_uuid"]).name(&["type"])),
-    ("", "", ObjectShape::of("")),
+    ("masakari", "Segment", ObjectShape::new("segment").order(&["name"])),
+    ("masakari", "Host", ObjectShape::new("host").order(&["name"])),
+    ("masakari", "Notification", ObjectShape::new("notification").id(&["notification_uuid"]).name(&["type"])),
+    ("", "", ObjectShape::new("")),
 ];
 
 const MOST_KEYS: usize = 64;
 
-const NODE: ObjectShape = ObjectShape::of("node").project(&["owner"]).state(&["provision_state"]);
+const NODE: ObjectShape = ObjectShape::new("node").project(&["owner"]).state(&["provision_state"]);
 
 pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Resource<'a>> {
     // A versioned object has five keys. A large object is not searched for each of its resources.

@@ -139,7 +139,7 @@ impl Client {
             }
             (answer, _) => answer,
         };
-        let answer = answer.map_err(|error| failure::of(&error, &self.connector.remedies))?;
+        let answer = answer.map_err(|error| failure::classify(&error, &self.connector.remedies))?;
         let (head, body) = answer.into_parts();
         if proxy.is_some() && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             // The target never received the request, so this answer is the proxy's.

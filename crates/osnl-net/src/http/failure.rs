@@ -35,7 +35,7 @@ pub enum FailureClass {
     Unsendable,
 }
 
-pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
+pub(crate) fn classify(error: &Error, remedies: &Remedies) -> Failure {
     match find(error) {
         Some(ConnectError::Forbidden(forbidden)) => return forbids(forbidden),
         Some(ConnectError::Tls { host, error }) => {

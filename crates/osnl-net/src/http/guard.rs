@@ -68,7 +68,7 @@ impl AddressGuard {
         address: IpAddr,
         is_ours: impl Fn(IpAddr) -> bool,
     ) -> Result<(), Forbidden> {
-        let class = match AddressClass::of(address) {
+        let class = match AddressClass::from_address(address) {
             AddressClass::Public | AddressClass::Private if is_ours(address) => AddressClass::Loopback,
             class => class,
         };

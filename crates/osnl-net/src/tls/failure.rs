@@ -86,7 +86,7 @@ fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Ref
     if let CertificateError::Other(other) = error
         && let Some(fault) = other.0.downcast_ref()
     {
-        return of_fault(fault, remedies);
+        return explain_fault(fault, remedies);
     }
     match error {
         CertificateError::ExpiredContext { not_after, .. } => {
@@ -121,7 +121,7 @@ fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Ref
     }
 }
 
-fn of_fault(fault: &CertificateFault, remedies: &Remedies) -> Refusal {
+fn explain_fault(fault: &CertificateFault, remedies: &Remedies) -> Refusal {
     match fault {
         CertificateFault::NoIssuer { issuer } => Refusal::new(format!(
             "certificate is issued by {issuer:?}, which is not trusted here, and whose certificate the server does not send"

@@ -67,7 +67,7 @@ proptest! {
     fn no_spelling_of_an_address_makes_another_of_it(
         address in forbidden(), form in 0..14_usize, bases in prop::array::uniform4(0..5_u8),
     ) {
-        prop_assert_ne!(AddressClass::of(IpAddr::V4(address)), AddressClass::Public);
+        prop_assert_ne!(AddressClass::from_address(IpAddr::V4(address)), AddressClass::Public);
         let host = spelt(address, form, bases);
         let Ok(url) = Url::parse(&format!("http://{host}/")) else {
             return Err(TestCaseError::fail(format!("{host} is no host")));

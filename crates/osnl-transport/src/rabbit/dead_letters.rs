@@ -300,7 +300,7 @@ async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<
         .basic_qos(MOST, BasicQosOptions::default())
         .await
         .map_err(failed(format!("set prefetch {MOST}")))?;
-    seen.body_flow.begin(BodyBounds::of_max_body(Budget::MOST.body));
+    seen.body_flow.begin(BodyBounds::for_max_body(Budget::MOST.body));
     let consuming = channel.basic_consume(
         queue.into(),
         ShortString::default(),

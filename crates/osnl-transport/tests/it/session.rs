@@ -37,7 +37,7 @@ impl Session {
         let mut seen = Vec::new();
         while seen.len() < count {
             for message in self.poll().await.unwrap() {
-                seen.push(SeenMessage::of(&message));
+                seen.push(SeenMessage::from_message(&message));
                 self.window.acknowledge(message).unwrap();
             }
             self.flush().await.unwrap();
@@ -63,7 +63,7 @@ pub(crate) struct SeenMessage {
 }
 
 impl SeenMessage {
-    pub(crate) fn of(message: &IncomingMessage) -> Self {
+    pub(crate) fn from_message(message: &IncomingMessage) -> Self {
         Self {
             queue: message.queue.to_string(),
             exchange: message.exchange.clone(),

@@ -118,7 +118,7 @@ impl Native {
         daemon = opened.accompany(daemon);
         daemon.state().set_attention_age(self.attention_age);
         parts.state = Some(daemon.state());
-        let handler = ControlHandler::of_daemon(opened.store, daemon.state(), counters.clone())
+        let handler = ControlHandler::for_daemon(opened.store, daemon.state(), counters.clone())
             .with_bindings(parts.bindings.clone())
             .with_rules(parts.ring.clone(), parts.guards_in_force.clone())
             .with_configuration(parts.conf_in_force.clone())
@@ -255,7 +255,7 @@ impl JournalConf {
             Self::Memory => {
                 let limits = MemoryLimits::for_prefetch(prefetch);
                 let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
-                let store = Store::of_memory(journal.clone(), Arc::default());
+                let store = Store::for_memory(journal.clone(), Arc::default());
                 Ok(OpenedJournal { memory: Some(journal.clone()), ..OpenedJournal::new(journal, store) })
             }
             Self::Sqlite(options) => {
@@ -264,7 +264,7 @@ impl JournalConf {
                 match SqliteJournal::open(options, counters.clone()) {
                     Ok(journal) => {
                         let journal = Arc::new(journal);
-                        let store = Store::of_sqlite(journal.clone());
+                        let store = Store::for_sqlite(journal.clone());
                         Ok(OpenedJournal {
                             sqlite: Some(journal.clone()),
                             ..OpenedJournal::new(journal, store)

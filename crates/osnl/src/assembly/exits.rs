@@ -156,7 +156,7 @@ impl LeavingListener {
         let is_subscribed = self.exit.state.borrow().is_subscribed();
         let now = std::time::SystemTime::now();
         let left = partitions.iter().filter(|seen| !self.topics.iter().any(|topic| **topic == *seen.topic));
-        let mut lags = left.map(|seen| PartitionLag::of(seen, is_subscribed, now));
+        let mut lags = left.map(|seen| PartitionLag::new(seen, is_subscribed, now));
         lags.find_map(|of| match (of.lag, of.reason) {
             (Some(0), _) => None,
             (Some(lag), _) => Some(format!("topic {}, partition {}: {lag} unread", of.topic, of.partition)),

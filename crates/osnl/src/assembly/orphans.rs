@@ -155,7 +155,7 @@ fn note_latest(
 fn timed(received: &ReceivedMessage, budget: &Budget) -> Option<(Timestamp, String)> {
     let notification = received.decode_within(budget).ok()?;
     let time = Timestamp::parse(notification.timestamp.as_deref()?).ok()?;
-    let message = Parts::of_notification(&notification).message(received).to_owned();
+    let message = Parts::new(&notification).message(received).to_owned();
     Some((time, message))
 }
 

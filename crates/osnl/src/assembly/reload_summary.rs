@@ -24,7 +24,7 @@ pub(super) fn reload_summary(different: &[Different], old: &Native, new: &Native
 fn effect(section: &Different, old: &Native, new: &Native) -> String {
     let name = section.name();
     match (section.kind(), section.what) {
-        (LISTENER, what) => of_listener(name, what, old, new),
+        (LISTENER, what) => describe_listener(name, what, old, new),
         (RULE, SectionChangeKind::Removed) => "it no longer matches; its deliveries continue".to_owned(),
         (RULE, SectionChangeKind::Added | SectionChangeKind::Changed) => "applies to new messages".to_owned(),
         (ACTION, SectionChangeKind::Added) => "its deliveries begin".to_owned(),
@@ -41,7 +41,7 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
     }
 }
 
-fn of_listener(name: &str, what: SectionChangeKind, old: &Native, new: &Native) -> String {
+fn describe_listener(name: &str, what: SectionChangeKind, old: &Native, new: &Native) -> String {
     let heard = |conf: &Native| {
         conf.heard().into_iter().map(|(listener, _)| listener.clone()).find(|l| *l.name == *name)
     };

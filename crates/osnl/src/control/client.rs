@@ -180,7 +180,7 @@ impl ControlClient {
     }
 
     fn silence(&self, process: Option<i32>) -> Box<Silence> {
-        Silence::of(process, &self.socket, self.journal.as_deref(), self.patience)
+        Silence::new(process, &self.socket, self.journal.as_deref(), self.patience)
     }
 }
 

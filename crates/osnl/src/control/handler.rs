@@ -59,13 +59,13 @@ impl Store {
     }
 
     #[must_use]
-    pub fn of_sqlite(journal: Arc<SqliteJournal>) -> Self {
+    pub fn for_sqlite(journal: Arc<SqliteJournal>) -> Self {
         Self::new(Arc::new(SqliteQueries::for_daemon(journal)))
     }
 
     /// Returns a journal that keeps nothing; its dead letters are in these queues.
     #[must_use]
-    pub fn of_memory(journal: Arc<MemoryJournal>, dead_letters: Arc<DeadLetterQueues>) -> Self {
+    pub fn for_memory(journal: Arc<MemoryJournal>, dead_letters: Arc<DeadLetterQueues>) -> Self {
         let queries = MemoryAndQueues { journal, dead_letters: dead_letters.clone() };
         Self { journal: Arc::new(queries), dead_letters: Some(dead_letters) }
     }
@@ -94,7 +94,7 @@ struct LiveParts {
 
 impl ControlHandler {
     #[must_use]
-    pub fn of_daemon(store: Store, daemon: Arc<DaemonState>, counters: Arc<Counters>) -> Self {
+    pub fn for_daemon(store: Store, daemon: Arc<DaemonState>, counters: Arc<Counters>) -> Self {
         Self {
             store,
             live: Some(LiveParts {
@@ -149,7 +149,7 @@ impl ControlHandler {
     }
 
     #[cfg(test)]
-    pub(crate) fn of_store(store: Store) -> Self {
+    pub(crate) fn for_store(store: Store) -> Self {
         Self::without_daemon(store, None)
     }
 
@@ -160,17 +160,17 @@ impl ControlHandler {
     }
 
     #[must_use]
-    pub fn of_file(journal: PathBuf, names: Option<Arc<ConfiguredNames>>) -> Self {
+    pub fn for_file(journal: PathBuf, names: Option<Arc<ConfiguredNames>>) -> Self {
         Self::without_daemon(Store::new(Arc::new(SqliteQueries::for_file(journal))), names)
     }
 
     #[must_use]
-    pub(crate) fn of_dead_letters(
+    pub(crate) fn for_dead_letters(
         queues: Arc<DeadLetterQueues>,
         names: Option<Arc<ConfiguredNames>>,
     ) -> Self {
         let journal = MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default());
-        Self::without_daemon(Store::of_memory(Arc::new(journal), queues), names)
+        Self::without_daemon(Store::for_memory(Arc::new(journal), queues), names)
     }
 
     fn without_daemon(store: Store, names: Option<Arc<ConfiguredNames>>) -> Self {

@@ -21,12 +21,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::actions::{of_guards, of_target};
+pub(super) use self::actions::{judge_guards, judge_target};
 pub use self::cause::IncidentCause;
-pub(super) use self::daemon::{of_configuration, of_expiry, of_no_daemon, of_stop, of_streams};
+pub(super) use self::daemon::{judge_configuration, judge_expiry, judge_stop, judge_streams, no_daemon};
 pub(super) use self::fold::fold;
-pub(super) use self::journal::{of_journal, of_quarantine, of_suspects, of_unreadable_journal};
-pub(super) use self::listeners::{has_ended, of_left_queue, of_listener};
+pub(super) use self::journal::{judge_journal, judge_quarantine, judge_suspects, unreadable_journal};
+pub(super) use self::listeners::{has_ended, judge_left_queue, judge_listener};
 use super::time::span;
 use crate::queues::{BrokerPlace, FindingKind};
 
@@ -221,11 +221,11 @@ impl Incident {
         }
     }
 
-    fn of_action(self, action: &str) -> Self {
+    fn for_action(self, action: &str) -> Self {
         Self { actions: vec![action.to_owned()], ..self }
     }
 
-    fn of_listener(self, listener: &str) -> Self {
+    fn for_listener(self, listener: &str) -> Self {
         Self { listeners: vec![listener.to_owned()], ..self }
     }
 

@@ -13,7 +13,7 @@ pub(super) fn is_stale(at: SystemTime) -> bool {
 }
 
 impl PartitionLag {
-    pub(crate) fn of(seen: &PartitionSeen, is_subscribed: bool, now: SystemTime) -> Self {
+    pub(crate) fn new(seen: &PartitionSeen, is_subscribed: bool, now: SystemTime) -> Self {
         let age = seen.end.map(|(_, at)| now.duration_since(at).unwrap_or_default());
         let is_fresh = is_subscribed && age.is_some_and(|age| age < STALE);
         let unknown = || match (is_subscribed, &seen.unknown, age) {
@@ -99,7 +99,7 @@ mod tests {
                 unknown: unknown.map(str::to_owned),
                 lost: None,
             };
-            PartitionLag::of(&seen, is_subscribed, SystemTime::UNIX_EPOCH + NOW)
+            PartitionLag::new(&seen, is_subscribed, SystemTime::UNIX_EPOCH + NOW)
         };
         let partitions: Vec<PartitionLag> = seen.iter().map(of).collect();
         let status = LagStatus::new("g".to_owned(), partitions);

@@ -125,14 +125,14 @@ mod tests {
         let of_filter = |name, member, form| Parameter {
             within: Some("filter"),
             member,
-            ..Parameter::of_query(name, form)
+            ..Parameter::for_query(name, form)
         };
         let rows = [
             of_filter("action", "action", ValueForm::Text),
             of_filter("state", "states", ValueForm::Texts),
             of_filter("event", "event", ValueForm::Number),
-            Parameter::of_query("limit", ValueForm::Count(1000)),
-            Parameter::of_query("raw", ValueForm::Flag),
+            Parameter::for_query("limit", ValueForm::Count(1000)),
+            Parameter::for_query("raw", ValueForm::Flag),
         ];
         let check = |query: &str, expected: Result<Value, &str>| match (read(query, &rows), expected) {
             (Ok(read), Ok(expected)) => assert_eq!(Value::Object(read), expected, "{query}"),

@@ -82,7 +82,7 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
                 return Ok(ControlBackend::Daemon(client.with_journal(locked), meant));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(ReachError::Hung(Silence::of(
+                return Err(ReachError::Hung(Silence::new(
                     None,
                     &socket_path(&folder),
                     Some(&locked),
@@ -111,7 +111,7 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
             Err(ReachError::Nothing { socket, file })
         }
         Some(file) if file.exists() => {
-            Ok(ControlBackend::File(ControlHandler::of_file(file.clone(), place.names.clone())))
+            Ok(ControlBackend::File(ControlHandler::for_file(file.clone(), place.names.clone())))
         }
         Some(file) => {
             let file = format!("there is no journal {}", file.display());
@@ -119,7 +119,7 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
         }
         None if !place.dead_letters.is_empty() => {
             let (queues, names) = (place.dead_letters.clone(), place.names.clone());
-            Ok(ControlBackend::File(ControlHandler::of_dead_letters(queues, names)))
+            Ok(ControlBackend::File(ControlHandler::for_dead_letters(queues, names)))
         }
         None => {
             let file = "its journal is in memory, of which nothing is left".to_owned();

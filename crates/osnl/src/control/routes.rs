@@ -135,7 +135,7 @@ impl Parameter {
 
     /// Returns the parameter of a query that is no request.
     #[must_use]
-    pub const fn of_query(name: &'static str, form: ValueForm) -> Self {
+    pub const fn for_query(name: &'static str, form: ValueForm) -> Self {
         Self { name, within: None, member: name, form, is_own: false }
     }
 }

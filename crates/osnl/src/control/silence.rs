@@ -21,7 +21,7 @@ pub struct Silence {
 }
 
 impl Silence {
-    pub(super) fn of(
+    pub(super) fn new(
         process: Option<i32>,
         socket: &Path,
         journal: Option<&Path>,

@@ -84,7 +84,7 @@ async fn queries_leave_the_journal_of_a_stopped_daemon_as_it_is() {
     let journal = SqliteJournal::open(options, Arc::default()).unwrap();
     quarantine::put(&journal, "{", "no JSON").await;
     drop(journal);
-    let stopped = ControlHandler::of_file(path.clone(), None);
+    let stopped = ControlHandler::for_file(path.clone(), None);
     let before = std::fs::read(&path).unwrap();
     for (request, expected) in [
         (json!({"verb": "status"}), "1 message is in quarantine"),
@@ -116,7 +116,7 @@ async fn with_deliveries(folder: &Path, messages: &[(&str, usize, Begin)]) -> Co
         let entry = Entry { received, notification, deliveries: vec![new; *count] };
         assert_eq!(journal.append(&mut permit, entry).await, Settle::Acknowledge);
     }
-    ControlHandler::of_store(Store::of_sqlite(journal))
+    ControlHandler::for_store(Store::for_sqlite(journal))
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ pub(super) fn until(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64().ceil() as u64
 }
 
-pub(super) fn of_instant(at: Instant) -> SystemTime {
+pub(super) fn wall_time(at: Instant) -> SystemTime {
     SystemTime::now() + at.saturating_duration_since(Instant::now())
 }
 

@@ -84,22 +84,22 @@ impl RuleEffects<'_> {
     pub(super) fn all(&self, too_old: Option<&str>) -> Vec<Effect> {
         let actions = self.rule.rule.actions.iter();
         let actions = actions.filter_map(|name| self.conf.actions.iter().find(|conf| conf.name == *name));
-        let mut effects: Vec<Effect> = actions.flat_map(|action| self.of_action(action)).collect();
+        let mut effects: Vec<Effect> = actions.flat_map(|action| self.for_action(action)).collect();
         for effect in effects.iter_mut().filter(|effect| effect.mode == Mode::Live && effect.is_made()) {
             effect.too_old = too_old.map(str::to_owned);
         }
         effects
     }
 
-    pub(super) fn of_action(&self, action: &ActionConf) -> Vec<Effect> {
-        let parts = Parts::of_notification(self.names.notification());
+    pub(super) fn for_action(&self, action: &ActionConf) -> Vec<Effect> {
+        let parts = Parts::new(self.names.notification());
         // The work of conditions is limited for all rules together, unlike that of an action.
         let whole = Names::new(self.names.notification().clone());
         let effect = |(resource, key)| {
             let of_part = parts.names(&whole, resource).notification().clone();
             self.effect(action, &parts, resource, key, &of_part)
         };
-        parts.of(&self.rule.rule, &whole).map(effect).collect()
+        parts.with_keys(&self.rule.rule, &whole).map(effect).collect()
     }
 
     fn effect(

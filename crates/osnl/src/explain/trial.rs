@@ -54,8 +54,8 @@ pub fn try_actions(loaded: &LoadedConf) -> Trial {
             if !is_fallback && !rule.rule.actions.contains(&action.name) {
                 continue;
             }
-            let (events, is_certain) = all.of_rule(loaded, rule);
-            let conditions = Conditions::of(rule, action);
+            let (events, is_certain) = all.for_rule(loaded, rule);
+            let conditions = Conditions::new(rule, action);
             for (n, event) in events.iter().enumerate() {
                 let number = std::ptr::from_ref::<CatalogueEvent>(event).addr();
                 if seen.contains(&number) {
@@ -73,7 +73,7 @@ pub fn try_actions(loaded: &LoadedConf) -> Trial {
                 let more = if is_fallback { vec![failure(&action.name)] } else { Vec::new() };
                 let (names, more) = (&example, &*more);
                 let effects = RuleEffects { conf, rule, names, kept: &[], more, with_conditions: false };
-                let found = effects.of_action(action);
+                let found = effects.for_action(action);
                 let found = found.iter().find_map(Effect::dead_letter);
                 let found = found.filter(|why| is_certain_of(why, event)).map(str::to_owned);
                 deaths.add(event, found, is_certain);
@@ -121,7 +121,7 @@ struct Examples {
 
 impl Examples {
     /// Returns events with an example, recorded ones first, and whether all are certain to match.
-    fn of_rule(&mut self, loaded: &LoadedConf, rule: &RuleConf) -> (Arc<[&'static CatalogueEvent]>, bool) {
+    fn for_rule(&mut self, loaded: &LoadedConf, rule: &RuleConf) -> (Arc<[&'static CatalogueEvent]>, bool) {
         if let Some(known) = self.by_rule.get(&rule.rule.name) {
             return known.clone();
         }

@@ -36,7 +36,7 @@ impl LiveEvent {
         !self.fired.is_empty()
     }
 
-    pub(super) fn of_head(
+    pub(super) fn from_head(
         message: &IncomingMessage,
         listener: &Arc<str>,
         head: &Head<'_>,
@@ -67,7 +67,7 @@ impl LiveEvent {
         }
     }
 
-    pub(super) fn of_event(
+    pub(super) fn from_event(
         received: &ReceivedMessage,
         notification: &Notification,
         deliveries: &[NewDelivery],

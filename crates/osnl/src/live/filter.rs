@@ -24,7 +24,7 @@ pub(super) struct SeenHead<'a> {
 }
 
 impl<'a> SeenHead<'a> {
-    pub(super) fn of_head(head: &'a Head<'_>, listener: &'a str) -> Self {
+    pub(super) fn from_head(head: &'a Head<'_>, listener: &'a str) -> Self {
         Self {
             event_type: head.event_type.as_deref(),
             publisher_id: head.publisher_id.as_deref(),
@@ -33,7 +33,7 @@ impl<'a> SeenHead<'a> {
         }
     }
 
-    pub(super) fn of_event(
+    pub(super) fn from_event(
         notification: &'a Notification,
         received: &'a ReceivedMessage,
         is_matched: bool,

@@ -53,7 +53,7 @@ struct QueueJudge<'a> {
 
 impl QueueJudge<'_> {
     fn all(&self, declares: bool) -> Vec<QueueRisk> {
-        let mut found: Vec<QueueRisk> = self.keys().iter().filter_map(|key| self.of_key(key)).collect();
+        let mut found: Vec<QueueRisk> = self.keys().iter().filter_map(|key| self.judge_key(key)).collect();
         if !declares && self.queue.durable == Some(false) {
             found.push(QueueRisk {
                 seen: "it is transient".to_owned(),
@@ -79,7 +79,7 @@ impl QueueJudge<'_> {
         self.queue.policies.as_ref().ok()
     }
 
-    fn of_key(&self, key: &str) -> Option<QueueRisk> {
+    fn judge_key(&self, key: &str) -> Option<QueueRisk> {
         let (setting, value) = self.in_force(key)?;
         let place = match &setting {
             Setting::Policy => self.named(),

@@ -55,7 +55,7 @@ impl LoadedConf {
         let sections = sections.map(|section| (section.name.as_str(), section)).collect();
         let judge = Judge { conf: &self.conf, sections };
         let mut asked = LintCache::default();
-        let mut found: Vec<Warning> = enabled.flat_map(|rule| judge.of_rule(rule, &mut asked)).collect();
+        let mut found: Vec<Warning> = enabled.flat_map(|rule| judge.check_rule(rule, &mut asked)).collect();
         found.extend(self.conf.listeners.iter().filter_map(|listener| self.twice(listener)));
         found.extend(self.conf.actions.iter().flat_map(|action| self.no_field_in_action(action)));
         found
@@ -109,7 +109,7 @@ impl LoadedConf {
 }
 
 impl<'a> Judge<'a> {
-    fn of_rule(&self, rule: &RuleConf, asked: &mut LintCache<'a>) -> Vec<Warning> {
+    fn check_rule(&self, rule: &RuleConf, asked: &mut LintCache<'a>) -> Vec<Warning> {
         let heard = self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let exchanges: Vec<&str> =
             heard.flat_map(|listener: &ListenerConf| listener.exchanges.iter().map(String::as_str)).collect();
@@ -157,7 +157,7 @@ impl<'a> Judge<'a> {
                 for (option, (problem, mend)) in publisher.into_iter().chain(in_when).chain(kind) {
                     found.push(self.warning(rule, option, &problem, &mend, None));
                 }
-                let mut fields = fields.of(&matched);
+                let mut fields = fields.for_events(&matched);
                 for key in payload_keys(rule) {
                     found.extend(self.no_text(rule, key, fields.at(key)));
                 }
@@ -171,7 +171,8 @@ impl<'a> Judge<'a> {
                     found.extend(self.no_field(rule, "key", path, fields.at(path)));
                 }
                 found.extend(self.no_field_of_resource(rule, &matched));
-                for compared in rule.rule.when.iter().flat_map(|when| compared::of(when.source())) {
+                for compared in rule.rule.when.iter().flat_map(|when| compared::compared_names(when.source()))
+                {
                     let values = match compared.name.strip_prefix("payload.") {
                         Some(path) => match fields.at(path) {
                             PathFields::Values(values) => Some(values),
@@ -213,7 +214,7 @@ impl<'a> Judge<'a> {
         known: &[&CatalogueEvent],
         exchanges: &[&str],
     ) -> Option<Warning> {
-        let wanted = equalities::of(rule.rule.when.as_ref()?.source());
+        let wanted = equalities::find(rule.rule.when.as_ref()?.source());
         let types = wanted.into_iter().find(|wanted| wanted.name == "event_type")?.texts;
         let names = || known.iter().map(|event| event.event_type);
         if exchanges.contains(&SHARED) || types.iter().any(|wanted| names().any(|name| name == wanted)) {

@@ -64,13 +64,13 @@ impl Different {
 
 impl LoadedConf {
     pub(crate) fn values(&self) -> ConfigurationValues {
-        ConfigurationValues::of(&self.layers)
+        ConfigurationValues::from_layers(&self.layers)
     }
 }
 
 impl ConfigurationValues {
-    fn of(layers: &Layers) -> Self {
-        let section = |section: &RawSection| (section.heading(), SectionValues::of(layers, section));
+    fn from_layers(layers: &Layers) -> Self {
+        let section = |section: &RawSection| (section.heading(), SectionValues::new(layers, section));
         Self(layers.sections.iter().map(section).collect())
     }
 
@@ -110,7 +110,7 @@ impl ConfigurationValues {
         for section in different {
             for option in section.options.iter().filter(|option| fixed(section, option)) {
                 let origin = self.section(&section.heading).and_then(|own| own.values.get(option));
-                let finding = Finding::of("the configuration", "has changed, which needs a restart")
+                let finding = Finding::new("the configuration", "has changed, which needs a restart")
                     .group(&section.heading)
                     .option(option)
                     .allowed("restart osnl, or set it back; nothing was changed");
@@ -125,7 +125,7 @@ impl ConfigurationValues {
 }
 
 impl SectionValues {
-    fn of(layers: &Layers, section: &RawSection) -> Self {
+    fn new(layers: &Layers, section: &RawSection) -> Self {
         let value = |option: &str| {
             let origin = section.origin(option);
             let value = layers.resolve(section, option).ok().flatten();
@@ -210,7 +210,7 @@ mod tests {
         let values = |text: &str| {
             let texts = [("f".to_owned(), text.to_owned())];
             let loaded = load_texts(&texts, &Sources::default());
-            ConfigurationValues::of(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
+            ConfigurationValues::from_layers(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
         };
         let (before, after) = (values(before), values(after));
         let different = before.different(&after);
@@ -243,7 +243,7 @@ mod tests {
         let text = BEFORE.replace("[action:a]\n", "[action:a]\nenrich = e\n") + &section;
         let values = || {
             let loaded = load_texts(&[("f".to_owned(), text.clone())], &Sources::default());
-            ConfigurationValues::of(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
+            ConfigurationValues::from_layers(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
         };
         let before = values();
         write("a", "other");

@@ -156,7 +156,7 @@ impl<'a> Checker<'a> {
     fn each<T>(&mut self, kind: &str, read: impl Fn(&mut SectionReader<'_>) -> Option<T>) -> Option<Vec<T>> {
         let layers = self.layers;
         if !layers.sections.iter().any(|section| section.def.kind == kind) {
-            let finding = Finding::of(self.file, format!("there is no [{kind}:NAME]")).allowed("write one");
+            let finding = Finding::new(self.file, format!("there is no [{kind}:NAME]")).allowed("write one");
             self.findings.errors.push(ConfigError(finding));
             return None;
         }
@@ -362,10 +362,10 @@ struct DriverOptions {
 
 fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<ListenerConf> {
     let url = reader.transport_url();
-    let rabbit = rabbit::of_listener(reader, &options.rabbit, url.as_ref());
-    let management = management::of_listener(reader, url.as_ref(), rabbit.as_ref());
+    let rabbit = rabbit::read_listener(reader, &options.rabbit, url.as_ref());
+    let management = management::read_listener(reader, url.as_ref(), rabbit.as_ref());
     #[cfg(feature = "kafka")]
-    let of_kafka = rabbit::of_listener(reader, &options.kafka, url.as_ref());
+    let of_kafka = rabbit::read_listener(reader, &options.kafka, url.as_ref());
     if let Some(url) = &url {
         let logins = match (Driver::of(url), &rabbit) {
             #[cfg(feature = "kafka")]
@@ -410,7 +410,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         queue: topology.queue,
         prefetch,
         give_back_after: GIVE_BACK_AFTER,
-        budget: Budget::of_body(usize::try_from(own.max_body.0).ok()?),
+        budget: Budget::for_body(usize::try_from(own.max_body.0).ok()?),
         has_canary: false,
         keeps_dead_letters: false,
         expect: own.expect,

@@ -41,12 +41,12 @@ impl Native {
         }
         match &mut costs[..] {
             [(cost, _)] => std::mem::take(cost),
-            costs => costs.iter().flat_map(|(cost, names)| of_group(cost, names)).collect(),
+            costs => costs.iter().flat_map(|(cost, names)| warn_of_group(cost, names)).collect(),
         }
     }
 }
 
-fn of_group(cost: &[String], names: &[&str]) -> Vec<String> {
+fn warn_of_group(cost: &[String], names: &[&str]) -> Vec<String> {
     cost.iter().map(|line| format!("of {}: {line}", names.join(", "))).collect()
 }
 
@@ -72,12 +72,12 @@ fn cost(
         (CostJournal::Memory, CostSource::Kafka) => &[
             "when it dies, the group gives its partitions to another daemon, and attempts under way are repeated",
         ],
-        (CostJournal::Memory, CostSource::Queue(kind)) => return of_queue(kind, heartbeat, version),
+        (CostJournal::Memory, CostSource::Queue(kind)) => return warn_of_queue(kind, heartbeat, version),
     };
     lines.iter().map(|&line| line.to_owned()).collect()
 }
 
-fn of_queue(kind: Option<&QueueKind>, heartbeat: u16, version: Option<BrokerVersion>) -> Vec<String> {
+fn warn_of_queue(kind: Option<&QueueKind>, heartbeat: u16, version: Option<BrokerVersion>) -> Vec<String> {
     let seconds = |heartbeat: u16| {
         let silent = f64::from(heartbeat.min(BROKER_HEARTBEAT)) * SILENT_HEARTBEATS;
         format!("{silent:.0} s")

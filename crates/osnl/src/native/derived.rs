@@ -276,7 +276,7 @@ impl ListenerConf {
 
     pub(crate) fn options(&self) -> ListenOptions {
         ListenOptions {
-            bodies: BodyBounds::of_max_body(self.budget.body),
+            bodies: BodyBounds::for_max_body(self.budget.body),
             consumer_tag: self.consumer_tag(),
             pool: self.pool.clone(),
             prefetch: self.prefetch,

@@ -23,7 +23,7 @@ use crate::actions::publish::PublishConf;
 use crate::actions::syslog::SyslogConf;
 
 static OWN: LazyLock<Drivers> = LazyLock::new(|| {
-    Drivers::of(vec![
+    Drivers::new(vec![
         DriverEntry::for_conf::<K2hr3Conf>(),
         HTTP,
         DriverEntry::for_conf::<DumpConf>(),
@@ -50,7 +50,7 @@ impl Drivers {
         let at =
             entries.iter().position(|entry| entry.table.name == behind).map_or(entries.len(), |at| at + 1);
         entries.insert(at, entry);
-        Self::of(entries)
+        Self::new(entries)
     }
 
     #[must_use]
@@ -70,7 +70,7 @@ impl Drivers {
         self.schema
     }
 
-    fn of(entries: Vec<DriverEntry>) -> Self {
+    fn new(entries: Vec<DriverEntry>) -> Self {
         let tables: Vec<DriverTable> = entries.iter().map(|entry| entry.table).collect();
         let tables: &'static [DriverTable] = tables.leak();
         let section = |def: &SectionDef| match def.kind {

@@ -33,8 +33,8 @@ impl LoadedConf {
             let events = rules.map(|rules| self.events_of(rules)).unwrap_or_default();
             let uncatalogued = rules.into_iter().flatten().find_map(|rule| self.conf.uncatalogued(rule));
             let warning = |entry: &RawEntry| match &uncatalogued {
-                Some(place) => self.of_unknown(section, entry, place),
-                None => self.of_entry(section, entry, &events),
+                Some(place) => self.warn_of_unknown(section, entry, place),
+                None => self.warn_of_entry(section, entry, &events),
             };
             named.into_iter().filter_map(warning).collect::<Vec<_>>()
         };
@@ -63,15 +63,15 @@ impl LoadedConf {
         Template::compile(&entry.text, &more).ok()
     }
 
-    fn of_unknown(&self, section: &RawSection, entry: &RawEntry, place: &str) -> Option<Warning> {
+    fn warn_of_unknown(&self, section: &RawSection, entry: &RawEntry, place: &str) -> Option<Warning> {
         let template = self.template(entry)?;
         let problem = unknown_resource(template.paths().find(|path| is_of_resource(path))?, place);
         let finding =
-            Finding::of("configuration", &problem).allowed(RESOURCE_OF_UNKNOWN).option(&entry.option);
+            Finding::new("configuration", &problem).allowed(RESOURCE_OF_UNKNOWN).option(&entry.option);
         Some(Warning(finding.group(&section.heading()).from_origin(&entry.origin)))
     }
 
-    fn of_entry(
+    fn warn_of_entry(
         &self,
         section: &RawSection,
         entry: &RawEntry,
@@ -102,7 +102,7 @@ impl LoadedConf {
         };
         let problem = format!("{name} is empty {place}, and is written as an empty string");
         let allowed = format!("{{{{ {name}|default(\"unknown\") }}}} writes another text");
-        let finding = Finding::of("configuration", &problem).allowed(&allowed).option(&entry.option);
+        let finding = Finding::new("configuration", &problem).allowed(&allowed).option(&entry.option);
         Some(Warning(finding.group(&section.heading()).from_origin(&entry.origin)))
     }
 }

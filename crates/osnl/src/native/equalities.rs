@@ -11,7 +11,7 @@ pub(super) struct Equality {
     pub(super) texts: Vec<String>,
 }
 
-pub(super) fn of(source: &str) -> Vec<Equality> {
+pub(super) fn find(source: &str) -> Vec<Equality> {
     conjuncts(source).unwrap_or_default().into_iter().filter_map(equality).collect()
 }
 
@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn told_is_what_must_hold_whatever_else_does() {
         let check = |source: &str, expected: &[(&str, &[&str])]| {
-            let found = of(source);
+            let found = find(source);
             let found: Vec<(&str, Vec<&str>)> = found
                 .iter()
                 .map(|found| (found.name.as_str(), found.texts.iter().map(String::as_str).collect()))

@@ -2,7 +2,7 @@ use osnl_config::Finding;
 use osnl_config::sections::RawSection;
 
 pub(super) fn finding_at(section: Option<&RawSection>, option: &str, problem: &str) -> Finding {
-    let finding = Finding::of("configuration", problem);
+    let finding = Finding::new("configuration", problem);
     // Names of headers are lower-case once read.
     let entry = section
         .and_then(|section| section.entries.iter().find(|entry| entry.option.eq_ignore_ascii_case(option)));

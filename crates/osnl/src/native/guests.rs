@@ -18,7 +18,7 @@ impl LoadedConf {
             let warning = |name: &str| {
                 let problem = format!("{name} has no user, and is logged in to as guest");
                 let finding =
-                    Finding::of("configuration", &problem).allowed("write user:password@ before each host");
+                    Finding::new("configuration", &problem).allowed("write user:password@ before each host");
                 let finding = finding.option(URL).group(&section.heading());
                 Warning(finding.from_origin(&section.origin(URL)))
             };

@@ -8,7 +8,7 @@ use crate::management::ManagementConf;
 const OPTION: &str = "management_url";
 const FORM: &str = "write https://user:password@host:15671/";
 
-pub(super) fn of_listener(
+pub(super) fn read_listener(
     reader: &mut SectionReader<'_>,
     broker: Option<&TransportUrl>,
     rabbit: Option<&RabbitOptions>,

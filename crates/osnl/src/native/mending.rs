@@ -126,7 +126,7 @@ impl Native {
             }
             for one in spent {
                 let name = &one.queue.queue;
-                match (&one.others, one.of_others()) {
+                match (&one.others, one.name_others()) {
                     (Ok(_), None) => changes.delete.push((name.clone(), one.bindings.clone())),
                     (_, Some(others)) => changes.kept.push(format!("kept queue {name}: {others}")),
                     (Err(reason), None) => changes.kept.push(format!(

@@ -17,7 +17,7 @@ pub(super) fn section<T: DriverSection>(reader: &mut SectionReader<'_>) -> Optio
     lay(reader, &mut options).then_some(options)
 }
 
-pub(super) fn of_listener<T: DriverSection + Clone>(
+pub(super) fn read_listener<T: DriverSection + Clone>(
     reader: &mut SectionReader<'_>,
     section: &DriverOptions<T>,
     url: Option<&TransportUrl>,

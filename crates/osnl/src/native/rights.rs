@@ -144,7 +144,7 @@ impl LoadedConf {
         let files = self
             .files
             .iter()
-            .filter_map(|file| refusal(Path::new(file), &|problem| Finding::of(file, problem)));
+            .filter_map(|file| refusal(Path::new(file), &|problem| Finding::new(file, problem)));
         let of_section = |section: &RawSection| {
             let text = |option: &str| self.layers.resolve(section, option).ok().flatten();
             let read = files_of(section, text).into_iter().filter(|(_, path, needs)| {

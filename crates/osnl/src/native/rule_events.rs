@@ -69,7 +69,7 @@ impl Native {
 
 /// Returns the event types that a rule's `when` allows.
 fn event_types(rule: &RuleConf) -> Option<Vec<String>> {
-    let wanted = equalities::of(rule.rule.when.as_ref()?.source());
+    let wanted = equalities::find(rule.rule.when.as_ref()?.source());
     Some(wanted.into_iter().find(|wanted| wanted.name == "event_type")?.texts)
 }
 

@@ -66,7 +66,7 @@ fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
 
 fn contradicted(conf: &RuleConf) -> Option<String> {
     let rule = &conf.rule;
-    let wanted = equalities::of(rule.when.as_ref()?.source());
+    let wanted = equalities::find(rule.when.as_ref()?.source());
     for (n, Equality { name, texts }) in wanted.iter().enumerate() {
         let is =
             if is_secret_path(name) { "***".to_owned() } else { format!("\"{}\"", texts.join("\" or \"")) };

@@ -73,11 +73,11 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(super) fn of_url(url: &TransportUrl) -> Self {
-        Self::of(transport(url).map(Arc::from))
+    pub(super) fn from_url(url: &TransportUrl) -> Self {
+        Self::new(transport(url).map(Arc::from))
     }
 
-    pub(super) fn of(transport: Result<Arc<dyn Transport>, TransportError>) -> Self {
+    pub(super) fn new(transport: Result<Arc<dyn Transport>, TransportError>) -> Self {
         let queue = transport.as_ref().map_or(QueueKind::OSLO, |transport| transport.oslo_queue());
         Self {
             transport,

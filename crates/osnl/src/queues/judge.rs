@@ -182,13 +182,13 @@ impl Judge<'_> {
                     format!("create it, or correct queue in [listener:{}]", self.survey.wanted.listener);
                 let kind = (Kind::QueueMissing, Severity::Critical);
                 let seen = "it does not exist, and with queue = NAME osnl creates nothing".to_owned();
-                vec![self.of(row, kind, seen, "nothing is read", command)]
+                vec![self.queue_finding(row, kind, seen, "nothing is read", command)]
             }
             // Missing permissions are a finding of the listener.
             QueueState::Refused(words) if row.is_read && self.survey.denied.is_empty() => {
                 let command = row.remedy.clone().unwrap_or_else(|| "osnl check --connect".to_owned());
                 let kind = (Kind::QueueRefused, Severity::Critical);
-                vec![self.of(row, kind, words.clone(), "nothing is read", command)]
+                vec![self.queue_finding(row, kind, words.clone(), "nothing is read", command)]
             }
             QueueState::Missing | QueueState::Refused(_) => Vec::new(),
             QueueState::There if row.is_read => self.own(row),
@@ -196,7 +196,7 @@ impl Judge<'_> {
         }
     }
 
-    pub(super) fn of(
+    pub(super) fn queue_finding(
         &self,
         row: &QueueRow,
         kind: (Kind, Severity),
@@ -211,7 +211,7 @@ impl Judge<'_> {
         if row.queue_type.as_deref() == Some(STREAM) {
             let kind = (Kind::QueueRefused, Severity::Critical);
             let seen = "it is a stream, which osnl does not read".to_owned();
-            return vec![self.of(row, kind, seen, "nothing is read", NO_STREAMS.to_owned())];
+            return vec![self.queue_finding(row, kind, seen, "nothing is read", NO_STREAMS.to_owned())];
         }
         [
             self.growing(row),
@@ -247,7 +247,7 @@ impl Judge<'_> {
             ),
             _ => return None,
         };
-        Some(self.of(row, (Kind::Growing, severity), seen, consequence, command))
+        Some(self.queue_finding(row, (Kind::Growing, severity), seen, consequence, command))
     }
 
     fn rival(&self, row: &QueueRow) -> Option<Finding> {
@@ -279,7 +279,7 @@ impl Judge<'_> {
             shell_quoted(self.survey.vhost())
         );
         let seen = format!("{count}{readers} not of this configuration's daemon{who}");
-        Some(self.of(row, (Kind::Rival, severity), seen, consequence, command))
+        Some(self.queue_finding(row, (Kind::Rival, severity), seen, consequence, command))
     }
 
     fn other_rules(&self, row: &QueueRow) -> Option<Finding> {
@@ -290,7 +290,7 @@ impl Judge<'_> {
             let (host, digest) = tag_parts(&one.tag)?;
             (digest != own).then(|| format!("osnl on {host} ({})", one.connection))
         })?;
-        Some(self.of(
+        Some(self.queue_finding(
             row,
             (Kind::OtherRules, Severity::Warning),
             format!("{other} connected to it with other rules"),
@@ -308,7 +308,7 @@ impl Judge<'_> {
             .map(|one| format!("{} of {}", one.routing_key, one.exchange))
             .collect();
         (!missing.is_empty()).then(|| {
-            self.of(
+            self.queue_finding(
                 row,
                 (Kind::NotBound, Severity::Critical),
                 format!("it is not bound with {}", missing.join(", ")),
@@ -325,7 +325,7 @@ impl Judge<'_> {
             missing.map(|(one, ways)| (format!("{} of {}", one.routing_key, one.exchange), &**ways)).unzip();
         let ways: BTreeSet<&str> = ways.concat().into_iter().collect();
         (!keys.is_empty()).then(|| {
-            self.of(
+            self.queue_finding(
                 row,
                 (Kind::NotBound, Severity::Note),
                 format!(
@@ -363,7 +363,7 @@ impl Judge<'_> {
             })
             .collect();
         (!others.is_empty()).then(|| {
-            self.of(
+            self.queue_finding(
                 row,
                 (Kind::SamePool, Severity::Warning),
                 format!("it is bound with {} too, which [listener:{}] does not name", others.join(", "), wanted.listener),
@@ -382,7 +382,7 @@ impl Judge<'_> {
             (None, _) => return None,
         };
         let kind = (Kind::Differs, Severity::Warning);
-        Some(self.of(row, kind, seen, "osnl uses it as it is", AS_CONFIGURED.to_owned()))
+        Some(self.queue_finding(row, kind, seen, "osnl uses it as it is", AS_CONFIGURED.to_owned()))
     }
 
     fn classic_on_cluster(&self, row: &QueueRow) -> Option<Finding> {
@@ -392,7 +392,7 @@ impl Judge<'_> {
         }
         let command =
             format!("queue_type = quorum and another pool in [listener:{}]", self.survey.wanted.listener);
-        Some(self.of(
+        Some(self.queue_finding(
             row,
             (Kind::ClassicOnCluster, Severity::Warning),
             format!("it is a classic queue on a cluster of {nodes} nodes, so one node has it"),
@@ -411,7 +411,13 @@ impl Judge<'_> {
             let seen = "it is transient".to_owned();
             let consequence =
                 "a restart of the broker deletes it with its messages, and RabbitMQ 4.3 refuses it";
-            return Some(self.of(row, (Kind::TransientQueue, Severity::Note), seen, consequence, command));
+            return Some(self.queue_finding(
+                row,
+                (Kind::TransientQueue, Severity::Note),
+                seen,
+                consequence,
+                command,
+            ));
         }
         let setting = ServiceSetting {
             exchange,
@@ -425,7 +431,7 @@ impl Judge<'_> {
             "and so for each service that fills this queue; then stop them, delete their transient queues and exchanges, which \
              the broker does not change (406), and start them",
         );
-        let finding = self.of(row, kind, "it is transient".to_owned(), consequence, command);
+        let finding = self.queue_finding(row, kind, "it is transient".to_owned(), consequence, command);
         Some(Finding { deployers: setting.deployers(), ..finding })
     }
 
@@ -447,7 +453,7 @@ impl Judge<'_> {
     }
 
     fn unread(&self, row: &QueueRow) -> Option<Finding> {
-        let (topic, _) = row.of_service()?;
+        let (topic, _) = row.service()?;
         if row.messages == 0 || row.consumers > 0 {
             return None;
         }
@@ -467,7 +473,7 @@ impl Judge<'_> {
         let seen = format!("{}, no consumer{}{unknown}", messages(row.messages), grown(row));
         let consequence = "the services create it and fill it; unread, it fills the memory and disk of the broker that carries RPC";
         let command = bound(self.survey.vhost(), topic, policies);
-        Some(self.of(row, (Kind::Unread, severity), seen, consequence, command))
+        Some(self.queue_finding(row, (Kind::Unread, severity), seen, consequence, command))
     }
 }
 

@@ -12,20 +12,20 @@ impl Finding {
         let OwnQueue { vhost, queue, .. } = &left.queue;
         let seen = left.seen.map(|(seen, _)| (seen.messages.into(), seen.consumers.into()));
         let unbind = left.queue.unbind_command(&left.bindings);
-        let mut finding = of_left_queue(
+        let mut finding = judge_left_queue(
             (&left.queue.broker(), vhost, queue),
             seen,
             unbind.as_deref(),
             left.delete_command().as_deref(),
         )?;
-        finding.seen.extend(left.of_others().map(|others| format!("; {others}")));
+        finding.seen.extend(left.name_others().map(|others| format!("; {others}")));
         Some(finding)
     }
 }
 
 /// Judges a queue that osnl has read, and that no listener of the configuration reads. `seen` is the number of messages
 /// and of consumers; `unbind` and `delete` are the commands that end its bindings and the queue, where they are known.
-pub(crate) fn of_left_queue(
+pub(crate) fn judge_left_queue(
     (broker, vhost, queue): (&str, &str, &str),
     seen: Option<(u64, u64)>,
     unbind: Option<&str>,

@@ -130,7 +130,7 @@ impl Judge<'_> {
             row.bindings.as_ref().is_none_or(|all| all.iter().any(|(source, _)| is_source(source)))
         };
         let published: Vec<(&QueueRow, (&str, &str))> =
-            self.published().filter(is_here).filter_map(|row| Some((row, row.of_service()?))).collect();
+            self.published().filter(is_here).filter_map(|row| Some((row, row.service()?))).collect();
         let subject = format!("exchange {exchange}");
         if published.is_empty() {
             let sources = self.sources();
@@ -226,16 +226,16 @@ impl Judge<'_> {
         self.survey
             .queues
             .iter()
-            .filter(|row| row.is_there() && row.of_service().is_some() && !own.contains(&row.name))
+            .filter(|row| row.is_there() && row.service().is_some() && !own.contains(&row.name))
     }
 
     fn is_inspected(&self) -> bool {
-        self.survey.queues.iter().any(|row| !row.is_read && row.of_service().is_some())
+        self.survey.queues.iter().any(|row| !row.is_read && row.service().is_some())
     }
 
     /// Without a pool, the listener itself has made its queues.
     fn is_evidence_whole(&self) -> bool {
-        let rows = || self.survey.queues.iter().filter(|row| row.of_service().is_some());
+        let rows = || self.survey.queues.iter().filter(|row| row.service().is_some());
         self.survey.wanted.pool.is_some()
             && rows().next().is_some()
             && !rows().any(|row| matches!(row.state, super::QueueState::Refused(_)))

@@ -58,7 +58,9 @@ impl Judge<'_> {
             return Vec::new();
         }
         let start = || "start the daemon of this shard".to_owned();
-        let one = |kind, seen, command| vec![self.of(row, (kind, Severity::Warning), seen, WAITS, command)];
+        let one = |kind, seen, command| {
+            vec![self.queue_finding(row, (kind, Severity::Warning), seen, WAITS, command)]
+        };
         match &row.state {
             QueueState::Missing => one(Kind::QueueMissing, "it does not exist".to_owned(), start()),
             QueueState::Refused(words) => {
@@ -69,7 +71,7 @@ impl Judge<'_> {
                 let unread = (row.consumers == 0).then(|| {
                     let seen = format!("{}, and no daemon reads it", messages(row.messages));
                     let kind = (Kind::Growing, Severity::Warning);
-                    self.of(row, kind, seen, "the events of this shard wait", start())
+                    self.queue_finding(row, kind, seen, "the events of this shard wait", start())
                 });
                 let bound = self.bound_otherwise(&wanted.all, shard, row);
                 unread.into_iter().chain(bound).chain(self.differs(row)).collect()
@@ -85,12 +87,12 @@ impl Judge<'_> {
         let missing = (!keys().any(|key| *key == own)).then(|| {
             let command = "restart the daemon of this shard, which binds it".to_owned();
             let seen = format!("it is not bound with {own} of {}", all.exchange);
-            self.of(row, (Kind::NotBound, Severity::Warning), seen, WAITS, command)
+            self.queue_finding(row, (Kind::NotBound, Severity::Warning), seen, WAITS, command)
         });
         let others: Vec<&str> = keys().filter(|key| **key != own).map(String::as_str).collect();
         let more = (!others.is_empty()).then(|| {
             let vhost = shell_quoted(self.survey.vhost());
-            self.of(
+            self.queue_finding(
                 row,
                 (Kind::OtherShards, Severity::Critical),
                 format!("it is bound with {} of {} too", others.join(", "), all.exchange),

@@ -328,7 +328,7 @@ fn for_a_url_the_changes_are_flags() {
     let check = |[exchange, topic, priority]: [&str; 3], prepare: fn(&mut Survey), kind: K, command: &str| {
         let url = osnl_model::TransportUrl::parse("rabbit://u:p@mq1/").unwrap();
         let [exchanges, topics, priorities] = [exchange, topic, priority].map(|name| [name.to_owned()]);
-        let wanted = Wanted::of_url(&url, &exchanges, &topics, &priorities).unwrap();
+        let wanted = Wanted::from_url(&url, &exchanges, &topics, &priorities).unwrap();
         let queues = vec![QueueRow { consumers: 1, ..there(INFO, false) }];
         let exchanges = vec![(exchange.to_owned(), self::exchange("topic"))];
         let mut survey = Survey { wanted, exchanges, queues, daemon: DaemonCounts::default(), ..survey("") };

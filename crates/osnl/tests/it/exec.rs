@@ -36,7 +36,7 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    pub(crate) fn of(action: impl Action + 'static) -> Self {
+    pub(crate) fn new(action: impl Action + 'static) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { action: Arc::new(action), runtime, log: Log::default() }
     }
@@ -157,7 +157,7 @@ fn obedient(adjust: impl FnOnce(&mut Program, &mut ExecOptions, &TempDir)) -> (T
     let mut program = Program::new([python(), "-S".to_owned(), script]);
     let mut options = ExecOptions { stop_timeout: SOON, ..ExecOptions::default() };
     adjust(&mut program, &mut options, &folder);
-    (folder, Stand::of(Exec::new("a", program, options)))
+    (folder, Stand::new(Exec::new("a", program, options)))
 }
 
 #[test]

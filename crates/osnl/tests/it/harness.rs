@@ -74,7 +74,7 @@ impl ListenerRig {
         Self::start_daemon(daemon, counters, drain_deadline)
     }
 
-    pub(crate) fn of(conf: &Native, broker: &MemoryBroker) -> Self {
+    pub(crate) fn from_conf(conf: &Native, broker: &MemoryBroker) -> Self {
         let counters = Arc::new(Counters::default());
         let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
         let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
@@ -82,7 +82,7 @@ impl ListenerRig {
     }
 
     pub(crate) fn bound(conf: &Native, broker: &MemoryBroker, exchanges: &[&str]) -> Self {
-        let daemon = Self::of(conf, broker);
+        let daemon = Self::from_conf(conf, broker);
         for exchange in exchanges {
             let target = Target::new(*exchange, "notifications");
             let publish =

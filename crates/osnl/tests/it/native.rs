@@ -33,7 +33,7 @@ fn text(transport_url: &str, api_url: &str, record: &Path, more: &str) -> String
 }
 
 pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
-    ListenerRig::of(conf, broker)
+    ListenerRig::from_conf(conf, broker)
 }
 
 pub(crate) fn publish(

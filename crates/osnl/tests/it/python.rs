@@ -40,7 +40,7 @@ impl Folder {
     }
 
     fn stand_with(&self, plugin: &str, python: Program) -> Stand {
-        Stand::of(Python::new(
+        Stand::new(Python::new(
             "a",
             PythonOptions {
                 plugin: plugin.to_owned(),

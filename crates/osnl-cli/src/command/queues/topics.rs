@@ -33,7 +33,7 @@ pub(super) async fn inspect(conf: &ListenerConf) -> TopicsInspection {
         max_messages: 1,
         max_bytes: 1,
         ttl: std::time::Duration::from_secs(1),
-        bodies: BodyBounds::of_max_body(conf.budget.body),
+        bodies: BodyBounds::for_max_body(conf.budget.body),
     };
     let asked = async {
         let transport = conf.transport()?;

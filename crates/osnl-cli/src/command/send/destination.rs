@@ -40,7 +40,7 @@ pub(super) fn find(args: &SendArgs) -> Result<Destination, SendRefusal> {
     // A transport with its own framing compresses messages itself, so kombu's compression would be
     // useless.
     let compression = compression.filter(|_| transport.features().framing.is_none());
-    let budget = args.max_body.map_or(budget, Budget::of_body);
+    let budget = args.max_body.map_or(budget, Budget::for_body);
     Ok(Destination { transport: transport.into(), exchange, topics, compression, budget })
 }
 

@@ -48,7 +48,7 @@ pub(super) fn read(args: &SendArgs, topics: &[String], budget: &Budget) -> anyho
     }
     let Some(path) = &args.file else { return Ok(vec![from_flags(args)?]) };
     let (name, text) = saved_events::text(path).map_err(|why| anyhow!(why))?;
-    let documents = saved::documents(&text, usize::MAX).map_err(|error| anyhow!(error.of_file(&name)))?;
+    let documents = saved::documents(&text, usize::MAX).map_err(|error| anyhow!(error.in_file(&name)))?;
     ensure!(!documents.is_empty(), "{name}: there is nothing in it to send");
     let entry = |(line, document)| entry(document, args, budget).with_context(|| format!("{name}:{line}"));
     documents.into_iter().map(entry).collect()

@@ -86,7 +86,7 @@ impl TapPlan {
         let chosen = args.exchange.is_empty() && listeners.is_empty();
         let rules = conf.map(|conf| Rules { conf: Box::new(conf), listener: args.listener.clone() });
         let largest = listeners.iter().map(|listener| listener.budget).max_by_key(|budget| budget.body);
-        let budget = args.max_body.map(Budget::of_body).or(largest).unwrap_or_default();
+        let budget = args.max_body.map(Budget::for_body).or(largest).unwrap_or_default();
         let output = output(args, rules, budget)?;
         Ok(Self {
             url,
@@ -97,7 +97,7 @@ impl TapPlan {
                 max_messages: args.queue_limit,
                 max_bytes: MOST_BYTES.max(budget.body as u64),
                 ttl: TTL,
-                bodies: BodyBounds::of_max_body(budget.body),
+                bodies: BodyBounds::for_max_body(budget.body),
             },
             chosen,
             voice: TapVoice::new(matches!(output, TapOutput::Screen(_))),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::template::names::RESOURCE;
 use crate::template::{Expression, Names, Notification, Template};
 
-fn of(event_type: &str, payload: Value) -> Names {
+fn framed(event_type: &str, payload: Value) -> Names {
     Names::from(Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() })
 }
 
@@ -21,7 +21,7 @@ fn legacy() -> Names {
         "launched_at": "2026-11-20T07:14:31.000000", "terminated_at": "2026-11-20T08:00:00.000000",
         "updated_at": "2026-11-20T07:15:00Z",
     });
-    of("compute.instance.resize.end", payload)
+    framed("compute.instance.resize.end", payload)
 }
 
 fn versioned() -> Names {
@@ -37,7 +37,7 @@ fn versioned() -> Names {
     });
     let payload = json!({"nova_object.name": "InstanceActionPayload", "nova_object.namespace": "nova",
         "nova_object.version": "1.9", "nova_object.data": data});
-    of("instance.resize.end", payload)
+    framed("instance.resize.end", payload)
 }
 
 fn render(source: &str, names: &Names) -> String {
@@ -80,7 +80,7 @@ fn addresses_are_chosen_by_version_and_kind() {
 /// A port that nova creates has no name, and no port has a user.
 #[test]
 fn a_field_that_may_be_empty_is_an_empty_text_and_a_filter_sees_that_it_is_missing() {
-    let names = of("port.create.end", json!({"port": {"id": "P", "name": "", "project_id": "t"}}));
+    let names = framed("port.create.end", json!({"port": {"id": "P", "name": "", "project_id": "t"}}));
     let check = |source: &str, expected: Result<Value, &str>| {
         let template = Template::compile(source, &["mark"]).unwrap();
         let value = template.value(&names.clone().with("mark", "!")).map_err(|error| error.to_string());
@@ -94,7 +94,7 @@ fn a_field_that_may_be_empty_is_an_empty_text_and_a_filter_sees_that_it_is_missi
     // A missing field that an effect may depend on stays an error.
     check("{{ resource.addresses }}", Err("the event has no resource.addresses"));
     check("{{ payload.port.host }}", Err("the event has no payload.port.host"));
-    let nothing = of("x.y", json!({"a": 1}));
+    let nothing = framed("x.y", json!({"a": 1}));
     assert!(Template::new("{{ resource.name }}").unwrap().render(&nothing).is_err());
     assert!(!Expression::new("resource.name is defined").unwrap().holds(&names).unwrap());
 }

@@ -83,7 +83,7 @@ fn the_parts_of_a_message_share_a_bound() {
         quadratic.holds(&small)
     });
     assert_eq!(undecided, Err(EvalError::Work));
-    assert_eq!(quadratic.holds(&Names::of_part(names.notification().clone(), list(10))), Ok(true));
+    assert_eq!(quadratic.holds(&Names::for_part(names.notification().clone(), list(10))), Ok(true));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 fn a_digest_fails_and_is_tried_again_as_a_whole() {
     let batch = BatchLimits { most: 3, wait: Duration::ZERO, whole: true };
     let mut script =
-        Script::of(5, Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, None));
+        Script::with_schedule(5, Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, None));
     assert_eq!(script.calls(), [vec![1, 2, 3], vec![4, 5]]);
     for id in 1..=5 {
         script.fails(id, ErrorClass::Connect);
@@ -30,7 +30,7 @@ fn a_digest_fails_and_is_tried_again_as_a_whole() {
 fn a_digest_is_sent_when_its_first_has_waited_or_when_no_other_can_come() {
     let batch = BatchLimits { most: 9, wait: 600 * SECOND, whole: true };
     let schedule = || Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, None);
-    let mut script = Script::of(1, schedule());
+    let mut script = Script::with_schedule(1, schedule());
     script.pass(300);
     assert!(script.calls().is_empty());
     let since = script.now;
@@ -50,7 +50,7 @@ fn a_digest_is_sent_when_its_first_has_waited_or_when_no_other_can_come() {
     script.pass(15);
     assert_eq!(script.calls(), [[2, 3]]);
 
-    let mut script = Script::of(2, schedule());
+    let mut script = Script::with_schedule(2, schedule());
     assert!(script.calls().is_empty() && script.schedule.gathers());
     script.schedule.crowd(true);
     assert_eq!(script.calls(), [[1, 2]]);

@@ -75,7 +75,7 @@ fn a_healthy_delivery_behind_eight_that_fail_waits_ten_seconds_at_most() {
 #[test]
 fn a_target_that_refuses_everything_costs_no_attempt_and_nothing_dies_of_its_probes() {
     let policy = RetryPolicy { max_attempts: NonZeroU32::new(2).unwrap(), ..POLICY };
-    let mut script = Script::of(6, Schedule::new(policy, WhenExhausted::DeadLetter, 16));
+    let mut script = Script::with_schedule(6, Schedule::new(policy, WhenExhausted::DeadLetter, 16));
     assert_eq!(script.begun(), [1, 2, 3, 4, 5, 6]);
     let refused = ErrorClass::Status(403);
     for id in 1..=4 {
@@ -109,7 +109,7 @@ fn a_target_that_refuses_everything_costs_no_attempt_and_nothing_dies_of_its_pro
 #[test]
 fn a_probe_with_an_answer_of_its_own_costs_nothing_and_makes_no_other_pay() {
     let policy = RetryPolicy { max_attempts: NonZeroU32::new(2).unwrap(), ..POLICY };
-    let mut script = Script::of(6, Schedule::new(policy, WhenExhausted::DeadLetter, 16));
+    let mut script = Script::with_schedule(6, Schedule::new(policy, WhenExhausted::DeadLetter, 16));
     script.begun();
     (1..=6).for_each(|id| drop(script.fails(id, ErrorClass::Status(403))));
     for _ in 0..20 {

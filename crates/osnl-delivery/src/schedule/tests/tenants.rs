@@ -2,7 +2,7 @@ use super::*;
 
 fn to(hosts: &[&str], limits: HostLimits) -> Script {
     let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_hosts(limits);
-    let mut script = Script::of(0, schedule);
+    let mut script = Script::with_schedule(0, schedule);
     for (id, host) in (1..).zip(hosts) {
         script.hosts.insert(DeliveryId(id), (*host).into());
         script.add(id);
@@ -89,7 +89,7 @@ fn what_waits_for_one_host_does_not_fill_the_places() {
 #[test]
 fn offenders_become_dead_letters_and_do_not_hold_up_the_others() {
     let policy = RetryPolicy { max_attempts: NonZeroU32::new(6).unwrap(), ..POLICY };
-    let mut script = Script::of(0, Schedule::new(policy, WhenExhausted::DeadLetter, 16));
+    let mut script = Script::with_schedule(0, Schedule::new(policy, WhenExhausted::DeadLetter, 16));
     (1..=10).for_each(|id| script.add(id));
     let (mut dead, mut waits) = (0, Vec::new());
     for second in 0..900 {

@@ -6,7 +6,7 @@ pub(super) fn tokens(text: &str) -> Option<String> {
     if !text.contains("gAAAAA") && !text.contains("eyJ") {
         return None;
     }
-    let mut mask = Mask::of(text);
+    let mut mask = Mask::new(text);
     let mut next = 0;
     let in_token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     for (at, byte) in text.bytes().enumerate() {
@@ -58,7 +58,7 @@ fn jwt(text: &str, at: usize, in_part: impl Fn(u8) -> bool) -> Result<usize, usi
 pub(super) fn bearers(text: &str) -> Option<String> {
     const LONGEST_WORD: usize = 15;
     let in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-    let mut mask = Mask::of(text);
+    let mut mask = Mask::new(text);
     for (at, found) in text.match_indices("earer ") {
         let from = at + found.len();
         let is_scheme = matches!(text.as_bytes().get(at.wrapping_sub(1)), Some(b'B' | b'b'));
@@ -77,7 +77,7 @@ pub(super) fn private_keys(text: &str) -> Option<String> {
     }
     const BEGIN: &str = "-----BEGIN ";
     const END: &str = "-----END ";
-    let mut mask = Mask::of(text);
+    let mut mask = Mask::new(text);
     let mut at = 0;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find(BEGIN)) {
         let begin = at + found;
@@ -111,7 +111,7 @@ pub(super) fn logins(text: &str) -> Option<String> {
     if !text.contains("://") || !text.contains('@') {
         return None;
     }
-    let mut mask = Mask::of(text);
+    let mut mask = Mask::new(text);
     let mut next = 0;
     for (at, _) in text.match_indices("://") {
         let scheme = text.as_bytes().get(at.wrapping_sub(1)).copied().unwrap_or_default();

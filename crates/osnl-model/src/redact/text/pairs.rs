@@ -20,7 +20,7 @@ use super::super::words::is_secret_key;
 use super::{Mask, run};
 
 pub(super) fn named(text: &str) -> Option<String> {
-    let mut mask = Mask::of(text);
+    let mut mask = Mask::new(text);
     // `since` is the end of the last sign or value: a name never extends back beyond this place.
     let (mut since, mut at) = (0, 0);
     let bytes = text.as_bytes();

@@ -1,10 +1,10 @@
 use osnl_model::nova;
 
-use crate::services::recorded::of;
+use crate::services::recorded::recorded_in;
 
 #[test]
 fn novas_names_lead_from_one_form_to_the_other() {
-    let all = of("nova");
+    let all = recorded_in("nova");
     let names: Vec<&str> = all.iter().map(|r| r.n.event_type.as_deref().unwrap()).collect();
     let mut pairs = 0;
     for name in &names {

@@ -41,6 +41,6 @@ fn read() -> Vec<RecordedMessage> {
     found
 }
 
-pub(crate) fn of(file: &str) -> Vec<&'static RecordedMessage> {
+pub(crate) fn recorded_in(file: &str) -> Vec<&'static RecordedMessage> {
     recorded().iter().filter(|recorded| recorded.file == file).collect()
 }

@@ -53,7 +53,7 @@ impl AddressClass {
     /// Classifies an address. An IPv6 address that represents an IPv4 address (mapped, compatible,
     /// translated, NAT64, 6to4, ISATAP) has the class of the latter.
     #[must_use]
-    pub fn of(address: IpAddr) -> Self {
+    pub fn from_address(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => v4(address),
             IpAddr::V6(address) => v6(address),
@@ -214,7 +214,7 @@ mod tests {
     fn addresses_are_what_the_registries_say() {
         for (class, addresses) in TABLE {
             for address in addresses {
-                assert_eq!(AddressClass::of(address.parse().expect(address)), class, "{address}");
+                assert_eq!(AddressClass::from_address(address.parse().expect(address)), class, "{address}");
             }
         }
     }

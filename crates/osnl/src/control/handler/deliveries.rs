@@ -126,7 +126,7 @@ impl ControlHandler {
         let rule = &loaded.conf.rules.iter().find(|rule| *rule.rule.name == *row.rule)?.rule;
         let notification = received.decode().ok()?;
         let names = Names::from(notification.clone());
-        let names = Parts::of_notification(&notification).names(&names, row.resource);
+        let names = Parts::new(&notification).names(&names, row.resource);
         Some(rule.key.why_none(&names))
     }
 }
@@ -167,7 +167,7 @@ impl Facts {
             _ => None,
         };
         let held_until = match target.map(|target| target.state) {
-            Some(TargetState::Open { until }) => Some(time::of_instant(until)),
+            Some(TargetState::Open { until }) => Some(time::wall_time(until)),
             Some(TargetState::Closed | TargetState::Probing | TargetState::Paused) | None => None,
         };
         let is_paused = target.is_some_and(|target| matches!(target.state, TargetState::Paused));

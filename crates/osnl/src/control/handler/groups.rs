@@ -14,7 +14,7 @@ const PENDING: &str = "pending";
 
 impl DeliveryGroup {
     #[must_use]
-    pub fn of(newest: Delivery) -> Self {
+    pub fn new(newest: Delivery) -> Self {
         Self {
             count: 1,
             has_more: false,
@@ -77,7 +77,7 @@ impl ControlHandler {
                 count: found.count,
                 has_more: found.has_more,
                 some,
-                ..DeliveryGroup::of(newest)
+                ..DeliveryGroup::new(newest)
             };
             Some((found.cause, group))
         };
@@ -139,7 +139,7 @@ mod tests {
         });
         let newest: Delivery = serde_json::from_value(json).unwrap();
         let some = vec![newest.clone()];
-        (answer.to_owned(), DeliveryGroup { count, some, ..DeliveryGroup::of(newest) })
+        (answer.to_owned(), DeliveryGroup { count, some, ..DeliveryGroup::new(newest) })
     }
 
     #[test]

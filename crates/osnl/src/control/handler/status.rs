@@ -64,31 +64,30 @@ impl ControlHandler {
         let place = one_place(&listeners);
         let journal = JournalStatus { place, ..self.journal(kept, disk) };
         let is_counted = unreadable.is_none();
-        let mut incidents: Vec<Incident> =
-            unreadable.into_iter().map(incident::of_unreadable_journal).collect();
+        let mut incidents: Vec<Incident> = unreadable.into_iter().map(incident::unreadable_journal).collect();
         if live.is_none() {
-            incidents.push(incident::of_no_daemon());
+            incidents.push(incident::no_daemon());
         }
         // Of a stopped daemon all deliveries wait for its start.
         let attention_age = if live.is_some() { self.attention_age() } else { Duration::MAX };
         let bounds = Bounds { attention_age, max_pending: journal.max_pending };
-        incidents.extend(incident::of_journal(&journal));
+        incidents.extend(incident::judge_journal(&journal));
         let stop = live.and_then(|live| live.daemon.stop());
         let running = targets.iter().map(|target| target.in_flight).sum();
-        incidents.extend(stop.map(|stop| incident::of_stop(stop, running)));
+        incidents.extend(stop.map(|stop| incident::judge_stop(stop, running)));
         let listening = listeners.iter().filter(|one| stop.is_none() || !incident::has_ended(one));
-        incidents.extend(listening.flat_map(incident::of_listener));
-        incidents.extend(targets.iter().flat_map(|target| incident::of_target(target, &bounds)));
-        incidents.extend(incident::of_guards(&targets));
+        incidents.extend(listening.flat_map(incident::judge_listener));
+        incidents.extend(targets.iter().flat_map(|target| incident::judge_target(target, &bounds)));
+        incidents.extend(incident::judge_guards(&targets));
         let overview = kept.overview.as_ref();
-        incidents.extend(overview.and_then(|kept| incident::of_suspects(kept.suspects)));
+        incidents.extend(overview.and_then(|kept| incident::judge_suspects(kept.suspects)));
         let unread = self.quarantine_reason(kept).await;
-        incidents.extend(overview.and_then(|kept| incident::of_quarantine(kept.unreadable, unread)));
-        incidents.extend(left_queues.iter().filter_map(incident::of_left_queue));
-        incidents.extend(live.iter().flat_map(|live| incident::of_streams(&live.counters)));
-        incidents.extend(configuration.iter().filter_map(incident::of_configuration));
+        incidents.extend(overview.and_then(|kept| incident::judge_quarantine(kept.unreadable, unread)));
+        incidents.extend(left_queues.iter().filter_map(incident::judge_left_queue));
+        incidents.extend(live.iter().flat_map(|live| incident::judge_streams(&live.counters)));
+        incidents.extend(configuration.iter().filter_map(incident::judge_configuration));
         let expiries = self.expiries();
-        incidents.extend(expiries.iter().filter_map(incident::of_expiry));
+        incidents.extend(expiries.iter().filter_map(incident::judge_expiry));
         let mut incidents = incident::fold(incidents);
         incident::sort(&mut incidents);
         let is_open = |target: &TargetReport| target.pending + target.in_flight > 0;
@@ -522,6 +521,6 @@ pub(super) fn lag(heard: &ListenerHandle) -> Option<LagStatus> {
     let is_subscribed = heard.state.borrow().is_subscribed();
     let group = heard.gauges.opened().queues.into_iter().next();
     let partitions: Vec<PartitionLag> =
-        partitions.iter().map(|seen| PartitionLag::of(seen, is_subscribed, SystemTime::now())).collect();
+        partitions.iter().map(|seen| PartitionLag::new(seen, is_subscribed, SystemTime::now())).collect();
     Some(LagStatus::new(group.unwrap_or_default(), partitions))
 }

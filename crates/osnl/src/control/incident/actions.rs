@@ -15,7 +15,7 @@ use super::{
 };
 use crate::control::time::span;
 
-pub(in crate::control) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Incident> {
+pub(in crate::control) fn judge_target(target: &TargetReport, bounds: &Bounds) -> Vec<Incident> {
     if target.configured == Some(false) {
         return orphaned(target).into_iter().chain(dead(target, None)).collect();
     }
@@ -38,7 +38,7 @@ pub(in crate::control) fn of_target(target: &TargetReport, bounds: &Bounds) -> V
 
 fn incident(target: &TargetReport, kind: Kind, what: String) -> Incident {
     let subject = format!("action {}", target.action);
-    Incident::new(kind, Severity::Warning, subject, what).of_action(&target.action)
+    Incident::new(kind, Severity::Warning, subject, what).for_action(&target.action)
 }
 
 fn since(incident: Incident, target: &TargetReport) -> Incident {
@@ -340,7 +340,7 @@ fn orphaned(target: &TargetReport) -> Option<Incident> {
     })
 }
 
-pub(in crate::control) fn of_guards(targets: &[TargetReport]) -> Vec<Incident> {
+pub(in crate::control) fn judge_guards(targets: &[TargetReport]) -> Vec<Incident> {
     let mut guards: BTreeMap<&[String], Vec<&TargetReport>> = BTreeMap::new();
     for target in targets.iter().filter(|target| target.for_release > 0 && target.configured != Some(false)) {
         match &target.held_reason {

@@ -8,12 +8,12 @@ use crate::control::{ConfigurationStatus, ExpiryStatus};
 use crate::daemon::{DaemonStop, ReloadRefusalReason};
 use crate::metrics::Counters;
 
-pub(in crate::control) fn of_no_daemon() -> Incident {
+pub(in crate::control) fn no_daemon() -> Incident {
     Incident::new(Kind::NoDaemon, Severity::Critical, "daemon", "no daemon runs on this journal")
         .mended_by("systemctl start osnl, or osnl run")
 }
 
-pub(in crate::control) fn of_configuration(configuration: &ConfigurationStatus) -> Option<Incident> {
+pub(in crate::control) fn judge_configuration(configuration: &ConfigurationStatus) -> Option<Incident> {
     let failed = configuration.not_reloaded.as_ref()?;
     let first = failed.errors.first().map(String::as_str).unwrap_or_default();
     let more = and_more(failed.errors.len().saturating_sub(1) as u64, "error");
@@ -33,7 +33,7 @@ pub(in crate::control) fn of_configuration(configuration: &ConfigurationStatus) 
     Some(Incident { by_itself: Some("osnl still uses the previous configuration".to_owned()), ..found })
 }
 
-pub(in crate::control) fn of_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
+pub(in crate::control) fn judge_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
     let ExpiryStatus { subject, what, ends, ends_seconds } = expiry;
     let soon = i64::try_from(EXPIRES_SOON.as_secs()).unwrap_or(i64::MAX);
     if *ends_seconds > soon {
@@ -50,8 +50,8 @@ pub(in crate::control) fn of_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
     let since = SystemTime::now().checked_sub(Duration::from_secs(seconds)).map(time::shown);
     let found = Incident::new(Kind::Certificate, severity, subject, text).since(since, Some(seconds));
     let found = match subject.split_once(' ') {
-        Some(("action", name)) => found.of_action(name),
-        Some(("listener", name)) => found.of_listener(name),
+        Some(("action", name)) => found.for_action(name),
+        Some(("listener", name)) => found.for_listener(name),
         Some(_) | None => found,
     };
     Some(match what.starts_with("the password") {
@@ -62,7 +62,7 @@ pub(in crate::control) fn of_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
     })
 }
 
-pub(in crate::control) fn of_stop(stop: DaemonStop, running: u64) -> Incident {
+pub(in crate::control) fn judge_stop(stop: DaemonStop, running: u64) -> Incident {
     let lasting = lasting(Some(time::age(stop.since)));
     let attempts = match running {
         0 => "no attempt runs any more".to_owned(),
@@ -77,7 +77,7 @@ pub(in crate::control) fn of_stop(stop: DaemonStop, running: u64) -> Incident {
     found.since(Some(time::shown(stop.since)), Some(time::age(stop.since))).mended_by(to_do).heals(attempts)
 }
 
-pub(in crate::control) fn of_streams(counters: &Counters) -> Vec<Incident> {
+pub(in crate::control) fn judge_streams(counters: &Counters) -> Vec<Incident> {
     let now = SystemTime::now();
     let silent = counters.series.streams.states(now).into_iter().filter(|stream| stream.is_silent);
     let silent = silent.map(|stream| {
@@ -90,7 +90,7 @@ pub(in crate::control) fn of_streams(counters: &Counters) -> Vec<Incident> {
         let found = Incident::new(Kind::Silent, Severity::Warning, format!("{kind} {name}"), what);
         let found = found.because(format!("expected are {expect}"));
         let found = found.since(stream.last.map(time::shown), stream.last.map(time::age));
-        let found = if kind == "listener" { found.of_listener(&name) } else { found };
+        let found = if kind == "listener" { found.for_listener(&name) } else { found };
         found.mended_by_command("osnl tap").mended_by("the tap shows whether the service sends notifications")
     });
     let canary = counters.series.canary.late(now).map(|late| {

@@ -12,11 +12,11 @@ pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
             None => kept.push(effect),
         }
     }
-    of_one_queue(kept)
+    join_queues(kept)
 }
 
 /// Joins the incidents of several listeners of one queue or exchange, `nova, neutron: queue …`: equal incidents, and incidents of looks at the same queue with different numbers. The latest look counts.
-fn of_one_queue(incidents: Vec<Incident>) -> Vec<Incident> {
+fn join_queues(incidents: Vec<Incident>) -> Vec<Incident> {
     let mut joined: Vec<Incident> = Vec::new();
     for incident in incidents {
         let words = words_of(&incident).map(str::to_owned);
@@ -104,9 +104,9 @@ mod tests {
     use crate::journal::Obstacle;
     use crate::queues::BrokerPlace;
 
-    fn of_listener(kind: Kind, name: &str, why: &str) -> Incident {
+    fn listener_incident(kind: Kind, name: &str, why: &str) -> Incident {
         let what = format!("{name}: {}", kind.name());
-        Incident::new(kind, Critical, format!("listener {name}"), what).of_listener(name).because(why)
+        Incident::new(kind, Critical, format!("listener {name}"), what).for_listener(name).because(why)
     }
 
     fn shown(incidents: Vec<Incident>) -> Vec<String> {
@@ -120,10 +120,12 @@ mod tests {
     #[test]
     fn a_broker_that_is_down_is_one_incident_of_all_its_listeners() {
         let refused = "mq1:5672: Connection refused";
-        let silent =
-            Incident { severity: Warning, ..of_listener(Kind::Silent, "nova", "expected are 1 per 10m") };
+        let silent = Incident {
+            severity: Warning,
+            ..listener_incident(Kind::Silent, "nova", "expected are 1 per 10m")
+        };
         let canary = Incident::new(Kind::CanaryLate, Critical, "canary", "the canary is late");
-        let connecting = |name, why| of_listener(Kind::ListenerConnecting, name, why);
+        let connecting = |name, why| listener_incident(Kind::ListenerConnecting, name, why);
         let all = [
             silent.clone(),
             connecting("nova", refused),
@@ -136,7 +138,7 @@ mod tests {
             "Critical cinder: listener-connecting [] (cinder)",
         ];
         assert_eq!(shown(all.to_vec()), expected);
-        let unread = |name, why| of_listener(Kind::ServicesQueueUnread, name, why);
+        let unread = |name, why| listener_incident(Kind::ServicesQueueUnread, name, why);
         let queues = vec![unread("nova", "fills"), unread("neutron", "fills"), unread("cinder", "is full")];
         let expected = [
             "Critical nova, neutron: services-queue-unread [] (nova neutron)",
@@ -155,7 +157,7 @@ mod tests {
             let what = format!("{name}: queue notifications.info: {messages} messages");
             let found = Incident::new(Kind::ServicesQueueUnread, Warning, "queue notifications.info", what);
             let place = BrokerPlace { broker: broker.to_owned(), vhost: Some("/".to_owned()) };
-            Incident { look_age: Some(age), ..found.at(Some(place)).of_listener(name) }
+            Incident { look_age: Some(age), ..found.at(Some(place)).for_listener(name) }
         };
         let all = vec![
             look("nova", "mq1", 1469, 240),
@@ -173,7 +175,7 @@ mod tests {
             let place = BrokerPlace { broker: "mq1".to_owned(), vhost: None };
             Incident::new(Kind::PublishersBlocked, Critical, "broker mq1", what)
                 .at(Some(place))
-                .of_listener(name)
+                .for_listener(name)
         };
         let expected = ["Critical nova, glance: broker mq1: it blocks publishers [] (nova glance)"];
         assert_eq!(shown(vec![alarm("nova"), alarm("glance")]), expected);
@@ -201,14 +203,15 @@ mod tests {
     fn a_listener_that_has_no_place_is_a_symptom_of_what_is_full() {
         let full = Obstacle::Full { reason: "max_size is reached".to_owned() };
         let journal = Incident::new(Kind::JournalFull, Critical, "journal", "the journal is full");
-        let blocked = |obstacle: &Obstacle| of_listener(Kind::ListenerBlocked, "nova", &obstacle.to_string());
+        let blocked =
+            |obstacle: &Obstacle| listener_incident(Kind::ListenerBlocked, "nova", &obstacle.to_string());
         let expected =
             ["Critical the journal is full; listener nova reads nothing [listener-blocked] (nova)"];
         assert_eq!(shown(vec![blocked(&full), journal]), expected);
 
         let action = |name: &str| {
             let found =
-                Incident::new(Kind::TargetDown, Warning, format!("action {name}"), name).of_action(name);
+                Incident::new(Kind::TargetDown, Warning, format!("action {name}"), name).for_action(name);
             Incident { symptoms: vec![Kind::PendingFull], ..found }
         };
         let full = Obstacle::ActionFull { action: "hook".into(), pending: 9, most: 9 };

@@ -11,12 +11,12 @@ const NEARLY_NONE: u64 = 100 << 20;
 /// A reader of a query ends sooner.
 const HELD_SECONDS: u64 = 10;
 
-pub(in crate::control) fn of_unreadable_journal(why: String) -> Incident {
+pub(in crate::control) fn unreadable_journal(why: String) -> Incident {
     Incident::new(Kind::JournalUnreadable, Severity::Critical, "journal", why)
         .mended_by("look at its disk and at the log")
 }
 
-pub(in crate::control) fn of_journal(journal: &JournalStatus) -> Vec<Incident> {
+pub(in crate::control) fn judge_journal(journal: &JournalStatus) -> Vec<Incident> {
     let mut incidents = Vec::new();
     if let (Some(status), Some(reason)) = (&journal.state, &journal.reason) {
         let (kind, to_do) = match &**status {
@@ -107,7 +107,7 @@ fn near_max_dead(journal: &JournalStatus) -> Option<Incident> {
     )
 }
 
-pub(in crate::control) fn of_quarantine(messages: u64, reason: Option<String>) -> Option<Incident> {
+pub(in crate::control) fn judge_quarantine(messages: u64, reason: Option<String>) -> Option<Incident> {
     (messages > 0).then_some(())?;
     let what = format!("{} in quarantine", counted(messages, "message is", "messages are"));
     let found = Incident::new(Kind::Quarantined, Severity::Warning, "quarantine", what);
@@ -116,7 +116,7 @@ pub(in crate::control) fn of_quarantine(messages: u64, reason: Option<String>) -
     Some(found.mended_by_command("osnl quarantine list").mended_by("then osnl quarantine retry or discard"))
 }
 
-pub(in crate::control) fn of_suspects(suspects: u64) -> Option<Incident> {
+pub(in crate::control) fn judge_suspects(suspects: u64) -> Option<Incident> {
     (suspects > 0).then_some(())?;
     let what = format!("{} {} for release", counted(suspects, "delivery", "deliveries"), verb(suspects));
     let found = Incident::new(Kind::Suspects, Severity::Warning, "journal", what);

@@ -19,7 +19,7 @@ pub(in crate::control) fn has_ended(listener: &ListenerStatus) -> bool {
     matches!(listener.state.as_str(), "draining" | "stopped")
 }
 
-pub(in crate::control) fn of_listener(listener: &ListenerStatus) -> Vec<Incident> {
+pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incident> {
     match (listener.state.as_str(), &listener.stalled) {
         ("listening" | "standby", Some(stalled)) => {
             let what = format!("{}: stalled: {stalled}", listener.name);
@@ -35,7 +35,7 @@ pub(in crate::control) fn of_listener(listener: &ListenerStatus) -> Vec<Incident
             let is_told = |own: &Incident, found: &Incident| {
                 own.kind == found.kind && (own.subject == found.subject || !own.subject.starts_with("queue "))
             };
-            let found = found.map(|finding| of_finding(listener, finding));
+            let found = found.map(|finding| finding_incident(listener, finding));
             let found: Vec<Incident> =
                 found.filter(|found| !all.iter().any(|own| is_told(own, found))).collect();
             all.extend(found);
@@ -71,10 +71,10 @@ pub(super) const UNBOUND: &str =
     "what is published before osnl is bound to it reaches only the services' own queues";
 
 fn incident(listener: &ListenerStatus, kind: Kind, severity: Severity, what: String) -> Incident {
-    Incident::new(kind, severity, format!("listener {}", listener.name), what).of_listener(&listener.name)
+    Incident::new(kind, severity, format!("listener {}", listener.name), what).for_listener(&listener.name)
 }
 
-fn of_queue(
+fn queue_incident(
     listener: &ListenerStatus,
     kind: Kind,
     severity: Severity,
@@ -82,7 +82,7 @@ fn of_queue(
     what: String,
 ) -> Incident {
     let found = Incident::new(kind, severity, format!("queue {queue}"), what);
-    found.at(listener.place.clone()).of_listener(&listener.name)
+    found.at(listener.place.clone()).for_listener(&listener.name)
 }
 
 fn connecting(listener: &ListenerStatus) -> Incident {
@@ -147,8 +147,8 @@ fn shared(listener: &ListenerStatus) -> Option<Incident> {
         counted(others, "consumer", "consumers"),
         if others == 1 { "is" } else { "are" }
     );
-    let found =
-        of_queue(listener, Kind::QueueShared, Severity::Critical, queue, what).because(known.join("; "));
+    let found = queue_incident(listener, Kind::QueueShared, Severity::Critical, queue, what)
+        .because(known.join("; "));
     Some(found.mended_by(format!(
         "give [listener:{name}] a pool of its own, or recreate the queue with single_active_consumer = true; to \
          see the consumers: rabbitmqctl list_consumers"
@@ -159,7 +159,7 @@ fn lossy(listener: &ListenerStatus) -> Option<Incident> {
     let how = listener.queue_lossy.as_ref()?;
     let is_named = |queue: &&String| how.starts_with(&format!("queue {queue} "));
     let queue = listener.queues.iter().find(is_named).or(listener.queues.first())?;
-    let found = of_queue(listener, Kind::QueueLossy, Severity::Warning, queue, how.clone());
+    let found = queue_incident(listener, Kind::QueueLossy, Severity::Warning, queue, how.clone());
     Some(listener.queue_remedy.iter().fold(found, |found, remedy| found.mended_by_remedy(remedy)))
 }
 
@@ -180,7 +180,7 @@ fn never_received(listener: &ListenerStatus) -> Option<Incident> {
     })
 }
 
-fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
+fn finding_incident(listener: &ListenerStatus, finding: &Finding) -> Incident {
     let Finding { kind, broker, subject, vhost, seen, consequence, command, .. } = finding;
     // An alarm is looked for each few seconds, apart from the survey.
     let age = match kind {
@@ -196,7 +196,7 @@ fn of_finding(listener: &ListenerStatus, finding: &Finding) -> Incident {
     };
     let of_vhost = vhost.as_ref().map_or(String::new(), |vhost| format!(" in virtual host {vhost}"));
     let what = format!("{}: {subject}{of_vhost}: {seen}{shown}", listener.name);
-    let found = Incident::new((*kind).into(), severity, subject, what).of_listener(&listener.name);
+    let found = Incident::new((*kind).into(), severity, subject, what).for_listener(&listener.name);
     let found = found.because(consequence).mended_by_remedy(command);
     let place = BrokerPlace { broker: broker.clone(), vhost };
     let found = Incident { look_age: Some(age.unwrap_or_default()), ..found.at(Some(place)) };
@@ -257,7 +257,7 @@ fn unread(listener: &ListenerStatus) -> Option<Incident> {
         grouped(messages),
         verb(messages)
     );
-    let found = of_queue(listener, Kind::QueueUnread, Severity::Critical, queue, what);
+    let found = queue_incident(listener, Kind::QueueUnread, Severity::Critical, queue, what);
     let found = found.because("this daemon stands by, and another one reads the queue");
     let found = found.since(listener.queue_waiting_since.clone(), Some(seconds));
     Some(
@@ -268,14 +268,14 @@ fn unread(listener: &ListenerStatus) -> Option<Incident> {
 }
 
 /// A queue that osnl has read, that no listener reads any more, and that holds or receives messages, or may.
-pub(in crate::control) fn of_left_queue(left: &LeftQueue) -> Option<Incident> {
+pub(in crate::control) fn judge_left_queue(left: &LeftQueue) -> Option<Incident> {
     let LeftQueue { broker, vhost, queue, unbind, delete, .. } = left;
     let seen = left.messages.zip(left.consumers);
     if unbind.is_none() && seen.is_some_and(|(messages, _)| messages == 0) {
         return None;
     }
     let found =
-        crate::queues::of_left_queue((broker, vhost, queue), seen, unbind.as_deref(), delete.as_deref())?;
+        crate::queues::judge_left_queue((broker, vhost, queue), seen, unbind.as_deref(), delete.as_deref())?;
     let what = format!("{} in virtual host {vhost}: {}", found.subject, found.seen);
     let incident = Incident::new(Kind::QueueUnread, Severity::Warning, format!("queue {queue}"), what);
     let place = BrokerPlace { broker: broker.clone(), vhost: Some(vhost.clone()) };

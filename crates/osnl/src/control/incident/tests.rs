@@ -46,7 +46,7 @@ fn listener(state: &str) -> ListenerStatus {
 #[test]
 fn a_daemon_that_stops_is_no_trouble_of_its_listeners() {
     let since = SystemTime::now();
-    let stop = |is_failure, running| of_stop(DaemonStop { since, is_failure }, running);
+    let stop = |is_failure, running| judge_stop(DaemonStop { since, is_failure }, running);
     let attempts = "a second SIGTERM ends it at once; 2 running attempts are finished first";
     check(&[stop(false, 2)], &[(IncidentKind::Stopping, Warning, "osnl is stopping for 0 s", "", attempts)]);
     let failed = "osnl is stopping after a failure for 0 s";
@@ -65,7 +65,7 @@ fn a_certificate_or_password_that_ends_soon_is_named() {
     let ends = |what: &str, ends_seconds| {
         let what = what.to_owned();
         let ends = "2026-12-01T08:00:00.000Z".to_owned();
-        of_expiry(&ExpiryStatus { subject: "listener nova".to_owned(), what, ends, ends_seconds })
+        judge_expiry(&ExpiryStatus { subject: "listener nova".to_owned(), what, ends, ends_seconds })
     };
     assert_eq!(ends("the certificate of mq1:5671", 14 * 86_400 + 1), None);
     let soon = ends("the certificate of mq1:5671", 9 * 86_400).unwrap();
@@ -129,9 +129,9 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
         max_dead: Some(100),
         ..JournalStatus::default()
     };
-    check(&of_journal(&journal), &[]);
+    check(&judge_journal(&journal), &[]);
     let near = |journal: JournalStatus, expected: &[&str]| {
-        let found = of_journal(&journal);
+        let found = judge_journal(&journal);
         assert!(
             found.iter().all(|one| one.kind == IncidentKind::NearBound && one.to_do.is_some()),
             "{found:?}"
@@ -149,7 +149,7 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
     near(JournalStatus { free_bytes: Some(9 << 20), ..journal.clone() }, &[disk]);
     let large = JournalStatus { max_bytes: Some(10 << 30), ..journal.clone() };
     let severity = |free_mib: u64, of: &JournalStatus| {
-        let found = of_journal(&JournalStatus { free_bytes: Some(free_mib << 20), ..of.clone() });
+        let found = judge_journal(&JournalStatus { free_bytes: Some(free_mib << 20), ..of.clone() });
         found.first().map(|one| one.severity)
     };
     let early = "the journal's disk has less than 1 GiB left (1023 MiB), and max_size needs more";
@@ -168,7 +168,7 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
     };
     near(held.clone(), &["the journal's -wal has 98 MiB beside max_size, usual are at most 64"]);
     let why = "process 4711 holds an old state of the file for 11 s";
-    assert_eq!(of_journal(&held)[0].why.as_deref(), Some(why));
+    assert_eq!(judge_journal(&held)[0].why.as_deref(), Some(why));
     for usual in [
         JournalStatus { wal_held_seconds: None, ..held.clone() },
         JournalStatus { wal_held_seconds: Some(2), ..held.clone() },
@@ -187,11 +187,11 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
     };
     let doing = "make room, or raise its bound; nothing is read until then; the broker keeps the messages";
     check(
-        &of_journal(&full),
+        &judge_journal(&full),
         &[(IncidentKind::JournalFull, Critical, "the journal is full for 3 s", "no room", doing)],
     );
     let failed = JournalStatus { state: Some("failed".to_owned()), ..full };
-    assert_eq!(of_journal(&failed)[0].what, "the journal is unusable for 3 s");
+    assert_eq!(judge_journal(&failed)[0].what, "the journal is unusable for 3 s");
 }
 
 /// The load of an operator's review: eight causes, for which osnl had thirteen alarms.
@@ -223,9 +223,9 @@ fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_
         old(down("pager", failure("status 500", None, false))),
         TargetReport { state: Some("paused".to_owned()), pending: 1095, ..target("dns") },
     ];
-    let mut found: Vec<Incident> = targets.iter().flat_map(|target| of_target(target, &BOUNDS)).collect();
-    found.extend(of_guards(&targets));
-    found.extend(of_quarantine(3, Some("not JSON".to_owned())));
+    let mut found: Vec<Incident> = targets.iter().flat_map(|target| judge_target(target, &BOUNDS)).collect();
+    found.extend(judge_guards(&targets));
+    found.extend(judge_quarantine(3, Some("not JSON".to_owned())));
     // A certificate that ends next week stands last, however urgent its operator is.
     found.insert(0, Incident::new(IncidentKind::Certificate, Warning, "listener nova", "nova: ends in 9 d"));
     // One resource that fails for long is critical, as a target is; a target that has just gone down is not yet.
@@ -263,7 +263,7 @@ fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_
     assert_eq!(found[6].why.as_deref(), Some("the oldest: not JSON"));
     // A listener that reads nothing stands above all deliveries.
     let refused = ListenerStatus { since_seconds: Some(60), ..listener("connecting") };
-    found.extend(of_listener(&refused));
+    found.extend(judge_listener(&refused));
     sort(&mut found);
     assert_eq!(found[0].kind, IncidentKind::ListenerConnecting);
 }

@@ -18,7 +18,7 @@ async fn ask(handler: &ControlHandler, request: ControlRequest) -> Result<Value,
     handler.answer(&request).await.map_err(|refusal| refusal.message)
 }
 
-fn of(filter: WhichMessages) -> ControlRequest {
+fn listing(filter: WhichMessages) -> ControlRequest {
     ControlRequest::QuarantineList { filter, after: 0, limit: 2 }
 }
 
@@ -43,22 +43,22 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         put(&journal, vec![b'{'; LONGEST_WHOLE + 1], "more than max_body").await;
         put(&journal, READ.replace("m2", "m4"), "no JSON").await;
         let handler = match running {
-            true => ControlHandler::of_store(Store::of_sqlite(journal)),
+            true => ControlHandler::for_store(Store::for_sqlite(journal)),
             false => {
                 drop(journal);
-                ControlHandler::of_file(path.clone(), None)
+                ControlHandler::for_file(path.clone(), None)
             }
         };
 
-        let list = ask(&handler, of(WhichMessages::default())).await.unwrap();
+        let list = ask(&handler, listing(WhichMessages::default())).await.unwrap();
         assert_eq!(
             (&list["total"], &list["next"], &list["messages"][0]["message_id"]),
             (&json!(4), &json!(2), &json!("m1"))
         );
         let by_reason = WhichMessages { reason: Some("max_body".into()), ..WhichMessages::default() };
-        assert_eq!(ask(&handler, of(by_reason.clone())).await.unwrap()["total"], 2);
+        assert_eq!(ask(&handler, listing(by_reason.clone())).await.unwrap()["total"], 2);
         let elsewhere = WhichMessages { queue: Some("other".into()), ..WhichMessages::default() };
-        let refused = ask(&handler, of(elsewhere)).await.unwrap_err();
+        let refused = ask(&handler, listing(elsewhere)).await.unwrap_err();
         assert!(refused.starts_with("there is no queue other; there are "), "{refused}");
 
         let show = ask(&handler, ControlRequest::QuarantineShow { id: 1, raw: false }).await.unwrap();
@@ -100,7 +100,7 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         };
         assert_eq!(ask(&handler, discard(true)).await.unwrap()["ids"], json!([3]));
         assert_eq!(ask(&handler, discard(false)).await.unwrap()["ids"], json!([3]));
-        let left = ask(&handler, of(WhichMessages::default())).await.unwrap();
+        let left = ask(&handler, listing(WhichMessages::default())).await.unwrap();
         assert_eq!((&left["total"], &left["messages"][0]["id"]), (&json!(1), &json!(1)));
         let status = ask(&handler, ControlRequest::Status { look: false }).await.unwrap();
         assert_eq!(status["incidents"][1]["what"], "1 message is in quarantine", "{status}");

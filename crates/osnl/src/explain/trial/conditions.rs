@@ -18,7 +18,7 @@ struct WhenCondition {
 }
 
 impl Conditions {
-    pub(super) fn of(rule: &RuleConf, action: &ActionConf) -> Self {
+    pub(super) fn new(rule: &RuleConf, action: &ActionConf) -> Self {
         let own = rule.rule.conditions.get(&action.name);
         let of_fallback = rule.rule.on_failure.values().find(|to| to.action == action.name);
         let of_fallback = of_fallback.and_then(|to| to.when.as_ref()).filter(|_| own.is_none());

@@ -32,7 +32,7 @@ impl ConstantKind {
         }
     }
 
-    fn of(written: &str) -> Option<Self> {
+    fn from_literal(written: &str) -> Option<Self> {
         let unsigned = written.strip_prefix('-').unwrap_or(written);
         let digits = unsigned.strip_suffix('.').unwrap_or(unsigned);
         if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
@@ -53,7 +53,7 @@ impl ConstantKind {
     }
 }
 
-pub(super) fn of(source: &str) -> Vec<NameComparison> {
+pub(super) fn compared_names(source: &str) -> Vec<NameComparison> {
     conjuncts(source).unwrap_or_default().into_iter().filter_map(compared).collect()
 }
 
@@ -69,7 +69,7 @@ fn compared(conjunct: &str) -> Option<NameComparison> {
             name,
             sign,
             written: written.to_owned(),
-            kind: ConstantKind::of(written)?,
+            kind: ConstantKind::from_literal(written)?,
         });
     }
     let (left, right) = outside(conjunct, " in ")?;
@@ -83,7 +83,7 @@ fn compared(conjunct: &str) -> Option<NameComparison> {
         });
     }
     let items = right.strip_prefix('[')?.strip_suffix(']')?.split(',').map(str::trim);
-    let is_number = items.clone().all(|item| ConstantKind::of(item) == Some(ConstantKind::Number));
+    let is_number = items.clone().all(|item| ConstantKind::from_literal(item) == Some(ConstantKind::Number));
     is_number.then(|| NameComparison {
         name,
         sign: "in",
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_name_and_a_constant_at_the_top_are_a_comparison() {
         let check = |source: &str, expected: &[(&str, &str, &str, ConstantKind)]| {
-            let found = of(source);
+            let found = compared_names(source);
             let found: Vec<_> =
                 found.iter().map(|c| (c.name.as_str(), c.sign, c.written.as_str(), c.kind)).collect();
             assert_eq!(found, expected, "{source}");

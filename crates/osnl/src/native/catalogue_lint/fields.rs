@@ -26,7 +26,7 @@ pub(super) struct FieldsOf<'a> {
 }
 
 impl EventFields {
-    pub(super) fn of<'a>(&'a mut self, events: &'a [&'static CatalogueEvent]) -> FieldsOf<'a> {
+    pub(super) fn for_events<'a>(&'a mut self, events: &'a [&'static CatalogueEvent]) -> FieldsOf<'a> {
         // The catalogue is static, so addresses identify events.
         let numbers = events.iter().map(|event| std::ptr::from_ref(*event).addr()).collect();
         FieldsOf { events, known: self.0.entry(numbers).or_default() }

@@ -93,7 +93,7 @@ fn literal_begin(pattern: &str) -> Option<String> {
 }
 
 pub(super) fn no_kind(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(String, String)> {
-    let wanted = equalities::of(rule.when.as_ref()?.source());
+    let wanted = equalities::find(rule.when.as_ref()?.source());
     let wanted = wanted.into_iter().find(|wanted| wanted.name == "resource.kind")?;
     let mut kinds = BTreeSet::new();
     for event in matched {

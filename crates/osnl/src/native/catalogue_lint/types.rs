@@ -62,7 +62,8 @@ pub(super) fn project_of_request(
     if when.is_some_and(|when| when.paths().any(|path| path == "resource.project")) {
         return None;
     }
-    let compared = || when.into_iter().flat_map(|when| equalities::of(when.source())).map(|found| found.name);
+    let compared =
+        || when.into_iter().flat_map(|when| equalities::find(when.source())).map(|found| found.name);
     let in_when = compared().find(|name| PROJECT.contains(&name.as_str())).map(|name| ("when", name));
     let patterns = rule.filter.context.keys().map(|key| format!("context.{key}"));
     let mut patterns = patterns.filter(|key| PROJECT.contains(&key.as_str()));

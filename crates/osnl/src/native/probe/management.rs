@@ -27,7 +27,7 @@ pub(super) async fn surveyed(
         if is_reached { transport.blocks_publishers(limit).await } else { None }
     };
     let (facts, services, alarm) = tokio::join!(wanted.facts(inspection, limit), services, alarm);
-    let probes = of_facts(conf, &[wanted.queues.clone(), wanted.dead_letters.clone()].concat(), &facts);
+    let probes = probe_facts(conf, &[wanted.queues.clone(), wanted.dead_letters.clone()].concat(), &facts);
     let survey = wanted.of_inspections(inspection, &services, facts);
     let mut findings = Survey { daemon, alarm, ..survey }.findings();
     findings.retain(|found| match found.kind {
@@ -44,7 +44,11 @@ pub(super) async fn surveyed(
     (probes, findings)
 }
 
-fn of_facts(conf: &ListenerConf, queues: &[String], facts: &Result<BrokerFacts, UnknownFact>) -> Vec<Probe> {
+fn probe_facts(
+    conf: &ListenerConf,
+    queues: &[String],
+    facts: &Result<BrokerFacts, UnknownFact>,
+) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
     let probe = |what: String| Probe::new(section.clone(), what);
     let unproven = |what: String, unknown: &UnknownFact| {

@@ -12,7 +12,7 @@ fn plugin(name: &str) -> String {
 
 fn stand(command: &[&str], mode: ExecMode) -> Stand {
     let options = ExecOptions { mode, ..ExecOptions::default() };
-    Stand::of(Exec::new("a", Program::new(command.iter().copied()), options))
+    Stand::new(Exec::new("a", Program::new(command.iter().copied()), options))
 }
 
 #[test]

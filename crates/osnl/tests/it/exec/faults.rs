@@ -134,12 +134,12 @@ fn what_cannot_be_started_says_what_helps() {
     ] {
         for mode in [ExecMode::Stream, ExecMode::Once] {
             let options = ExecOptions { mode, ..ExecOptions::default() };
-            let stand = Stand::of(Exec::new("a", program.clone(), options));
+            let stand = Stand::new(Exec::new("a", program.clone(), options));
             let error = stand.attempt(&json!({})).unwrap_err();
             assert_eq!(error.class, ErrorClass::Connect, "{error}");
             assert!(error.reason.contains(expected), "{expected}: {error}");
         }
-        let stand = Stand::of(Exec::new("a", program, ExecOptions::default()));
+        let stand = Stand::new(Exec::new("a", program, ExecOptions::default()));
         let refused = stand.wait(stand.action.open()).unwrap_err();
         assert!(refused.reason.contains(expected), "{expected}: {refused}");
     }
@@ -152,7 +152,7 @@ fn bytes_that_are_no_text_spoil_nothing() {
                   os.write(1, b'{\"id\": ' + line[6:line.index(b',')] + b', \"verdict\": \"failed\", \"reason\": \"caf\\xe9\"}\\n')\n";
     let script = written(&folder, "child.py", script);
     let program = Program::new([python(), "-S".to_owned(), script]);
-    let stand = Stand::of(Exec::new("a", program, ExecOptions::default()));
+    let stand = Stand::new(Exec::new("a", program, ExecOptions::default()));
     let error = stand.attempt(&json!({})).unwrap_err();
     assert!(error.reason.contains("caf\u{fffd}"), "{error:?}");
     stand.close(false);
@@ -176,7 +176,7 @@ fn a_huge_event_comes_whole() {
         };
         let script = written(&folder, "child.py", script);
         let program = Program::new([python(), "-S".to_owned(), script]);
-        let stand = Stand::of(Exec::new("a", program, ExecOptions { mode, ..ExecOptions::default() }));
+        let stand = Stand::new(Exec::new("a", program, ExecOptions { mode, ..ExecOptions::default() }));
         let payload = json!({"x": "ü\"\\".repeat(300_000)});
         assert_eq!(said(stand.attempt(&payload)), "900000", "{mode:?}");
         stand.close(false);

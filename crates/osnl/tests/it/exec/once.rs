@@ -11,7 +11,7 @@ fn shell(script: &str) -> (TempDir, Stand) {
         stop_timeout: Duration::from_millis(200),
         ..ExecOptions::default()
     };
-    (folder, Stand::of(Exec::new("a", Program::new([path]), options)))
+    (folder, Stand::new(Exec::new("a", Program::new([path]), options)))
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) ->
     let text = format!("{head}{listeners}{rule}{block}");
     let loaded = load_texts(&[("recipe.conf".to_owned(), text)], &Sources::default());
     let conf = loaded.unwrap_or_else(|errors| panic!("{errors}\n{block}")).conf;
-    ListenerRig::of(&conf, broker)
+    ListenerRig::from_conf(&conf, broker)
 }
 
 fn message(event: &Value) -> (Target, String) {

@@ -15,7 +15,7 @@ pub(crate) struct KeyReader {
 }
 
 impl KeyReader {
-    fn of(vhost: &Vhost, topic: &str, priority: &str) -> Self {
+    fn new(vhost: &Vhost, topic: &str, priority: &str) -> Self {
         Self::at(vhost, "out", topic, priority)
     }
 
@@ -25,7 +25,7 @@ impl KeyReader {
     }
 
     /// Reads the queue of a shard, which it makes like the listener of the shard.
-    pub(crate) fn of_queue(vhost: &Vhost, name: &str, bound: (&str, &str, &str)) -> Self {
+    pub(crate) fn from_queue(vhost: &Vhost, name: &str, bound: (&str, &str, &str)) -> Self {
         Self::reading(vhost, name, osnl_transport::Shards::kind(), bound)
     }
 
@@ -62,7 +62,7 @@ fn action(vhost: &Vhost, more: &str) -> String {
 #[test]
 fn a_reader_gets_a_notification_with_what_the_templates_changed() {
     let vhost = Broker::shared().vhost("publish-notification");
-    let mut reading = KeyReader::of(&vhost, "gone", "warn");
+    let mut reading = KeyReader::new(&vhost, "gone", "warn");
     let folder = tempfile::tempdir().unwrap();
     let broker = MemoryBroker::new();
     let more = "topic = gone\npriority = warn\npublisher_id = osnl.{{ publisher_id }}\npayload = {{ payload.port }}\n\
@@ -111,7 +111,7 @@ fn a_real_listener_is_called_with_it() {
 #[test]
 fn bytes_come_as_they_were_and_cloud_events_as_json() {
     let vhost = Broker::shared().vhost("publish-raw");
-    let mut reading = KeyReader::of(&vhost, "a.b", "c");
+    let mut reading = KeyReader::new(&vhost, "a.b", "c");
     let payload = port_deleted(&instance(1), "10.0.0.1");
     for format in ["raw", "cloudevents"] {
         let folder = tempfile::tempdir().unwrap();
@@ -144,7 +144,7 @@ fn bytes_come_as_they_were_and_cloud_events_as_json() {
 #[test]
 fn what_nobody_takes_is_a_dead_letter_if_it_must_be_taken_and_a_missing_exchange_is_waited_for() {
     let vhost = Broker::shared().vhost("publish-mandatory");
-    let _reading = KeyReader::of(&vhost, "heard", "info");
+    let _reading = KeyReader::new(&vhost, "heard", "info");
     let folder = tempfile::tempdir().unwrap();
     let broker = MemoryBroker::new();
     let more = "topic = unheard\nmandatory = true\nmax_attempts = 2\nretry_interval = 0s";
@@ -187,7 +187,7 @@ fn a_notification_that_comes_back_is_not_published_again() {
     let vhost = Broker::shared().vhost("publish-round");
     let folder = tempfile::tempdir().unwrap();
     let broker = MemoryBroker::new();
-    let mut reading = KeyReader::of(&vhost, "notifications", "info");
+    let mut reading = KeyReader::new(&vhost, "notifications", "info");
     let daemon = start(&native(folder.path(), &action(&vhost, "")), &broker);
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     let published = reading.next();
@@ -200,7 +200,7 @@ fn a_notification_that_comes_back_is_not_published_again() {
 #[test]
 fn the_token_of_the_context_stays_here_unless_it_is_wanted() {
     let vhost = Broker::shared().vhost("publish-token");
-    let mut reading = KeyReader::of(&vhost, "notifications", "info");
+    let mut reading = KeyReader::new(&vhost, "notifications", "info");
     let check = |more: &str, token: &str, password: &str, reading: &mut KeyReader| {
         let folder = tempfile::tempdir().unwrap();
         let broker = MemoryBroker::new();
@@ -231,7 +231,7 @@ fn the_token_of_the_context_stays_here_unless_it_is_wanted() {
 #[test]
 fn a_value_is_one_word_of_a_routing_key() {
     let vhost = Broker::shared().vhost("publish-words");
-    let mut reading = KeyReader::of(&vhost, "openstack.a_b__", "port_x.delete.end");
+    let mut reading = KeyReader::new(&vhost, "openstack.a_b__", "port_x.delete.end");
     let folder = tempfile::tempdir().unwrap();
     let broker = MemoryBroker::new();
     let more = "key = openstack.{{ payload.port.name }}.{{ 'port.x' }}.{{ 'delete.end'|dotted }}";
@@ -246,7 +246,7 @@ fn a_value_is_one_word_of_a_routing_key() {
 #[test]
 fn a_key_that_amqp_does_not_allow_is_a_dead_letter_and_the_next_message_is_sent() {
     let vhost = Broker::shared().vhost("publish-long");
-    let mut reading = KeyReader::of(&vhost, "gone", "info");
+    let mut reading = KeyReader::new(&vhost, "gone", "info");
     let folder = tempfile::tempdir().unwrap();
     let broker = MemoryBroker::new();
     let daemon = start(&native(folder.path(), &action(&vhost, "topic = gone")), &broker);

@@ -26,7 +26,7 @@ fn made(vhost: &Vhost, shard: u32) {
 
 fn reading(vhost: &Vhost, shard: u32) -> KeyReader {
     let all = Shards::new(Shards::EXCHANGE, NonZeroU32::MIN);
-    KeyReader::of_queue(vhost, &all.queue(shard), (Shards::EXCHANGE, Shards::TOPIC, &shard.to_string()))
+    KeyReader::from_queue(vhost, &all.queue(shard), (Shards::EXCHANGE, Shards::TOPIC, &shard.to_string()))
 }
 
 /// Returns the number of messages in the queue of a shard without a reader.
@@ -149,7 +149,7 @@ fn another_number_waits_until_the_former_shards_are_empty_and_unread() {
     drop(reader);
     // What waits for its release in a dead letter queue has the order of the former shards too.
     let letters = "osnl-shard-1.dead";
-    let letters_reader = KeyReader::of_queue(&vhost, letters, (Shards::EXCHANGE, Shards::TOPIC, "nothing"));
+    let letters_reader = KeyReader::from_queue(&vhost, letters, (Shards::EXCHANGE, Shards::TOPIC, "nothing"));
     let held = format!("{letters} has messages: 0, consumers: 1");
     waiting.wait_for_log(&held);
     let found = number_of_shards(&vhost, 3);

@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn a_target_that_heals_says_when_it_is_tried_and_one_that_refuses_what_to_correct() {
     let log = "the target's own log tells why";
-    let found = of_target(&down("hook", failure("status 500", Some(log), false)), &BOUNDS);
+    let found = judge_target(&down("hook", failure("status 500", Some(log), false)), &BOUNDS);
     let doing = "the target's own log tells why; osnl tries again in 3 s; sooner: osnl actions probe hook";
     check(
         &found,
@@ -14,7 +14,7 @@ fn a_target_that_heals_says_when_it_is_tried_and_one_that_refuses_what_to_correc
     );
     assert_eq!(found[0].must_act, IncidentActor::Osnl);
     let body = "correct what the action sends: body, headers, url";
-    let found = of_target(&down("hook", failure("status 400", Some(body), true)), &BOUNDS);
+    let found = judge_target(&down("hook", failure("status 400", Some(body), true)), &BOUNDS);
     let doing = "[action:hook]: correct what the action sends: body, headers, url, then osnl reload";
     let what = "hook: the target refuses everything for 40 s";
     check(&found, &[(IncidentKind::TargetRefuses, Warning, what, "status 400", doing)]);
@@ -26,7 +26,7 @@ fn only_an_operator_ends_a_failure_of_tls_and_no_probe_ends_a_limit_of_the_targe
     let of = |class, answer: &str| {
         let failed =
             failure(answer, None, false).map(|failed| AttemptFailure { class: Some(class), ..failed });
-        of_target(&down("vault", failed), &BOUNDS).remove(0)
+        judge_target(&down("vault", failed), &BOUNDS).remove(0)
     };
     let tls = of(ErrorClass::Tls, "TLS failed: certificate is self-signed");
     assert_eq!((tls.kind, tls.must_act), (IncidentKind::TargetDown, IncidentActor::Operator));
@@ -49,8 +49,8 @@ fn a_target_that_falls_behind_has_its_rates_and_what_to_raise() {
     let slow = behind(CallLimit::Concurrency, rates, Some(30), 360);
     let what = "backup: falls behind: 1.0/s in, 0.5/s out, 16 of 16 calls run, 30 s each; 396 wait, the oldest 6 min";
     let doing = "raise concurrency in [action:backup], or set batch, then osnl reload";
-    check(&of_target(&slow, &BOUNDS), &[(IncidentKind::FallsBehind, Warning, what, "", doing)]);
-    let old = of_target(&TargetReport { oldest_pending_seconds: Some(900), ..slow.clone() }, &BOUNDS);
+    check(&judge_target(&slow, &BOUNDS), &[(IncidentKind::FallsBehind, Warning, what, "", doing)]);
+    let old = judge_target(&TargetReport { oldest_pending_seconds: Some(900), ..slow.clone() }, &BOUNDS);
     assert_eq!((old[0].severity, &*old[0].symptoms), (Critical, &[IncidentKind::PendingOld][..]));
     for (limit, rates, expected, doing) in [
         (
@@ -66,17 +66,17 @@ fn a_target_that_falls_behind_has_its_rates_and_what_to_raise() {
             "make the target faster",
         ),
     ] {
-        let found = &of_target(&behind(limit, rates, None, 360), &BOUNDS)[0];
+        let found = &judge_target(&behind(limit, rates, None, 360), &BOUNDS)[0];
         assert!(
             found.what.contains(expected) && found.to_do.as_ref().unwrap().starts_with(doing),
             "{found:?}"
         );
     }
     // All that is pending runs.
-    check(&of_target(&TargetReport { in_flight: 390, ..slow.clone() }, &BOUNDS), &[]);
+    check(&judge_target(&TargetReport { in_flight: 390, ..slow.clone() }, &BOUNDS), &[]);
     // A known cause explains the backlog.
     let held = TargetReport { falling_behind: slow.falling_behind, ..down("backup", None) };
-    assert_eq!(of_target(&held, &BOUNDS)[0].kind, IncidentKind::TargetDown);
+    assert_eq!(judge_target(&held, &BOUNDS)[0].kind, IncidentKind::TargetDown);
 }
 
 #[test]
@@ -89,9 +89,9 @@ fn a_backlog_that_is_worked_off_says_how_long_that_takes() {
     };
     let what = "billing: catching up, about 20 s; 560 wait, the oldest 18 min";
     let doing = "nothing is to be done while the number falls";
-    check(&of_target(&drained(60, 900), &BOUNDS), &[(IncidentKind::PendingOld, Warning, what, "", doing)]);
+    check(&judge_target(&drained(60, 900), &BOUNDS), &[(IncidentKind::PendingOld, Warning, what, "", doing)]);
     for (begun, ended) in [(900, 900), (900, 60), (0, 1)] {
-        let found = of_target(&drained(begun, ended), &BOUNDS);
+        let found = judge_target(&drained(begun, ended), &BOUNDS);
         assert_eq!((found[0].severity, found[0].what.contains("wait too long")), (Critical, true));
     }
 }
@@ -99,11 +99,11 @@ fn a_backlog_that_is_worked_off_says_how_long_that_takes() {
 #[test]
 fn a_reason_for_a_metric_has_no_number_that_changes() {
     let old = TargetReport { oldest_pending_seconds: Some(900), pending: 1, ..target("hook") };
-    assert_eq!(of_target(&old, &BOUNDS)[0].reason(), None);
-    let found = of_target(&down("hook", failure("status 500", None, false)), &BOUNDS);
+    assert_eq!(judge_target(&old, &BOUNDS)[0].reason(), None);
+    let found = judge_target(&down("hook", failure("status 500", None, false)), &BOUNDS);
     assert_eq!(found[0].reason(), Some("status 500"));
     let shared = ListenerStatus { consumers: Some(2), ..listener("listening") };
-    assert!(of_listener(&shared)[0].reason().unwrap().starts_with("queue osnl: 1 consumer"));
+    assert!(judge_listener(&shared)[0].reason().unwrap().starts_with("queue osnl: 1 consumer"));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn what_follows_from_a_cause_is_a_symptom_of_it() {
         dead_reason: Some("given up after 5 attempts: status 400".to_owned()),
         ..down("hook", failure("status 400", None, true))
     };
-    let found = of_target(&old, &BOUNDS);
+    let found = judge_target(&old, &BOUNDS);
     let what = "hook: the target refuses everything for 40 s; 1,054 wait, the oldest 20 min; 2 dead letters";
     let doing = "[action:hook]: correct the action, or the target, then osnl reload; then osnl deliveries retry --action hook";
     check(&found, &[(IncidentKind::TargetRefuses, Critical, what, "status 400", doing)]);
@@ -130,7 +130,7 @@ fn what_follows_from_a_cause_is_a_symptom_of_it() {
     );
     // Dead letters of another cause are another incident.
     let other = TargetReport { dead_reason: Some("unusable notification".to_owned()), ..old };
-    let kinds: Vec<_> = of_target(&other, &BOUNDS).iter().map(|one| one.kind).collect();
+    let kinds: Vec<_> = judge_target(&other, &BOUNDS).iter().map(|one| one.kind).collect();
     assert_eq!(kinds, [IncidentKind::TargetRefuses, IncidentKind::DeadLetters]);
 }
 
@@ -149,16 +149,16 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
     let what = "hook: paused by eve for 2 h; 1 waits, the oldest 2 h";
     let why = "paused since 2026-11-20T06:41:53Z by eve";
     check(
-        &of_target(&paused, &BOUNDS),
+        &judge_target(&paused, &BOUNDS),
         &[(IncidentKind::ActionPaused, Warning, what, why, "osnl actions resume hook")],
     );
     let one = TargetReport { failing: vec![failing("web-7", 7)], pending: 1, ..target("hook") };
     let doing = "osnl deliveries show 17.0; osnl tries each again; the other deliveries go on";
     let what = "hook: web-7 fails for 2 min, 7 attempts; 1 waits";
-    check(&of_target(&one, &BOUNDS), &[(IncidentKind::ResourceFailing, Warning, what, "HTTP 500", doing)]);
+    check(&judge_target(&one, &BOUNDS), &[(IncidentKind::ResourceFailing, Warning, what, "HTTP 500", doing)]);
     let many =
         TargetReport { failing: vec![failing("a", 7), failing("b", 5)], more_failing: 3, ..target("hook") };
-    assert!(of_target(&many, &BOUNDS)[0].what.starts_with("hook: a (and 4 more resources) fails "));
+    assert!(judge_target(&many, &BOUNDS)[0].what.starts_with("hook: a (and 4 more resources) fails "));
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn dead_letters_that_cannot_be_retried_in_order_are_not_offered_to_be() {
             "a later delivery of each resource was delivered: osnl deliveries discard, or retry with --out-of-order",
         ),
     ] {
-        let found = of_target(&TargetReport { is_overtaken, ..letters.clone() }, &BOUNDS);
+        let found = judge_target(&TargetReport { is_overtaken, ..letters.clone() }, &BOUNDS);
         assert_eq!(found[0].to_do.as_deref(), Some(expected));
     }
 }
@@ -179,13 +179,13 @@ fn dead_letters_that_cannot_be_retried_in_order_are_not_offered_to_be() {
 #[test]
 fn deliveries_without_a_known_cause_are_an_incident_when_they_are_old_or_many() {
     let old = |seconds| TargetReport { oldest_pending_seconds: Some(seconds), pending: 1, ..target("hook") };
-    check(&of_target(&old(899), &BOUNDS), &[]);
+    check(&judge_target(&old(899), &BOUNDS), &[]);
     let what = "hook: deliveries wait too long; 1 waits, the oldest 15 min";
     let doing = "see osnl deliveries list --action hook --state pending, and raise concurrency or set batch if the target is slow";
-    check(&of_target(&old(900), &BOUNDS), &[(IncidentKind::PendingOld, Critical, what, "", doing)]);
-    let returned = of_target(&TargetReport { returns: 4, ..old(4500) }, &BOUNDS);
+    check(&judge_target(&old(900), &BOUNDS), &[(IncidentKind::PendingOld, Critical, what, "", doing)]);
+    let returned = judge_target(&TargetReport { returns: 4, ..old(4500) }, &BOUNDS);
     assert!(returned[0].what.ends_with("the oldest 75 min, returned to the broker 4 times"), "{returned:?}");
-    let pending = |pending| of_target(&TargetReport { pending, ..target("hook") }, &BOUNDS);
+    let pending = |pending| judge_target(&TargetReport { pending, ..target("hook") }, &BOUNDS);
     check(&pending(799), &[]);
     assert_eq!(pending(800)[0].kind, IncidentKind::NearBound);
     assert_eq!((pending(1000)[0].kind, pending(1000)[0].severity), (IncidentKind::PendingFull, Critical));
@@ -194,7 +194,7 @@ fn deliveries_without_a_known_cause_are_an_incident_when_they_are_old_or_many() 
     {
         let full = TargetReport { pending: 1000, overflows, ..target("hook") };
         let what = format!("hook: max_pending (1,000) is reached, so further {further}; 1,000 wait");
-        assert_eq!(of_target(&full, &BOUNDS)[0].what, what);
+        assert_eq!(judge_target(&full, &BOUNDS)[0].what, what);
     }
 }
 
@@ -228,6 +228,6 @@ fn each_guard_of_an_action_is_named() {
         );
         let what = "hook: 3 deliveries wait for release for 60 s";
         let expected = (IncidentKind::WaitingForRelease, Warning, what, &*reasons.join("; "), &*doing);
-        check(&of_guards(&[held(reasons)]), &[expected]);
+        check(&judge_guards(&[held(reasons)]), &[expected]);
     }
 }

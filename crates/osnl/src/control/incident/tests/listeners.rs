@@ -15,12 +15,12 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     };
     let doing = "osnl check --connect; osnl tries again in 4 s (3 attempts)";
     let what = "nova: not connected for 12 s";
-    check(&of_listener(&refused), &[(IncidentKind::ListenerConnecting, Warning, what, reason, doing)]);
+    check(&judge_listener(&refused), &[(IncidentKind::ListenerConnecting, Warning, what, reason, doing)]);
     let remedy = Some("rabbitmqctl change_password osnl".to_owned());
     let known = ListenerStatus { remedy, ..refused.clone() };
-    assert_eq!(of_listener(&known)[0].command.as_deref(), Some("rabbitmqctl change_password osnl"));
+    assert_eq!(judge_listener(&known)[0].command.as_deref(), Some("rabbitmqctl change_password osnl"));
     let long = ListenerStatus { since_seconds: Some(60), ..refused };
-    assert_eq!(of_listener(&long)[0].severity, Critical);
+    assert_eq!(judge_listener(&long)[0].severity, Critical);
     let missing = ListenerStatus {
         reason: Some("exchange \"nova\" does not exist yet".to_owned()),
         remedy: Some("rabbitmqctl list_exchanges".to_owned()),
@@ -31,18 +31,18 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     let absent = |what| (IncidentKind::ExchangeMissing, Warning, what, UNBOUND, doing);
     let expected =
         ["nova: exchange ironic: it does not exist", "nova: exchange nova: it does not exist"].map(absent);
-    check(&of_listener(&missing), &expected);
+    check(&judge_listener(&missing), &expected);
     let blocked = ListenerStatus { reason: Some("the journal is full".to_owned()), ..listener("blocked") };
     let doing = "mend the actions and the journal that this list names; the broker keeps the messages";
     let what = "nova: blocked for 12 s";
     check(
-        &of_listener(&blocked),
+        &judge_listener(&blocked),
         &[(IncidentKind::ListenerBlocked, Critical, what, "the journal is full", doing)],
     );
     let stalled = ListenerStatus { stalled: Some("4 messages wait".to_owned()), ..listener("listening") };
     let what = "nova: stalled: 4 messages wait";
-    check(&of_listener(&stalled), &[(IncidentKind::ListenerStalled, Critical, what, "", "see the log")]);
-    check(&of_listener(&listener("listening")), &[]);
+    check(&judge_listener(&stalled), &[(IncidentKind::ListenerStalled, Critical, what, "", "see the log")]);
+    check(&judge_listener(&listener("listening")), &[]);
 }
 
 fn finding(kind: FindingKind) -> Finding {
@@ -64,28 +64,28 @@ fn a_listener_that_never_received_anything_says_the_most_likely_reason() {
     let never = ListenerStatus { never_received_seconds: Some(1200), ..listener("listening") };
     let what = "nova: it has never received anything for 20 min";
     let doing = "osnl queues shows how far notifications come, and with management_url the reason; silent_after = 0 ends this note";
-    check(&of_listener(&never), &[(IncidentKind::NeverReceived, Warning, what, "", doing)]);
+    check(&judge_listener(&never), &[(IncidentKind::NeverReceived, Warning, what, "", doing)]);
     let known = ListenerStatus { silence: Some(finding(FindingKind::WrongTopic)), ..never };
     // A look that proves the reason counts at once, unless messages have come since.
     let early = ListenerStatus { never_received_seconds: None, ..known.clone() };
     let what = "nova: it has never received anything for 12 s";
-    assert_eq!(of_listener(&early).iter().map(|one| &*one.what).collect::<Vec<_>>(), [what]);
-    check(&of_listener(&ListenerStatus { messages: 1, ..early.clone() }), &[]);
+    assert_eq!(judge_listener(&early).iter().map(|one| &*one.what).collect::<Vec<_>>(), [what]);
+    check(&judge_listener(&ListenerStatus { messages: 1, ..early.clone() }), &[]);
     check(
-        &of_listener(&ListenerStatus { silence: Some(finding(FindingKind::NeverPublished)), ..early }),
+        &judge_listener(&ListenerStatus { silence: Some(finding(FindingKind::NeverPublished)), ..early }),
         &[],
     );
     let what = "nova: it has never received anything for 20 min";
     let why = "exchange nova in virtual host /: services publish to another topic: nothing comes";
     let doing = "topics = notifications in [listener:nova]";
-    check(&of_listener(&known), &[(IncidentKind::NeverReceived, Warning, what, why, doing)]);
+    check(&judge_listener(&known), &[(IncidentKind::NeverReceived, Warning, what, why, doing)]);
     // The missing exchange is the reason itself, with the same remedy.
     let missing = ListenerStatus {
         reason: Some("no exchange".to_owned()),
         missing_exchanges: vec!["nova".to_owned()],
         ..known
     };
-    let found = of_listener(&missing);
+    let found = judge_listener(&missing);
     assert_eq!(
         (found.len(), found[0].kind, found[0].to_do.as_deref()),
         (1, IncidentKind::ExchangeMissing, Some(doing))
@@ -127,7 +127,7 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
         findings: vec![finding(FindingKind::Unread)],
         ..ManagementStatus::default()
     });
-    let found = of_listener(&ListenerStatus { management: management.clone(), ..listener("standby") });
+    let found = judge_listener(&ListenerStatus { management: management.clone(), ..listener("standby") });
     let what = "nova: exchange nova in virtual host /: services publish to another topic";
     let doing = "topics = notifications in [listener:nova]";
     check(&found, &[(IncidentKind::ServicesQueueUnread, Warning, what, "nothing comes", doing)]);
@@ -136,20 +136,20 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
     let bound = "rabbitmqctl set_policy -p / --apply-to queues osnl-unread '^n' '{\"max-length\":1000}'";
     let unread = Finding { command: bound.to_owned(), ..finding(FindingKind::Unread) };
     let seen = ManagementStatus { findings: vec![unread], ..ManagementStatus::default() };
-    let found = of_listener(&ListenerStatus { management: Some(seen), ..listener("standby") });
+    let found = judge_listener(&ListenerStatus { management: Some(seen), ..listener("standby") });
     assert_eq!(found[0].command.as_deref(), Some(bound));
     assert!(found[0].to_do.as_ref().unwrap().contains("drops older ones"), "{found:?}");
     // An old look has its age.
     let old = management.clone().map(|seen| ManagementStatus { looked_seconds: Some(240), ..seen });
-    let found = of_listener(&ListenerStatus { management: old, ..listener("standby") });
+    let found = judge_listener(&ListenerStatus { management: old, ..listener("standby") });
     assert!(found[0].what.ends_with(": services publish to another topic (seen 4 min ago)"), "{found:?}");
     // The listener has seen one of the queues itself.
-    let of_queue = |name: &str| Finding { subject: format!("queue {name}"), ..finding(FindingKind::Lossy) };
-    let management = management
-        .map(|seen| ManagementStatus { findings: vec![of_queue("osnl"), of_queue("osnl-2")], ..seen });
+    let lossy = |name: &str| Finding { subject: format!("queue {name}"), ..finding(FindingKind::Lossy) };
+    let management =
+        management.map(|seen| ManagementStatus { findings: vec![lossy("osnl"), lossy("osnl-2")], ..seen });
     let queue_lossy = Some("queue osnl can lose messages: at its length".to_owned());
     let queues = vec!["osnl-1".to_owned(), "osnl".to_owned(), "osnl-2".to_owned()];
-    let found = of_listener(&ListenerStatus { management, queue_lossy, queues, ..listener("listening") });
+    let found = judge_listener(&ListenerStatus { management, queue_lossy, queues, ..listener("listening") });
     let found: Vec<_> = found.iter().map(|one| (one.kind, &*one.subject)).collect();
     assert_eq!(found, [(IncidentKind::QueueLossy, "queue osnl"), (IncidentKind::QueueLossy, "queue osnl-2")]);
 }
@@ -158,16 +158,16 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
 fn a_shared_queue_is_an_incident_and_a_standby_with_an_active_reader_is_none() {
     let shared = ListenerStatus { consumers: Some(2), ..listener("listening") };
     let what = "queue osnl: 1 consumer that is not this daemon's, and each message goes to one of them only";
-    let found = of_listener(&shared);
+    let found = judge_listener(&shared);
     assert_eq!(
         (found.len(), found[0].kind, found[0].severity, &*found[0].what),
         (1, IncidentKind::QueueShared, Critical, what)
     );
     // Both are this daemon's; or only one of them gets messages.
-    check(&of_listener(&ListenerStatus { own_consumers: 2, ..shared.clone() }), &[]);
-    check(&of_listener(&ListenerStatus { exclusive: true, ..shared }), &[]);
+    check(&judge_listener(&ListenerStatus { own_consumers: 2, ..shared.clone() }), &[]);
+    check(&judge_listener(&ListenerStatus { exclusive: true, ..shared }), &[]);
     let standby = ListenerStatus { consumers: Some(2), exclusive: true, ..listener("standby") };
-    check(&of_listener(&standby), &[]);
+    check(&judge_listener(&standby), &[]);
     let losing = "queue osnl was declared with other settings (durable: …): a restart deletes it";
     for state in ["listening", "standby"] {
         let listener = ListenerStatus {
@@ -175,7 +175,7 @@ fn a_shared_queue_is_an_incident_and_a_standby_with_an_active_reader_is_none() {
             queue_remedy: Some(AS_CONFIGURED.to_owned()),
             ..listener(state)
         };
-        check(&of_listener(&listener), &[(IncidentKind::QueueLossy, Warning, losing, "", AS_CONFIGURED)]);
+        check(&judge_listener(&listener), &[(IncidentKind::QueueLossy, Warning, losing, "", AS_CONFIGURED)]);
     }
     // Its active reader takes none.
     let waiting = |seconds| ListenerStatus {
@@ -183,8 +183,8 @@ fn a_shared_queue_is_an_incident_and_a_standby_with_an_active_reader_is_none() {
         queue_waiting_seconds: Some(seconds),
         ..standby.clone()
     };
-    check(&of_listener(&waiting(59)), &[]);
-    let found = of_listener(&waiting(70));
+    check(&judge_listener(&waiting(59)), &[]);
+    let found = judge_listener(&waiting(70));
     let what = "queue osnl: its active reader takes no message for 70 s; 4 wait";
     assert_eq!(
         (found[0].kind, found[0].severity, &*found[0].what),
@@ -204,7 +204,7 @@ fn a_lost_position_is_an_incident_while_the_listener_reads_on() {
     let judge = |lost: &[bool], expected: Option<&str>| {
         let partitions = (0..).zip(lost).map(|(number, is_lost)| partition(number, *is_lost)).collect();
         let lag = LagStatus { group: "osnl".to_owned(), messages: None, partitions };
-        let found = of_listener(&ListenerStatus { lag: Some(lag), ..listener("listening") });
+        let found = judge_listener(&ListenerStatus { lag: Some(lag), ..listener("listening") });
         let expected = expected.map(|expected| format!("nova: topic n.info, partition {expected}"));
         assert_eq!(found.first().map(|one| &one.what), expected.as_ref());
     };
@@ -228,7 +228,7 @@ fn a_left_queue_is_an_incident_while_it_holds_or_receives_messages_or_may() {
             unbind: unbind.map(str::to_owned),
             delete: None,
         };
-        let incident = of_left_queue(&left);
+        let incident = judge_left_queue(&left);
         assert!(incident.iter().all(|incident| incident.kind == IncidentKind::QueueUnread));
         let found = incident.map(|incident| (incident.what, incident.why.unwrap_or_default()));
         assert_eq!(found, expected, "{left:?}");
@@ -255,5 +255,5 @@ fn a_history_that_is_worked_off_is_an_incident_while_it_lasts() {
     let what = "nova: actions run for events that were up to 244 d old when they were read";
     let doing =
         "max_event_age = 1d in [listener:nova] would make dead letters of such events, which can be retried";
-    check(&of_listener(&old), &[(IncidentKind::OldEvents, Warning, what, "", doing)]);
+    check(&judge_listener(&old), &[(IncidentKind::OldEvents, Warning, what, "", doing)]);
 }

@@ -16,7 +16,7 @@ const RABBIT_PORT: u16 = 5672;
 impl Wanted {
     /// Returns the subject of a survey in which no queue is read, so that the services' queues are its only evidence.
     /// Without exchanges, the survey is of those services that the broker has.
-    pub fn of_url(
+    pub fn from_url(
         url: &TransportUrl,
         exchanges: &[String],
         topics: &[String],
