@@ -2,33 +2,32 @@
 //! `osnl::notification_listener` instead.
 
 mod fallback;
+mod fired;
 mod parts;
 mod places;
 mod retried;
 mod swap;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use osnl_config::template::Names;
-use osnl_core::age::EventAge;
-use osnl_model::{Budget, Head, Notification, Timestamp};
+use osnl_model::{Budget, Head, Notification};
 use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::fallback::{fallback_delivery, once_each};
+use self::fired::{Arrival, FiredRule};
 pub use self::parts::Parts;
 use self::places::PredecessorPlaces;
 pub use self::swap::LiveRules;
 use osnl_core::metrics::{Counters, StreamKind};
 pub use osnl_core::observe::{Observe, PartKeys};
 use osnl_core::received::ReceivedMessage;
-use osnl_core::rule::{
-    Guards, KeySource, Mode, Rule, RuleDecision, RuleMismatch, RuleSet, TimedEvent, WhenMismatch,
-};
+use osnl_core::rule::{Decisions, Guards, Mode, Rule, RuleDecision, RuleMismatch, RuleSet};
 use osnl_journal::dead_letters::RetriedDelivery;
 use osnl_journal::in_hand::InHand;
-use osnl_journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle, Subject};
+use osnl_journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle};
 
 pub trait Intake: Send + Sync {
     /// Waits for room, and returns how many messages may be read, up to `at_most`. No message is read that could not be
@@ -149,119 +148,6 @@ impl RuleEngine {
         self
     }
 
-    /// Returns a delivery per action and resource, unless the action's condition is false.
-    fn deliveries<'r>(
-        &self,
-        rule: &'r Rule,
-        arrival: Arrival<'_>,
-        names: &Names,
-        noted: &PartKeys,
-        parts: &Parts<'_>,
-        failed: &mut Vec<(&'r Rule, RuleMismatch)>,
-    ) -> Vec<NewDelivery> {
-        let (notification, received) = (names.notification(), arrival.received);
-        let limit = rule.max_event_age;
-        let age = limit.and_then(|_| EventAge::from_notification(notification, received.origin.received));
-        let too_old = age.and_then(|age| age.exceeds(limit));
-        let is_retried = received.noted.marks.as_deref().and_then(RetriedDelivery::from_marks).is_some();
-        let mut deliveries = Vec::new();
-        let noted: HashMap<_, _> = noted.iter().map(|(part, key)| (*part, key)).collect();
-        let time = notification.timestamp.as_deref().filter(|_| rule.order_by_event_time && !is_retried);
-        let time = time.and_then(|time| Timestamp::parse(time).ok());
-        for (resource, key) in parts.with_keys(rule, names) {
-            let named = narrowed(rule, names, parts, resource);
-            let timed = time.zip(key.as_deref()).map(|(time, key)| TimedEvent {
-                rule: &rule.name,
-                key,
-                time,
-                message: parts.message(received),
-            });
-            // What comes again may have come before the newer event.
-            let judged = timed.filter(|_| !received.origin.redelivered);
-            let overtaken = judged.and_then(|event| self.guards.order().overtaken(event));
-            let before = deliveries.len();
-            for action in &rule.actions {
-                let watched = rule.key == KeySource::Resource && self.observer_of(action).is_some();
-                let known = noted.get(&resource).filter(|_| watched);
-                let key = known.map_or_else(|| key.clone(), |key| Some((*key).clone()));
-                let (name, to) = (&*rule.name, &**action);
-                let mut instead = None;
-                let begin = match (rule.asks(action, &named), rule.mode) {
-                    (Err(mismatch @ (WhenMismatch::False(_) | WhenMismatch::Lacks { .. })), _) => {
-                        tracing::debug!(rule.name = name, action.name = to, %mismatch, "the condition of the action is false");
-                        failed.push((rule, RuleMismatch::When(mismatch)));
-                        continue;
-                    }
-                    (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Live) => {
-                        let why = format!("action {action}: {mismatch}");
-                        instead = fallback_delivery(rule, action, &why, &named, key.as_deref(), resource);
-                        Begin::Dead(why)
-                    }
-                    (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Shadow) => {
-                        tracing::error!(
-                            rule.name = name,
-                            action.name = to,
-                            mismatch = mismatch.to_string(),
-                            "a rule in shadow cannot be decided"
-                        );
-                        continue;
-                    }
-                    (Ok(()), Mode::Shadow) => Begin::Shadow,
-                    // The operator's decision overrides guards and age, and no guard counts it.
-                    (Ok(()), Mode::Live) if is_retried => Begin::Live,
-                    (Ok(()), Mode::Live) => match too_old.as_ref().or(overtaken.as_ref()) {
-                        Some(why) => Begin::TooOld(why.clone()),
-                        None => self.guarded(rule, action, key.as_deref(), resource, arrival, parts),
-                    },
-                };
-                deliveries.push(NewDelivery {
-                    rule: rule.name.clone(),
-                    action: action.clone(),
-                    key,
-                    resource,
-                    ordered: !rule.unordered.contains(action),
-                    enriched: None,
-                    begin,
-                    subject: Subject::default(),
-                    letter: None,
-                });
-                deliveries.extend(instead);
-            }
-            if let Some(event) = timed.filter(|_| deliveries[before..].iter().any(|new| new.begin.is_open()))
-            {
-                self.guards.order().note(event);
-            }
-        }
-        once_each(deliveries)
-    }
-
-    fn guarded(
-        &self,
-        rule: &Rule,
-        action: &str,
-        key: Option<&str>,
-        resource: Option<u32>,
-        arrival: Arrival<'_>,
-        parts: &Parts<'_>,
-    ) -> Begin {
-        let Arrival { received, is_back } = arrival;
-        // Guards have decided when the message first came.
-        if is_back || self.guards.longest().is_none() {
-            return Begin::Live;
-        }
-        let own;
-        let key = match key {
-            Some(key) => key,
-            None => {
-                own = format!("{}#{}", parts.message(received), resource.unwrap_or_default());
-                &own
-            }
-        };
-        self.guards
-            .verdict(&rule.name, action, key, received.origin.received)
-            .map_or(Begin::Live, Begin::Held)
-    }
-
     fn append(
         &self,
         received: ReceivedMessage,
@@ -307,13 +193,6 @@ enum EntryPlace {
     Reserved,
     /// None: the message is that of a dead letter, which its queue keeps.
     Without,
-}
-
-/// A message, and whether the broker delivers it to this process for another time.
-#[derive(Clone, Copy)]
-struct Arrival<'a> {
-    received: &'a ReceivedMessage,
-    is_back: bool,
 }
 
 impl Intake for RuleEngine {
@@ -388,13 +267,12 @@ impl RuleEngine {
     }
 
     fn decide(&self, mut received: ReceivedMessage, place: EntryPlace) -> Receipt {
-        let notification = match received.decode_within(&self.budget) {
-            Ok(notification) => notification,
+        let names = match received.decode_within(&self.budget) {
+            Ok(notification) => Names::from(notification),
             // The head matched, but the rest is unreadable.
             Err(error) => return self.unreadable(received, error.to_string()),
         };
-        let names = Names::from(notification);
-        let decisions = self.rules.decide(&names);
+        let Decisions { decided, mut failed } = self.rules.decide(&names);
         let notification = names.notification();
         let series = self.counters.series.listener(&received.origin.listener);
         let arrived = received.origin.received;
@@ -402,46 +280,37 @@ impl RuleEngine {
         // All waits count from the first arrival.
         let first = self.journal.first_arrival(&received, notification);
         received.origin.received = first.unwrap_or(arrived);
-        let mut keys = PartKeys::new();
-        let observer = decisions.decided.iter().find_map(|decided| match decided {
-            RuleDecision::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
-            RuleDecision::Undecided(..) => None,
-        });
-        if let Some(observer) = observer {
-            (received.noted, keys) = observer.note(&received, notification);
-        }
+        let keys = self.observe(&decided, &mut received, notification);
         let parts = Parts::new(notification);
-        let retried = received.noted.marks.clone();
-        let retried = retried.as_deref().and_then(RetriedDelivery::from_marks);
-        let rule_of_retried = retried.as_ref().and_then(|wanted| {
-            decisions.decided.iter().find_map(|decided| match decided {
-                RuleDecision::Fires(rule) | RuleDecision::Undecided(rule, _) => {
-                    (*rule.name == *wanted.rule).then_some(*rule)
-                }
-            })
-        });
-        let streams = &self.counters.series.streams;
-        let mut failed = decisions.failed;
-        let mut deliveries: Vec<NewDelivery> = decisions
-            .decided
-            .into_iter()
-            .flat_map(|decided| match decided {
+        let arrival = Arrival {
+            received: &received,
+            names: &names,
+            parts: &parts,
+            noted: keys.iter().map(|(part, key)| (*part, &**key)).collect(),
+            retried: received.noted.marks.as_deref().and_then(RetriedDelivery::from_marks),
+            is_back: first.is_some(),
+        };
+        let retried = arrival.retried.as_ref().map(|wanted| (wanted, rule_named(&decided, wanted.rule)));
+        let mut deliveries = Vec::new();
+        for decision in decided {
+            match decision {
                 RuleDecision::Fires(rule) => {
-                    streams.note(StreamKind::Rule, &rule.name, 1, arrived);
-                    let arrival = Arrival { received: &received, is_back: first.is_some() };
-                    let new = self.deliveries(rule, arrival, &names, &keys, &parts, &mut failed);
+                    self.counters.series.streams.note(StreamKind::Rule, &rule.name, 1, arrived);
+                    let new = FiredRule::new(self, rule, &arrival).deliveries(&mut failed);
                     if let (Some(age), None, false) = (age, rule.max_event_age, received.origin.redelivered)
                         && new.iter().any(|new| new.begin.is_open())
                     {
                         series.ages.runs(age.age, arrived);
                     }
-                    new
+                    deliveries.extend(new);
                 }
-                RuleDecision::Undecided(rule, why) => dead_letters(rule, &why, &names, &parts),
-            })
-            .collect();
-        if let Some(wanted) = &retried {
-            deliveries = vec![retried::retried(wanted, rule_of_retried, deliveries)];
+                RuleDecision::Undecided(rule, why) => {
+                    deliveries.extend(dead_letters(rule, &why, &names, &parts));
+                }
+            }
+        }
+        if let Some((wanted, rule)) = retried {
+            deliveries = vec![retried::retried(wanted, rule, deliveries)];
         }
         if deliveries.is_empty() {
             self.counters.unmatched.increment();
@@ -460,8 +329,34 @@ impl RuleEngine {
         let count = deliveries.len();
         self.append(received, names.notification().clone(), deliveries, place).with_deliveries(count)
     }
+
+    /// Lets the observer of an action that is called note the message, and returns its order keys.
+    fn observe(
+        &self,
+        decided: &[RuleDecision<'_>],
+        received: &mut ReceivedMessage,
+        notification: &Notification,
+    ) -> PartKeys {
+        let observer = decided.iter().find_map(|decision| match decision {
+            RuleDecision::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
+            RuleDecision::Undecided(..) => None,
+        });
+        let Some(observer) = observer else { return PartKeys::new() };
+        let (noted, keys) = observer.note(received, notification);
+        received.noted = noted;
+        keys
+    }
 }
 
+fn rule_named<'r>(decided: &[RuleDecision<'r>], name: &str) -> Option<&'r Rule> {
+    decided.iter().find_map(|decision| match decision {
+        RuleDecision::Fires(rule) | RuleDecision::Undecided(rule, _) => {
+            (*rule.name == *name).then_some(*rule)
+        }
+    })
+}
+
+/// Returns the names of one resource for a rule that has conditions of its actions, else those of the whole message.
 pub fn narrowed(rule: &Rule, names: &Names, parts: &Parts<'_>, resource: Option<u32>) -> Names {
     parts.names(names, resource.filter(|_| !rule.conditions.is_empty()))
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use osnl_testkit::hostile;
 
 use super::*;
+use osnl_core::rule::KeySource;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_journal::{ClaimLimits, Journal, Outcome};
 
