@@ -13,6 +13,7 @@ const SEE_OTHER: u16 = 303;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
+/// A text that is not a list of HTTP statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a list of statuses")]
 pub struct NoStatuses;

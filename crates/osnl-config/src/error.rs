@@ -103,10 +103,12 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A finding for which a configuration is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub Finding);
 
+/// A finding with which a configuration is used all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(pub Finding);
 

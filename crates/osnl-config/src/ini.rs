@@ -16,12 +16,14 @@
 
 use super::error::{ConfigError, Finding};
 
+/// A configuration file as it is written, before any option has a meaning.
 #[derive(Clone, Debug, Default)]
 pub struct Ini {
     pub file: String,
     pub sections: Vec<IniSection>,
 }
 
+/// A section of a file as it is written.
 #[derive(Clone, Debug)]
 pub struct IniSection {
     pub name: String,

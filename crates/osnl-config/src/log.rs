@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+/// The level from which log lines are written, by the names of Python's `logging`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Debug,
@@ -45,6 +46,7 @@ impl Level {
     }
 }
 
+/// The place of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogFile {
     Stderr,

@@ -8,6 +8,7 @@ use std::fmt;
 
 use osnl_model::is_secret_key;
 
+/// The declaration of an option, from which reader, checks, and reference come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptionDef {
     /// The name, or the prefix before a user's key: `payload.` of `payload.KEY`.
@@ -25,6 +26,7 @@ pub struct OptionDef {
     pub meaning: &'static str,
 }
 
+/// The form of an option's text, for the reference and for the reader.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// Text that the option's reader checks; the form is the reference's word: `duration`, `skip or all`.
@@ -167,6 +169,7 @@ pub(crate) fn listed(words: &[&str]) -> String {
     words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(", ")
 }
 
+/// The place that has set an option, for errors and `osnl config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueOrigin {
     Default,

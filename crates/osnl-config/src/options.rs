@@ -35,6 +35,7 @@ use crate::sections::SectionReader;
 use crate::typed::{self, ValueRefusal};
 use crate::{Level, Value, duration, shown, size};
 
+/// A struct with a field for each option of a section, made by the macro `options!`.
 pub trait Options: Sized {
     const OPTIONS: &'static [OptionDef];
 
@@ -49,6 +50,7 @@ pub trait Options: Sized {
     fn set(&mut self, name: &str, text: &str) -> Option<Result<(), ValueRefusal>>;
 }
 
+/// A type that an option can have: reads and checks the option's text.
 pub trait OptionValue: Sized {
     const KIND: Kind;
 
@@ -270,6 +272,7 @@ impl OptionValue for Seconds {
     }
 }
 
+/// A number of bytes, written with a unit such as `500MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 

@@ -7,6 +7,7 @@ use super::duration;
 const MOST: u32 = 1_000_000;
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
+/// A number of resources within a time, written as `20 per 10m`, for guards and expectations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub keys: u32,
@@ -19,6 +20,7 @@ impl fmt::Display for Rate {
     }
 }
 
+/// The reasons for which a text is not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateError {
     Form,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Finding;
 
+/// The reasons for which a file of a configuration cannot be read.
 #[derive(Debug)]
 pub enum ReadError {
     Missing,

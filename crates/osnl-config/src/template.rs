@@ -79,6 +79,7 @@ use self::names::{Aliases, NameScope};
 pub use self::names::{NAMES, Names};
 pub use self::preview_placeholder::{placeholder, readable};
 
+/// A compiled condition of a rule or an action, such as `when`.
 #[derive(Clone)]
 pub struct Expression(Arc<CompiledExpression>);
 
@@ -201,6 +202,7 @@ impl fmt::Debug for Expression {
     }
 }
 
+/// A compiled text with values of the event, such as a URL or a body.
 #[derive(Clone)]
 pub struct Template {
     source: Arc<str>,

@@ -23,6 +23,7 @@ pub use self::silence::{ExpectedStream, StreamKind, StreamState, Streams};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counts of the daemon since its start, for metrics and `osnl status`.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)*

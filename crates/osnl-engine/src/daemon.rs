@@ -33,6 +33,7 @@ use osnl_delivery::DeliveryLoop;
 use osnl_journal::Journal;
 use osnl_journal::in_hand::InHand;
 
+/// The running parts of osnl: starts, watches, and drains listeners and deliveries.
 pub struct Daemon {
     pub listeners: Vec<Listener>,
     pub deliveries: Vec<DeliveryLoop>,
@@ -51,6 +52,7 @@ pub struct Daemon {
 #[cfg(test)]
 type TestTasks = Box<dyn FnOnce(&mut JoinSet<()>, &mut JoinSet<()>) + Send>;
 
+/// The reasons for which the daemon ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     #[error(transparent)]

@@ -29,6 +29,7 @@ use osnl_journal::dead_letters::RetriedDelivery;
 use osnl_journal::in_hand::InHand;
 use osnl_journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle};
 
+/// The receiver of a listener's messages: reserves room, decides, and keeps.
 pub trait Intake: Send + Sync {
     /// Waits for room, and returns how many messages may be read, up to `at_most`. No message is read that could not be
     /// kept.
@@ -95,6 +96,7 @@ pub trait Onlooker: Send + Sync {
     fn matched(&self, received: &ReceivedMessage, notification: &Notification, deliveries: &[NewDelivery]);
 }
 
+/// The intake of the daemon: decides by the rules and appends to the journal.
 pub struct RuleEngine {
     rules: Arc<RuleSet>,
     onlooker: Option<Arc<dyn Onlooker>>,

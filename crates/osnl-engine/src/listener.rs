@@ -51,6 +51,7 @@ use crate::intake::Intake;
 use osnl_core::metrics::{Counters, ListenerSeries};
 use osnl_core::shutdown::Shutdown;
 
+/// The settings of a listener: targets, queue, limits, and patience.
 pub struct ListenerConfig {
     pub name: Arc<str>,
     pub targets: Vec<(Target, Priority)>,
@@ -73,6 +74,7 @@ impl ListenerConfig {
 
 pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
+/// Keeps one subscription at a broker alive and hands its messages to an [`Intake`].
 pub struct Listener {
     config: ListenerConfig,
     transport: Arc<dyn Transport>,

@@ -3,6 +3,7 @@ use std::time::Duration;
 use osnl_config::{Bytes, Options as _, options};
 
 options! {
+    /// The bounds of a journal: times, sizes, and numbers of deliveries.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct JournalBounds {
         retention: Duration = "7d", within("0", "3650d"), otherwise("write 12h, 7d or 90d") => "Time for which ended deliveries and their events are kept.";

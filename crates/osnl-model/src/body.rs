@@ -20,6 +20,7 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use crate::error::excerpt;
 use crate::{Budget, DecodeError, Excess};
 
+/// The properties of a message that say how its body is written, for [`plain_body`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContentInfo<'a> {
     pub content_type: Option<&'a str>,

@@ -32,6 +32,7 @@ pub use self::fields::CatalogueField;
 pub use self::lacking::{LackingPath, lacking};
 pub use self::like::alike;
 
+/// An event that an OpenStack service sends, for `osnl events` and for the checks of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueEvent {
     pub service: &'static str,
@@ -47,6 +48,7 @@ pub struct CatalogueEvent {
     sample: Option<usize>,
 }
 
+/// The form of an event's payload, which decides the paths that a rule can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PayloadForm {
     Plain,
@@ -55,6 +57,7 @@ pub enum PayloadForm {
     Versioned(&'static str),
 }
 
+/// A recorded payload, as an example for documentation and tests of rules.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     pub event_type: &'static str,

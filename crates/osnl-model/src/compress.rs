@@ -3,6 +3,7 @@ use std::io::Write as _;
 use bzip2::write::BzEncoder;
 use flate2::write::ZlibEncoder;
 
+/// The compressions of kombu that a body may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// `kombu_compression = gzip`, which is zlib data (RFC 1950) in spite of the name.

@@ -27,6 +27,7 @@ pub fn bounded_id<'a>(id: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     if id.len() <= LONGEST_ID { id } else { Cow::Owned(BodyDigest::of(id.as_bytes()).to_string()) }
 }
 
+/// Computes a [`BodyDigest`] of a body that comes in parts.
 #[derive(Clone)]
 pub struct BodyHasher(Context);
 

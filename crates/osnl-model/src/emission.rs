@@ -17,6 +17,7 @@ use crate::python_json::{parse_python_json, parse_python_json_as, to_python_json
 use crate::redact::mask_secrets;
 use crate::{Budget, DecodeError, Notification, Part, Priority, resource_key};
 
+/// The frame of a notification that osnl sends; readers of the different drivers expect different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Framing {
     Bare,
@@ -27,6 +28,7 @@ pub enum Framing {
     Kafka,
 }
 
+/// A notification that osnl sends, with the fields in the order of oslo.messaging.
 #[derive(Clone)]
 pub struct Emission {
     /// A UUID, the same for all topics. Like the other optional fields, `None` is written as null.

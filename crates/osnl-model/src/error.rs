@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::Excess;
 
+/// The reasons for which a body is not a notification, and goes to the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
     #[error("the body is empty")]
@@ -47,6 +48,7 @@ pub enum DecodeError {
     OtherEncoding { name: String },
 }
 
+/// The JSON text in which an error is: an envelope has a second one inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     Body,
@@ -62,6 +64,7 @@ impl fmt::Display for Part {
     }
 }
 
+/// The kind of a JSON value, to name in an error instead of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JsonKind {
     Null,

@@ -21,6 +21,7 @@ use crate::{Head, JsonKind, Notification};
 
 pub use pattern::{Pattern, PatternError, StepLimit};
 
+/// The conditions of oslo.messaging's `NotificationFilter`, all of which a notification must fulfil.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
     pub publisher_id: Option<Pattern>,
@@ -121,6 +122,7 @@ fn hold(
     })
 }
 
+/// The first condition that a notification fails, for `osnl explain` and the reasons of unmatched messages.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{predicate} is {observed}, which does not match \"{pattern}\"")]
 pub struct Mismatch {
@@ -129,6 +131,7 @@ pub struct Mismatch {
     pub observed: Observed,
 }
 
+/// The value of a notification that a condition looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Predicate {
     PublisherId,

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+/// The protection of a login on its way to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginProtection {
     Verified,
@@ -13,6 +14,7 @@ pub enum LoginProtection {
     Clear,
 }
 
+/// A login that a configuration sends, to warn about one without protection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentLogin {
     pub option: &'static str,

@@ -31,6 +31,7 @@ use serde_json::Value;
 
 use crate::{Notification, Timestamp, bounded_id};
 
+/// The object of OpenStack that a notification is about, by which deliveries are ordered and shown.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Resource<'a> {
     pub kind: Cow<'a, str>,
@@ -53,6 +54,7 @@ pub struct Resource<'a> {
     pub deleted_at: Option<Timestamp>,
 }
 
+/// An address of an instance or a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     pub address: IpAddr,
@@ -77,6 +79,7 @@ impl Serialize for Address {
     }
 }
 
+/// The kind of an address, since targets register fixed and floating addresses differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressKind {
@@ -129,6 +132,7 @@ pub fn resource_keys(n: &Notification) -> Vec<String> {
     keys.filter(|key| seen.insert(key.clone())).collect()
 }
 
+/// The list of a bulk request, each item of which has a delivery of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Bulk<'a> {
     kind: &'a str,

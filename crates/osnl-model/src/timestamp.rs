@@ -20,9 +20,11 @@ use jiff::civil::DateTime;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+/// The time of an event as services write it, comparable between services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 
+/// The reason for which a text is not a time.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("\"{0}\" is not a date and time, such as 2026-11-20T06:36:22Z or 2026-11-20 06:36:22.662155")]
 pub struct TimestampError(String);

@@ -24,6 +24,7 @@ use thiserror::Error;
 
 pub use secret::Secret;
 
+/// The address of a broker, with its logins, as oslo.messaging's `transport_url` writes it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TransportUrl {
     driver: String,
@@ -33,6 +34,7 @@ pub struct TransportUrl {
     folded_dollars: bool,
 }
 
+/// One host of a broker's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportHost {
     /// A host name or an address, never empty; an IPv6 address has no brackets here.

@@ -50,6 +50,7 @@ pub use certificates::{ClientIdentity, FileError, certificates_from, identity, s
 pub use expiry::{LatestEnd, Validity, ends_at, validity};
 pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};
 
+/// The meaning of a certificate's common name, which old certificates have instead of alternative names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommonName {
     /// The CN counts within the name constraints of the issuers: for CAs that a configuration

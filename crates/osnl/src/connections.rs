@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use osnl_transport::BoxFuture;
 use tokio::task::{AbortHandle, JoinSet};
 
+/// Marks a connection that has a request under way, which is not closed to make room.
 #[derive(Clone, Debug, Default)]
 pub struct Busy(Arc<AtomicBool>);
 
@@ -19,6 +20,7 @@ impl Busy {
     }
 }
 
+/// The open connections of a server, of which idle ones are closed at the bound.
 pub struct Connections {
     most: usize,
     tasks: JoinSet<()>,

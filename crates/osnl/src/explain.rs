@@ -64,6 +64,7 @@ pub struct Trace {
     pub rules: Vec<RuleVerdict>,
 }
 
+/// The verdict of one rule on an event, with its reasons.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleVerdict {
     pub rule: Arc<str>,
@@ -72,6 +73,7 @@ pub struct RuleVerdict {
     pub if_received_by: Vec<Arc<str>>,
 }
 
+/// The verdict of a rule: the effects, or the condition that fails.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ruling {
     /// The rule fires; if only the head is known, the effects are unknown.

@@ -2,6 +2,7 @@ use std::fs;
 
 use tokio::net::unix::UCred;
 
+/// A group of the system that gets access to a socket or a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemGroup {
     pub name: String,

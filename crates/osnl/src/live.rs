@@ -38,6 +38,7 @@ pub(crate) const RECENT: usize = 100;
 /// The time for which events are kept after a [call](LiveEvents::latest).
 pub const KEPT: Duration = Duration::from_secs(60);
 
+/// Passes events to observers while there are any, without a cost otherwise.
 #[derive(Default)]
 pub struct LiveEvents {
     is_watched: AtomicBool,

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use osnl_model::{Secret, TransportUrl};
 use serde_json::Value;
 
+/// The address and login of a broker's management API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagementConf {
     pub(crate) url: TransportUrl,
@@ -38,6 +39,7 @@ pub struct ManagementConf {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
+/// The reason for which the management API does not show a fact, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownFact {
     pub(crate) reason: String,
@@ -67,6 +69,7 @@ impl UnknownFact {
     }
 }
 
+/// The facts that only the management API shows, for findings about queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokerFacts {
     pub(crate) version: Option<String>,
@@ -114,6 +117,7 @@ impl BrokerFacts {
     }
 }
 
+/// The facts about one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueFacts {
     pub(crate) queue_type: Option<String>,

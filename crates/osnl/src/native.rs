@@ -129,12 +129,14 @@ pub struct Native {
     pub enrichments: Vec<EnrichConf>,
 }
 
+/// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
+/// The kind of the journal, which decides when a message is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalConf {
     /// Nothing outlives the process, so a message is acknowledged after its last outcome.
@@ -143,6 +145,7 @@ pub enum JournalConf {
     Sqlite(SqliteOptions),
 }
 
+/// The settings of a `[listener:NAME]`, checked.
 #[derive(Clone, Debug)]
 pub struct ListenerConf {
     pub name: Arc<str>,
@@ -175,6 +178,7 @@ pub struct ListenerConf {
     pub kafka: KafkaOptions,
 }
 
+/// The settings of a `[rule:NAME]`, checked.
 #[derive(Clone, Debug)]
 pub struct RuleConf {
     pub rule: Rule,
@@ -185,6 +189,7 @@ pub struct RuleConf {
     pub expect: Option<Rate>,
 }
 
+/// The settings of an `[action:NAME]`, checked.
 #[derive(Clone, Debug)]
 pub struct ActionConf {
     pub name: Arc<str>,
@@ -199,6 +204,7 @@ pub struct ActionConf {
     pub enrich: Vec<Arc<str>>,
 }
 
+/// The places from which a configuration is read.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     pub files: Vec<PathBuf>,
@@ -211,6 +217,7 @@ pub struct Sources {
     pub flags: Vec<(&'static str, String, &'static str)>,
 }
 
+/// A valid configuration with its warnings, and the text of its sections for reports.
 #[derive(Clone)]
 pub struct LoadedConf {
     pub conf: Native,

@@ -101,6 +101,7 @@ pub enum FindingKind {
     OtherShards,
 }
 
+/// The urgency of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingSeverity {
@@ -176,6 +177,7 @@ impl fmt::Display for BrokerPlace {
     }
 }
 
+/// The subject of a survey: the exchanges, topics, and queues of one listener, and its login.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub listener: Arc<str>,
@@ -220,6 +222,7 @@ pub struct WantedShards {
     pub former: Option<u32>,
 }
 
+/// One look at a broker for one listener, from which findings are judged.
 #[derive(Clone, Debug)]
 pub struct Survey {
     pub wanted: Wanted,
@@ -238,6 +241,7 @@ pub struct Survey {
     pub daemon: DaemonCounts,
 }
 
+/// The counts of a running daemon that complete a survey.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DaemonCounts {
     pub has_received: Option<bool>,
@@ -248,6 +252,7 @@ pub struct DaemonCounts {
     pub rules_digest: Option<String>,
 }
 
+/// The existence of a queue, as a look shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueState {
@@ -256,6 +261,7 @@ pub enum QueueState {
     Refused(String),
 }
 
+/// A queue of a survey, as `osnl queues` lists it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct QueueRow {
     pub name: String,

@@ -79,6 +79,7 @@ impl From<RecordedEvent> for ReceivedMessage {
     }
 }
 
+/// The choices of a replay of saved events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplaySettings {
     pub keep_ids: bool,
@@ -91,6 +92,7 @@ impl Default for ReplaySettings {
     }
 }
 
+/// The reasons for which a replay stops.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     #[error(

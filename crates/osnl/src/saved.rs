@@ -18,6 +18,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+/// An event of a file, with the routing that it had.
 #[derive(Clone, Debug)]
 pub struct RecordedEvent {
     pub line: usize,
@@ -28,6 +29,7 @@ pub struct RecordedEvent {
     pub received: Option<SystemTime>,
 }
 
+/// The reasons for which a file of saved events cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
     #[error("line {line}: not JSON: {reason}; {FORM}")]

@@ -42,6 +42,7 @@ const LONGEST_REASON: usize = 500;
 /// The most bytes of a text, since a head's text may be as long as its body.
 const LONGEST_TEXT: usize = 1024;
 
+/// A remembered message that matched no rule.
 #[derive(Clone, Debug, Default)]
 pub struct UnmatchedMessage {
     /// Its number in the ring of this process; not in the file.
@@ -67,6 +68,7 @@ pub struct FailedBehind {
     pub reason: String,
 }
 
+/// The latest messages that matched no rule, and the counts of each rule.
 pub struct Ring {
     shared: Arc<UnmatchedState>,
     /// The writer, which writes everything when the ring is dropped.

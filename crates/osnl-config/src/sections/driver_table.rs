@@ -1,5 +1,6 @@
 use crate::OptionDef;
 
+/// The options that a driver adds to the sections that name it.
 #[derive(Clone, Copy, Debug)]
 pub struct DriverTable {
     pub name: &'static str,

@@ -1,5 +1,6 @@
 use crate::{ConfigError, Warning};
 
+/// All findings about a configuration, which are reported together.
 #[derive(Debug, Default)]
 pub struct Findings {
     pub errors: Vec<ConfigError>,

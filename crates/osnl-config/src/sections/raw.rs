@@ -6,6 +6,7 @@ use crate::secret_file::SecretFile;
 use crate::{OptionDef, ValueOrigin};
 
 pub(super) const DEFAULT: &str = "DEFAULT";
+/// A section as all sources together write it, before its options are read.
 #[derive(Clone)]
 pub struct RawSection {
     pub def: &'static SectionDef,
@@ -14,6 +15,7 @@ pub struct RawSection {
     pub entries: Vec<RawEntry>,
 }
 
+/// An option as it is written, with the source that counts.
 #[derive(Clone)]
 pub struct RawEntry {
     pub option: String,

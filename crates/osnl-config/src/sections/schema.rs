@@ -4,6 +4,7 @@ use super::driver_table::DriverTable;
 use crate::OptionDef;
 use crate::typed::ValueRefusal;
 
+/// The sections that a form of configuration knows.
 #[derive(Debug)]
 pub struct Schema {
     pub sections: &'static [SectionDef],
@@ -11,6 +12,7 @@ pub struct Schema {
     pub former: &'static [FormerOption],
 }
 
+/// An option of an earlier version, to name its successor in an error.
 #[derive(Clone, Copy, Debug)]
 pub struct FormerOption {
     /// The former name; a trailing `*` matches all options with this prefix.
@@ -29,6 +31,7 @@ impl FormerOption {
     }
 }
 
+/// The strictness of a form of configuration towards unknown names.
 #[derive(Clone, Copy, Debug)]
 pub enum Dialect {
     /// osnl's own form: unknown names are errors, and a secret may be in a file of its own.
@@ -48,6 +51,7 @@ pub enum Dialect {
     },
 }
 
+/// A section of another program, to explain why osnl does not read it.
 #[derive(Clone, Copy, Debug)]
 pub struct ForeignSection {
     pub name: &'static str,
@@ -55,6 +59,7 @@ pub struct ForeignSection {
     pub remedy: &'static str,
 }
 
+/// The declaration of a kind of section: its options and its drivers.
 #[derive(Clone, Copy, Debug)]
 pub struct SectionDef {
     pub kind: &'static str,
@@ -68,6 +73,7 @@ pub struct SectionDef {
     pub defaults: &'static [(&'static str, &'static str)],
 }
 
+/// An option that a section may have, and the driver that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SectionOption {
     pub row: OptionDef,

@@ -5,6 +5,7 @@ use super::foreign_syntax;
 use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG, TOO_MUCH, WORK};
 use super::names::{Aliases, Names};
 
+/// The fault for which a template or an expression cannot be compiled, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}{}{}", .allowed.as_ref().map(|allowed| format!("; {allowed}")).unwrap_or_default(), did_you_mean(.suggestion.as_deref()))]
 pub struct TemplateError {
@@ -49,6 +50,7 @@ impl TemplateError {
     }
 }
 
+/// The reasons for which a template or an expression has no result for an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvalError {
     #[error("the event has no {name}")]

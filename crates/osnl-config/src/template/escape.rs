@@ -9,6 +9,7 @@ use minijinja::{Environment, Error, Output};
 use super::conversion::{json, python_text, to_json};
 use super::encode;
 
+/// The encoding of values in a template's text, so that no value ends its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escape {
     #[default]

@@ -16,6 +16,7 @@ pub struct Ask {
     pub value: AnswerForecast,
 }
 
+/// The answer that an enrichment would have, as far as it is known without a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnswerForecast {
     Unknown,

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// A kind of object that an enrichment can look up at OpenStack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     Server,
@@ -24,6 +25,7 @@ pub enum Kind {
     Domain,
 }
 
+/// A text that names no kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a kind of object that osnl can look up")]
 pub struct NoKind;

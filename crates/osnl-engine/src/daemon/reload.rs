@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::listener::{Listener, QueueExit};
 use osnl_delivery::{DeliveryLoop, Setup};
 
+/// The extent of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadScope {
     Configuration,
@@ -22,6 +23,7 @@ pub enum ReloadScope {
     Preview,
 }
 
+/// Reads a changed configuration and applies it to the running daemon.
 pub trait Reload: Send {
     /// Prepares a change without applying it. Reading files may take time, since the daemon continues.
     fn prepare(
@@ -33,6 +35,7 @@ pub trait Reload: Send {
     fn commit(&mut self);
 }
 
+/// The parts that a prepared reload ends, begins, and replaces.
 #[derive(Default)]
 pub struct ReloadChanges {
     pub leave: Vec<Arc<str>>,
@@ -45,6 +48,7 @@ pub struct ReloadChanges {
     pub told: ReloadSummary,
 }
 
+/// The changes of a reload in words, for its caller and the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReloadSummary {
     pub changes: Vec<SectionChange>,
@@ -63,6 +67,7 @@ pub struct SectionChange {
     pub effect: String,
 }
 
+/// The kind of a section's change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SectionChangeKind {
@@ -93,12 +98,14 @@ impl std::fmt::Display for SectionChange {
     }
 }
 
+/// The refusal of a reload, after which the former configuration stays in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadRefusal {
     pub reason: ReloadRefusalReason,
     pub errors: Vec<String>,
 }
 
+/// The kind of a refused reload, by which a caller knows what to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReloadRefusalReason {
@@ -109,6 +116,7 @@ pub enum ReloadRefusalReason {
     Unsupported,
 }
 
+/// The end of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadOutcome {
     Done(ReloadSummary),

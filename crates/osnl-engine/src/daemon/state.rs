@@ -14,6 +14,7 @@ const WAITING: usize = 16;
 
 pub const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
 
+/// The state of the running daemon for observers, and the inbox of their reloads.
 pub struct DaemonState {
     shown: Mutex<RunningParts>,
     version: watch::Sender<u64>,
@@ -24,6 +25,7 @@ pub struct DaemonState {
     inbox: Mutex<Option<mpsc::Receiver<ReloadRequest>>>,
 }
 
+/// The stop of the daemon that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DaemonStop {
     pub since: SystemTime,
@@ -36,6 +38,7 @@ struct RunningParts {
     targets: Vec<TargetMonitor>,
 }
 
+/// The observable state of one running listener.
 #[derive(Clone)]
 pub struct ListenerHandle {
     pub name: Arc<str>,
@@ -48,6 +51,7 @@ pub struct ListenerHandle {
     pub consumer_tag: String,
 }
 
+/// The reloads since the start, so that a caller can wait for its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloads {
     pub loaded: SystemTime,
@@ -57,6 +61,7 @@ pub struct Reloads {
     pub last: Option<EndedReload>,
 }
 
+/// The last reload that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedReload {
     pub at: SystemTime,

@@ -10,6 +10,7 @@ use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{KeySource, Rule};
 use osnl_journal::{NewDelivery, Subject};
 
+/// The resources of one notification, each with a delivery and an ordering key of its own.
 #[derive(Debug)]
 pub struct Parts<'a> {
     notification: &'a Notification,

@@ -12,6 +12,7 @@ use super::{Intake, RuleEngine};
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::{Obstacle, Receipt};
 
+/// The intake whose rules a reload replaces while listeners go on.
 pub struct LiveRules {
     engine: RwLock<Arc<RuleEngine>>,
     replaced: Notify,

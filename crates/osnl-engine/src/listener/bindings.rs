@@ -45,6 +45,7 @@ pub use self::exit::{ExitObstacle, QueueExit};
 
 const FORMAT: u64 = 1;
 
+/// The identity of a queue that osnl reads, the same under every address of its broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnQueue {
     pub hosts: BTreeSet<String>,
@@ -102,6 +103,7 @@ impl std::fmt::Display for OwnQueue {
     }
 }
 
+/// A queue that a listener of the configuration reads, with the bindings that it makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadQueue {
     pub own: OwnQueue,
@@ -111,6 +113,7 @@ pub struct ReadQueue {
 
 type BindingKeys = BTreeSet<(String, String)>;
 
+/// The memory of queues and bindings that osnl has made, to remove those that no listener uses any more.
 #[derive(Debug)]
 pub struct Bindings {
     path: Option<PathBuf>,
@@ -136,6 +139,7 @@ struct BoundQueue {
     unsettled: Option<Option<usize>>,
 }
 
+/// A queue that osnl has read and that no listener reads now, to name the command that removes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadQueue {
     pub queue: OwnQueue,

@@ -19,6 +19,7 @@ pub trait ConnectionObserver: Send + Sync {
     fn attempted(&self, is_connected: bool);
 }
 
+/// The state of a listener, as `osnl status` and the log name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenerState {
     /// `attempt` counts from 1 since the loss or the start.
@@ -59,6 +60,7 @@ impl ListenerState {
     }
 }
 
+/// The present values of a listener, written by its session and read by observers.
 #[derive(Debug, Default)]
 pub struct Gauges {
     received: AtomicU64,
@@ -101,6 +103,7 @@ pub struct BindingGaps {
     pub is_unbound: bool,
 }
 
+/// The reason for which a listener is not connected, and the time of its next attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionTrouble {
     pub reason: String,
@@ -109,6 +112,7 @@ pub struct ConnectionTrouble {
     pub next: SystemTime,
 }
 
+/// The last counts of a queue that the broker reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DepthGauge {
     pub messages: u64,
@@ -125,6 +129,7 @@ impl DepthGauge {
     }
 }
 
+/// The facts about a connection that stay the same while it lasts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectedQueues {
     pub queues: Vec<String>,
@@ -136,6 +141,7 @@ pub struct ConnectedQueues {
     pub lossy: Option<LossyQueue>,
 }
 
+/// A queue whose arguments or policies let the broker drop messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossyQueue {
     pub queue: String,

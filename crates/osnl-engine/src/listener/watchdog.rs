@@ -24,6 +24,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 const REMIND: Duration = Duration::from_secs(10 * 60);
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// A lack of progress while messages wait, for a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stall {
     pub queue: String,
@@ -31,6 +32,7 @@ pub struct Stall {
     pub since: Instant,
 }
 
+/// The evidence for a lack of progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StallKind {
     WindowFull { unsettled: usize },

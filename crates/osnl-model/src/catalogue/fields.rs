@@ -5,6 +5,7 @@ use crate::path::index;
 /// The depth of nested objects in the list; no class contains itself at a greater depth.
 const DEEPEST: usize = 6;
 
+/// A field of an event's payload, with the releases that have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueField {
     pub path: Vec<&'static str>,

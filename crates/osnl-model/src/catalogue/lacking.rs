@@ -4,6 +4,7 @@ use super::{CatalogueEvent, PayloadForm};
 use crate::nearest;
 use crate::path::index;
 
+/// A path of a template that no payload of an event has, for a warning with a suggestion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LackingPath {
     pub inside: String,

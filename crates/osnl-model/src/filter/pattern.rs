@@ -72,6 +72,7 @@ impl Backtracking {
     }
 }
 
+/// A pattern that cannot be compiled, with the place of the fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError {
     pub pattern: String,
@@ -79,6 +80,7 @@ pub struct PatternError {
     pub message: String,
 }
 
+/// A match that was ended because it took too many steps; the pattern decides nothing then.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("given up after too many steps of the pattern \"{pattern}\"")]
 pub struct StepLimit {

@@ -21,6 +21,7 @@ const EXCERPT_CHARACTERS: usize = 120;
 /// The part of a reply that is searched for secrets, and of which something is shown.
 const SEARCHED: usize = 16 * 1024;
 
+/// The answer to a request, up to the limit of its body.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,

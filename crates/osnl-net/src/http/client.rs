@@ -25,6 +25,7 @@ use crate::http::url::{Scheme, Url};
 /// The time that a body has after its status, which has said what became of the request.
 pub const BODY_WAIT: Duration = Duration::from_secs(5);
 
+/// One HTTP request as it is sent.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: Method,
@@ -54,6 +55,7 @@ impl Request {
     }
 }
 
+/// Sends requests over kept connections; all actions with the same TLS settings share one.
 #[derive(Clone, Debug)]
 pub struct Client {
     connections: Connections<Connector, Full<Bytes>>,

@@ -8,6 +8,7 @@ use hyper_util::client::legacy::Error;
 use crate::http::connector::ConnectError;
 use crate::http::guard::Forbidden;
 
+/// The reason for which a request has no usable answer; the caller decides about a retry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Failure {
@@ -23,6 +24,7 @@ impl Failure {
     }
 }
 
+/// The step at which a request failed, by which a retry is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureClass {
     Connect,

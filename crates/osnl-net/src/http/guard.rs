@@ -43,6 +43,7 @@ pub enum AllowedHost {
     Network(IpNet),
 }
 
+/// The refusal to connect to an address that an event, not the configuration, has chosen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
     #[error("{host} is {address}, {class}, and its URL is not from the configuration; {REMEDY}")]
@@ -53,6 +54,7 @@ pub enum Forbidden {
 
 const REMEDY: &str = "if it may be called, name it in allow_hosts";
 
+/// An entry of `allow_hosts` that is not a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is neither a name, nor *.NAME, nor an address, nor a network such as 10.0.0.0/8")]
 pub struct NoHost;

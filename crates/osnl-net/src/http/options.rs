@@ -10,6 +10,7 @@ use crate::http::proxy::{Proxies, ProxyError};
 const REMEDY: &str = "name a PEM file in SSL_CERT_FILE or a folder of such files in SSL_CERT_DIR, \
     or set neither and install the package ca-certificates";
 
+/// The certificates that count as issuers of a server's certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verification {
     #[default]
@@ -80,6 +81,7 @@ impl HttpOptions {
     }
 }
 
+/// The files with which osnl proves its identity to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     pub certificate: PathBuf,
@@ -87,6 +89,7 @@ pub struct ClientCertificate {
     pub key: Option<PathBuf>,
 }
 
+/// The bounds of kept connections and of simultaneous requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// The time for which an idle connection is kept; zero keeps none. A time below the
@@ -104,6 +107,7 @@ impl Default for Pool {
     }
 }
 
+/// The reasons for which HTTP options cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("CA certificates in {}: {reason}; {remedy}", .path.display())]

@@ -8,6 +8,7 @@ use crate::http::options::{HttpError, HttpOptions};
 use crate::http::tls::HttpTls;
 use crate::http::url::{Scheme, Url};
 
+/// The result of a connection that a check opens and closes without a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reachability {
     /// The proxy in use; a proxy for plain HTTP hides whether the target is reachable.
@@ -16,6 +17,7 @@ pub struct Reachability {
     pub certificate_ends: Option<i64>,
 }
 
+/// The reasons for which a check does not reach a target.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     #[error(transparent)]

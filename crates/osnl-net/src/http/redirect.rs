@@ -21,12 +21,14 @@ use crate::http::url::{Scheme, Url};
 const HARMLESS: [HeaderName; 7] =
     [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
 
+/// The request to which an answer redirects.
 #[derive(Clone, Debug)]
 pub struct Redirect {
     pub request: Request,
     pub elsewhere: bool,
 }
 
+/// The reasons for which a redirect is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectError {
     #[error("it has no Location that is a URL of http or https")]

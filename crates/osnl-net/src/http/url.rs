@@ -8,6 +8,7 @@ use std::net::Ipv6Addr;
 
 use hyper::http::uri::{Authority, PathAndQuery};
 
+/// The scheme of a target: with or without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Http,
@@ -33,6 +34,7 @@ pub struct Url {
     path_and_query: String,
 }
 
+/// The part of a URL at which a fault is, for an error that points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlPart {
     Scheme,

@@ -4,6 +4,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
+/// A file of certificates or keys that cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {reason}", .path.display())]
 pub struct FileError {
@@ -11,6 +12,7 @@ pub struct FileError {
     pub reason: String,
 }
 
+/// The certificates and the key by which osnl logs in to a server.
 #[derive(Debug)]
 pub struct ClientIdentity {
     pub chain: Vec<CertificateDer<'static>>,

@@ -6,6 +6,7 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatibl
 
 use crate::tls::fault::{CertificateFault, FEWEST_BITS};
 
+/// The remedies in errors of TLS, which name the options of the caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Remedies {
     pub trust: &'static str,
@@ -16,6 +17,7 @@ pub struct Remedies {
     pub identity: &'static str,
 }
 
+/// The reason for which a TLS connection is refused, in words for an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub reason: String,

@@ -220,6 +220,7 @@ impl Native {
     }
 }
 
+/// The journal of a configuration, and the ways to ask it.
 #[derive(Clone)]
 pub struct OpenedJournal {
     pub journal: Arc<dyn Journal>,

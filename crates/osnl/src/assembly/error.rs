@@ -8,6 +8,7 @@ use crate::action::driver::DriverError;
 use crate::action::http::HttpError;
 use crate::journal::sqlite::OpenError;
 
+/// The reasons for which no daemon can be built of a valid configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("[listener:{listener}] {error}")]

@@ -22,6 +22,7 @@ use crate::overseer::{BrokerAlarms, Overseer};
 use crate::rule::{Guards, GuardsInForce, Rule};
 use crate::unmatched::Ring;
 
+/// Opens the broker of a listener; tests give their own.
 pub type Transports<'a> = &'a dyn Fn(&ListenerConf) -> Result<Arc<dyn Transport>, TransportError>;
 
 pub(super) type MakeTransport =

@@ -11,6 +11,7 @@ use super::status::LeftQueue;
 use crate::daemon::{ReloadRefusalReason, SectionChange};
 use crate::journal::query::Phase;
 
+/// The part of a long request that is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestProgress {
     pub done: u64,
@@ -20,6 +21,7 @@ pub struct RequestProgress {
 /// Receives the progress of a request, and must not block.
 pub type OnProgress<'a> = &'a (dyn Fn(RequestProgress) + Sync);
 
+/// A line of an answer on the control socket: progress, then one result.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AnswerLine {

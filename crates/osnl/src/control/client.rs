@@ -36,6 +36,7 @@ use super::{ControlRequest, JOURNAL_HEADER, LINES, socket_path};
 /// The largest answer in bytes, which is a message's body.
 const LONGEST: usize = 512 << 20;
 
+/// Asks the daemon behind a control socket.
 #[derive(Clone, Debug)]
 pub struct ControlClient {
     socket: PathBuf,
@@ -43,6 +44,7 @@ pub struct ControlClient {
     journal: Option<PathBuf>,
 }
 
+/// The reasons for which a request to the daemon has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     #[error(transparent)]

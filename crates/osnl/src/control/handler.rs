@@ -45,6 +45,7 @@ use crate::unmatched::Ring;
 /// The disk may take so long; then the rest is answered without it.
 const STORE: Duration = Duration::from_secs(3);
 
+/// The journal that requests read and change.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) journal: Arc<dyn JournalQueries>,
@@ -71,6 +72,7 @@ impl Store {
     }
 }
 
+/// Answers the requests of operators, with or without a running daemon.
 pub struct ControlHandler {
     store: Store,
     live: Option<LiveParts>,

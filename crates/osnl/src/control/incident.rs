@@ -128,6 +128,7 @@ impl IncidentSeverity {
     }
 }
 
+/// The side that ends an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentActor {

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+/// A place that the user of a command may not read, with the rights that are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoAccess {
     path: PathBuf,

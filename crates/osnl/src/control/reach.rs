@@ -20,6 +20,7 @@ use crate::journal::sqlite::SqliteJournal;
 const BEGINNING: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The places at which a command looks for a daemon or a journal.
 #[derive(Clone, Debug, Default)]
 pub struct Where {
     pub state_dir: Option<PathBuf>,
@@ -31,11 +32,13 @@ pub struct Where {
     pub names: Option<Arc<ConfiguredNames>>,
 }
 
+/// The answerer of a command's requests: a daemon, or the file of a stopped one.
 pub enum ControlBackend {
     Daemon(ControlClient, Option<PathBuf>),
     File(ControlHandler),
 }
 
+/// The reasons for which a command finds neither a daemon nor a journal.
 #[derive(Debug, thiserror::Error)]
 pub enum ReachError {
     #[error(

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+/// The kind of a refusal, which decides the status of HTTP and the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
@@ -11,6 +12,7 @@ pub enum Code {
     Forbidden,
 }
 
+/// The refusal of a request, in words for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct RequestRefusal {

@@ -190,6 +190,7 @@ impl ControlRequest {
     }
 }
 
+/// The order of a list by age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ListOrder {

@@ -29,6 +29,7 @@ pub const BASE: &str = "/api/v1";
 
 pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The right that a caller needs for a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     /// On the control socket members of `control_group` have this right.
@@ -62,12 +63,14 @@ pub struct Parameter {
     pub is_own: bool,
 }
 
+/// The part of a URL that has a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterPlace {
     Path,
     Query,
 }
 
+/// The row of a verb, from which its API, description, client, and list come.
 #[derive(Debug)]
 pub struct Route {
     pub method: Method,
@@ -79,6 +82,7 @@ pub struct Route {
     pub answer_meaning: &'static str,
 }
 
+/// The caller of a request, for the journal's record of changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
     pub name: &'a str,
@@ -403,6 +407,7 @@ fn in_words(error: &str) -> String {
     format!("{found}; allowed: {expected}")
 }
 
+/// The result of the search for the route of a URL.
 #[derive(Debug)]
 pub enum RouteLookup {
     Route(&'static Route, PathValues),

@@ -1,11 +1,13 @@
 use std::time::SystemTime;
 
+/// The counts of all rules since one time, for the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulesReport {
     pub since: SystemTime,
     pub rules: Vec<RuleReport>,
 }
 
+/// The settings and counts of one rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleReport {
     pub name: String,
@@ -19,6 +21,7 @@ pub struct RuleReport {
     pub failed: Vec<(String, u64)>,
 }
 
+/// The settings of a rule that explain its counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleSettings {
     pub listeners: Vec<String>,
@@ -28,6 +31,7 @@ pub struct RuleSettings {
     pub stops: bool,
 }
 
+/// The remembered messages that matched no rule, for the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmatchedReport {
     pub keep: u32,
@@ -36,6 +40,7 @@ pub struct UnmatchedReport {
     pub more: usize,
 }
 
+/// The unmatched messages of one event type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmatchedGroup {
     pub event_type: Option<String>,
@@ -45,6 +50,7 @@ pub struct UnmatchedGroup {
     pub newest: Vec<UnmatchedRow>,
 }
 
+/// One unmatched message of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmatchedRow {
     pub number: u64,
@@ -56,6 +62,7 @@ pub struct UnmatchedRow {
     pub resource: Option<String>,
 }
 
+/// The event on which rules are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TriedEvent {
     Text(String),

@@ -11,6 +11,7 @@ use osnl_config::duration;
 
 use crate::journal::sqlite::SqliteJournal;
 
+/// The reason for which a daemon does not answer, as far as its process shows it.
 #[derive(Debug)]
 pub struct Silence {
     process: Option<i32>,

@@ -21,6 +21,7 @@ const BACKLOG: i32 = 128;
 /// Bytes of a path that `sockaddr_un` holds (`unix(7)`), without its final zero.
 const ADDRESS: usize = 107;
 
+/// The reasons for which the control socket cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error("another daemon answers there; give each its own state_dir")]

@@ -396,6 +396,7 @@ fn is_never(times: &u32) -> bool {
     *times == 0
 }
 
+/// The common reason for which deliveries of an action are held, for an incident.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldReason {
     pub reasons: Vec<String>,

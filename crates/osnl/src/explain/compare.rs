@@ -12,6 +12,7 @@ use crate::native::{Native, RuleConf};
 
 const NAMED: usize = 5;
 
+/// The differences between two sets of rules on the same events, for `osnl explain --rules`.
 #[derive(Debug)]
 pub struct RuleSetComparison<'a> {
     now: Explainer<'a>,
@@ -25,6 +26,7 @@ pub struct RuleSetComparison<'a> {
     pub would_fire: u64,
 }
 
+/// The differences of one rule between two sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RuleComparison {
     pub rule: String,
@@ -38,6 +40,7 @@ pub struct RuleComparison {
     pub undecided: u64,
 }
 
+/// A number of events, and the names of the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EventSample {
     pub count: u64,

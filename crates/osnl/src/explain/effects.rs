@@ -12,6 +12,7 @@ use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
 use crate::rule::{Mode, RuleMismatch, WhenMismatch, holds};
 
+/// One delivery that a rule makes for an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
     pub action: Arc<str>,

@@ -24,6 +24,7 @@ pub struct ExplainedEvent {
     pub asked: Vec<AskedFor>,
 }
 
+/// The known part of an event that is explained.
 #[derive(Clone, Debug)]
 pub enum Content {
     Whole(Arc<Notification>),

@@ -9,12 +9,14 @@ use osnl_transport::Declare;
 use super::ExplainedEvent;
 use crate::native::{ListenerConf, Native, RuleConf};
 
+/// A listener that does not receive an event, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotHeard {
     pub listener: Arc<str>,
     pub why: WhyNot,
 }
 
+/// The part of a listener's bindings that excludes an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhyNot {
     Other(Arc<str>),

@@ -30,6 +30,7 @@ use osnl_config::Warning;
 const MOST: usize = 4_000;
 const MOST_ASKED: usize = 40_000;
 
+/// The warnings of a configuration that is tried on sample events of the catalogue.
 #[derive(Debug, Default)]
 pub struct Trial {
     pub warnings: Vec<Warning>,

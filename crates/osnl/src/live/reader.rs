@@ -7,6 +7,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{LiveEvent, LiveEvents};
 
+/// An observer's bounded queue of live events, which ends with it.
 pub struct LiveReader {
     id: u64,
     events: Receiver<Arc<LiveEvent>>,

@@ -31,6 +31,7 @@ const ADDRESSES: &str = "write ADDRESS:PORT, such as 127.0.0.1:9464, or unix:/pa
 const LEAST_TOKEN: usize = 16;
 const LONGEST_ENVIRONMENT: usize = 60;
 
+/// The settings of `[admin]`, which serves health, metrics, and the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConf {
     pub listen: AdminAddress,
@@ -43,12 +44,14 @@ pub struct AdminConf {
     pub environment: String,
 }
 
+/// The address at which the admin endpoint listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
+/// The files of the admin endpoint's TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminTls {
     pub certificate: PathBuf,

@@ -35,6 +35,7 @@ options! {
     }
 }
 
+/// The settings of `[canary]`, which proves by a message of its own that messages pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanaryConf {
     pub listener: Arc<str>,

@@ -40,6 +40,7 @@ options! {
 const MOST_GATHERED: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
+/// The consequence when an action has `max_pending` deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverflowPolicy {
     #[default]

@@ -17,12 +17,14 @@ pub struct Document {
     pub drivers: Drivers,
 }
 
+/// A section of the configuration in force, as a report shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocSection {
     pub heading: String,
     pub entries: Vec<DocEntry>,
 }
 
+/// An option of a shown section, with its origin; secrets are masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocEntry {
     pub option: String,

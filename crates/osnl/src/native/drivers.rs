@@ -36,6 +36,7 @@ static OWN: LazyLock<Drivers> = LazyLock::new(|| {
     ])
 });
 
+/// The drivers that sections may name.
 #[derive(Clone, Copy)]
 pub struct Drivers {
     entries: &'static [DriverEntry],

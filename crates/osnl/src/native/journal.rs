@@ -10,6 +10,7 @@ use super::kinds::JOURNAL;
 use crate::journal::JournalBounds;
 use crate::journal::sqlite::SqliteOptions;
 
+/// The number of unmatched messages that are remembered, with or without bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepUnmatched {
     pub heads: u32,
@@ -26,6 +27,7 @@ const SQLITE: &str = "sqlite:///$state_dir/journal.db";
 const FORM: &str = "sqlite:///PATH or memory://";
 
 options! {
+    /// The option that chooses the journal, read before the options of its kind.
     pub struct JournalPlaceOptions {
         connection: String = SQLITE, written(FORM) => "Place of the journal. sqlite: a file that keeps events and deliveries. memory: nothing is kept; a message is acknowledged after its last delivery has ended.";
     }

@@ -13,6 +13,7 @@ use super::{JournalConf, ListenerConf, Native};
 use crate::listener::{Bindings, ReadQueue, UnreadQueue};
 use crate::queues::{Survey, Wanted};
 
+/// The changes to queues and bindings that `osnl queues --apply` makes.
 #[derive(Clone, Debug)]
 pub struct QueueChanges {
     pub listener: Arc<str>,

@@ -24,11 +24,13 @@ const SYNTAX: [&str; 5] = [
     "Unknown sections and options are errors; osnl reports all errors together, each with its file and line.",
 ];
 
+/// The reference of all options, for `osnl config reference` and the documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     pub sections: Vec<ReferenceSection>,
 }
 
+/// A kind of section in the reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceSection {
     pub form: String,
@@ -37,6 +39,7 @@ pub struct ReferenceSection {
     pub options: Vec<ReferenceOption>,
 }
 
+/// An option in the reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceOption {
     pub name: String,

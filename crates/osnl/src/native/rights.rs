@@ -25,6 +25,7 @@ const READ: [&str; 9] = [
 ];
 const WRITTEN: [&str; 2] = ["path", "log_file"];
 
+/// The user that a daemon will run as, to check its rights to files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemUser {
     pub name: String,

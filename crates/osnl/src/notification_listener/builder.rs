@@ -23,6 +23,7 @@ use crate::shutdown::Shutdown;
 const CONCURRENCY: usize = 64;
 const PREFETCH: u16 = 100;
 
+/// The messages that wait for each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Messages about the same resource (an instance, a port, a node, …) are handled in order of arrival, others
@@ -32,6 +33,7 @@ pub enum Order {
     PerQueue,
 }
 
+/// The reasons for which a notification listener cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("nothing to listen to: give at least one target")]
@@ -55,6 +57,7 @@ pub enum BuildError {
     Zero { what: &'static str },
 }
 
+/// The settings of a notification listener until it starts.
 #[must_use]
 pub struct Builder {
     transport: Result<Arc<dyn Transport>, TransportError>,

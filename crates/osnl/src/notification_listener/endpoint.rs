@@ -56,6 +56,7 @@ pub trait Endpoint: Send + Sync {
     fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult>;
 }
 
+/// The result of an endpoint, as oslo.messaging defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotificationResult {
     Handled,
@@ -71,6 +72,7 @@ impl fmt::Display for NotificationResult {
     }
 }
 
+/// A decoded notification for an endpoint, with its bytes.
 #[derive(Clone, Debug)]
 pub struct ReceivedNotification {
     notification: Notification,

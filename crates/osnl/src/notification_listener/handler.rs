@@ -79,6 +79,7 @@ impl Endpoint for Handler {
     }
 }
 
+/// The types that a handler may return: nothing, a result, or an error.
 pub trait HandlerAnswer {
     fn into_result(self) -> NotificationResult;
 }

@@ -3,6 +3,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::received::ReceivedMessage as Raw;
 
+/// A message that no endpoint could take, for the program to keep.
 #[derive(Clone, Debug)]
 pub struct SetAside {
     pub received: Raw,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Ring, UnmatchedState, file, locked};
 use crate::rule::{Condition, RuleSet};
 
+/// The counts of one rule since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleTotals {
     pub seen: u64,

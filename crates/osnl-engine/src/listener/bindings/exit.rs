@@ -33,6 +33,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// The looks after which a disconnected listener is skipped, since the broker has its messages.
 const CHECKS: u32 = 3;
 
+/// The queues that a reload takes from a listener, and the way to leave them without a loss.
 #[derive(Clone)]
 pub struct QueueExit {
     pub listener: Arc<str>,
@@ -45,6 +46,7 @@ pub struct QueueExit {
     pub gauges: Arc<Gauges>,
 }
 
+/// A queue for which a reload is refused, since its messages would be lost to osnl.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitObstacle {
     pub queue: OwnQueue,

@@ -19,6 +19,7 @@ use crate::journal::JournalState;
 use crate::journal::query::{DiskUse, Overview, RowState, Tally};
 use crate::metrics::Counters;
 
+/// The values of the daemon at one moment, for metrics and the page's plots.
 #[derive(Clone, Debug)]
 pub struct Measurements {
     pub started: SystemTime,
@@ -37,6 +38,7 @@ pub struct Measurements {
     pub incidents: Vec<Incident>,
 }
 
+/// The values of one listener.
 #[derive(Clone, Debug)]
 pub struct MeasuredListener {
     pub name: Arc<str>,
@@ -51,6 +53,7 @@ pub struct MeasuredListener {
     pub certificate_ends: Option<i64>,
 }
 
+/// The values of one action.
 #[derive(Clone, Debug)]
 pub struct MeasuredAction {
     pub name: Arc<str>,
@@ -67,6 +70,7 @@ pub struct MeasuredAction {
     pub oldest_pending: Option<SystemTime>,
 }
 
+/// The values of the journal.
 #[derive(Clone, Debug, Default)]
 pub struct MeasuredJournal {
     pub state: &'static str,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::native::{ListenerConf, Native};
 use crate::queues::DaemonCounts;
 
+/// The daemon of the checked configuration, whose consumers are not strangers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnDaemon {
     Unknown(String),
