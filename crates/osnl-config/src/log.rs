@@ -12,7 +12,7 @@ pub enum Level {
 }
 
 impl Level {
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
         match word {
             "debug" => Some(Self::Debug),
             "info" => Some(Self::Info),

@@ -73,7 +73,7 @@ impl Value {
     }
 
     #[must_use]
-    pub fn into_text(self) -> Option<String> {
+    pub(crate) fn into_text(self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,

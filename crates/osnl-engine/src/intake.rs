@@ -264,7 +264,7 @@ impl Intake for RuleEngine {
 impl RuleEngine {
     /// Takes the message of a dead letter that waited, and of which only the delivery of its marks is made. Its queue keeps
     /// it until that delivery has ended.
-    pub fn carry_out(&self, received: ReceivedMessage) -> Receipt {
+    pub(crate) fn carry_out(&self, received: ReceivedMessage) -> Receipt {
         self.decide(received, EntryPlace::Without)
     }
 

@@ -147,7 +147,7 @@ impl Listener {
         self
     }
 
-    pub fn oversight(&self) -> Option<&Arc<dyn Oversight>> {
+    pub(crate) fn oversight(&self) -> Option<&Arc<dyn Oversight>> {
         self.oversight.as_ref()
     }
 
@@ -166,24 +166,19 @@ impl Listener {
 
     /// Returns the stall, if nothing moves although messages wait. [`Counters::stalls`] counts them.
     #[must_use]
-    pub fn stall(&self) -> watch::Receiver<Option<Stall>> {
+    pub(crate) fn stall(&self) -> watch::Receiver<Option<Stall>> {
         self.stall.subscribe()
     }
 
     #[must_use]
-    pub fn name(&self) -> &Arc<str> {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.config.name
     }
 
     #[must_use]
-    pub fn with_observer(mut self, observer: Arc<dyn ConnectionObserver>) -> Self {
+    pub(crate) fn with_observer(mut self, observer: Arc<dyn ConnectionObserver>) -> Self {
         self.observer = Some(observer);
         self
-    }
-
-    #[must_use]
-    pub fn queues(&self) -> Vec<String> {
-        self.config.options.queues(&self.config.targets)
     }
 
     pub(crate) fn own_queues(&self) -> Vec<OwnQueue> {
@@ -195,21 +190,21 @@ impl Listener {
     }
 
     /// Whether another consumer takes none of the messages: one is active, or each has partitions.
-    pub fn is_exclusive(&self) -> bool {
+    pub(crate) fn is_exclusive(&self) -> bool {
         self.config.options.queue.single_active_consumer || self.transport.features().partitions
     }
 
-    pub fn consumer_tag(&self) -> &str {
+    pub(crate) fn consumer_tag(&self) -> &str {
         &self.config.options.consumer_tag
     }
 
     #[must_use]
-    pub fn gauges(&self) -> Arc<Gauges> {
+    pub(crate) fn gauges(&self) -> Arc<Gauges> {
         self.gauges.clone()
     }
 
     #[must_use]
-    pub fn location(&self) -> String {
+    pub(crate) fn location(&self) -> String {
         self.transport.location()
     }
 

@@ -42,7 +42,7 @@ pub fn put(file: &File, new: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Puts a written file into an empty place, and does not replace a file that appears meanwhile.
-pub fn put_new(file: &File, new: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn put_new(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     match renameat_with(CWD, new, CWD, path, RenameFlags::NOREPLACE) {
         // File systems such as NFS cannot rename without replacing in one step.

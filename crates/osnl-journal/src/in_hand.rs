@@ -386,7 +386,7 @@ impl InHand {
     }
 
     #[must_use]
-    pub fn is_careful(&self) -> bool {
+    pub(crate) fn is_careful(&self) -> bool {
         if self.file.is_none() || !self.is_careful.load(Ordering::Relaxed) {
             return false;
         }

@@ -39,7 +39,7 @@ impl Permit {
         }
     }
 
-    pub fn take_one(&mut self) -> Option<Self> {
+    pub(crate) fn take_one(&mut self) -> Option<Self> {
         self.places = self.places.checked_sub(1)?;
         Some(Self { places: 1, from: self.from.clone() })
     }

@@ -113,7 +113,7 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 }
 
 impl JournalState {
-    pub fn can_be_changed(&self) -> Result<(), QueryError> {
+    pub(crate) fn can_be_changed(&self) -> Result<(), QueryError> {
         match self {
             Self::Working | Self::Full { .. } => Ok(()),
             Self::Failed { reason, .. } => {

@@ -60,7 +60,7 @@ pub use emission::{Emission, Framing};
 pub use envelope::{Head, read_head};
 pub use error::{DecodeError, JsonKind, Part, excerpt};
 pub use filter::{Mismatch, NotificationFilter, Observed, Pattern, PatternError, Predicate, StepLimit};
-pub use login::{LoginProtection, SentLogin, is_this_machine};
+pub use login::{LoginProtection, SentLogin};
 pub use notification::Notification;
 pub use one_line::{is_dangerous, one_line, one_line_json, one_line_with_tabs};
 pub use path::{is_secret_path, walk, walk_object};

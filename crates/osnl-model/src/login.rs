@@ -57,7 +57,7 @@ impl SentLogin {
 }
 
 #[must_use]
-pub fn is_this_machine(host: &str) -> bool {
+fn is_this_machine(host: &str) -> bool {
     let name = host.trim_end_matches('.');
     let address = host.parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost")

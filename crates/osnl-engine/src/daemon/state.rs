@@ -111,7 +111,7 @@ impl ListenerHandle {
 }
 
 impl DaemonState {
-    pub fn new(listeners: &[Listener], deliveries: &[DeliveryLoop]) -> Self {
+    pub(crate) fn new(listeners: &[Listener], deliveries: &[DeliveryLoop]) -> Self {
         let (asked, inbox) = mpsc::channel(WAITING);
         let reloads = Reloads { loaded: SystemTime::now(), begun: 0, ended: 0, failed: None, last: None };
         let state = Self {

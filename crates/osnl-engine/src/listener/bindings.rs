@@ -226,7 +226,7 @@ impl Bindings {
     }
 
     #[must_use]
-    pub fn knows(&self, queue: &OwnQueue) -> bool {
+    pub(crate) fn knows(&self, queue: &OwnQueue) -> bool {
         self.lock().made(queue).is_some()
     }
 
@@ -247,7 +247,7 @@ impl Bindings {
         left.map(unread).collect()
     }
 
-    pub fn record(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
+    pub(crate) fn record(&self, queue: &OwnQueue, seen: Option<QueueSeen>) {
         let is_done = |seen: &QueueSeen| seen.messages == 0 || seen.consumers > 0;
         self.write(|made| {
             made.retain(|made| {
@@ -269,7 +269,7 @@ impl Bindings {
         made.map(|keys| queue.binding(keys)).filter(|binding| !wanted.contains(&binding)).collect()
     }
 
-    pub fn made(&self, queue: &ReadQueue) -> bool {
+    pub(crate) fn made(&self, queue: &ReadQueue) -> bool {
         let is_new = !self.knows(&queue.own);
         let keys = queue.bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
         self.write(|made| {
@@ -296,7 +296,7 @@ impl Bindings {
         is_new
     }
 
-    pub fn removed(&self, queue: &OwnQueue, bindings: &[Binding]) {
+    pub(crate) fn removed(&self, queue: &OwnQueue, bindings: &[Binding]) {
         let is_removed = |exchange: &str, key: &str| {
             bindings.iter().any(|b| b.exchange == exchange && b.routing_key == key)
         };
@@ -343,7 +343,7 @@ impl Bindings {
         self.write(|made| made.retain(|made| !(is_it(&made.own) && is_left(&made.own))));
     }
 
-    pub fn gone(&self, queue: &OwnQueue) {
+    pub(crate) fn gone(&self, queue: &OwnQueue) {
         self.write(|made| made.retain(|made| !made.own.is_same(queue)));
     }
 

@@ -333,12 +333,12 @@ impl Gauges {
     }
 
     #[must_use]
-    pub fn unsettled(&self) -> usize {
+    pub(crate) fn unsettled(&self) -> usize {
         self.unsettled.load(Ordering::Relaxed)
     }
 
     #[must_use]
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.stage() == SessionStage::Polling && self.unsettled() == 0
     }
 

@@ -54,7 +54,7 @@ impl Change {
     }
 
     #[must_use]
-    pub fn is_out_of_order(&self) -> bool {
+    pub(crate) fn is_out_of_order(&self) -> bool {
         matches!(self, Self::Retry { out_of_order: true, .. })
     }
 

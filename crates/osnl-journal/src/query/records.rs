@@ -157,7 +157,7 @@ pub enum HeldBy {
 
 impl HeldBy {
     #[must_use]
-    pub fn from_guarded(is_guarded: bool) -> Self {
+    pub(crate) fn from_guarded(is_guarded: bool) -> Self {
         if is_guarded { Self::Guard } else { Self::UnexpectedEnd }
     }
 }

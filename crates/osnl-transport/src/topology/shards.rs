@@ -73,7 +73,7 @@ impl Shards {
 
     /// Returns the kind of the queue that keeps the number, without an argument that depends on the broker's version.
     #[must_use]
-    pub fn count_kind(&self) -> QueueKind {
+    pub(crate) fn count_kind(&self) -> QueueKind {
         let count = (Self::COUNT.to_owned(), Argument::Integer(self.count.get().into()));
         QueueKind {
             single_active_consumer: false,

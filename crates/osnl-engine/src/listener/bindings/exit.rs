@@ -75,7 +75,7 @@ impl QueueExit {
         held.or_else(|| Some(ExitObstacle { queue: first.clone(), reason: self.open_messages()? }))
     }
 
-    pub fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         self.queues.iter().map(|queue| &*queue.queue).collect::<Vec<_>>().join(", ")
     }
 
@@ -134,7 +134,7 @@ impl QueueExit {
         }
     }
 
-    pub async fn count(&self) {
+    pub(crate) async fn count(&self) {
         let seen = self.inspect(&[]).await.ok();
         self.record(seen.as_deref());
         for (at, OwnQueue { queue, vhost, .. }) in self.queues.iter().enumerate() {
