@@ -12,7 +12,8 @@ use bytes::Bytes;
 use osnl_model::BodyHasher;
 use osnl_transport::parts::BodyFlow;
 use osnl_transport::{
-    Binding, BodyBounds, Cut, Epoch, IncomingMessage, Properties, Settlement, TransportError, Window,
+    Binding, BodyBounds, Cut, Epoch, IncomingMessage, MessagePlace, Properties, Settlement, TransportError,
+    Window,
 };
 use tokio::sync::Notify;
 
@@ -177,7 +178,8 @@ impl Session {
         self.links.iter_mut().for_each(|link| link.owes_flow = true);
         self.wake.notify_one();
         for message in std::mem::take(&mut self.ready) {
-            self.settle(message.channel.into(), &[Settlement::Requeue(message.tag)]);
+            let MessagePlace { channel, tag, .. } = message.place();
+            self.settle(channel.into(), &[Settlement::Requeue(tag)]);
         }
     }
 
@@ -318,21 +320,17 @@ impl Session {
         self.flow.comes(bytes);
         self.flow.is_complete();
         let (body, cut, redelivered, properties) = delivery.read();
-        self.ready.push_back(IncomingMessage {
-            epoch: self.epoch,
-            channel: u16::try_from(at).unwrap_or(u16::MAX),
-            tag: link.last_tag,
-            in_hand: Some(self.flow.share(bytes)),
-            body,
-            cut,
-            queue: link.binding.queue.as_str().into(),
-            exchange: link.binding.exchange.clone(),
-            routing_key: link.binding.routing_key.clone(),
-            redelivered,
-            partition: None,
-            properties,
-            marks: None,
-        });
+        let channel = u16::try_from(at).unwrap_or(u16::MAX);
+        let place = MessagePlace { epoch: self.epoch, channel, tag: link.last_tag };
+        let binding = &link.binding;
+        let mut message = IncomingMessage::new(place, binding.queue.as_str().into(), body)
+            .with_share(self.flow.share(bytes));
+        message.cut = cut;
+        message.exchange.clone_from(&binding.exchange);
+        message.routing_key.clone_from(&binding.routing_key);
+        message.redelivered = redelivered;
+        message.properties = properties;
+        self.ready.push_back(message);
         Ok(())
     }
 }

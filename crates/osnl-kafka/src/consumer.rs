@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use osnl_transport::{
     Batch, Binding, BindingLook, BindingWatch, BoxFuture, Consumer, IncomingMessage, ListenOptions,
-    PartitionSeen, QueueDepths, QueueSeen, Subscription, TransportError, Window,
+    MessagePlace, PartitionSeen, QueueDepths, QueueSeen, Subscription, TransportError, Window,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -69,22 +69,16 @@ impl KafkaConsumer {
             && let Some((tag, partition, fetched)) = state.take()
         {
             let topic = &fetched.key.0;
-            out.push(IncomingMessage {
-                epoch: self.subscription.epoch,
-                channel: 0,
-                tag,
-                cut: fetched.cut.map(Box::new),
-                body: fetched.body.clone(),
-                queue: self.group.clone(),
-                exchange: self.plan.exchange(topic).to_owned(),
-                routing_key: topic.to_string(),
-                redelivered: fetched.redelivered,
-                partition: Some(partition.assigned.clone()),
-                properties: fetched.properties.clone(),
-                marks: None,
-                // The shared state counts it until it is settled.
-                in_hand: None,
-            });
+            let place = MessagePlace { epoch: self.subscription.epoch, channel: 0, tag };
+            // The shared state counts its bytes until it is settled.
+            let mut message = IncomingMessage::new(place, self.group.clone(), fetched.body.clone());
+            message.cut = fetched.cut.map(Box::new);
+            message.exchange = self.plan.exchange(topic).to_owned();
+            message.routing_key = topic.to_string();
+            message.redelivered = fetched.redelivered;
+            message.partition = Some(partition.assigned.clone());
+            message.properties = fetched.properties.clone();
+            out.push(message);
         }
         Ok(out.len() > before)
     }

@@ -77,7 +77,7 @@ pub use error::{ALARM_REMEDY, AS_CONFIGURED, TransportError};
 pub use future::BoxFuture;
 pub use hosts::FailoverStrategy;
 pub use memory::{MemoryBroker, MemoryTransport};
-pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Properties};
+pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, MessagePlace, Properties};
 pub use options::{DriverOptions, DriverSection, OptionError};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;

@@ -66,15 +66,10 @@ impl Properties {
 /// }
 /// ```
 ///
-/// Only transports write `epoch`, `channel`, `tag`, and `in_hand`.
+/// A transport makes it by [`IncomingMessage::new`]; its place cannot change afterwards.
 #[derive(Debug)]
 pub struct IncomingMessage {
-    /// The connection to which the tag belongs.
-    pub epoch: Epoch,
-    /// The index of its queue in the subscription. Each queue has a channel with tags of its own.
-    pub channel: u16,
-    /// The delivery tag, by which the message is settled; it only grows within a channel.
-    pub tag: u64,
+    pub(crate) place: MessagePlace,
     /// The bytes as received; only the beginning if it is cut.
     pub body: Bytes,
     /// The size and digest of a body that was too large; `None` for a whole body.
@@ -94,7 +89,50 @@ pub struct IncomingMessage {
     /// Headers of osnl's own; `None` for a message that another program published.
     pub marks: Option<Arc<Marks>>,
     /// The share of the bytes in hand, which ends when the message is settled or dropped; `None` without a socket.
-    pub in_hand: Option<BodyShare>,
+    pub(crate) in_hand: Option<BodyShare>,
+}
+
+/// The place of a message in the window of its connection, by which it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessagePlace {
+    /// The connection to which the tag belongs.
+    pub epoch: Epoch,
+    /// The index of its queue in the subscription. Each queue has a channel with tags of its own.
+    pub channel: u16,
+    /// The delivery tag; it only grows within a channel.
+    pub tag: u64,
+}
+
+impl IncomingMessage {
+    /// Returns a whole message of another program, without routing and without a share of the bytes in hand.
+    #[must_use]
+    pub fn new(place: MessagePlace, queue: Arc<str>, body: Bytes) -> Self {
+        Self {
+            place,
+            body,
+            cut: None,
+            queue,
+            exchange: String::new(),
+            routing_key: String::new(),
+            redelivered: false,
+            partition: None,
+            properties: Properties::default(),
+            marks: None,
+            in_hand: None,
+        }
+    }
+
+    /// Keeps a share of the bytes in hand for as long as the message is not settled.
+    #[must_use]
+    pub fn with_share(mut self, share: BodyShare) -> Self {
+        self.in_hand = Some(share);
+        self
+    }
+
+    #[must_use]
+    pub fn place(&self) -> MessagePlace {
+        self.place
+    }
 }
 
 /// A partition that the group has given to this consumer, until it is taken away.

@@ -65,17 +65,17 @@ impl Window {
     }
 
     pub fn admit(&mut self, batch: &Batch) {
-        for message in batch.iter().filter(|m| m.epoch == self.epoch) {
-            let at = usize::from(message.channel);
+        for place in batch.iter().map(IncomingMessage::place).filter(|place| place.epoch == self.epoch) {
+            let at = usize::from(place.channel);
             if self.channels.len() <= at {
                 self.channels.resize_with(at + 1, Channel::default);
             }
             let slots = &mut self.channels[at].slots;
             debug_assert!(
-                slots.back().is_none_or(|(last, _)| *last < message.tag),
+                slots.back().is_none_or(|(last, _)| *last < place.tag),
                 "tags of a channel only grow, so that a prefix is a range of tags"
             );
-            slots.push_back((message.tag, Slot::Open));
+            slots.push_back((place.tag, Slot::Open));
         }
     }
 
@@ -104,11 +104,12 @@ impl Window {
     }
 
     fn mark(&mut self, message: IncomingMessage, slot: Slot) -> Result<(), Stale> {
-        if message.epoch != self.epoch {
+        let place = message.place();
+        if place.epoch != self.epoch {
             return Err(Stale);
         }
-        let channel = self.channels.get_mut(usize::from(message.channel)).ok_or(Stale)?;
-        let index = channel.slots.binary_search_by_key(&message.tag, |(tag, _)| *tag).map_err(|_| Stale)?;
+        let channel = self.channels.get_mut(usize::from(place.channel)).ok_or(Stale)?;
+        let index = channel.slots.binary_search_by_key(&place.tag, |(tag, _)| *tag).map_err(|_| Stale)?;
         debug_assert_eq!(channel.slots[index].1, Slot::Open, "a message is settled once");
         channel.slots[index].1 = slot;
         channel.due += 1;
@@ -149,28 +150,15 @@ mod tests {
 
     use super::Settlement::{Acknowledge, AcknowledgeThrough, Requeue};
     use super::*;
-    use crate::message::Properties;
+    use crate::message::MessagePlace;
 
     fn message(epoch: Epoch, tag: u64) -> IncomingMessage {
         on_channel(epoch, 0, tag)
     }
 
     fn on_channel(epoch: Epoch, channel: u16, tag: u64) -> IncomingMessage {
-        IncomingMessage {
-            cut: None,
-            marks: None,
-            in_hand: None,
-            epoch,
-            channel,
-            tag,
-            body: bytes::Bytes::new(),
-            queue: "q".into(),
-            exchange: String::new(),
-            routing_key: String::new(),
-            redelivered: false,
-            partition: None,
-            properties: Properties::default(),
-        }
+        let place = MessagePlace { epoch, channel, tag };
+        IncomingMessage::new(place, "q".into(), bytes::Bytes::new())
     }
 
     fn window_of(epoch: Epoch, tags: u64) -> Window {

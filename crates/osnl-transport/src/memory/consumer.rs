@@ -1,5 +1,5 @@
 use super::{BrokerState, MemoryBroker};
-use crate::message::{Batch, IncomingMessage};
+use crate::message::{Batch, IncomingMessage, MessagePlace};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Subscription};
 use crate::{BindingLook, BindingWatch, BoxFuture, Consumer, QueueDepths, TransportError};
@@ -36,20 +36,17 @@ impl MemoryConsumer {
             };
             dry = 0;
             channel.last_tag += 1;
-            out.push(IncomingMessage {
-                cut: None,
-                marks: None,
-                in_hand: None,
+            let place = MessagePlace {
                 epoch: self.subscription.epoch,
                 channel: u16::try_from(at).unwrap_or(u16::MAX),
                 tag: channel.last_tag,
-                body: stored.body.clone(),
-                queue: channel.queue.clone(),
+            };
+            out.push(IncomingMessage {
                 exchange: stored.exchange.clone(),
                 routing_key: stored.routing_key.clone(),
                 redelivered: stored.redelivered,
-                partition: None,
                 properties: stored.properties.clone(),
+                ..IncomingMessage::new(place, channel.queue.clone(), stored.body.clone())
             });
             channel.unsettled.insert(channel.last_tag, stored);
         }

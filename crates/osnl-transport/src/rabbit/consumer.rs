@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::{poll_fn, try_join_all};
 use futures_util::{Stream, StreamExt};
 use lapin::message::Delivery;
@@ -31,7 +30,7 @@ use super::properties::properties;
 use super::returned::ReturnedMessages;
 use crate::bodies::BodyBounds;
 use crate::body_flow::BodyFlow;
-use crate::message::{Batch, IncomingMessage};
+use crate::message::{Batch, IncomingMessage, MessagePlace};
 use crate::settle::{Settlement, Window};
 use crate::topology::{BrokerVersion, OpenQueue, QueueType, Subscription};
 use crate::{BindingWatch, BoxFuture, Consumer, QueueDepths, QueueSeen, TransportError};
@@ -247,20 +246,17 @@ impl RabbitConsumer {
             Some((exchange, routing_key)) => (exchange.to_owned(), routing_key.to_owned()),
             None => (delivery.exchange.to_string(), delivery.routing_key.to_string()),
         };
+        let epoch = self.subscription.epoch;
+        let place = MessagePlace { epoch, channel: u16::try_from(at).unwrap_or(u16::MAX), tag };
+        let share = self.body_flow.share(delivery.data.len());
         Some(IncomingMessage {
-            epoch: self.subscription.epoch,
-            channel: u16::try_from(at).unwrap_or(u16::MAX),
-            tag,
-            in_hand: Some(self.body_flow.share(delivery.data.len())),
-            body: Bytes::from(delivery.data),
             cut: cut.map(Box::new),
-            queue: queue.name.clone(),
             exchange,
             routing_key,
             marks,
             redelivered: delivery.redelivered,
-            partition: None,
             properties: properties(&delivery.properties),
+            ..IncomingMessage::new(place, queue.name.clone(), delivery.data.into()).with_share(share)
         })
     }
 }
