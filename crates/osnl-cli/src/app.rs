@@ -4,7 +4,7 @@
 //! second worker would double the price of a message.
 
 mod notify;
-mod status;
+mod systemd_status;
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, interval_at};
 
 use self::notify::SystemdNotifier;
-use self::status::SystemdStatus;
+use self::systemd_status::SystemdStatus;
 use crate::exit::Exit;
 use crate::logging;
 
@@ -84,7 +84,7 @@ pub(crate) async fn run(
                 if received == 1 {
                     tracing::info!("Stopping");
                     tracing::info!(signal = name, at_most = seconds(DRAIN_DEADLINE), "waiting for running attempts");
-                    systemd.send(&format!("STOPPING=1\nSTATUS={}", status::STOPPING));
+                    systemd.send(&format!("STOPPING=1\nSTATUS={}", systemd_status::STOPPING));
                     shutdown.drain.cancel();
                     let now = Instant::now();
                     drain = Some((now + DRAIN_DEADLINE, interval_at(now + REMIND, REMIND)));

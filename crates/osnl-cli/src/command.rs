@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn advice_names_commands_that_exist_for_words_that_are_none() {
         let osnl = Osnl::command();
-        for (words, advice) in crate::verbs::ADVICE {
+        for (words, advice) in crate::advice::ADVICE {
             assert!(words.iter().all(|word| osnl.find_subcommand(word).is_none()), "{words:?}");
             for call in advice.split("osnl ").skip(1) {
                 let mut found = &osnl;

@@ -1,9 +1,10 @@
 //! The `osnl` command. Under the names `k2hr3_osnl` and `k2hr3-osnl`, `oss_watcher` and
 //! `oss-watcher` the command takes the flags of those programs.
 //!
-//! Order, lowest first: `exit`, `clean`, `terminal`, `output`, `flags`, `verbs`, `logging`, `app`,
+//! Order, lowest first: `exit`, `clean`, `terminal`, `output`, `flags`, `advice`, `logging`, `app`,
 //! `command`.
 
+mod advice;
 mod app;
 mod clean;
 mod command;
@@ -12,7 +13,6 @@ mod flags;
 mod logging;
 mod output;
 mod terminal;
-mod verbs;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -68,7 +68,7 @@ fn spelled_out(mut arguments: Vec<OsString>) -> Vec<OsString> {
 fn parsed<P: Parser>(command: clap::Command, arguments: Vec<OsString>) -> P {
     let colours = if are_colours_wanted() { ColorChoice::Auto } else { ColorChoice::Never };
     let found = command.color(colours).try_get_matches_from(arguments);
-    let found = found.unwrap_or_else(|error| verbs::advised(error).exit());
+    let found = found.unwrap_or_else(|error| advice::advised(error).exit());
     P::from_arg_matches(&found).unwrap_or_else(|error| error.exit())
 }
 

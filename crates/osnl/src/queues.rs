@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use osnl_transport::{Binding, ExchangeInspection, Greeting, QueueKind, RabbitOptions, Shards};
+use osnl_transport::{Binding, Declare, ExchangeInspection, Greeting, QueueKind, RabbitOptions, Shards};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -191,22 +191,50 @@ pub struct Wanted {
     /// Queues of dead letters, which the management API alone is asked about.
     pub dead_letters: Vec<String>,
     pub bindings: Vec<Binding>,
-    pub declares: bool,
-    /// Whether osnl creates a missing exchange, whose publisher may be no service of OpenStack then.
-    pub creates: bool,
+    /// The objects that osnl makes. The publisher of an exchange that osnl creates may be no service of OpenStack.
+    pub declare: Declare,
     pub kind: QueueKind,
     pub url: osnl_model::TransportUrl,
     pub rabbit: RabbitOptions,
     pub management: Option<ManagementConf>,
     pub rules_digest: String,
     pub permissions: String,
-    /// Whether there is no listener: exchanges, topics, and priorities are flags of a command, and no queue is read.
-    pub is_of_url: bool,
-    /// The shards that an action publishes to, if the queues are theirs and `listener` is its name.
-    pub shards: Option<WantedShards>,
+    pub origin: WantedOrigin,
+}
+
+/// The part of osnl for which a survey is made.
+#[derive(Clone, Debug)]
+pub enum WantedOrigin {
+    /// A listener of the configuration.
+    Listener,
+    /// An action that publishes to these shards: the queues are theirs, and `listener` is the name of the action.
+    Shards(WantedShards),
+    /// No part: exchanges, topics, and priorities are flags of a command, and no queue is read.
+    Url,
 }
 
 impl Wanted {
+    /// Whether osnl declares its queues, so that the broker compares their arguments.
+    pub(crate) fn declares(&self) -> bool {
+        self.declare != Declare::Nothing
+    }
+
+    pub(crate) fn creates_exchanges(&self) -> bool {
+        self.declare == Declare::Create
+    }
+
+    #[must_use]
+    pub fn shards(&self) -> Option<&WantedShards> {
+        match &self.origin {
+            WantedOrigin::Shards(shards) => Some(shards),
+            WantedOrigin::Listener | WantedOrigin::Url => None,
+        }
+    }
+
+    pub(crate) fn is_of_url(&self) -> bool {
+        matches!(self.origin, WantedOrigin::Url)
+    }
+
     /// Returns the place of the exchanges and queues.
     pub(crate) fn place(&self) -> BrokerPlace {
         let vhost = Some(self.url.virtual_host().to_owned());

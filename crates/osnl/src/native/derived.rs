@@ -18,7 +18,7 @@ use crate::action::driver::ListenerSubscription;
 use crate::delivery::{DeliverySettings, OnDead};
 use crate::listener::{OwnQueue, ReadQueue};
 use crate::metrics::{ExpectedStream, StreamKind};
-use crate::queues::{Wanted, WantedShards};
+use crate::queues::{Wanted, WantedOrigin, WantedShards};
 use crate::rule::Rule;
 
 pub(crate) type RatesByName = BTreeMap<Arc<str>, Rate>;
@@ -48,16 +48,14 @@ impl Native {
                 queues: all.queues(),
                 dead_letters: Vec::new(),
                 bindings: all.bindings(),
-                declares: true,
-                creates: true,
+                declare: Declare::Create,
                 kind: Shards::kind(),
                 url: url.clone(),
                 rabbit: rabbit.clone(),
                 management: beside.find_map(|one| one.management.clone()),
                 rules_digest: String::new(),
                 permissions: String::new(),
-                is_of_url: false,
-                shards: Some(WantedShards { all, former: None }),
+                origin: WantedOrigin::Shards(WantedShards { all, former: None }),
             })
         };
         self.actions.iter().filter_map(wanted).collect()
@@ -230,16 +228,14 @@ impl ListenerConf {
             queues: self.queues(),
             dead_letters: self.dead_letter_queue().into_iter().collect(),
             bindings: options.bindings(&targets),
-            declares: self.declare != Declare::Nothing,
-            creates: self.declare == Declare::Create,
+            declare: self.declare,
             kind: self.queue.clone(),
             url: self.transport_url.clone(),
             rabbit: self.rabbit.clone(),
             management: self.management.clone(),
             rules_digest: self.rules_digest.clone(),
             permissions: super::probe::needed_permissions(login_user(&self.transport_url), vhost, self),
-            is_of_url: false,
-            shards: None,
+            origin: WantedOrigin::Listener,
         })
     }
 

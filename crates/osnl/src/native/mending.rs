@@ -98,7 +98,7 @@ impl Native {
             let Some(here) = queues.first() else { continue };
             let of: Vec<&Survey> = surveys
                 .iter()
-                .filter(|one| one.wanted.listener == conf.name && one.wanted.shards.is_none())
+                .filter(|one| one.wanted.listener == conf.name && one.wanted.shards().is_none())
                 .collect();
             if of.is_empty() {
                 continue;

@@ -31,7 +31,7 @@ impl Survey {
                 name == exchange && matches!(inspection, ExchangeInspection::There(_))
             })
         };
-        let is_ours = self.wanted.declares && self.wanted.pool.is_some();
+        let is_ours = self.wanted.declares() && self.wanted.pool.is_some();
         self.wanted.bindings.iter().filter(move |one| is_ours && is_there(&one.exchange))
     }
 

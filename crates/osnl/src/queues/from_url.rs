@@ -9,7 +9,7 @@ use osnl_transport::{
 };
 
 use super::services::PRIORITIES;
-use super::{EXCHANGES, TOPICS, Wanted};
+use super::{EXCHANGES, TOPICS, Wanted, WantedOrigin};
 
 const RABBIT_PORT: u16 = 5672;
 
@@ -44,16 +44,14 @@ impl Wanted {
             queues: Vec::new(),
             dead_letters: Vec::new(),
             bindings: Vec::new(),
-            declares: false,
-            creates: false,
+            declare: Declare::Nothing,
             kind: QueueKind::OSLO,
             url: url.clone(),
             rabbit: RabbitOptions::from_query(url)?,
             management: None,
             rules_digest: String::new(),
             permissions: listener_permissions(user, vhost, (&readable, &[]), Declare::Nothing),
-            is_of_url: true,
-            shards: None,
+            origin: WantedOrigin::Url,
         })
     }
 
@@ -69,7 +67,7 @@ impl Wanted {
 
     /// Returns the change of an option of the listener, or of the flag of a command without one.
     pub(super) fn change(&self, option: &str, flag: &str, values: &[&str]) -> String {
-        match self.is_of_url {
+        match self.is_of_url() {
             true => format!("{flag} {}", values.join(",")),
             false => format!("{option} = {} in [listener:{}]", values.join(", "), self.listener),
         }

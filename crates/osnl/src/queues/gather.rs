@@ -13,7 +13,9 @@ use osnl_transport::{
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::services::PRIORITIES;
-use super::{DaemonCounts, EXCHANGES, QueueRow, QueueState, Survey, TOPICS, Wanted, WantedShards};
+use super::{
+    DaemonCounts, EXCHANGES, QueueRow, QueueState, Survey, TOPICS, Wanted, WantedOrigin, WantedShards,
+};
 use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
 
@@ -36,12 +38,12 @@ impl Wanted {
         };
         let (limit, end) = (limits.deadline.mul_f64(0.5), Instant::now() + limits.deadline + limits.pause);
         let completed;
-        let wanted = match &self.shards {
+        let wanted = match self.shards() {
             Some(shards) => {
                 completed = self.with_former(shards, &transport, limit.mul_f64(0.5)).await;
                 &completed
             }
-            None if self.is_of_url && self.exchanges.is_empty() => {
+            None if self.is_of_url() && self.exchanges.is_empty() => {
                 completed = self.with_usual_exchanges(&transport, limit.mul_f64(0.5)).await;
                 &completed
             }
@@ -56,7 +58,11 @@ impl Wanted {
         let most =
             former.and_then(NonZeroU32::new).map_or(shards.all.count, |most| most.max(shards.all.count));
         let queues = Shards { count: most, ..shards.all.clone() }.queues();
-        Self { queues, shards: Some(WantedShards { former, ..shards.clone() }), ..self.clone() }
+        Self {
+            queues,
+            origin: WantedOrigin::Shards(WantedShards { former, ..shards.clone() }),
+            ..self.clone()
+        }
     }
 
     async fn survey_by(
@@ -118,7 +124,7 @@ impl Wanted {
     }
 
     async fn inspect(&self, transport: &RabbitTransport, limit: Duration) -> BrokerInspection {
-        let ours = self.declares.then_some(&self.kind);
+        let ours = self.declares().then_some(&self.kind);
         transport.inspect(&self.exchanges, &self.queues, ours, limit).await
     }
 
@@ -130,7 +136,7 @@ impl Wanted {
         inspection: &BrokerInspection,
         limit: Duration,
     ) -> BrokerInspection {
-        if self.shards.is_some() || !inspection.hosts.iter().any(|host| host.reached.is_ok()) {
+        if self.shards().is_some() || !inspection.hosts.iter().any(|host| host.reached.is_ok()) {
             return BrokerInspection::default();
         }
         let missing = inspection.exchanges.iter().filter(|(_, found)| *found == ExchangeInspection::Missing);
@@ -186,7 +192,7 @@ impl Wanted {
         inspection: &BrokerInspection,
         limit: Duration,
     ) -> Vec<String> {
-        let ours = self.declares.then_some(&self.kind);
+        let ours = self.declares().then_some(&self.kind);
         let is_there = |name: &&String| {
             let inspected = inspection.exchanges.iter().find(|(exchange, _)| exchange == *name);
             inspected.is_some_and(|(_, found)| *found != ExchangeInspection::Missing)
@@ -194,7 +200,7 @@ impl Wanted {
         let exchanges: Vec<String> = self.exchanges.iter().filter(is_there).cloned().collect();
         let mut denied = Vec::new();
         // The daemons of the shards make, bind, and read their queues.
-        for queue in self.queues.iter().filter(|_| self.shards.is_none()) {
+        for queue in self.queues.iter().filter(|_| self.shards().is_none()) {
             let Ok(proofs) = transport.prove(queue, &exchanges, ours, Thorough::Asks, limit).await else {
                 continue;
             };

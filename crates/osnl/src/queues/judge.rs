@@ -27,7 +27,7 @@ impl Survey {
         let judge = Judge { survey: self };
         let mut found = judge.refusals();
         found.extend(self.alarm.as_ref().map(|reason| of_alarm(&self.wanted, reason)));
-        if let (true, Some(shards)) = (self.is_reached, &self.wanted.shards) {
+        if let (true, Some(shards)) = (self.is_reached, self.wanted.shards()) {
             found.extend(judge.exchange_types());
             found.extend(judge.shards(shards));
             found.extend(judge.lossy());
@@ -131,7 +131,7 @@ impl Judge<'_> {
         let wrong = |(name, inspection): &(String, ExchangeInspection)| {
             let ExchangeInspection::There(found) = inspection else { return None };
             let kind = found.other_kind()?;
-            let command = match self.survey.wanted.is_of_url {
+            let command = match self.survey.wanted.is_of_url() {
                 true => "name the service's control_exchange by --exchange".to_owned(),
                 false => format!(
                     "name the service's control_exchange in exchange of [listener:{}]; if {name} is that one, delete it: \
@@ -172,12 +172,12 @@ impl Judge<'_> {
                 format!("amqp_durable_queues = {theirs} in [listener:{}]", wanted.listener),
             ))
         };
-        self.survey.exchanges.iter().filter(|_| wanted.creates).filter_map(differing).collect()
+        self.survey.exchanges.iter().filter(|_| wanted.creates_exchanges()).filter_map(differing).collect()
     }
 
     fn queue(&self, row: &QueueRow) -> Vec<Finding> {
         match &row.state {
-            QueueState::Missing if row.is_read && !self.survey.wanted.declares => {
+            QueueState::Missing if row.is_read && !self.survey.wanted.declares() => {
                 let command =
                     format!("create it, or correct queue in [listener:{}]", self.survey.wanted.listener);
                 let kind = (Kind::QueueMissing, Severity::Critical);
@@ -344,7 +344,7 @@ impl Judge<'_> {
 
     fn same_pool(&self, row: &QueueRow) -> Option<Finding> {
         let (wanted, bindings) = (&self.survey.wanted, row.bindings.as_ref()?);
-        if !wanted.declares || wanted.pool.is_none() {
+        if !wanted.declares() || wanted.pool.is_none() {
             return None;
         }
         let is_wanted = |exchange: &str, key: &str| {
@@ -404,7 +404,7 @@ impl Judge<'_> {
     fn transient(&self, row: &QueueRow) -> Option<Finding> {
         let wanted = &self.survey.wanted;
         // A queue that osnl only reads is among the risks.
-        (row.durable == Some(false) && (!row.is_read || wanted.declares)).then_some(())?;
+        (row.durable == Some(false) && (!row.is_read || wanted.declares())).then_some(())?;
         let exchange = wanted.exchanges.first().map_or("nova", String::as_str);
         if row.is_read && wanted.pool.is_some() {
             let command = format!("durable = true and another pool in [listener:{}]", wanted.listener);
@@ -441,7 +441,7 @@ impl Judge<'_> {
         let known =
             facts.queues.iter().filter_map(|(name, found)| Some((name.as_str(), found.as_ref().ok()?)));
         let risks = known.flat_map(|queue| {
-            let risks = risks(queue, vhost, &wanted.kind, wanted.declares, facts.major());
+            let risks = risks(queue, vhost, &wanted.kind, wanted.declares(), facts.major());
             risks.into_iter().map(move |risk| (queue.0, risk))
         });
         risks

@@ -43,7 +43,7 @@ impl Judge<'_> {
 
     fn first_answer(&self, exchange: &str, inspection: &ExchangeInspection) -> Option<Finding> {
         match inspection {
-            ExchangeInspection::Missing if self.survey.wanted.creates => None,
+            ExchangeInspection::Missing if self.survey.wanted.creates_exchanges() => None,
             ExchangeInspection::Missing => Some(self.exchange_missing(exchange)),
             ExchangeInspection::Refused(_) => None,
             ExchangeInspection::There(found) if found.other_kind().is_some() => None,
@@ -155,7 +155,7 @@ impl Judge<'_> {
         if of_topic.is_empty() {
             let found: BTreeSet<&str> = published.iter().map(|(_, (topic, _))| *topic).collect();
             let found: Vec<&str> = found.into_iter().collect();
-            let binds = if wanted.is_of_url { "not to" } else { "the listener binds topic" };
+            let binds = if wanted.is_of_url() { "not to" } else { "the listener binds topic" };
             let seen = format!(
                 "services publish to topic {} (queue {}), and {binds} {}",
                 found.join(", "),
@@ -188,7 +188,7 @@ impl Judge<'_> {
 
     fn wrong_priority(&self, subject: String, published: &str) -> Finding {
         let wanted = &self.survey.wanted;
-        let (binds, command) = match wanted.is_of_url {
+        let (binds, command) = match wanted.is_of_url() {
             true => ("not with", "leave --priority out: all are looked for then".to_owned()),
             false => {
                 let listener = &wanted.listener;
@@ -217,7 +217,7 @@ impl Judge<'_> {
             "it exists, and no queue <topic>.<priority> {is}, which a publisher of notifications declares: the driver is empty \
              (the default) or noop{other}"
         );
-        let severity = if survey.wanted.creates { Severity::Note } else { Severity::Warning };
+        let severity = if survey.wanted.creates_exchanges() { Severity::Note } else { Severity::Warning };
         self.setting((Kind::NeverPublished, severity), subject, seen, &ServiceSetting::driver(exchange))
     }
 
@@ -247,7 +247,7 @@ impl Judge<'_> {
     }
 
     fn nothing(&self) -> &'static str {
-        if self.survey.wanted.is_of_url { NO_COPY } else { NOTHING }
+        if self.survey.wanted.is_of_url() { NO_COPY } else { NOTHING }
     }
 
     fn setting(

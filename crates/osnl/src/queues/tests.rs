@@ -275,27 +275,28 @@ fn each_shard_needs_its_queue_its_binding_and_a_reader() {
                 [action:a]\ndriver = publish\ntransport_url = rabbit://u:p@mq1/\nshards = 2\n";
     let loaded = load_texts(&[("f".to_owned(), text.to_owned())], &Sources::default());
     let wanted = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf.wanted_shards().pop().unwrap();
-    let check =
-        |former: Option<u32>, change: &dyn Fn(&mut [QueueRow]), expected: &[(K, FindingSeverity, &str)]| {
-            let all = wanted.shards.clone().unwrap().all;
-            let wanted = Wanted { shards: Some(WantedShards { all, former }), ..wanted.clone() };
-            let names = (0..former.unwrap_or(2).max(2)).map(|n| format!("osnl-shard-{n}"));
-            let mut rows: Vec<QueueRow> = names.map(|name| there(&name, true)).collect();
-            for (n, row) in rows.iter_mut().enumerate() {
-                row.consumers = 1;
-                row.bindings = Some(vec![("osnl-shards".to_owned(), format!("shard.{n}"))]);
-            }
-            change(&mut rows);
-            let exchanges = vec![("osnl-shards".to_owned(), exchange("topic"))];
-            let survey = wanted.of_depths(exchanges, rows, Err(UnknownFact::not_asked("a")));
-            let found: Vec<_> =
-                survey.findings().into_iter().map(|one| (one.kind, one.severity, one.to_string())).collect();
-            let is_alike = found.len() == expected.len()
-                && found.iter().zip(expected).all(|(one, (kind, severity, words))| {
-                    (one.0, one.1) == (*kind, *severity) && one.2.contains(words)
-                });
-            assert!(is_alike, "{found:#?}");
-        };
+    let check = |former: Option<u32>,
+                 change: &dyn Fn(&mut [QueueRow]),
+                 expected: &[(K, FindingSeverity, &str)]| {
+        let all = wanted.shards().unwrap().all.clone();
+        let wanted = Wanted { origin: WantedOrigin::Shards(WantedShards { all, former }), ..wanted.clone() };
+        let names = (0..former.unwrap_or(2).max(2)).map(|n| format!("osnl-shard-{n}"));
+        let mut rows: Vec<QueueRow> = names.map(|name| there(&name, true)).collect();
+        for (n, row) in rows.iter_mut().enumerate() {
+            row.consumers = 1;
+            row.bindings = Some(vec![("osnl-shards".to_owned(), format!("shard.{n}"))]);
+        }
+        change(&mut rows);
+        let exchanges = vec![("osnl-shards".to_owned(), exchange("topic"))];
+        let survey = wanted.of_depths(exchanges, rows, Err(UnknownFact::not_asked("a")));
+        let found: Vec<_> =
+            survey.findings().into_iter().map(|one| (one.kind, one.severity, one.to_string())).collect();
+        let is_alike = found.len() == expected.len()
+            && found.iter().zip(expected).all(|(one, (kind, severity, words))| {
+                (one.0, one.1) == (*kind, *severity) && one.2.contains(words)
+            });
+        assert!(is_alike, "{found:#?}");
+    };
     check(None, &|_| {}, &[]);
     check(Some(2), &|_| {}, &[]);
     let gone = |rows: &mut [QueueRow]| rows[1] = QueueRow::missing("osnl-shard-1", true);

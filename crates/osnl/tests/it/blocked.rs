@@ -11,13 +11,13 @@ use osnl::metrics::Counters;
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 
 use crate::faults::Target;
-use crate::harness::{ListenerRig, SOON, instance};
+use crate::harness::{DaemonRig, SOON, instance};
 use crate::native::native;
 use crate::rabbit::ports;
 
 const GIVEN_BACK: &str = "nothing could keep is given back";
 
-fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &str) -> ListenerRig {
+fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &str) -> DaemonRig {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\n{journal}\n\
          [listener:l]\ntransport_url = {}\nexchange = neutron\npool = q\ndeclare = create\n{more}\n\
@@ -31,12 +31,12 @@ fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &s
     start(&text)
 }
 
-fn start(text: &str) -> ListenerRig {
+fn start(text: &str) -> DaemonRig {
     let counters = Arc::new(Counters::default());
     let mut conf = native(text);
     conf.listeners[0].give_back_after = Duration::from_millis(400);
     let daemon = conf.daemon(&HttpOptions::default(), &counters).unwrap();
-    let daemon = ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10));
+    let daemon = DaemonRig::start_daemon(daemon, counters, Duration::from_secs(10));
     wait_until(SOON, "it listens", || daemon.state().is_subscribed());
     daemon
 }
@@ -45,7 +45,7 @@ fn sqlite(folder: &Path) -> String {
     format!("connection = sqlite:///{}/journal.db\nallow_volatile = yes\nmax_pending = 1", folder.display())
 }
 
-fn reason(daemon: &ListenerRig) -> String {
+fn reason(daemon: &DaemonRig) -> String {
     match daemon.state() {
         ListenerState::Blocked { reason, .. } => reason.to_string(),
         _ => String::new(),

@@ -9,7 +9,7 @@ use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, wait_un
 use osnl_transport::MemoryBroker;
 use serde_json::json;
 
-use crate::harness::{ListenerRig, QUEUE, SOON, bound_broker, conf, instance, port_deleted, publish};
+use crate::harness::{DaemonRig, QUEUE, SOON, bound_broker, conf, instance, port_deleted, publish};
 use crate::rabbit::{listening, ports};
 
 fn native(folder: &Path, api_url: &str, rule: &str, action: &str) -> Native {
@@ -28,8 +28,8 @@ fn named(folder: &Path, api_url: &str, name: &str, rule: &str, action: &str) -> 
     loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
 }
 
-fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
-    ListenerRig::bound(conf, broker, &["neutron"])
+fn start(conf: &Native, broker: &MemoryBroker) -> DaemonRig {
+    DaemonRig::bound(conf, broker, &["neutron"])
 }
 
 fn rows(folder: &Path, states: &[RowState]) -> Vec<DeliveryListRow> {
@@ -210,13 +210,13 @@ fn a_k2hr3_osnl_conf_may_name_a_journal_that_outlives_the_process() {
     let journal = format!("[journal]\nconnection = sqlite://{}\nallow_volatile = true\n", file.display());
     let conf: Conf = conf(&sink.url("/v1/role"), &journal);
     let broker = bound_broker(&conf);
-    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
+    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("it was tried", |c| c.failures.get() > 0);
     daemon.stop().unwrap();
     assert_eq!(broker.ready(QUEUE), 0, "it was acknowledged");
     sink.restart();
-    let daemon = ListenerRig::start(&conf, Arc::new(MemoryBroker::new().transport()));
+    let daemon = DaemonRig::start(&conf, Arc::new(MemoryBroker::new().transport()));
     sink.wait_for(1, SOON);
     daemon.stop().unwrap();
 }

@@ -13,7 +13,7 @@ use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{ListenerRig, SOON, framed, sources};
+use crate::harness::{DaemonRig, SOON, framed, sources};
 
 const LOGINS: &str = "/v3/auth/tokens";
 const SERVERS: &str = "/compute/v2.1/servers/";
@@ -51,8 +51,8 @@ impl Stage {
         load(&text)
     }
 
-    fn start(&self, conf: &Native) -> ListenerRig {
-        ListenerRig::bound(conf, &self.broker, &["neutron"])
+    fn start(&self, conf: &Native) -> DaemonRig {
+        DaemonRig::bound(conf, &self.broker, &["neutron"])
     }
 
     fn publish(&self, event_type: &str, payload: &Value) -> usize {

@@ -7,7 +7,7 @@ use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
 
-use crate::harness::{ListenerRig, instance, port_deleted, publish};
+use crate::harness::{DaemonRig, instance, port_deleted, publish};
 
 fn native(folder: &Path, journal: &str, first: &Sink, second: &Sink, chat: &str) -> Native {
     let text = format!(
@@ -25,8 +25,8 @@ fn native(folder: &Path, journal: &str, first: &Sink, second: &Sink, chat: &str)
     loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
 }
 
-fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
-    ListenerRig::bound(conf, broker, &["neutron"])
+fn start(conf: &Native, broker: &MemoryBroker) -> DaemonRig {
+    DaemonRig::bound(conf, broker, &["neutron"])
 }
 
 fn lines(folder: &Path) -> usize {
@@ -113,7 +113,7 @@ fn a_fallback_that_does_not_want_the_event_gets_none() {
     assert_eq!(lines(folder.path()), 1);
 }
 
-fn started(folder: &Path, journal: &str, broker: &MemoryBroker, actions: &str) -> ListenerRig {
+fn started(folder: &Path, journal: &str, broker: &MemoryBroker, actions: &str) -> DaemonRig {
     let text = format!(
         "[DEFAULT]\nstate_dir = {folder}\n[journal]\n{journal}\n\
          [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\

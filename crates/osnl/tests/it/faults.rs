@@ -14,7 +14,7 @@ use osnl_testkit::{
 };
 use osnl_transport::Transport;
 
-use crate::harness::{ListenerRig, QUEUE, SOON, conf, instance};
+use crate::harness::{DaemonRig, QUEUE, SOON, conf, instance};
 use crate::rabbit::ports;
 
 pub(crate) fn connects(url: &str) -> Arc<dyn Transport> {
@@ -54,8 +54,8 @@ impl Target {
         instances.map(|n| done.get(&instance(n)).copied().unwrap_or_default()).collect()
     }
 
-    pub(crate) fn daemon(&self, transport: Arc<dyn Transport>) -> ListenerRig {
-        let daemon = ListenerRig::start(&conf(&self.sink.url("/v1/role"), ""), transport);
+    pub(crate) fn daemon(&self, transport: Arc<dyn Transport>) -> DaemonRig {
+        let daemon = DaemonRig::start(&conf(&self.sink.url("/v1/role"), ""), transport);
         wait_until(SOON, "the daemon listens", || daemon.state() == ListenerState::Listening);
         daemon
     }
@@ -66,14 +66,14 @@ pub(crate) fn in_work(
     target: &Target,
     transport: Arc<dyn Transport>,
     count: usize,
-) -> ListenerRig {
+) -> DaemonRig {
     let daemon = target.daemon(transport);
     OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..count));
     daemon.wait_until("they are in work", |c| c.matched.get() == count as u64);
     daemon
 }
 
-pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: ListenerRig, events: usize) {
+pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: DaemonRig, events: usize) {
     target.come_up();
     daemon.wait_until("all are delivered", |c| c.delivered.get() >= events as u64);
     wait_until(SOON, "everything is acknowledged", || vhost.queue_depth(QUEUE) == Some((0, 0)));

@@ -5,7 +5,7 @@ use osnl_model::{Priority, Target};
 use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
 
-use crate::harness::{ListenerRig, framed, instance, port_deleted};
+use crate::harness::{DaemonRig, framed, instance, port_deleted};
 
 fn conf(folder: &Path, text: &str) -> Native {
     let text =
@@ -37,12 +37,12 @@ fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
                 ),
             );
             let broker = MemoryBroker::new();
-            let mut daemon = ListenerRig::bound(&conf, &broker, &["neutron"]);
+            let mut daemon = DaemonRig::bound(&conf, &broker, &["neutron"]);
             publish(&broker, "neutron", "port.delete.end", &port_deleted(&instance(1), "10.0.0.1"));
             daemon.wait_until("it was not answered", |c| c.failures.get() > 0);
             if restart {
                 daemon.stop().unwrap();
-                daemon = ListenerRig::bound(&conf, &broker, &["neutron"]);
+                daemon = DaemonRig::bound(&conf, &broker, &["neutron"]);
             }
             sink.reply_with(Reply::Status(204));
             daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
@@ -85,7 +85,7 @@ fn a_full_action_stops_only_the_listeners_whose_rules_want_it() {
         ),
     );
     let broker = MemoryBroker::new();
-    let daemon = ListenerRig::bound(&conf, &broker, &["neutron", "nova"]);
+    let daemon = DaemonRig::bound(&conf, &broker, &["neutron", "nova"]);
     for n in 0..20 {
         publish(&broker, "neutron", "port.delete.end", &port_deleted(&instance(n), "10.0.0.1"));
     }

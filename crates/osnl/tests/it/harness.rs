@@ -1,3 +1,5 @@
+//! A running daemon for tests, with its log, states, and counters; and the messages that most tests publish.
+
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -40,7 +42,8 @@ pub(crate) fn quick(conf: &Conf) -> DeliverySettings {
     settings
 }
 
-pub(crate) struct ListenerRig {
+/// A daemon that runs on a thread of its own and ends with the test.
+pub(crate) struct DaemonRig {
     pub(crate) shutdown: Shutdown,
     pub(crate) counters: Arc<Counters>,
     states: States,
@@ -48,7 +51,7 @@ pub(crate) struct ListenerRig {
     thread: Option<JoinHandle<Result<RunEnd, DaemonError>>>,
 }
 
-impl ListenerRig {
+impl DaemonRig {
     pub(crate) fn start(conf: &Conf, transport: Arc<dyn Transport>) -> Self {
         Self::start_with(conf, quick(conf), Duration::from_secs(10), transport)
     }
@@ -163,7 +166,7 @@ async fn record(state: Option<watch::Receiver<ListenerState>>, states: States) -
     std::future::pending().await
 }
 
-impl Drop for ListenerRig {
+impl Drop for DaemonRig {
     fn drop(&mut self) {
         self.shutdown.drain.cancel();
         self.shutdown.abort.cancel();
@@ -173,10 +176,10 @@ impl Drop for ListenerRig {
     }
 }
 
-pub(crate) fn daemon_for(sink: &Sink, more: &str) -> (MemoryBroker, ListenerRig) {
+pub(crate) fn daemon_for(sink: &Sink, more: &str) -> (MemoryBroker, DaemonRig) {
     let conf = conf(&sink.url("/v1/role"), more);
     let broker = bound_broker(&conf);
-    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
+    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
     (broker, daemon)
 }
 

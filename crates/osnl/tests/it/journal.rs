@@ -8,7 +8,7 @@ use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink, wait_until};
 use osnl_transport::{MemoryBroker, Properties};
 
-use crate::harness::{ListenerRig, SOON, instance, port_deleted, publish, publish_raw};
+use crate::harness::{DaemonRig, SOON, instance, port_deleted, publish, publish_raw};
 
 fn native(folder: &Path, api_url: &str) -> Native {
     let folder = folder.display();
@@ -20,8 +20,8 @@ fn native(folder: &Path, api_url: &str) -> Native {
     load_texts(&[("test.conf".to_owned(), text)], &Sources::default()).unwrap().conf
 }
 
-fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
-    ListenerRig::bound(conf, broker, &["neutron"])
+fn start(conf: &Native, broker: &MemoryBroker) -> DaemonRig {
+    DaemonRig::bound(conf, broker, &["neutron"])
 }
 
 #[test]

@@ -7,7 +7,7 @@ use osnl_testkit::{PrintedMessage, Sink, fixture};
 use osnl_transport::Properties;
 use serde_json::{Value, json};
 
-use crate::harness::{ListenerRig, SOON, bound_broker};
+use crate::harness::{DaemonRig, SOON, bound_broker};
 
 const FILES: [&str; 2] = ["k2hr3/manual/k2hr3_osnl.conf", "k2hr3/conf/06-all-options-documented.conf"];
 
@@ -28,7 +28,7 @@ fn check(file: &str, message: &PrintedMessage) {
     let text = message.conf(&fixture::text(file)).replace("https://localhost/v1/role", &sink.url("/v1/role"));
     let conf = Conf::from_text("k2hr3_osnl.conf", &text).unwrap().conf;
     let broker = bound_broker(&conf);
-    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
+    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
     // A copy under the same id would be the same message.
     let mut other: Value = serde_json::from_str(&message.body).unwrap();
     other["message_id"] = json!("another");

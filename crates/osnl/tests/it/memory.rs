@@ -8,7 +8,7 @@ use serde_json::json;
 use osnl_transport::Properties;
 
 use crate::harness::{
-    ListenerRig, QUEUE, SOON, bound_broker, conf, daemon_for, framed, instance, port_deleted, publish,
+    DaemonRig, QUEUE, SOON, bound_broker, conf, daemon_for, framed, instance, port_deleted, publish,
     publish_raw, quick,
 };
 
@@ -22,7 +22,7 @@ fn survives(failures: Vec<Reply>, more: &str, attempts: usize) {
     sink.script(failures.clone());
     let conf = conf(&sink.url("/v1/role"), more);
     let broker = bound_broker(&conf);
-    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
+    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("delivered", |c| c.delivered.get() == 1);
     assert_eq!(sink.requests().len(), attempts, "{failures:?}");
@@ -49,7 +49,7 @@ fn a_refused_connection_is_held_until_the_target_is_there() {
     let conf = conf(&sink.url("/v1/role"), "");
     sink.stop();
     let broker = bound_broker(&conf);
-    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
+    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
     for n in 0..20 {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
@@ -149,7 +149,7 @@ fn requeue_on_error_gives_back_to_the_broker_and_never_in_a_hot_loop() {
     settings.policy.initial = Duration::from_millis(100);
     settings.policy.max = Duration::from_millis(400);
     settings.policy.jitter = 0.0;
-    let daemon = ListenerRig::start_with(&conf, settings, SOON, Arc::new(broker.transport()));
+    let daemon = DaemonRig::start_with(&conf, settings, SOON, Arc::new(broker.transport()));
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("it went round", |c| c.returned.get() >= 3);
     let requests = sink.requests();
@@ -223,7 +223,7 @@ fn draining_finishes_what_is_under_way_and_gives_back_the_rest() {
     let conf = conf(&sink.url("/v1/role"), "");
     let broker = bound_broker(&conf);
     sink.reply_with(Reply::Status(500));
-    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
+    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
     for n in 0..5 {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
@@ -238,12 +238,8 @@ fn a_drain_that_takes_too_long_ends_and_gives_back() {
     sink.reply_with(Reply::Hang);
     let conf = conf(&sink.url("/v1/role"), "");
     let broker = bound_broker(&conf);
-    let daemon = ListenerRig::start_with(
-        &conf,
-        quick(&conf),
-        Duration::from_millis(300),
-        Arc::new(broker.transport()),
-    );
+    let daemon =
+        DaemonRig::start_with(&conf, quick(&conf), Duration::from_millis(300), Arc::new(broker.transport()));
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     sink.wait_for(1, SOON);
     assert_eq!(daemon.stop().unwrap(), RunEnd::DeadlinePassed);
@@ -269,7 +265,7 @@ fn a_broker_that_is_away_at_the_start_is_waited_for() {
     let conf = conf(&sink.url("/v1/role"), "");
     let broker = bound_broker(&conf);
     broker.set_down(true);
-    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
+    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     broker.set_down(false);
     daemon.wait_until("delivered", |c| c.delivered.get() == 1);

@@ -12,7 +12,7 @@ use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Sink, wait_until};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{ListenerRig, SOON, framed, instance, port_deleted};
+use crate::harness::{DaemonRig, SOON, framed, instance, port_deleted};
 use crate::rabbit::ports;
 
 pub(crate) fn native(text: &str) -> Native {
@@ -32,8 +32,8 @@ fn text(transport_url: &str, api_url: &str, record: &Path, more: &str) -> String
     )
 }
 
-pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
-    ListenerRig::from_conf(conf, broker)
+pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> DaemonRig {
+    DaemonRig::from_conf(conf, broker)
 }
 
 pub(crate) fn publish(
@@ -177,7 +177,7 @@ fn a_native_queue_is_durable_with_one_active_consumer() {
         let state = format!("[DEFAULT]\nstate_dir = {}\n", folder.path().join(name).display());
         let conf = native(&text(&vhost.url(), &sink.url("/v1/role"), &folder.path().join("x"), &state));
         let counters = Arc::new(Counters::default());
-        ListenerRig::start_daemon(
+        DaemonRig::start_daemon(
             conf.daemon(&HttpOptions::default(), &counters).unwrap(),
             counters,
             Duration::from_secs(10),

@@ -6,7 +6,7 @@ use osnl_testkit::amqp::{Habits, ScriptedBroker};
 use osnl_testkit::wait_until;
 
 use crate::faults::Target;
-use crate::harness::{ListenerRig, SOON, framed, instance, port_deleted};
+use crate::harness::{DaemonRig, SOON, framed, instance, port_deleted};
 
 fn publish(broker: &ScriptedBroker, instances: std::ops::Range<usize>) {
     for n in instances {
@@ -15,11 +15,11 @@ fn publish(broker: &ScriptedBroker, instances: std::ops::Range<usize>) {
     }
 }
 
-fn daemon(broker: &ScriptedBroker, target: &Target) -> ListenerRig {
+fn daemon(broker: &ScriptedBroker, target: &Target) -> DaemonRig {
     target.daemon(transport(&TransportUrl::parse(&broker.url()).unwrap()).unwrap().into())
 }
 
-fn all_done(broker: &ScriptedBroker, target: &Target, daemon: ListenerRig, events: usize) {
+fn all_done(broker: &ScriptedBroker, target: &Target, daemon: DaemonRig, events: usize) {
     target.come_up();
     daemon.wait_until("all are delivered", |c| c.delivered.get() == events as u64);
     wait_until(SOON, "all is acknowledged", || broker.depth() == (0, 0));

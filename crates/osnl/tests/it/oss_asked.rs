@@ -7,7 +7,7 @@ use osnl_testkit::{Reply, Sink, fixture};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{ListenerRig, framed, sources};
+use crate::harness::{DaemonRig, framed, sources};
 
 const SERVER: &str = "/compute/v2.1/servers/33333333-aaaa-4bbb-8ccc-000000000001";
 const PORT: &str = "/network/v2.0/ports/c5330e6d-3205-477b-8692-e791283a6bae";
@@ -64,7 +64,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn start(openstack: &Openstack, more: &str) -> (Self, ListenerRig) {
+    fn start(openstack: &Openstack, more: &str) -> (Self, DaemonRig) {
         let stage = Self::new();
         let daemon = stage.run(openstack, "", more);
         (stage, daemon)
@@ -76,7 +76,7 @@ impl Stage {
         Self { target, broker, folder: tempfile::tempdir().unwrap() }
     }
 
-    fn run(&self, openstack: &Openstack, journal: &str, more: &str) -> ListenerRig {
+    fn run(&self, openstack: &Openstack, journal: &str, more: &str) -> DaemonRig {
         let text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n{journal}\n\
              [listener:l]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
@@ -89,7 +89,7 @@ impl Stage {
         );
         let loaded = load_texts(&[("test.conf".to_owned(), text)], &sources());
         let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
-        ListenerRig::bound(&conf, &self.broker, &["neutron"])
+        DaemonRig::bound(&conf, &self.broker, &["neutron"])
     }
 
     fn publish(&self, event_type: &str, payload: &Value) -> usize {

@@ -12,7 +12,7 @@ use std::path::Path;
 use osnl::native::{Native, load_texts};
 use osnl_transport::MemoryBroker;
 
-use crate::harness::{ListenerRig, instance, port_deleted, publish, sources};
+use crate::harness::{DaemonRig, instance, port_deleted, publish, sources};
 
 pub(crate) fn native(folder: &Path, action: &str) -> Native {
     let text = format!(
@@ -25,8 +25,8 @@ pub(crate) fn native(folder: &Path, action: &str) -> Native {
     loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
 }
 
-pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
-    ListenerRig::bound(conf, broker, &["neutron"])
+pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> DaemonRig {
+    DaemonRig::bound(conf, broker, &["neutron"])
 }
 
 pub(crate) fn publish_ports(broker: &MemoryBroker, which: std::ops::Range<usize>) {

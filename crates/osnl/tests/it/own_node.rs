@@ -13,7 +13,7 @@ use osnl_transport::{
 use serde_json::json;
 
 use crate::faults::{Target, all_done, connects, in_work};
-use crate::harness::{ListenerRig, QUEUE, SOON, instance};
+use crate::harness::{DaemonRig, QUEUE, SOON, instance};
 use crate::native::native;
 use crate::rabbit::ports;
 
@@ -30,7 +30,7 @@ fn durable_queue(vhost: &Vhost) -> OsloPublisher {
 
 /// Checks that at most two attempts begin between the node's start and the subscription, because pauses between
 /// attempts are a second at most.
-fn recovers_at_once(daemon: &ListenerRig, ended: Instant) {
+fn recovers_at_once(daemon: &DaemonRig, ended: Instant) {
     let returned = Instant::now();
     let back = || {
         let states = daemon.states();
@@ -198,7 +198,7 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     let mut conf = native(&text);
     conf.listeners[0].give_back_after = Duration::from_millis(400);
     let daemon = conf.daemon(&HttpOptions::default(), &counters).unwrap();
-    let daemon = ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10));
+    let daemon = DaemonRig::start_daemon(daemon, counters, Duration::from_secs(10));
     wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&ports(0..6));

@@ -1,6 +1,6 @@
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, Vhost};
 
-use crate::harness::{ListenerRig, SOON};
+use crate::harness::{DaemonRig, SOON};
 use crate::native::native;
 use crate::rabbit::ports;
 
@@ -32,7 +32,7 @@ fn an_idle_listener_does_not_make_another_one_deaf() {
         let conf = native(&text(&vhost, &sink, folder.path(), journal, prefetch));
         let counters = std::sync::Arc::new(osnl::metrics::Counters::default());
         let daemon = conf.daemon(&osnl::action::http::HttpOptions::default(), &counters).unwrap();
-        let daemon = ListenerRig::start_daemon(daemon, counters, SOON);
+        let daemon = DaemonRig::start_daemon(daemon, counters, SOON);
         osnl_testkit::wait_until(SOON, "both listen", || {
             let queues = vhost.list_queues();
             ["one", "two"].iter().all(|name| queues.iter().any(|q| q.name == *name && q.consumers == 1))

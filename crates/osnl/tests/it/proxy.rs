@@ -9,7 +9,7 @@ use osnl::action::ErrorClass;
 use osnl::action::http::{HttpOptions, Verification};
 use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, Sink, TlsSink, fixture};
 
-use crate::harness::{ListenerRig, SOON, bound_broker, conf, port_deleted, publish, quick};
+use crate::harness::{DaemonRig, SOON, bound_broker, conf, port_deleted, publish, quick};
 use crate::http::{Attempts, environment};
 
 const TARGET: &str =
@@ -25,7 +25,7 @@ fn http_goes_to_the_proxy_as_recorded() {
     let http = environment(&[("http_proxy", &proxy.url(""))]);
     let conf = conf("http://localhost:1/v1/role", "");
     let broker = bound_broker(&conf);
-    let daemon = ListenerRig::start_through(
+    let daemon = DaemonRig::start_through(
         &conf,
         &http,
         quick(&conf),

@@ -12,15 +12,15 @@ use osnl_transport::Transport;
 use serde_json::Value;
 
 use crate::bodies::wire_cases;
-use crate::harness::{ListenerRig, QUEUE, SOON, conf, instance, port_deleted};
+use crate::harness::{DaemonRig, QUEUE, SOON, conf, instance, port_deleted};
 use crate::vectors::assert_as_recorded;
 
 fn rabbit(url: &str) -> Arc<dyn Transport> {
     transport(&TransportUrl::parse(url).unwrap()).unwrap().into()
 }
 
-pub(crate) fn listening(conf: &Conf, vhost: &Vhost) -> ListenerRig {
-    let daemon = ListenerRig::start(conf, rabbit(&vhost.url()));
+pub(crate) fn listening(conf: &Conf, vhost: &Vhost) -> DaemonRig {
+    let daemon = DaemonRig::start(conf, rabbit(&vhost.url()));
     let queue = &conf.oslo_messaging_notifications.pool;
     wait_until(SOON, "the daemon consumes", || {
         vhost.list_queues().iter().any(|q| q.name == *queue && q.consumers == 1)
@@ -247,7 +247,7 @@ fn the_next_host_is_tried_when_one_is_away() {
     let away = Sink::start();
     away.stop();
     let url = vhost.url().replace("@127", &format!("@127.0.0.1:{},guest:guest@127", away.port()));
-    let daemon = ListenerRig::start(&conf(&sink.url("/v1/role"), ""), rabbit(&url));
+    let daemon = DaemonRig::start(&conf(&sink.url("/v1/role"), ""), rabbit(&url));
     wait_until(SOON, "the daemon consumes", || vhost.list_queues().iter().any(|q| q.consumers == 1));
     daemon.stop().unwrap();
 }

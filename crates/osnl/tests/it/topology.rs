@@ -11,9 +11,9 @@ use osnl_testkit::wait_until;
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{ListenerRig, SOON, framed};
+use crate::harness::{DaemonRig, SOON, framed};
 
-fn start(listeners: &str, record: &Path, broker: &MemoryBroker) -> ListenerRig {
+fn start(listeners: &str, record: &Path, broker: &MemoryBroker) -> DaemonRig {
     let text = format!(
         "[journal]\nconnection = memory://\n{listeners}[rule:r]\nevent_type = ^counted$\nactions = record\n[action:record]\ndriver = dump\npath = {}\n",
         record.display()
@@ -23,7 +23,7 @@ fn start(listeners: &str, record: &Path, broker: &MemoryBroker) -> ListenerRig {
     let counters = Arc::new(Counters::default());
     let daemon =
         conf.daemon_with(&|_| Ok(Arc::new(broker.transport())), &HttpOptions::default(), &counters).unwrap();
-    ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10))
+    DaemonRig::start_daemon(daemon, counters, Duration::from_secs(10))
 }
 
 fn publish(

@@ -7,7 +7,7 @@ use osnl_testkit::{Sink, SinkRequest, fixture};
 use osnl_transport::MemoryBroker;
 use serde_json::Value;
 
-use crate::harness::{ListenerRig, SOON, bound_broker, conf, framed};
+use crate::harness::{DaemonRig, SOON, bound_broker, conf, framed};
 
 /// A recorded case in which osnl differs on purpose: a router's port is about no instance.
 const NOT_REQUESTED: &str = "neutron-router-port";
@@ -106,7 +106,7 @@ fn the_daemon_makes_the_recorded_requests_byte_for_byte() {
         "[oslo_messaging_notifications]\nevent_type = ^.*delete\\.end$\npublisher_id = ^.*$\n",
     );
     let broker = bound_broker(&conf);
-    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
+    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
     let mut expected = 0;
     for vector in vectors() {
         publish_vector(&broker, &vector);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use osnl::control::grouped;
 use osnl::listener::UnreadQueue;
-use osnl::queues::{Finding, FindingSeverity, QueueRow, QueueState, Survey};
+use osnl::queues::{Finding, FindingSeverity, QueueRow, QueueState, Survey, WantedOrigin};
 use osnl_transport::ExchangeInspection;
 use serde_json::{Value, json};
 
@@ -91,10 +91,10 @@ impl QueuesReport {
 fn heading(survey: &Survey) -> String {
     let words = survey.greeting.words().unwrap_or_else(|| "not reached".to_owned());
     let wanted = &survey.wanted;
-    let of = match &wanted.shards {
-        Some(shards) => format!("{} shards of action {}", shards.all.count, wanted.listener),
-        None if wanted.is_of_url => "broker".to_owned(),
-        None => format!("listener {}", wanted.listener),
+    let of = match &wanted.origin {
+        WantedOrigin::Shards(shards) => format!("{} shards of action {}", shards.all.count, wanted.listener),
+        WantedOrigin::Url => "broker".to_owned(),
+        WantedOrigin::Listener => format!("listener {}", wanted.listener),
     };
     format!("{of}: {}, virtual host {}, {words}\n", survey.wanted.broker, survey.vhost())
 }
@@ -193,10 +193,9 @@ fn broker(survey: &Survey) -> Value {
         ExchangeInspection::Missing => json!({"name": name, "state": "missing"}),
         ExchangeInspection::Refused(reason) => json!({"name": name, "state": "refused", "reason": reason}),
     });
-    let shards = survey.wanted.shards.as_ref();
-    let has_listener = shards.is_none() && !survey.wanted.is_of_url;
+    let has_listener = matches!(survey.wanted.origin, WantedOrigin::Listener);
     let listener = has_listener.then_some(&*survey.wanted.listener);
-    let shards = shards.map(|shards| json!({"action": &*survey.wanted.listener, "count": shards.all.count, "former": shards.former}));
+    let shards = survey.wanted.shards().map(|shards| json!({"action": &*survey.wanted.listener, "count": shards.all.count, "former": shards.former}));
     json!({
         "listener": listener, "shards": shards, "broker": survey.wanted.broker, "vhost": survey.vhost(),
         "version": survey.greeting.version, "reached": survey.is_reached,

@@ -10,9 +10,9 @@ use osnl_transport::MemoryBroker;
 use serde_json::json;
 
 use super::with;
-use crate::harness::{ListenerRig, framed};
+use crate::harness::{DaemonRig, framed};
 
-pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> ListenerRig {
+pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> DaemonRig {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
          [listener:nova]\ntransport_url = rabbit://mq/\nexchange = nova\ndeclare = create\npriorities = info\n\
@@ -22,7 +22,7 @@ pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Listen
     );
     let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
     let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
-    ListenerRig::bound(&conf, broker, &["nova"])
+    DaemonRig::bound(&conf, broker, &["nova"])
 }
 
 pub(super) fn publish(broker: &MemoryBroker, id: &str) {

@@ -16,7 +16,7 @@ use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
 use self::receiver::{Bulk, faults, lines, standing_in};
-use crate::harness::{ListenerRig, SOON, framed};
+use crate::harness::{DaemonRig, SOON, framed};
 
 const RECIPES: [&str; 2] = ["http.md", "recipes.md"];
 /// Pages with one configuration each, which replaces another site's listener.
@@ -76,7 +76,7 @@ fn placed(block: &str, sink: &Sink, openstack: &Openstack, folder: &Path) -> Str
     text
 }
 
-fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) -> ListenerRig {
+fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) -> DaemonRig {
     let rule = match block.contains("[rule:") {
         true => String::new(),
         false => {
@@ -97,7 +97,7 @@ fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) ->
     let text = format!("{head}{listeners}{rule}{block}");
     let loaded = load_texts(&[("recipe.conf".to_owned(), text)], &Sources::default());
     let conf = loaded.unwrap_or_else(|errors| panic!("{errors}\n{block}")).conf;
-    ListenerRig::from_conf(&conf, broker)
+    DaemonRig::from_conf(&conf, broker)
 }
 
 fn message(event: &Value) -> (Target, String) {

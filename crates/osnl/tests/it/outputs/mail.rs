@@ -147,11 +147,11 @@ fn a_mail_arrives_by_each_kind_of_tls_and_login() {
     }
 }
 
-fn start_again(folder: &Path, server: &Server, more: &str) -> crate::harness::ListenerRig {
+fn start_again(folder: &Path, server: &Server, more: &str) -> crate::harness::DaemonRig {
     in_clear(folder, server, more, 0)
 }
 
-fn in_clear(folder: &Path, server: &Server, more: &str, events: usize) -> crate::harness::ListenerRig {
+fn in_clear(folder: &Path, server: &Server, more: &str, events: usize) -> crate::harness::DaemonRig {
     let broker = MemoryBroker::new();
     let daemon = start(&native(folder, &server.action(&format!("tls = none\n{more}"))), &broker);
     publish_ports(&broker, 1..1 + events);
