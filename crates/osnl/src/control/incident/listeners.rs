@@ -116,7 +116,7 @@ fn unbound(listener: &ListenerStatus) -> Vec<Incident> {
         let known = listener.silence.as_ref().filter(|finding| finding.subject == subject);
         let remedy = known.map(|finding| &finding.command).or(listener.remedy.as_ref());
         let found = Incident::new(Kind::ExchangeMissing, Severity::Warning, subject, what);
-        let found = found.of_listener(&listener.name).at(listener.place.clone()).because(UNBOUND);
+        let found = found.for_listener(&listener.name).at(listener.place.clone()).because(UNBOUND);
         let found = remedy.into_iter().fold(found, |found, remedy| found.mended_by_remedy(remedy));
         let by_itself = Some("osnl binds its queue as soon as the exchange is there".to_owned());
         Incident { by_itself, ..found }

@@ -96,7 +96,7 @@ fn a_listener_that_never_received_anything_says_the_most_likely_reason() {
 fn a_missing_exchange_of_a_broker_is_one_incident_and_one_label_of_all_its_listeners() {
     let at = |name: &str, broker: &str, exchanges: &[&str]| {
         let place = BrokerPlace { broker: broker.to_owned(), vhost: Some("/".to_owned()) };
-        of_listener(&ListenerStatus {
+        judge_listener(&ListenerStatus {
             name: name.to_owned(),
             place: Some(place),
             reason: Some(format!("bound to 0 of {} exchanges", exchanges.len())),
