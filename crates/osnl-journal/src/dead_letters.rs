@@ -380,13 +380,15 @@ pub fn id_of(message: &QueuedMessage) -> u64 {
     own.unwrap_or_else(|| u64::from(hash(&format!("{:?}", message.headers))))
 }
 
-/// The numbers of the messages of one reading, each with the content that has it first.
+/// The numbers of the messages of one reading, each with the content that has it first, and its first place among the
+/// letters that wait.
 #[derive(Debug, Default)]
-pub struct LetterNumbers(HashMap<u64, BodyDigest>);
+pub struct LetterNumbers(HashMap<u64, (BodyDigest, Option<u64>)>);
 
 impl LetterNumbers {
     /// Takes osnl's headers from a message whose bytes are not those that the headers name: another program has written
-    /// these. Gives a message another number if an earlier one of other content has its number. The message has its body.
+    /// these. Gives a message another number if an earlier one of other content has its number, and a letter the place of
+    /// an earlier one with its number and content. The message has its body.
     pub fn check(&mut self, message: &mut QueuedMessage) {
         let (bytes, digest) = match message.cut {
             Some(cut) => (cut.bytes, cut.digest),
@@ -409,8 +411,13 @@ impl LetterNumbers {
         let content = BodyDigest::of(format!("{digest}{content:?}").as_bytes());
         let id = id_of(message);
         let mut number = id;
-        while *self.0.entry(number).or_insert(content) != content {
+        let place = message.headers.get(PLACE).and_then(|place| place.parse::<u64>().ok());
+        while self.0.entry(number).or_insert((content, place)).0 != content {
             number = hash(&format!("{number}/{content}")).into();
+        }
+        if let (Some(place), Some((_, Some(first)))) = (place, self.0.get_mut(&number)) {
+            *first = place.min(*first);
+            message.headers.extend([header(PLACE, &first.to_string())]);
         }
         if number != id {
             message.headers.extend([header(ID, &number.to_string())]);

@@ -253,7 +253,11 @@ impl Letters {
         self.last_place
     }
 
-    fn insert(&mut self, listener: Arc<str>, letter: WaitingLetter, stage: LetterStage) {
+    /// Notes a letter. One that another daemon has put too keeps the earlier place.
+    fn insert(&mut self, listener: Arc<str>, mut letter: WaitingLetter, stage: LetterStage) {
+        if let Some(known) = self.find(letter.id) {
+            letter.place = letter.place.min(known.letter.place);
+        }
         self.last_place = self.last_place.max(letter.place);
         let Some(key) = letter.key.clone() else {
             self.alone.insert(letter.id, TableLetter { listener, letter, stage });

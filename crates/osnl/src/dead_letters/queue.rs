@@ -245,11 +245,8 @@ impl DeadLetterQueue {
                     acknowledged += 1;
                 }
                 Some(_) | None if is_last => found.push(letter),
-                // A daemon that was killed has not removed it.
-                Some(_) | None => {
-                    reader.acknowledge(at).await.map_err(|error| self.failed(error))?;
-                    acknowledged += 1;
-                }
+                // It has the place of the later one, and leaves with that.
+                Some(_) | None => {}
             }
         }
         let has_more = reader.has_more();
@@ -269,7 +266,7 @@ fn is_whole(message: &QueuedMessage) -> bool {
 }
 
 /// The last one of the messages with one number and content. A letter that replaces another has its number, and is behind it
-/// in the queue; a broken connection may leave the same message twice.
+/// in the queue; a broken connection, a daemon that is killed, and two daemons that have one message leave further ones.
 pub(super) struct LastCopies(Vec<usize>);
 
 impl LastCopies {

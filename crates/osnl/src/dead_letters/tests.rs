@@ -299,9 +299,24 @@ async fn of_a_letter_and_the_one_that_replaces_it_the_later_counts() {
     assert_eq!(released.ids, [0; 0]);
     assert_eq!(broker.retry().await, [1]);
     assert_eq!(broker.lock().retried.len(), 1);
-    // The daemon removes what is replaced.
     let queue = queues.lock()["l"].clone();
     let visited = queue.visit(&LetterVisit::default(), 1).await.unwrap();
     assert_eq!(visited.found.iter().map(|letter| letter.why).collect::<Vec<_>>(), [LetterWait::HoldKey]);
-    assert!(!broker.lock().dead.contains_key(&0) && broker.lock().dead.contains_key(&1));
+}
+
+/// A daemon that has lost its connection may put a letter of a message that the other daemon has too.
+#[tokio::test]
+async fn the_letters_of_two_daemons_keep_the_order_of_the_first() {
+    let behind = |number: usize, place: &str| {
+        let mut waiting = letter(number, b"body");
+        let headers = [("osnl-waits", "behind"), ("osnl-place", place), ("osnl-key", "port")];
+        waiting.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        waiting
+    };
+    let broker = MemoryBroker::with([behind(5, "10"), behind(2, "11"), behind(5, "20")]);
+    let queue = broker.queues().lock()["l"].clone();
+    let visited = queue.visit(&LetterVisit::default(), 1).await.unwrap();
+    let mut found: Vec<_> = visited.found.iter().map(|letter| (letter.place, letter.id)).collect();
+    found.sort_unstable();
+    assert_eq!(found, [(10, 5), (11, 2)]);
 }

@@ -175,7 +175,7 @@ impl World {
             self.dead.retain(|message| {
                 at += 1;
                 let is_last = last[&id(message)] == at - 1;
-                visit.remove.get(&id(message)).map_or(is_last, |is_replaced| *is_replaced && is_last)
+                visit.remove.get(&id(message)).is_none_or(|is_replaced| *is_replaced && is_last)
             });
             if step(self) {
                 return;
