@@ -80,6 +80,12 @@ fn text(history: &ResourceHistory, columns: Option<usize>) -> String {
             "{unknown} that matched no rule: the resource is not known without keep_unmatched_bodies; see osnl explain --unmatched\n"
         ));
     }
+    if history.has_unread {
+        text.push_str(
+            "a queue of dead letters has more than osnl reads at once: its later ones are not shown, until earlier ones \
+             are retried or discarded\n",
+        );
+    }
     text
 }
 
@@ -159,7 +165,7 @@ mod tests {
     #[test]
     fn a_line_says_when_what_and_why() {
         let history: ResourceHistory = serde_json::from_value(json!({
-            "resource": "web-7", "more": 3, "unmatched_without_body": 2, "entries": [
+            "resource": "web-7", "more": 3, "unmatched_without_body": 2, "has_unread": true, "entries": [
                 {"at": "2026-11-28T03:00:00.000Z", "kind": "not-matched", "event_type": "port.update.end", "queue": "osnl"},
                 {"at": "2026-11-28T03:12:04.120Z", "kind": "received", "event": 17, "event_type": "port.delete.end",
                  "message_id": "e118", "queue": "osnl"},
@@ -184,6 +190,7 @@ TIME                      ID    EVENT            ACTION  DETAIL
 now                       18.0  waiting          roles   waits for 17.0
 3 older deliveries are not shown; --limit shows up to 1000, osnl deliveries list --resource the others
 2 messages that matched no rule: the resource is not known without keep_unmatched_bodies; see osnl explain --unmatched
+a queue of dead letters has more than osnl reads at once: its later ones are not shown, until earlier ones are retried or discarded
 ";
         assert_eq!(text(&history, None), expected);
         let tint = tint(&history);

@@ -254,6 +254,9 @@ pub struct ResourceHistory {
     /// The number of kept messages that matched no rule and whose resource is not known, because their bodies are not
     /// kept.
     pub unmatched_without_body: u64,
+    /// Whether a queue of dead letters has more than osnl reads at once, so that the entries lack some.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_unread: bool,
 }
 
 /// A happening of a resource's history.

@@ -30,7 +30,8 @@ impl ControlHandler {
         let filter = which.filter(facts.context.clone())?;
         let page = ListPage { order: RowOrder::Newest, after: None, limit };
         let (mut rows, counts) = self.store.journal.list(filter, page, u64::MAX).await?;
-        let more = totals(counts).all.saturating_sub(rows.len() as u64);
+        let totals = totals(counts);
+        let more = totals.all.saturating_sub(rows.len() as u64);
         rows.sort_by_key(|row| row.id);
         let unmatched = self.unmatched_about(resource).await;
         if rows.is_empty() && unmatched.about.is_empty() {
@@ -47,7 +48,7 @@ impl ControlHandler {
             }
             let tries =
                 if is_durable && row.tries > 0 { self.failed_attempts(&row).await? } else { Vec::new() };
-            placed.extend(of_delivery(row, event, tries, &facts));
+            placed.extend(happenings(row, event, tries, &facts));
         }
         placed.sort_by_key(|(at, entry)| (entry.kind == HistoryKind::Pending, *at, entry.event, entry.kind));
         Ok(ResourceHistory {
@@ -55,6 +56,7 @@ impl ControlHandler {
             entries: placed.into_iter().map(|(_, entry)| entry).collect(),
             more,
             unmatched_without_body: unmatched.without_body,
+            has_unread: totals.more,
         })
     }
 
@@ -161,7 +163,8 @@ fn received(row: &DeliveryListRow, event: Option<u64>) -> Placed {
     (row.received, entry)
 }
 
-fn of_delivery(
+/// Returns the entries of one delivery: the rule that matched, the failed attempts, and its end or present state.
+fn happenings(
     row: DeliveryListRow,
     event: Option<u64>,
     tries: Vec<AttemptRow>,
@@ -169,7 +172,7 @@ fn of_delivery(
 ) -> Vec<Placed> {
     let (received, ended) = (row.received, row.ended);
     let delivery = facts.delivery(row);
-    let of = |at, kind| HistoryEntry {
+    let own = |at, kind| HistoryEntry {
         event,
         delivery: Some(delivery.id.clone()),
         action: Some(delivery.action.clone()),
@@ -177,10 +180,10 @@ fn of_delivery(
         message_id: delivery.message_id.clone(),
         ..entry(at, kind)
     };
-    let mut placed = vec![(received, of(received, HistoryKind::Matched))];
+    let mut placed = vec![(received, own(received, HistoryKind::Matched))];
     placed.extend(tries.into_iter().map(|failed| {
         let detail = Some(failed.answer);
-        (failed.at, HistoryEntry { detail, ..of(failed.at, HistoryKind::AttemptFailed) })
+        (failed.at, HistoryEntry { detail, ..own(failed.at, HistoryKind::AttemptFailed) })
     }));
     let is_open = !matches!(
         delivery.state,
@@ -198,7 +201,7 @@ fn of_delivery(
         waits_for: delivery.waits_for.clone(),
         next_attempt: delivery.next_attempt.clone(),
         detail: delivery.reason.clone().or_else(|| delivery.last_answer.clone()),
-        ..of(at, kind)
+        ..own(at, kind)
     };
     placed.push((at, last));
     placed
