@@ -20,6 +20,7 @@ use crate::received::{MessageNotes, Origin, ReceivedMessage};
 #[serde(default, deny_unknown_fields)]
 pub struct WhichMessages {
     /// Messages with these numbers.
+    #[schemars(inner(range(min = 0)))]
     pub ids: Vec<i64>,
     /// Messages of this queue.
     pub queue: Option<String>,
@@ -36,6 +37,7 @@ pub struct WhichMessages {
 #[schemars(rename = "RetriedMessage")]
 #[serde(deny_unknown_fields)]
 pub struct MessageAgain {
+    #[schemars(range(min = 0))]
     pub id: i64,
     pub deliveries: Vec<RuleDelivery>,
 }
@@ -49,12 +51,14 @@ pub struct QuarantineList {
     /// The number of messages that the filter matches, on this page or not.
     pub total: u64,
     /// The start of the next page, as `after`; `null` on the last page.
+    #[schemars(range(min = 0))]
     pub next: Option<i64>,
 }
 
 /// A message that is kept unread. Its publisher, id, and event type are claims of its first bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuarantinedMessage {
+    #[schemars(range(min = 0))]
     pub id: i64,
     pub received: String,
     pub age_seconds: u64,
@@ -102,6 +106,7 @@ pub struct QuarantineChanges {
     /// The number of messages that were, or would be, changed.
     pub changed: u64,
     /// The first thousand changed messages, in order.
+    #[schemars(inner(range(min = 0)))]
     pub ids: Vec<i64>,
     /// The number of requested messages that were not changed.
     pub refused: u64,
@@ -113,6 +118,7 @@ pub struct QuarantineChanges {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "NotChangedMessage")]
 pub struct NotChanged {
+    #[schemars(range(min = 0))]
     pub id: i64,
     pub why: String,
 }

@@ -131,6 +131,7 @@ pub enum ControlRequest {
         filter: WhichMessages,
         /// Messages with a larger number.
         #[serde(default)]
+        #[schemars(range(min = 0))]
         after: i64,
         /// Entries of a page, at most 1000; 100 unless set.
         #[serde(default = "usual")]
@@ -139,6 +140,7 @@ pub enum ControlRequest {
     },
     QuarantineShow {
         /// The number of the message.
+        #[schemars(range(min = 0))]
         id: i64,
         /// With the bytes of the message, which may have secrets: on the control socket only.
         #[serde(default)]
