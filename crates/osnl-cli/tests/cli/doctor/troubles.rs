@@ -131,7 +131,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: notify,
         finding: ("exchange-missing", "no service has published", DRIVER),
         check: "no service has published",
-        status: "\"nova\" does not exist yet; set [",
+        status: "only the services' own queues; set [",
         mend: Run(notify),
     },
     Trouble {
@@ -140,7 +140,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: |stage| stage.publish("neutron"),
         finding: ("exchange-missing", "notifications come here by exchange neutron", DRIVER),
         check: "notifications come here by exchange neutron",
-        status: "\"nova\" does not exist yet; set [",
+        status: "only the services' own queues; set [",
         mend: Run(notify),
     },
     Trouble {
@@ -158,7 +158,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: nova,
         finding: ("exchange-missing", "did you mean nova?", "exchange = nova in [listener:l]"),
         check: "did you mean nova?",
-        status: "\"noav\" does not exist yet; exchange = nova in [listener:l]",
+        status: "only the services' own queues; exchange = nova in [listener:l]",
         mend: Run(nothing),
     },
     Trouble {
