@@ -53,9 +53,7 @@ pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
     ConfiguredNames, ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
-pub use self::incident::{
-    Incident, IncidentActor, IncidentCause, IncidentKind, IncidentSeverity, counted, grouped,
-};
+pub use self::incident::{Incident, IncidentActor, IncidentCause, IncidentKind, IncidentSeverity};
 pub use self::no_access::NoAccess;
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage,
@@ -76,6 +74,7 @@ pub use self::status::{
 };
 pub use self::time::{ago, relative, shown as timestamp, span};
 pub use self::words::{StateTone, counter_words, millis, short_answer, size};
+pub use crate::numbers::{counted, grouped};
 
 pub const LONGEST_REQUEST: usize = 4 << 20;
 

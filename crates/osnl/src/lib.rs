@@ -80,6 +80,7 @@ pub mod live;
 mod management;
 pub mod native;
 pub mod notification_listener;
+mod numbers;
 mod onlookers;
 mod overseer;
 pub mod queues;

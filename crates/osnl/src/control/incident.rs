@@ -28,6 +28,7 @@ pub(super) use self::fold::fold;
 pub(super) use self::journal::{judge_journal, judge_quarantine, judge_suspects, unreadable_journal};
 pub(super) use self::listeners::{has_ended, judge_left_queue, judge_listener};
 use super::time::span;
+use crate::numbers::{counted, grouped};
 use crate::queues::{BrokerPlace, FindingKind};
 
 /// The names in JSON do not change.
@@ -416,24 +417,6 @@ fn is_near(count: u64, most: u64) -> bool {
     /// Hundredths of a bound from which on it is near.
     const NEAR: u64 = 80;
     count >= most / 100 * NEAR + most % 100 * NEAR / 100
-}
-
-#[must_use]
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[must_use]
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
 pub(super) fn verb(count: u64) -> &'static str {

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::answer::{Delivery, DeliveryObstacle, StateTotals};
-use super::incident::{IncidentActor, IncidentKind, counted, grouped, verb};
+use super::incident::{IncidentActor, IncidentKind, verb};
 use super::status::{ListenerStatus, Status, StatusNumbers, TargetReport};
 use super::time::span;
+use super::{counted, grouped};
 use crate::journal::query::Phase;
 
 /// The role of a state's colour, on the page and on a terminal.

@@ -14,6 +14,7 @@ use crate::delivery::{
     BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, OnDead, RetryPolicy, WhenExhausted,
 };
 use crate::journal::memory::STAY;
+use crate::numbers::{counted, exact};
 use crate::rule::KeySource;
 
 options! {
@@ -114,6 +115,7 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
             WhenExhausted::DeadLetter => "then a dead letter",
             WhenExhausted::Return => "then back to the broker",
         };
+        let most = counted(settings.policy.max_attempts.get().into(), "attempt", "attempts");
         let Retries { counted, uncounted, down } = driver.retries(refuser);
         let age = match settings.limits.max_age {
             Some(age) => format!(
@@ -128,13 +130,9 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
         };
         say("down", &format!("{down}: {held}"));
         say("temporary", &format!("{uncounted}: {age}"));
-        let most = match settings.policy.max_attempts.get() {
-            1 => "1 attempt".to_owned(),
-            most => format!("{most} attempts"),
-        };
         say("refusals", &format!("{counted}: at most {most}, {end}"));
-        let (timeout, pause) = (settings.timeout.as_secs_f64(), settings.policy.max.as_secs_f64());
-        say("timeout", &format!("{timeout} s per attempt; pauses between attempts 1 s to {pause} s"));
+        let (timeout, pause) = (exact(settings.timeout), exact(settings.policy.max));
+        say("timeout", &format!("{timeout} per attempt; pauses between attempts 1 s to {pause}"));
     }
 }
 
@@ -147,11 +145,11 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     }
     let batch = settings.batch;
     if batch.most > 1 {
-        let wait = match batch.wait.as_secs_f64() {
-            0.0 => String::new(),
-            wait => format!("; the first waits {wait} s for others"),
+        let wait = match batch.wait {
+            Duration::ZERO => String::new(),
+            wait => format!("; the first waits {} for others", exact(wait)),
         };
-        say("batch", &format!("up to {} events in one call{wait}", batch.most));
+        say("batch", &format!("up to {} in one call{wait}", counted(batch.most as u64, "event", "events")));
     }
     if let Some(rate) = settings.rate {
         say(

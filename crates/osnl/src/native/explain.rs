@@ -1,11 +1,14 @@
 //! Explains a configuration in sentences, for `osnl check`.
 
+use std::time::Duration;
+
 use osnl_config::size;
 use osnl_model::TransportUrl;
 use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType};
 
 use super::{ActionConf, JournalConf, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries, rabbit};
 use crate::enrich::{EnrichConf, OnError};
+use crate::numbers::{counted, exact, grouped};
 use crate::rule::{KeySource, Mode};
 
 impl Native {
@@ -57,17 +60,17 @@ fn enrich(out: &mut String, conf: &EnrichConf) {
     let id = id.as_ref().map_or("that the event is about".to_owned(), |id| id.source().to_owned());
     line(out, 1, &format!("asks       {} for the {kind} {id}", cloud.auth_url));
     line(out, 1, &format!("as         {}", cloud.shown()));
-    let ttl = |ttl: std::time::Duration| match ttl.as_secs_f64() {
-        0.0 => "not at all".to_owned(),
-        seconds => format!("for {seconds} s"),
+    let ttl = |ttl: Duration| match ttl {
+        Duration::ZERO => "not at all".to_owned(),
+        ttl => format!("for {}", exact(ttl)),
     };
     let (known, gone) = (ttl(limits.cache_ttl), ttl(limits.negative_ttl));
-    let size = limits.cache_size;
-    line(out, 1, &format!("cache      {size} answers, kept {known}; that an object does not exist, {gone}"));
+    let size = counted(limits.cache_size as u64, "answer", "answers");
+    line(out, 1, &format!("cache      {size}, kept {known}; that an object does not exist, {gone}"));
     let rate = limits.rate.map_or_else(String::new, |rate| {
-        format!(", at most {} in {} s", rate.keys, rate.within.as_secs_f64())
+        format!(", at most {} in {}", grouped(rate.keys.into()), exact(rate.within))
     });
-    line(out, 1, &format!("time       {} s{rate}", limits.timeout.as_secs_f64()));
+    line(out, 1, &format!("time       {}{rate}", exact(limits.timeout)));
     line(out, 1, &format!("missing    the event's value, else the last value seen, else {default}"));
     let error = match on_error {
         OnError::Retry => "the delivery waits, and no attempt is used up",
@@ -115,7 +118,8 @@ fn journal(out: &mut String, conf: &JournalConf) {
         1,
         &format!(
             "limits     file size {size}, {} pending deliveries per action, {} dead letters",
-            options.bounds.max_pending, options.bounds.max_dead
+            grouped(options.bounds.max_pending),
+            grouped(options.bounds.max_dead)
         ),
     );
     if options.bounds.allow_volatile {

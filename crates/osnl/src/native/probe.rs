@@ -46,6 +46,7 @@ use crate::action::http::HttpOptions;
 use crate::actions::broker::{broker, exchange};
 #[cfg(feature = "kafka")]
 use crate::actions::broker::{kafka_canary_probe, kafka_probe};
+use crate::numbers::counted;
 use crate::queues::{DaemonCounts, Finding};
 
 impl Native {
@@ -255,11 +256,7 @@ fn queue(
     let is_transient = !conf.queue.durable && conf.queue.queue_type == QueueType::Classic;
     match found {
         QueueInspection::There { waiting, consumers, made, drops } => {
-            let messages = if *waiting == 1 { "1 message waits" } else { "messages wait" };
-            let messages = match waiting {
-                1 => messages.to_owned(),
-                n => format!("{n} {messages}"),
-            };
+            let messages = counted(u64::from(*waiting), "message waits", "messages wait");
             let found = format!("exists, {messages}, {}", daemon.readers(*consumers, own));
             let found = match drops {
                 Some(drops) => format!("{found}; it {drops}"),

@@ -12,6 +12,7 @@ use super::{
     Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, Survey, Wanted,
 };
 use crate::management::risk::{QueueRisk, risks};
+use crate::numbers::grouped;
 
 /// A services' queue with more messages than this is not bounded by the policy that osnl names.
 const BOUND: u64 = 1000;
@@ -262,7 +263,7 @@ impl Judge<'_> {
             return None;
         }
         let readers = if others == 1 { "1 consumer is" } else { "consumers are" };
-        let count = if others == 1 { String::new() } else { format!("{others} ") };
+        let count = if others == 1 { String::new() } else { format!("{} ", grouped(others)) };
         let who: Vec<String> =
             consumers().map(|one| format!("{} of {}", one.tag, one.connection)).take(5).collect();
         let who = if who.is_empty() { String::new() } else { format!(" ({})", who.join("; ")) };

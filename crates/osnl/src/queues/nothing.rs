@@ -8,6 +8,7 @@ use osnl_transport::{BrokerVersion, ExchangeInspection};
 use super::judge::Judge;
 use super::services::{PRIORITIES, ServiceSetting};
 use super::{EXCHANGES, Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, TOPICS};
+use crate::numbers::counted;
 
 const NOTHING: &str = "nothing reaches the listener from this exchange";
 const NO_COPY: &str = "a reader of this exchange gets nothing";
@@ -268,5 +269,5 @@ pub(super) fn is_match(pattern: &str, text: &str) -> bool {
 }
 
 pub(super) fn messages(count: u64) -> String {
-    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+    counted(count, "message", "messages")
 }

@@ -267,10 +267,3 @@ fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_
     sort(&mut found);
     assert_eq!(found[0].kind, IncidentKind::ListenerConnecting);
 }
-
-#[test]
-fn numbers_are_grouped() {
-    for (number, expected) in [(0, "0"), (999, "999"), (1054, "1,054"), (1_234_567, "1,234,567")] {
-        assert_eq!(grouped(number), expected);
-    }
-}

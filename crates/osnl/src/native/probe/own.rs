@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::native::{ListenerConf, Native};
+use crate::numbers::counted;
 use crate::queues::DaemonCounts;
 
 /// The daemon of the checked configuration, whose consumers are not strangers.
@@ -29,8 +30,7 @@ impl OwnDaemon {
     pub(super) fn readers(&self, consumers: u32, own: u64) -> String {
         let readers = match consumers {
             0 => return "no consumer reads it".to_owned(),
-            1 => "1 consumer reads it".to_owned(),
-            n => format!("{n} consumers read it"),
+            n => counted(n.into(), "consumer reads it", "consumers read it"),
         };
         match self {
             Self::Unknown(why) => {

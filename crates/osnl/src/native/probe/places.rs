@@ -14,6 +14,7 @@ use crate::actions::file::free;
 use crate::journal::JournalBounds;
 use crate::journal::sqlite::{self, SqliteOptions};
 use crate::native::{JournalConf, ListenerConf, Native};
+use crate::numbers::grouped;
 
 const OF_ANOTHER: &str =
     "expected if that is the daemon of this configuration; otherwise stop it, or choose another file";
@@ -81,7 +82,7 @@ fn with_room(probe: Probe, options: &SqliteOptions) -> Probe {
     let Some(free) = folder.and_then(free) else { return probe };
     let taken = std::fs::metadata(&options.path).map_or(0, |file| file.len());
     let room = free.saturating_add(taken);
-    let shown = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let shown = |bytes: u64| format!("{} MiB", grouped(bytes >> 20));
     let least = size::parse(JournalBounds::LEAST_SIZE).unwrap_or_default();
     if room < least {
         let found = format!("{}, but its disk has {} left", probe.found, shown(free));

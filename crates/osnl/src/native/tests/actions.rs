@@ -66,6 +66,20 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
 }
 
 #[test]
+fn numbers_of_a_check_have_the_form_of_the_other_screens() {
+    let text =
+        WHOLE.replace("[action:roles]", "[action:roles]\ntimeout = 10m\nretry_interval = 2h\nbatch = 1000");
+    let explained = load(&text).unwrap().conf.explain();
+    for line in [
+        "1,000,000 pending deliveries per action, 10,000 dead letters",
+        "  timeout    10 min per attempt; pauses between attempts 1 s to 2 h",
+        "  batch      up to 1,000 events in one call",
+    ] {
+        assert!(explained.contains(line), "{line}\n{explained}");
+    }
+}
+
+#[test]
 fn calls_of_several_events_and_their_pace_are_read_and_explained() {
     let loaded = load(&format!("{WHOLE}batch = 50\nrate = 100 per 10m\n")).unwrap();
     let delivery = loaded.conf.actions[1].delivery();
