@@ -13,8 +13,8 @@
 //! [enrich:NAME]      kind, id, cloud, auth_url, ..., cache_ttl, timeout, default, on_error
 //! ```
 //!
-//! `options.rs` declares the options of `[DEFAULT]`, listeners, and rules, and names the files of the others. `check.rs`
-//! makes values of them, `schema.rs` ties sections together.
+//! `options.rs` declares the options of `[DEFAULT]`, listeners, and rules, and names the files of the others.
+//! `check.rs` makes values of them, `schema.rs` ties sections together.
 //!
 //! The layers, weakest first: defaults, files in the given order, `OS_<GROUP>__<OPTION>` of the environment, the
 //! command line. Unlike in a `k2hr3_osnl.conf`, a name without effect is an error.

@@ -82,8 +82,7 @@ fn text(history: &ResourceHistory, columns: Option<usize>) -> String {
     }
     if history.has_unread {
         text.push_str(
-            "a queue of dead letters has more than osnl reads at once: its later ones are not shown, until earlier ones \
-             are retried or discarded\n",
+            "a queue has more dead letters than osnl reads at once: later ones are not shown; retry or discard earlier ones\n",
         );
     }
     text
@@ -190,7 +189,7 @@ TIME                      ID    EVENT            ACTION  DETAIL
 now                       18.0  waiting          roles   waits for 17.0
 3 older deliveries are not shown; --limit shows up to 1000, osnl deliveries list --resource the others
 2 messages that matched no rule: the resource is not known without keep_unmatched_bodies; see osnl explain --unmatched
-a queue of dead letters has more than osnl reads at once: its later ones are not shown, until earlier ones are retried or discarded
+a queue has more dead letters than osnl reads at once: later ones are not shown; retry or discard earlier ones
 ";
         assert_eq!(text(&history, None), expected);
         let tint = tint(&history);

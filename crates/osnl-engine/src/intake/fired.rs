@@ -125,7 +125,12 @@ impl<'r, 'a> FiredRule<'r, 'a> {
         let (rule_name, action_name) = (&*rule.name, action);
         Some(match (rule.asks(action, part.names), rule.mode) {
             (Err(mismatch @ (WhenMismatch::False(_) | WhenMismatch::Lacks { .. })), _) => {
-                tracing::debug!(rule.name = rule_name, action.name = action_name, %mismatch, "the condition of the action is false");
+                tracing::debug!(
+                    rule.name = rule_name,
+                    action.name = action_name,
+                    %mismatch,
+                    "the condition of the action is false"
+                );
                 failed.push((rule, RuleMismatch::When(mismatch)));
                 return None;
             }

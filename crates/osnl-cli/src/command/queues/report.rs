@@ -195,7 +195,9 @@ fn broker(survey: &Survey) -> Value {
     });
     let has_listener = matches!(survey.wanted.origin, WantedOrigin::Listener);
     let listener = has_listener.then_some(&*survey.wanted.listener);
-    let shards = survey.wanted.shards().map(|shards| json!({"action": &*survey.wanted.listener, "count": shards.all.count, "former": shards.former}));
+    let shards = survey.wanted.shards().map(|shards| {
+        json!({"action": &*survey.wanted.listener, "count": shards.all.count, "former": shards.former})
+    });
     json!({
         "listener": listener, "shards": shards, "broker": survey.wanted.broker, "vhost": survey.vhost(),
         "version": survey.greeting.version, "reached": survey.is_reached,
