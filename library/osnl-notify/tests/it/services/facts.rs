@@ -4,7 +4,7 @@ use osnl_model::{AddressKind, Notification, resources};
 use osnl_notify::service::{self, Field, Service, cinder, glance, ironic, keystone, neutron, nova, others};
 use serde_json::{Value, json};
 
-use crate::services::recorded::{RecordedMessage, of};
+use crate::services::recorded::{RecordedMessage, recorded_in};
 
 fn event(n: &Notification) -> &str {
     n.event_type.as_deref().unwrap()
@@ -31,7 +31,7 @@ fn versioned(n: &Notification) -> Option<Box<nova::Instance<'_>>> {
 #[test]
 fn nova_says_addresses_only_in_some_events() {
     let (mut with, mut without, mut floating, mut said, mut silent) = (0, 0, 0, 0, 0);
-    for RecordedMessage { n, .. } in of("nova") {
+    for RecordedMessage { n, .. } in recorded_in("nova") {
         if let Some(instance) = legacy(n) {
             match (instance.addresses(), &instance.fixed_ips) {
                 (Some((fixed, mapped)), Field::Is(_)) => {
@@ -79,7 +79,7 @@ fn nova_says_addresses_only_in_some_events() {
 
 #[test]
 fn nova_writes_dates_in_three_ways_and_empty_where_there_is_none() {
-    let all = of("nova");
+    let all = recorded_in("nova");
     let message = |name: &'static str| all.iter().map(|r| &r.n).filter(move |n| event(n) == name);
     for n in message("compute.instance.create.end") {
         let instance = legacy(n).unwrap();
@@ -109,7 +109,7 @@ fn nova_writes_dates_in_three_ways_and_empty_where_there_is_none() {
 
 #[test]
 fn nova_errors_are_the_text_of_a_python_dictionary() {
-    let all = of("nova");
+    let all = recorded_in("nova");
     let mut seen = 0;
     for RecordedMessage { n, .. } in
         all.iter().filter(|r| event(&r.n).starts_with("compute.instance.") && event(&r.n).ends_with(".error"))
@@ -156,7 +156,7 @@ fn neutron_of(n: &Notification) -> neutron::Payload<'_> {
 #[test]
 fn neutron_has_one_wrapper_for_one_and_for_many() {
     let (mut bulk, mut gone) = (0, 0);
-    for RecordedMessage { n, .. } in of("neutron") {
+    for RecordedMessage { n, .. } in recorded_in("neutron") {
         let payload = neutron_of(n);
         bulk += usize::from(payload.bulk);
         match event(n) {
@@ -215,7 +215,7 @@ fn a_port_says_whose_it_is_and_a_floating_ip_where_it_leads() {
     assert_eq!(port.instance(), None);
 
     let (mut mapped, mut free) = (0, 0);
-    for RecordedMessage { n, .. } in of("neutron") {
+    for RecordedMessage { n, .. } in recorded_in("neutron") {
         if !event(n).starts_with("floatingip.") || event(n).ends_with(".start") {
             continue;
         }
@@ -242,7 +242,7 @@ fn a_port_says_whose_it_is_and_a_floating_ip_where_it_leads() {
 #[test]
 fn ironic_says_states_step_by_step() {
     let mut steps = Vec::new();
-    for RecordedMessage { n, .. } in of("ironic") {
+    for RecordedMessage { n, .. } in recorded_in("ironic") {
         if event(n).starts_with("baremetal.x.") {
             continue;
         }
@@ -280,7 +280,9 @@ fn ironic_says_states_step_by_step() {
 #[test]
 fn keystone_is_judged_message_by_message() {
     let (mut cadf, mut basic) = (0, 0);
-    for RecordedMessage { file, n, .. } in of("keystone-cadf").into_iter().chain(of("keystone-basic")) {
+    for RecordedMessage { file, n, .. } in
+        recorded_in("keystone-cadf").into_iter().chain(recorded_in("keystone-basic"))
+    {
         match service::read(n) {
             Service::Keystone(keystone::Payload::Cadf(read)) => {
                 cadf += 1;
@@ -309,7 +311,7 @@ fn keystone_is_judged_message_by_message() {
     }
     assert!(cadf >= 9 && basic >= 25, "{cadf} {basic}");
     // If one deletion causes another, there is no initiator.
-    let caused = of("keystone-cadf").into_iter().any(|r| match service::read(&r.n) {
+    let caused = recorded_in("keystone-cadf").into_iter().any(|r| match service::read(&r.n) {
         Service::Keystone(keystone::Payload::Cadf(read)) => {
             read.initiator == Field::Absent && read.actor().is_none()
         }
@@ -321,7 +323,7 @@ fn keystone_is_judged_message_by_message() {
 #[test]
 fn glances_failed_upload_is_a_sentence() {
     let mut failed = 0;
-    for RecordedMessage { n, .. } in of("glance") {
+    for RecordedMessage { n, .. } in recorded_in("glance") {
         match service::read(n) {
             Service::Glance(glance::Payload::UploadFailed { text, image_id }) => {
                 failed += 1;
@@ -353,7 +355,7 @@ fn glances_failed_upload_is_a_sentence() {
 #[test]
 fn cinder_writes_maps_as_rows_and_as_text() {
     let (mut rows, mut texts, mut connections, mut unscheduled, mut publishers) = (0, 0, 0, 0, Vec::new());
-    for RecordedMessage { n, .. } in of("cinder") {
+    for RecordedMessage { n, .. } in recorded_in("cinder") {
         match service::read(n) {
             Service::Cinder(cinder::Payload::Volume(volume)) => {
                 let metadata = volume.metadata.get().unwrap();
@@ -410,7 +412,7 @@ fn cinder_writes_maps_as_rows_and_as_text() {
 fn the_smaller_ones_have_their_own_words() {
     let mut zones: Vec<(String, Value)> = Vec::new();
     for file in ["designate", "heat", "magnum", "manila", "masakari", "octavia"] {
-        for RecordedMessage { n, .. } in of(file) {
+        for RecordedMessage { n, .. } in recorded_in(file) {
             let Service::Others(read) = service::read(n) else { panic!("{}", event(n)) };
             match read {
                 others::Payload::Designate(dns) => {
