@@ -189,10 +189,16 @@ pub(crate) async fn caught(signal: &mut Option<Signal>) {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
     use super::*;
+
+    /// The size of the stack of a thread that Rust's library starts.
+    const STACK: u64 = 2 << 20;
 
     #[test]
     fn the_end_does_not_wait_for_what_blocks() {
@@ -207,5 +213,41 @@ mod tests {
         })
         .unwrap();
         assert!(release.send(()).is_ok(), "it has ended before this line");
+    }
+
+    const NO_THREADS: &str = "OSNL_TEST_NO_THREADS";
+
+    /// Runs in a process of its own, whose memory has no room for the stack of another thread.
+    #[test]
+    fn work_that_blocks_waits_for_its_thread_where_the_system_refuses_another() {
+        if std::env::var_os(NO_THREADS).is_some() {
+            return block_on(works_without_another_thread()).unwrap();
+        }
+        let name = "work_that_blocks_waits_for_its_thread_where_the_system_refuses_another";
+        let name = format!("{}::{name}", module_path!().split_once("::").unwrap().1);
+        let mut own = Command::new(std::env::current_exe().unwrap());
+        let output = own.args(["--exact", &name]).env(NO_THREADS, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+    }
+
+    async fn works_without_another_thread() {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+        let size: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+        let most = Some((size << 10) + STACK / 2);
+        setrlimit(Resource::As, Rlimit { current: most, maximum: most }).unwrap();
+        // The stacks of ended threads are used again first.
+        let refused = loop {
+            let thread = std::thread::Builder::new().stack_size(STACK as usize);
+            if let Err(error) = thread.spawn(std::thread::park) {
+                break error;
+            }
+        };
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        let both = [1, 2].map(|n| tokio::task::spawn_blocking(move || n));
+        for (n, done) in (1..).zip(both) {
+            assert_eq!(done.await.unwrap(), n);
+        }
     }
 }
