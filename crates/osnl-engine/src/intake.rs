@@ -269,7 +269,12 @@ impl RuleEngine {
     }
 
     fn decide(&self, mut received: ReceivedMessage, place: EntryPlace) -> Receipt {
-        let names = match received.decode_within(&self.budget) {
+        let budget = match place {
+            EntryPlace::Reserved => &self.budget,
+            // The budget of its arrival has judged it.
+            EntryPlace::Without => &Budget::MOST,
+        };
+        let names = match received.decode_within(budget) {
             Ok(notification) => Names::from(notification),
             // The head matched, but the rest is unreadable.
             Err(error) => return self.unreadable(received, error.to_string()),

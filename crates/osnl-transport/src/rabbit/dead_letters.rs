@@ -354,11 +354,10 @@ async fn take(
         found.push((delivery_count(&delivery.properties), delivery.delivery_tag, message));
     }
     if mark.is_some() && !is_marked && found.len() < usize::from(MOST) {
-        let reason = format!(
-            "the messages of queue \"{queue}\" do not arrive: another consumer has them, or the broker has not given back \
-             those of a reader that is gone"
-        );
-        return Err(TransportError::Lost { reason });
+        let reason = "its messages do not arrive: another consumer has them, or the broker has not given back those of a \
+                      reader that is gone";
+        let (what, reason) = (format!("read queue \"{queue}\""), reason.to_owned());
+        return Err(TransportError::Refused { what, reason, code: None });
     }
     let has_more = !is_marked && (found.len() < waiting_here || found.len() == usize::from(MOST));
     // Messages with more deliveries are older.

@@ -103,7 +103,7 @@ fn a_request_that_is_not_understood_is_refused_with_the_reason() {
         (
             "/quarantine/discard",
             r#"{"filter": {"ids": ["abc"]}}"#,
-            "filter.ids[0]: \"abc\" is not a whole number; allowed: a whole number",
+            "filter.ids[0]: \"abc\" is not a whole number from 0 on; allowed: a whole number from 0 on",
         ),
         ("/quarantine/discard", r#"{"filter": {"ids": 4}}"#, "filter.ids: 4 is not a list; allowed: a list"),
         ("/quarantine/discard", r#"{"filter": 4}"#, "filter: 4 is not an object; allowed: an object"),
