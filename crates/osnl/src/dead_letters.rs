@@ -3,9 +3,10 @@
 //! A listener that reads a quorum queue of its own (`pool`, or a queue that is only read) has the queue `POOL.dead` on
 //! the same broker. One program at a time reads that queue; another waits a few seconds, then fails as busy.
 //!
-//! The queue also has the deliveries that wait for an operator ([`WaitingLetter`]). A command publishes copies of
-//! these letters, and the daemon removes a letter when the delivery made of its copy has ended. A letter that waited only
-//! behind another one is carried out by the daemon without a copy.
+//! The queue also has the deliveries that wait for an operator
+//! ([`WaitingLetter`](crate::journal::dead_letters::WaitingLetter)). A command publishes copies of these letters, and
+//! the daemon removes a letter when the delivery made of its copy has ended. A letter that waited only behind another
+//! one is carried out by the daemon without a copy.
 //!
 //! The daemon decides in `osnl-journal/src/memory/letters.rs` which letter of a resource is carried out first.
 //! `copies_of` decides it for a command, which also works without a daemon or beside the daemon of another machine.
