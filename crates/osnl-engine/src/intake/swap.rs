@@ -37,7 +37,7 @@ impl LiveRules {
         self.engine().begin(before.as_deref());
     }
 
-    /// Takes the message of a dead letter, as [`RuleEngine::carry_out`].
+    /// Takes the message of a dead letter that waited, and of which only the delivery of its marks is made.
     pub fn carry_out(&self, received: ReceivedMessage) -> Receipt {
         self.engine().carry_out(received)
     }
