@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Result, ToSql};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
 
 use super::SqliteJournal;
 use super::change::{ChangeBatch, ChangeBatchResult};
@@ -21,9 +23,12 @@ use crate::query::{Change, ChangeError, ChangeOutcome};
 const AT_ONCE: usize = 1000;
 /// Milliseconds by which an effect may be written after its date, which is the start of the transaction.
 const MARGIN: i64 = 1000;
+/// The longest rest between two batches.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
-/// A change under way, one committed batch for each call of [`next`](Self::next), so that appends continue in
-/// between. Without further calls the rest is not changed.
+/// A change under way, one committed batch for each call of [`next`](Self::next), so that appends, claims, and ends
+/// continue in between. Nothing can be claimed during a batch, so each is followed by a rest of the same time: the
+/// writer has half of its time for the events that arrive. Without further calls the rest is not changed.
 #[derive(Debug)]
 pub struct ChangeRun<'a> {
     journal: &'a SqliteJournal,
@@ -32,6 +37,8 @@ pub struct ChangeRun<'a> {
     selected: Option<SelectedDeliveries>,
     at: usize,
     is_over: bool,
+    /// The time before which the next batch does not begin; `None` before the first.
+    rests_until: Option<Instant>,
 }
 
 /// The deliveries that a change selects, with the later effects on their resources.
@@ -76,7 +83,7 @@ impl SelectionEffects {
 
 impl<'a> ChangeRun<'a> {
     pub(super) fn new(journal: &'a SqliteJournal, change: Change, how: Apply) -> Self {
-        Self { journal, change, how, selected: None, at: 0, is_over: false }
+        Self { journal, change, how, selected: None, at: 0, is_over: false, rests_until: None }
     }
 
     /// Returns the number of deliveries that were tried, and of all that are selected.
@@ -108,10 +115,15 @@ impl<'a> ChangeRun<'a> {
             self.is_over = true;
             return Ok(None);
         }
+        if let Some(end) = self.rests_until {
+            sleep_until(end).await;
+        }
+        let begun = Instant::now();
         let (sender, receiver) = oneshot::channel();
         self.journal.send(SqliteCommand::Change(batch, self.how, sender));
         let ChangeBatchResult { changed, processed, effects, known_until, .. } =
             receiver.await.map_err(|_| ChangeError::Closed)?;
+        self.rests_until = Some(Instant::now() + begun.elapsed().min(LONGEST_REST));
         for (action, key, id) in effects {
             selected.effects.note(&action, &key, id);
         }

@@ -137,10 +137,9 @@ async fn lanes_of_two_actions_that_share_a_number_send_nothing_to_the_wrong_targ
     assert_eq!(tally, [("a", "delivered", 1), ("b", "ready", 1)]);
 }
 
-#[tokio::test]
-async fn a_large_change_is_made_in_batches_and_appends_go_on_beside_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = open(&folder);
+/// Opens a journal with one delivery that is ready, and 3,500 dead letters of other resources.
+async fn open_with_dead_letters(folder: &TempDir) -> SqliteJournal {
+    let journal = open(folder);
     keep(&journal, "1", "k").await;
     tamper(&journal, "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 3501) \
         INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, routing_key, body) \
@@ -149,7 +148,41 @@ async fn a_large_change_is_made_in_batches_and_appends_go_on_beside_it() {
         SELECT id << 16, 'r', 'a', 'k' || id, 3, 1, 'why' FROM event WHERE id > 1; \
         INSERT INTO tally VALUES ('a', 3, 3500)").await;
     drop(journal);
-    let journal = open(&folder);
+    open(folder)
+}
+
+#[tokio::test]
+async fn deliveries_are_claimed_and_end_between_the_batches_of_a_large_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with_dead_letters(&folder).await;
+    let discard = Change::Discard { which: only(&[RowState::Dead]), by: "eve".into() };
+    let (mut changing, mut batches) = (journal.changing(discard, true), 0);
+    let change = async {
+        while within(changing.next()).await.unwrap().is_some() {
+            batches += 1;
+        }
+    };
+    let mut delivered = 0;
+    let deliver = async {
+        loop {
+            for claimed in journal.claim("a", ClaimLimits::in_order(1)).await {
+                journal.end(claimed.id, Outcome::Delivered.into());
+                delivered += 1;
+            }
+            keep(&journal, &format!("beside {delivered}"), "other").await;
+        }
+    };
+    tokio::select! {
+        () = change => {}
+        () = deliver => {}
+    }
+    assert!(delivered >= batches - 1, "{delivered} in the rests of {batches} batches");
+}
+
+#[tokio::test]
+async fn a_large_change_is_made_in_batches_and_appends_go_on_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with_dead_letters(&folder).await;
     let retry = |out_of_order| Change::Retry { which: only(&[RowState::Dead]), out_of_order };
     let would = within(journal.preview(retry(false))).await.unwrap();
     assert_eq!(would.changed.len(), 3500);
