@@ -91,15 +91,20 @@ impl Drop for Checkpointer {
 
 impl SqliteState {
     /// Runs a passive checkpoint, unless the files are not what osnl left: pages that are copied beyond the end of a
-    /// shortened file would hide the loss. A cut after the look shows in the holes of the file. A failure also fails the
-    /// next append, which reports it.
+    /// shortened file would hide the loss. A cut after the look shows in the holes of the file, once the whole WAL is copied.
+    /// A failure also fails the next append, which reports it.
     pub(super) fn checkpoint(&self, connection: &Connection, file: &Path) {
         if !matches!(self.left.look(file), Ok(None)) {
             return;
         }
         let begun = Instant::now();
         match checkpoint(connection) {
-            Ok(is_whole) => self.wal.copied(is_whole),
+            Ok(is_whole) => {
+                self.wal.copied(is_whole);
+                if is_whole {
+                    self.left.look_for_holes();
+                }
+            }
             Err(error) => tracing::debug!(%error, "checkpoint"),
         }
         let _ = self.left.look(file);

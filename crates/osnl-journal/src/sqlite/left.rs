@@ -2,11 +2,14 @@
 //!
 //! Pages in memory hide from the writer that its file has lost them, so the writer looks before each transaction. A
 //! checkpoint only adds pages to the file, and a restarted WAL keeps [`USUAL_WAL`], so a shorter one has lost content.
-//! SQLite gives a file that is cut during a checkpoint its size again, and holes in the place of the lost pages. So a file
-//! with more holes than before has lost content too.
+//! SQLite gives a file that is cut during a checkpoint its size again, and holes in the place of the lost pages. So once
+//! the whole WAL is copied, a hole that is no free page has lost content too. Before, a reader may keep a page in the WAL.
 //! Damage within the file shows in reads: the writer and the readers of queries report it here.
 
+use std::collections::HashSet;
 use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
@@ -16,6 +19,11 @@ use rustix::fs::{SeekFrom, seek};
 use super::connection::USUAL_WAL;
 use super::place::FoundFile;
 use crate::files::beside;
+
+/// The bytes of the head of the file that is read.
+const HEAD: usize = 36;
+/// The first byte of the page that SQLite never writes, since its locks are there.
+const LOCKS: u64 = 1 << 30;
 
 /// The files of the journal in use.
 #[derive(Debug, Default)]
@@ -30,6 +38,8 @@ struct Known {
     open: Option<(FoundFile, File)>,
     /// The bytes of the file that no block of the disk holds; 0 on a file system that does not tell.
     holes: u64,
+    /// The holes, if the latest look found lost pages.
+    hollow: Option<FileLoss>,
     /// `None` until the WAL exists.
     wal: Option<FoundFile>,
     damage: Option<String>,
@@ -84,8 +94,24 @@ impl LeftFiles {
         let mut known = self.lock();
         (known.file, known.wal) = (found, wal);
         known.keep_open(file);
-        known.holes = known.holes_now();
+        (known.holes, known.hollow) = (sum(&known.holes_now()), None);
         Ok(())
+    }
+
+    /// Looks for lost pages, right after the whole WAL has been copied and before anybody copies more.
+    pub(super) fn look_for_holes(&self) {
+        let mut known = self.lock();
+        let holes = known.holes_now();
+        let (left, found) = (known.holes, sum(&holes));
+        known.hollow = match &known.open {
+            Some((_, file)) if found > left && are_lost(file, &holes).is_ok_and(|are_lost| are_lost) => {
+                Some(FileLoss::Hollow { left, found })
+            }
+            _ => None,
+        };
+        if known.hollow.is_none() {
+            known.holes = found;
+        }
     }
 
     /// Forgets damage, as the file has been written anew.
@@ -117,9 +143,8 @@ impl LeftFiles {
         if found.bytes < left.bytes {
             return Ok(Some(FileLoss::Shorter { left: left.bytes, found: found.bytes }));
         }
-        let holes = known.holes_now();
-        if holes > known.holes {
-            return Ok(Some(FileLoss::Hollow { left: known.holes, found: holes }));
+        if known.hollow.is_some() {
+            return Ok(known.hollow.clone());
         }
         let wal = FoundFile::at(&beside(file, "-wal"))?;
         match (left_wal, wal) {
@@ -132,7 +157,7 @@ impl LeftFiles {
             }
             (Some(_), _) => return Ok(Some(FileLoss::WalGone)),
         }
-        (known.file, known.wal, known.holes) = (Some(found), wal, holes);
+        (known.file, known.wal) = (Some(found), wal);
         Ok(None)
     }
 
@@ -150,19 +175,93 @@ impl Known {
         }
     }
 
-    fn holes_now(&self) -> u64 {
-        self.open.as_ref().and_then(|(_, file)| holes(file).ok()).unwrap_or(0)
+    fn holes_now(&self) -> Vec<Range<u64>> {
+        self.open.as_ref().and_then(|(_, file)| holes(file).ok()).unwrap_or_default()
     }
 }
 
-fn holes(file: &File) -> io::Result<u64> {
+fn sum(holes: &[Range<u64>]) -> u64 {
+    holes.iter().map(|hole| hole.end - hole.start).sum()
+}
+
+pub(super) fn holes(file: &File) -> io::Result<Vec<Range<u64>>> {
     let bytes = file.metadata()?.len();
-    let (mut at, mut sum) = (0, 0);
+    let (mut at, mut holes) = (0, Vec::new());
     while at < bytes {
         let hole = seek(file, SeekFrom::Hole(at))?.min(bytes);
         // Behind a hole at the end there is no data.
         at = seek(file, SeekFrom::Data(hole)).map_or(bytes, |data| data.min(bytes));
-        sum += at - hole;
+        if hole < at {
+            holes.push(hole..at);
+        }
     }
-    Ok(sum)
+    Ok(holes)
+}
+
+/// Returns whether holes have pages that are not free. A page that is added and freed in one transaction is never written,
+/// and the page with SQLite's locks never is.
+fn are_lost(file: &File, holes: &[Range<u64>]) -> io::Result<bool> {
+    let mut head = [0; HEAD];
+    file.read_exact_at(&mut head, 0)?;
+    // 1 stands for 65,536.
+    let page_bytes = match u64::from(u16::from_be_bytes([head[16], head[17]])) {
+        1 => 65_536,
+        bytes => bytes.max(512),
+    };
+    let free = free_pages(file, page_bytes, number(&head, 32))?;
+    let is_written = |page: u64| (page - 1) * page_bytes != LOCKS && !free.contains(&page);
+    Ok(holes
+        .iter()
+        .any(|hole| (hole.start / page_bytes + 1..=(hole.end - 1) / page_bytes + 1).any(is_written)))
+}
+
+/// Reads the chain of lists of free pages that begins with the given page; 0 is the end.
+fn free_pages(file: &File, page_bytes: u64, mut list: u64) -> io::Result<HashSet<u64>> {
+    let mut free = HashSet::new();
+    let mut page = vec![0; usize::try_from(page_bytes).unwrap_or_default()];
+    // A page that comes twice would never end.
+    while list > 0 && free.insert(list) {
+        file.read_exact_at(&mut page, (list - 1) * page_bytes)?;
+        let most = page.len() / 4 - 2;
+        let count = usize::try_from(number(&page, 4)).unwrap_or(most).min(most);
+        free.extend((0..count).map(|n| number(&page, 8 + 4 * n)));
+        list = number(&page, 0);
+    }
+    Ok(free)
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 4).map_or(0, |bytes| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_is_a_loss_unless_its_pages_are_free_or_hold_the_locks() {
+        const PAGE: usize = 4096;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut bytes = vec![1; 8 * PAGE];
+        bytes[16..18].copy_from_slice(&[0x10, 0]);
+        bytes[32..36].copy_from_slice(&3_u32.to_be_bytes());
+        // Page 3 lists 5 and continues on page 4, which lists 7.
+        for (list, next, free) in [(3, 4_u32, 5_u32), (4, 0, 7)] {
+            let words = [next, 1, free].map(u32::to_be_bytes).concat();
+            bytes[(list - 1) * PAGE..][..12].copy_from_slice(&words);
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let file = File::open(&path).unwrap();
+        let check = |pages: Range<u64>, expected: bool| {
+            let hole = (pages.start - 1) * PAGE as u64..(pages.end - 1) * PAGE as u64;
+            assert_eq!(are_lost(&file, &[hole]).unwrap(), expected, "{pages:?}");
+        };
+        check(5..6, false);
+        check(7..8, false);
+        check(6..7, true);
+        check(5..8, true);
+        check(262_145..262_146, false);
+        check(262_145..262_147, true);
+    }
 }

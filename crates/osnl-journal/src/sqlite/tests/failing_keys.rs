@@ -7,10 +7,19 @@ use rusqlite::hooks::{AuthContext, Authorization};
 
 use super::super::checkpoint::Checkpointer;
 use super::super::connection;
+use super::super::left::holes;
 use super::super::upkeep;
 use super::*;
 use crate::files::beside;
 use crate::query::JournalQueries as _;
+
+fn has_holes(file: &Path) -> bool {
+    let file = fs::File::open(file).unwrap();
+    let holes = holes(&file).unwrap();
+    // A process that closes a descriptor of the file loses the locks of its connections.
+    std::mem::forget(file);
+    !holes.is_empty()
+}
 
 fn reason(state: &JournalState) -> String {
     match state {
@@ -178,6 +187,33 @@ async fn a_file_that_is_cut_during_a_checkpoint_is_written_anew() {
     within(journal.close()).await;
     drop(journal);
     assert_eq!(states(&reader(&folder)).len(), 42);
+}
+
+#[tokio::test]
+async fn a_page_that_a_reader_keeps_in_the_wal_is_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = options(&folder).path;
+    let journal = open(&folder);
+    tamper(
+        &journal,
+        "CREATE TABLE low (b); INSERT INTO low VALUES (zeroblob(3000)); \
+        CREATE TABLE high (b); INSERT INTO high VALUES (randomblob(400000))",
+    )
+    .await;
+    let reading = connection::connect(&path).unwrap();
+    reading.execute_batch("BEGIN; SELECT count(*) FROM event").unwrap();
+    // The page of `low` is written again, behind what the reader sees.
+    tamper(&journal, "UPDATE low SET b = zeroblob(2000)").await;
+    let copying = connection::connect(&path).unwrap();
+    journal.shared.checkpoint(&copying, &path);
+    assert!(has_holes(&path));
+    let inode = fs::metadata(&path).unwrap().ino();
+    keep(&journal, "41", "k").await;
+    assert_eq!(fs::metadata(&path).unwrap().ino(), inode, "the file is not written anew");
+    reading.execute_batch("COMMIT").unwrap();
+    journal.shared.checkpoint(&copying, &path);
+    keep(&journal, "42", "k").await;
+    assert_eq!(fs::metadata(&path).unwrap().ino(), inode, "the file is not written anew");
 }
 
 #[tokio::test]

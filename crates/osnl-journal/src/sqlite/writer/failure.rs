@@ -6,10 +6,10 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
+use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
-use rusqlite::{ErrorCode, OpenFlags};
 
-use super::super::connection::{closed, open_guarded};
+use super::super::connection::closed;
 use super::super::left::FileLoss;
 use super::super::place::FoundFile;
 use super::super::rows::millis;
@@ -63,9 +63,7 @@ impl JournalWriter {
                 ));
             }
             FileLoss::Removed => "put it back before osnl is stopped",
-            FileLoss::Shorter { .. } | FileLoss::Hollow { .. } | FileLoss::WalShorter { .. }
-                if self.is_in_order(&loss) =>
-            {
+            FileLoss::Shorter { .. } | FileLoss::WalShorter { .. } if self.is_in_order(&loss) => {
                 return self.shared.left.take(&self.place.file).map_err(|error| error.to_string());
             }
             FileLoss::Shorter { .. }
@@ -93,7 +91,7 @@ impl JournalWriter {
     }
 
     /// Whether the connection needs nothing that is missing: after another program's `VACUUM` the journal has fewer pages,
-    /// after its checkpoint the WAL may be empty. Pages that are free since they were added have never been written.
+    /// after its checkpoint the WAL may be empty.
     fn is_in_order(&self, loss: &FileLoss) -> bool {
         let Some(connection) = &self.connection else { return false };
         let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -101,25 +99,15 @@ impl JournalWriter {
             FileLoss::Shorter { found, .. } => number("page_count")
                 .and_then(|pages| Ok(pages * number("page_size")?))
                 .is_ok_and(|bytes| bytes.unsigned_abs() <= *found),
-            FileLoss::Hollow { found, .. } => {
-                number("freelist_count")
-                    .and_then(|pages| Ok(pages * number("page_size")?))
-                    .is_ok_and(|bytes| bytes.unsigned_abs() >= *found)
-                    && self.is_sound()
-            }
             FileLoss::WalShorter { found, .. } => checkpoint::pages(connection)
                 .and_then(|pages| Ok((pages, WAL_HEAD + pages * (FRAME_HEAD + number("page_size")?))))
                 .is_ok_and(|(pages, bytes)| pages == 0 || bytes.unsigned_abs() <= *found),
-            FileLoss::Replaced | FileLoss::Removed | FileLoss::WalGone | FileLoss::Damaged(_) => false,
+            FileLoss::Replaced
+            | FileLoss::Removed
+            | FileLoss::Hollow { .. }
+            | FileLoss::WalGone
+            | FileLoss::Damaged(_) => false,
         }
-    }
-
-    /// Whether a connection that has no page in memory finds the file sound.
-    fn is_sound(&self) -> bool {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        open_guarded(&self.place.file, flags)
-            .and_then(|cold| cold.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)))
-            .is_ok_and(|found| found == "ok")
     }
 
     /// Looks at the file a last time: a closed connection copies the WAL behind a cut, and nothing then knows what the
