@@ -18,9 +18,10 @@ use std::process::{Command, Stdio};
 use self::page::Step;
 use self::stage::Stage;
 
+/// Pages, or with `PAGE#HEADING` sections of pages.
 const PLAYED: [&str; 8] = [
-    "coming-from-k2hr3-osnl.md",
-    "coming-from-kombu.md",
+    "coming-from.md#A script",
+    "coming-from.md#k2hr3_osnl",
     "getting-started.md",
     "rules-step-by-step.md",
     "running.md",
@@ -30,9 +31,9 @@ const PLAYED: [&str; 8] = [
 ];
 
 const NOT_RUN: [(&str, &str, &str); 6] = [
-    ("coming-from-k2hr3-osnl.md", "back", "systemctl, and files of the system"),
-    ("coming-from-k2hr3-osnl.md", "change", "systemctl, and files of the system"),
-    ("coming-from-k2hr3-osnl.md", "durable-queue", "rabbitmqadmin is a plug-in's"),
+    ("coming-from.md#k2hr3_osnl", "back", "systemctl, and files of the system"),
+    ("coming-from.md#k2hr3_osnl", "change", "systemctl, and files of the system"),
+    ("coming-from.md#k2hr3_osnl", "durable-queue", "rabbitmqadmin is a plug-in's"),
     ("getting-started.md", "build", "what runs the test was built"),
     ("getting-started.md", "package", "apt"),
     ("running.md", "systemd", "systemctl"),
@@ -46,6 +47,7 @@ const OTHER_PROGRAMS: [(&str, &str); 23] = [
     ("backup.md", "runuser "),
     ("backup.md", "systemctl "),
     ("benchmarks.md", "cargo xtask bench"),
+    ("coming-from.md#oss_watcher", "ln -s "),
     ("deliveries.md", "curl --unix-socket "),
     ("deliveries.md", "groupadd "),
     ("deliveries.md", "printf "),
@@ -55,7 +57,6 @@ const OTHER_PROGRAMS: [(&str, &str); 23] = [
     ("kafka.md", "cargo build --release -p osnl-cli --features kafka"),
     ("kafka.md", "kafka-topics.sh "),
     ("monitoring.md", "curl "),
-    ("oss-watcher.md", "ln -s "),
     ("queues.md", "sudo rabbitmqctl "),
     ("reload.md", "systemctl reload "),
     ("upgrade.md", "mv "),
@@ -68,9 +69,28 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
+/// Reads a page, or the section of `PAGE#HEADING`, whose lines keep their numbers.
 fn read(path: &str) -> String {
-    let path = root().join("docs").join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    let (page, heading) = path.split_once('#').map_or((path, None), |(page, heading)| (page, Some(heading)));
+    let file = root().join("docs").join(page);
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let Some(heading) = heading else { return text };
+    let (before, section) =
+        text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {path}"));
+    let section = section.split("\n## ").next().unwrap();
+    format!("{}{section}", "\n".repeat(before.lines().count() + 2))
+}
+
+/// Returns the pages, and in place of a page that is played in part its sections.
+fn parts() -> Vec<String> {
+    let sections = |page: &String| {
+        let is_whole = PLAYED.iter().all(|played| !played.starts_with(&format!("{page}#")));
+        let text = if is_whole { String::new() } else { read(page) };
+        let names = text.lines().filter_map(|line| line.strip_prefix("## "));
+        let sections = names.map(|name| format!("{page}#{name}"));
+        is_whole.then(|| page.clone()).into_iter().chain(sections).collect::<Vec<_>>()
+    };
+    pages().iter().flat_map(sections).collect()
 }
 
 fn pages() -> BTreeSet<String> {
@@ -97,7 +117,7 @@ fn steps(path: &str) -> Vec<Step> {
 
 #[track_caller]
 fn play(path: &str) {
-    play_on(path, Stage::new(path.trim_end_matches(".md")));
+    play_on(path, Stage::new(&path.replace(".md", "").replace(['#', ' '], "-")));
 }
 
 #[track_caller]
@@ -116,12 +136,12 @@ fn getting_started() {
 
 #[test]
 fn coming_from_k2hr3_osnl() {
-    play("coming-from-k2hr3-osnl.md");
+    play("coming-from.md#k2hr3_osnl");
 }
 
 #[test]
-fn coming_from_kombu() {
-    play("coming-from-kombu.md");
+fn coming_from_a_script() {
+    play("coming-from.md#A script");
 }
 
 #[test]
@@ -211,7 +231,7 @@ fn what_is_not_run_is_known_by_name() {
 
 #[test]
 fn the_commands_of_all_other_pages_have_flags_that_exist() {
-    let pages = pages().into_iter().filter(|page| !PLAYED.contains(&page.as_str()));
+    let pages = parts().into_iter().filter(|page| !PLAYED.contains(&page.as_str()));
     let folder = crate::private_folder().unwrap();
     stage::programs(folder.path());
     let mut tried = 0;

@@ -104,11 +104,10 @@ fn the_recipe_publishes_events_with_their_resource_as_key() {
     for topic in [TOPIC, "openstack.info"] {
         kafka.create_topic(topic, 4);
     }
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/recipes.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let (_, block) = page.split_once("```ini\n[action:kafka]\n").unwrap();
-    let (block, _) = block.split_once("```").unwrap();
-    let recipe = block.replace("kafka://kafka1:9092,kafka2:9092/", &kafka.url());
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/recipes/kafka.conf");
+    let file = std::fs::read_to_string(file).unwrap();
+    let (_, options) = file.split_once("[action:kafka]\n").unwrap();
+    let recipe = options.replace("kafka://kafka1:9092,kafka2:9092/", &kafka.url());
     let conf = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:neutron]\ntransport_url = {}\n\
          exchange = neutron\npriorities = info\npool = osnl\n[rule:r]\nactions = kafka\n[action:kafka]\n{recipe}",

@@ -22,10 +22,12 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     };
     let example = std::fs::read_to_string(format!("{root}/examples/http.conf")).unwrap();
     assert_eq!(said(&example), [""; 0]);
-    let page = |name: &str| std::fs::read_to_string(format!("{root}/docs/{name}")).unwrap();
-    let pages = page("http.md") + &page("recipes.md");
-    let blocks = pages.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let blocks: Vec<&str> = blocks.filter(|block| block.contains("driver = http")).collect();
+    let page = std::fs::read_to_string(format!("{root}/docs/http.md")).unwrap();
+    let blocks = page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let files = std::fs::read_dir(format!("{root}/examples/recipes")).unwrap();
+    let files = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let mut blocks: Vec<String> = blocks.map(str::to_owned).chain(files).collect();
+    blocks.retain(|block| block.contains("driver = http"));
     assert!(blocks.len() >= 15, "{}", blocks.len());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("clouds.yaml");

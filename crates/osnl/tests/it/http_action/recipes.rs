@@ -1,4 +1,4 @@
-//! Each recipe and configuration of [`PAGES`], run on recorded notifications: the request must match the target's
+//! Each recipe and configuration of [`FILES`], run on recorded notifications: the request must match the target's
 //! documentation.
 //!
 //! A recipe has its requests in `fixtures/http/recipes.json`, and its receiver in `receivers.json` beside that file.
@@ -18,32 +18,30 @@ use serde_json::{Value, json};
 use self::receiver::{Bulk, faults, lines, standing_in};
 use crate::harness::{DaemonRig, SOON, framed};
 
-const RECIPES: [&str; 2] = ["http.md", "recipes.md"];
-/// Pages with one configuration each, which replaces another site's listener.
-const PAGES: [&str; 5] = [
-    "coming-from-designate-sink.md",
-    "coming-from-hermes.md",
-    "coming-from-osism.md",
-    "coming-from-understack.md",
-    "coming-from-webhook-forwarder.md",
-];
+/// Configurations of `examples` that replace another site's listener: `docs/coming-from.md` links to them.
+const FILES: [&str; 5] =
+    ["designate-sink.conf", "hermes.conf", "osism.conf", "understack.conf", "webhook-forwarder.conf"];
 const MOST_LINES: usize = 60;
 
-fn blocks(page: &str) -> Vec<(String, Vec<String>)> {
-    let page = format!("{}/../../docs/{page}", env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(page).unwrap();
-    let blocks = page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let names = |block: &str| {
-        let name = |line: &str| line.strip_prefix("[action:")?.strip_suffix(']').map(str::to_owned);
-        block.lines().filter_map(name).collect::<Vec<_>>()
-    };
-    // A broker of Kafka needs a feature: crates/osnl-cli/tests/kafka plays that recipe.
-    let here = blocks.filter(|block| !block.contains("kafka://"));
-    here.map(|block| (block.to_owned(), names(block))).collect()
+fn read(path: &str) -> String {
+    std::fs::read_to_string(format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
+fn actions(conf: &str) -> Vec<String> {
+    let name = |line: &str| line.strip_prefix("[action:")?.strip_suffix(']').map(str::to_owned);
+    conf.lines().filter_map(name).collect()
+}
+
+/// Returns the blocks of `docs/http.md` and the files of `examples/recipes`, each with the names of its actions.
 fn recipes() -> Vec<(String, Vec<String>)> {
-    RECIPES.into_iter().flat_map(blocks).collect()
+    let page = read("docs/http.md");
+    let blocks = page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut recipes: Vec<String> = blocks.map(str::to_owned).collect();
+    let folder = std::fs::read_dir(format!("{}/../../examples/recipes", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    recipes.extend(folder.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()));
+    // A broker of Kafka needs a feature: crates/osnl-cli/tests/kafka plays that recipe.
+    recipes.retain(|recipe| !recipe.contains("kafka://"));
+    recipes.into_iter().map(|recipe| (recipe.clone(), actions(&recipe))).collect()
 }
 
 fn placed(block: &str, sink: &Sink, openstack: &Openstack, folder: &Path) -> String {
@@ -189,7 +187,7 @@ fn each_recipe_sends_what_its_target_documents() {
     for entry in fixture["recipes"].as_array().unwrap() {
         let Some(name) = entry["recipe"].as_str() else { continue };
         let block = blocks.iter().find(|(_, names)| names.iter().any(|other| other == name));
-        let (block, _) = block.unwrap_or_else(|| panic!("no page has an action {name}"));
+        let (block, _) = block.unwrap_or_else(|| panic!("no page or file has an action {name}"));
         let (openstack, folder) = (Openstack::start(), tempfile::tempdir().unwrap());
         // Only this action of the block runs, so that all requests are its own.
         let sent = play(entry, block, &[name.to_owned()], &openstack, folder.path());
@@ -197,7 +195,7 @@ fn each_recipe_sends_what_its_target_documents() {
         played.insert(name);
     }
     let all: BTreeSet<&str> = blocks.iter().flat_map(|(_, names)| names).map(String::as_str).collect();
-    assert_eq!(played, all, "each recipe of the pages is played");
+    assert_eq!(played, all, "each recipe is played");
 }
 
 #[test]
@@ -205,16 +203,15 @@ fn each_configuration_replaces_another_listener() {
     let fixture = fixture::json("http/recipes.json");
     let mut played = BTreeSet::new();
     for entry in fixture["recipes"].as_array().unwrap() {
-        let Some(page) = entry["page"].as_str() else { continue };
-        let found = blocks(page);
-        let [(block, names)] = &found[..] else { panic!("{page} has {} configurations", found.len()) };
+        let Some(file) = entry["file"].as_str() else { continue };
+        let block = read(&format!("examples/{file}"));
         let count = block.lines().count();
-        assert!(count <= MOST_LINES, "{page}: {count} lines");
+        assert!(count <= MOST_LINES, "{file}: {count} lines");
         let (openstack, folder) = (Openstack::start(), tempfile::tempdir().unwrap());
         let program = receiver::program(folder.path(), "redis-cli");
-        let sent = play(entry, block, names, &openstack, folder.path());
+        let sent = play(entry, &block, &actions(&block), &openstack, folder.path());
         for (sent, expected) in sent.iter().zip(expected(entry)) {
-            compare(page, sent, &expected, &openstack);
+            compare(file, sent, &expected, &openstack);
         }
         if let Some(arguments) = entry["program"].as_str() {
             let (found, input) = program.read();
@@ -225,9 +222,9 @@ fn each_configuration_replaces_another_listener() {
             let read = [&input["event_type"], &input["payload"]];
             assert_eq!(read, [&json!(notification.event_type.as_deref()), &notification.payload]);
         }
-        played.insert(page);
+        played.insert(file);
     }
-    assert_eq!(played, PAGES.into(), "each page is played");
+    assert_eq!(played, FILES.into(), "each file is played");
 }
 
 #[test]
