@@ -83,3 +83,70 @@ exchange = {{ join ", " $listener.exchanges }}
 
 {{ .Values.conf }}
 {{- end -}}
+
+{{/* The files of a container: configuration, secrets, and certificates, without the journal. */}}
+{{- define "osnl.mounts" -}}
+- name: configuration
+  mountPath: /etc/osnl/osnl.conf
+  subPath: osnl.conf
+  readOnly: true
+- name: secrets
+  mountPath: /etc/osnl/secrets
+  readOnly: true
+- name: tls
+  mountPath: /etc/osnl/tls
+  readOnly: true
+{{- if .Values.caBundle }}
+- name: ca
+  mountPath: /etc/osnl/ca
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "osnl.volumes" -}}
+- name: configuration
+  configMap:
+    name: {{ include "osnl.fullname" . }}
+# Not by subPath: a changed secret reaches the running daemon, which reads it again when a login fails.
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret:
+          name: {{ .Values.admin.tokenSecret.name }}
+          items:
+            - key: {{ .Values.admin.tokenSecret.key }}
+              path: admin.token
+      {{- range $name, $listener := .Values.listeners }}
+      {{- $secret := include "osnl.urlSecret" (list $name $listener $) | fromYaml }}
+      - secret:
+          name: {{ $secret.name }}
+          items:
+            - key: {{ $secret.key }}
+              path: {{ $name }}.url
+      {{- end }}
+      {{- range .Values.secrets }}
+      - secret:
+          name: {{ .name }}
+          items:
+            - key: {{ .key }}
+              path: {{ .file }}
+      {{- end }}
+- name: tls
+  secret:
+    secretName: {{ .Values.admin.tlsSecret }}
+    defaultMode: 0440
+{{- with .Values.caBundle }}
+- name: ca
+  {{- if .configMap }}
+  configMap:
+    name: {{ .configMap }}
+  {{- else }}
+  secret:
+    secretName: {{ .secret }}
+  {{- end }}
+    items:
+      - key: {{ .key }}
+        path: bundle.pem
+{{- end }}
+{{- end -}}

@@ -31,7 +31,8 @@ def rendered(values, name="osnl", namespace="openstack"):
     """Returns the manifests as one text."""
     with helm.Chart.load(CHART) as chart:
         chart.validate_schema(values)
-        return "\n---\n".join(chart.render(values, name=name, namespace=namespace).values())
+        files = chart.render(values, name=name, namespace=namespace)
+        return "\n---\n".join(text for file, text in files.items() if not file.endswith("NOTES.txt"))
 
 
 def parts(text):
@@ -147,6 +148,9 @@ def main():
         keys = [source["items"][0]["key"] for source in sources if source["name"] == secret]
         same(keys, [CUSTOM["key_of_transport_url"]], f"the key of {secret}")
     assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod["securityContext"].keys(), pod["securityContext"]
+    check = found(texts["rhoso"], "Pod")["spec"]
+    same(check["containers"][0]["volumeMounts"], pod["containers"][0]["volumeMounts"], "the files of the chart's test")
+    same(check["volumes"][:-1], pod["volumes"][:-1], "the volumes of the chart's test")
     step("URLs as helm-toolkit makes them; the secrets of TransportURL")
 
 
