@@ -51,7 +51,7 @@ options! {
         rabbit_quorum_max_memory_bytes: Option<u32> = "0", within("0", "4294967295") => "Is the number of bytes of such a queue that the broker keeps in memory; 0 leaves it to the broker.";
         rabbit_transient_queues_ttl: Option<u32> = "1800", within("0", "2147483647") => "Has no effect.";
         rabbit_qos_prefetch_count: Option<u16> = "0", within("0", "65535") => "Is the largest number of unacknowledged messages; 0, which means no limit in oslo.messaging, keeps osnl's own value.";
-        heartbeat_timeout_threshold: Option<u16> = "60", within("0", "65535") => "Is the heartbeat interval to request, in seconds; after one and a half intervals of silence osnl closes the connection, after nearly three the broker gives the queue of a silent machine to the next daemon; 0 turns it off; unless it is set, osnl requests 10, and under the names k2hr3_osnl and oss_watcher 60.";
+        heartbeat_timeout_threshold: Option<u16> = "60", within("0", "65535") => "Is the heartbeat interval in seconds (0: none). osnl closes a connection that is silent for one and a half intervals. The broker gives the queue of a silent machine to the next daemon after nearly three. Unless set, it is 10, and under the names k2hr3_osnl and oss_watcher 60.";
         heartbeat_rate: Option<u32> = "3", within("1", "2147483647") => "Has no effect.";
         heartbeat_in_pthread: Option<bool> = "false" => "Has no effect.";
         direct_mandatory_flag: Option<bool> = "true" => "Has no effect.";
