@@ -19,6 +19,7 @@ mod deny;
 mod docs;
 mod fuzz;
 mod package;
+mod publish;
 mod release;
 mod setup;
 mod soak;
@@ -50,6 +51,8 @@ cargo xtask COMMAND
                            make all files of a release from a clean tree, with checksums and a bill of materials
   release X.Y.Z [--dry-run]
                            prepare the commit of a release: gather the changelog, set versions
+  publish --repository URL [OPTIONS] [--dry-run] | --check
+                           write the addresses of the project to all places; print what they have
   bench [SECTION…] [--quick|--full] [--against PATH]
                            measure what a message costs (docs/benchmarks.md)
   fuzz [--minutes N] [TARGET…]
@@ -68,9 +71,11 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments =
-        ["test", "bench", "ci", "chaos", "docs", "fuzz", "package", "release", "soak", "stage", "tidy"]
-            .contains(&command.as_str());
+    let takes_arguments = [
+        "test", "bench", "ci", "chaos", "docs", "fuzz", "package", "publish", "release", "soak", "stage",
+        "tidy",
+    ]
+    .contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -90,6 +95,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(&rest),
         "soak" => soak::run(&rest),
         "package" => package::run(&rest),
+        "publish" => publish::run(&rest),
         "stage" => stage::run(&rest),
         "release" => release::run(&rest),
         "help" | "-h" | "--help" => {

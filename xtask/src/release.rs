@@ -13,7 +13,7 @@ use crate::step;
 
 const MANIFEST: &[&str] = &["[workspace.package]\nversion = \"@\"", "\", version = \"@\""];
 const DEB: &str = "osnl_@-1_amd64.deb";
-const PLACES: [(&str, &[&str]); 11] = [
+const PLACES: [(&str, &[&str]); 12] = [
     ("Cargo.toml", MANIFEST),
     ("library/Cargo.toml", MANIFEST),
     ("README.md", &[DEB]),
@@ -23,6 +23,7 @@ const PLACES: [(&str, &[&str]); 11] = [
     ("docs/openstack-ansible.md", &[DEB]),
     ("docs/running.md", &["osnl @, process"]),
     ("packaging/ansible/site.yml", &[DEB]),
+    ("packaging/container/Containerfile", &["image.version=\"@\""]),
     ("packaging/helm/osnl/Chart.yaml", &["\nversion: @\nappVersion: @\n"]),
     ("packaging/openstack-ansible/group_vars/osnl_all.yml", &[DEB]),
 ];

@@ -43,8 +43,9 @@ impl Stage {
         std::fs::create_dir_all(&dist).with_context(|| dist.display().to_string())?;
         std::fs::write(dist.join("THIRD-PARTY.txt"), licences::text()?)?;
         let built = step::target_dir().join(name).join("osnl");
+        let version = format!("{}-{REVISION}", version()?);
         let words =
-            [built.display().to_string(), format!("{}-{REVISION}", version()?), source_date_as("-R")?];
+            [built.display().to_string(), version, source_date_as("-R")?, crate::publish::maintainer()?];
         super::sh(&dist, include_str!("stage.sh"), &words.each_ref().map(String::as_str))?;
         Ok(stage)
     }

@@ -1,5 +1,5 @@
 # Makes what the packages have beside the files of the repository, in this folder: `$1` is the program as it was built,
-# `$2` the version with its revision, `$3` the date of the changelog.
+# `$2` the version with its revision, `$3` the date of the changelog, `$4` the maintainer.
 umask 022
 ln -f "$1" osnl 2> /dev/null || cp "$1" osnl
 mkdir -p stripped debug man1 man5 bash zsh fish
@@ -29,6 +29,6 @@ osnl ($2) unstable; urgency=medium
 
   * Version ${2%-*}: the changes are in changelog.gz.
 
- -- The osnl developers <osnl@lists.osnl.org>  $3
+ -- $4  $3
 END
 gzip -9n man1/* man5/* changelog.Debian THIRD-PARTY.txt
