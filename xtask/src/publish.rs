@@ -26,7 +26,7 @@ struct Place {
     /// The beginnings of such lines, or the line that ends them.
     lines: Lines,
     unpublished: &'static [&'static str],
-    /// `{repository}` and the other keys stand for addresses.
+    /// `{repository}` and the other keys stand for addresses; `{report}` is a link for reports of vulnerabilities.
     published: &'static [&'static str],
 }
 
@@ -46,7 +46,7 @@ const OF_PYTHON: &[&str] = &[
     "Homepage = \"{homepage}\"",
     "Repository = \"{repository}\"",
     "Issues = \"{tracker}\"",
-    "Security = \"{security}\"",
+    "Security = \"{report}\"",
 ];
 
 const fn manifest(file: &'static str, after: &'static str, published: &'static [&'static str]) -> Place {
@@ -137,7 +137,7 @@ const PLACES: [Place; 24] = [
         after: "blank_issues_enabled: false",
         lines: Lines::Begin(&["contact_links:", "  - name: ", "    url: ", "    about: "]),
         unpublished: &[],
-        published: &["contact_links:", "  - name: A vulnerability", "    url: {security}", "    about: Report it privately, not as an issue."],
+        published: &["contact_links:", "  - name: A vulnerability", "    url: {report}", "    about: Report it privately, not as an issue."],
     },
     page("README.md", &["osnl has no public repository, no tracker, and no address yet."], &["The source is at <{repository}>, issues are at <{tracker}>."]),
     page("SECURITY.md",
@@ -251,8 +251,11 @@ impl Place {
         let Some(publication) = publication else {
             return self.unpublished.iter().map(|line| (*line).to_owned()).collect();
         };
+        let [repository, _, _, security, _] = &publication.0;
+        // A registry and a forge take no mail address as a link.
+        let report = if security.starts_with("https://") { security } else { repository };
         let render = |line: &&str| {
-            let pairs = KEYS.iter().zip(&publication.0);
+            let pairs = KEYS.iter().copied().chain(["report"]).zip(publication.0.iter().chain([report]));
             pairs.fold((*line).to_owned(), |line, (key, value)| line.replace(&format!("{{{key}}}"), value))
         };
         self.published.iter().map(render).collect()
