@@ -59,7 +59,7 @@ cargo xtask COMMAND
                            give every reader malformed inputs, and save those that break something
   soak [--minutes N] [--seed S] [--huge N]
                            send hostile messages among normal ones to a daemon with bounded memory
-  stage night [--events N]
+  stage night [--events N] [--plain]
                            start a daemon with eight faults, for a look at page and terminal; Ctrl-C ends it
   chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --cluster
   chaos --standby|--outage […]

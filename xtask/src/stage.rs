@@ -1,5 +1,7 @@
-//! `stage night`: a daemon after a bad night, for whoever judges its screens: real oslo.messaging, six actions, eight
-//! faults. The stage stays until Ctrl-C, publishes an event a second, and prints how to reach page and commands.
+//! `stage night [--plain]`: a daemon after a bad night, for whoever judges its screens: real oslo.messaging, six actions,
+//! eight faults. The stage stays until Ctrl-C, publishes an event a second, and prints how to reach page and commands.
+//!
+//! With `--plain`, for pictures, no text is hostile, and the page only reads.
 //!
 //! | fault | made by |
 //! | --- | --- |
@@ -32,18 +34,21 @@ const EVENTS: u64 = 9_000;
 const GUARDED: u64 = 300;
 const HELD: u64 = 11;
 const TOKEN: &str = "night-0123456789abcdef";
+const PLAIN: &str = "the record is locked by a legal hold";
 /// A name that acts as markup, as a terminal's control, or by bidirectional characters where a screen does not escape.
 const HOSTILE: &str =
     "<script>window.hacked=1</script>\"><img src=x onerror=window.hacked=1>\u{202e}evil\u{1b}[2J{{7*7}}";
 
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    let events = match args {
-        [name] if name == "night" => EVENTS,
-        [name, flag, count] if name == "night" && flag == "--events" => {
+    let is_plain = args.iter().any(|arg| arg == "--plain");
+    let words: Vec<&str> = args.iter().map(String::as_str).filter(|arg| *arg != "--plain").collect();
+    let events = match words[..] {
+        ["night"] => EVENTS,
+        ["night", "--events", count] => {
             count.parse().with_context(|| format!("--events {count}: not a whole number"))?
         }
         _ => {
-            eprintln!("xtask stage: usage: cargo xtask stage night [--events N]");
+            eprintln!("xtask stage: usage: cargo xtask stage night [--events N] [--plain]");
             return Ok(ExitCode::from(2));
         }
     };
@@ -53,14 +58,14 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     step::run(step::cargo().args(["build", "--locked", "-p", "osnl-cli"]).stdin(Stdio::null()))?;
     let broker = Broker::start();
     let vhost = broker.vhost("night");
-    let mut night = Night::prepare(&vhost)?;
+    let mut night = Night::prepare(&vhost, is_plain)?;
     night.publish(events);
     night.wait(events)?;
     println!("{}", night.invitation()?);
     loop {
         std::thread::park_timeout(Duration::from_secs(1));
         ensure!(night.osnl.is_running(), "osnl has ended: {}", night.osnl.output());
-        night.publisher.notify(&deleted_port(night.published));
+        night.publisher.notify(&deleted_port(night.published, night.is_plain));
         night.published += 1;
     }
 }
@@ -71,41 +76,46 @@ struct Night {
     osnl: RestartableProgram,
     publisher: OsloPublisher,
     published: u64,
+    is_plain: bool,
     _targets: Sink,
 }
 
 impl Night {
-    fn prepare(vhost: &Vhost) -> Result<Self> {
+    fn prepare(vhost: &Vhost, is_plain: bool) -> Result<Self> {
         let folder = step::target_dir().join("stage-night");
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir_all(&folder)?;
         let targets = Sink::start();
-        targets.reply_when(answer);
+        targets.reply_when(move |request| answer(request, is_plain));
         let closed = Sink::start();
         closed.stop();
         let file = folder.join("osnl.conf");
-        let text = configuration(&folder, &vhost.url(), &targets.url(""), &closed.url("/catalog"));
+        let mut text = configuration(&folder, &vhost.url(), &targets.url(""), &closed.url("/catalog"));
+        if is_plain {
+            text = text.replace("allow_changes = yes\n", "");
+        }
         fs::write(&file, text)?;
         let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         // osnl binds its queues to exchanges that exist; a service creates its exchange with its first notification.
-        publisher.notify_all(&[deleted_port(0), deleted_instance(0)]);
+        publisher.notify_all(&[deleted_port(0, is_plain), deleted_instance(0, is_plain)]);
         let mut command = osnl();
         command.args(["run", "-c"]).arg(&file);
         let osnl = RestartableProgram::start(command);
         wait_until(SOON, "the queues to be consumed", || {
             vhost.list_queues().iter().filter(|queue| queue.consumers > 0).count() == 2
         });
-        let night = Self { folder, file, osnl, publisher, published: 0, _targets: targets };
+        let night = Self { folder, file, osnl, publisher, published: 0, is_plain, _targets: targets };
         night.ask(&["actions", "pause", "dns"])?;
         Ok(night)
     }
 
     fn publish(&mut self, events: u64) {
-        let ports: Vec<_> = (0..events).map(deleted_port).collect();
+        let ports: Vec<_> = (0..events).map(|number| deleted_port(number, self.is_plain)).collect();
         self.publisher.notify_all(&ports);
-        let instances: Vec<_> = (0..GUARDED + HELD).map(deleted_instance).collect();
+        let instances: Vec<_> =
+            (0..GUARDED + HELD).map(|number| deleted_instance(number, self.is_plain)).collect();
         self.publisher.notify_all(&instances);
         for body in ["not JSON", "[1, 2, 3]", "{\"oslo.version\": \"9.0\"}"] {
             self.publisher.raw(&RawMessage { body: body.into(), ..RawMessage::default() });
@@ -196,7 +206,7 @@ fn configuration(folder: &Path, broker: &str, targets: &str, closed: &str) -> St
     .concat()
 }
 
-fn answer(request: &SinkRequest) -> Option<Reply> {
+fn answer(request: &SinkRequest, is_plain: bool) -> Option<Reply> {
     let mut parts = request.target.trim_start_matches('/').splitn(2, '/');
     let (action, id) = (parts.next()?, parts.next().unwrap_or_default());
     let number = u64::from_str_radix(id.rsplit('-').next()?, 16).ok();
@@ -206,7 +216,7 @@ fn answer(request: &SinkRequest) -> Option<Reply> {
     };
     match (action, number) {
         ("cmdb", Some(10..=12)) => reason(503, "this object is locked"),
-        ("billing", Some(20..=23)) => reason(409, HOSTILE),
+        ("billing", Some(20..=23)) => reason(409, if is_plain { PLAIN } else { HOSTILE }),
         ("ticket", _) => reason(400, "no such field: tags"),
         ("pager", _) => reason(500, "internal error"),
         _ => Some(Reply::Status(204)),
@@ -217,28 +227,29 @@ fn id(kind: u64, number: u64) -> String {
     format!("{kind:08x}-0000-4000-8000-{number:012x}")
 }
 
-fn name(number: u64) -> String {
+fn name(number: u64, is_plain: bool) -> String {
     match number % 50 {
+        _ if is_plain => format!("web-{number}"),
         7 => HOSTILE.to_owned(),
         11 => "database-replica-of-the-billing-department.internal.example.org".repeat(3),
         _ => format!("web-{number}"),
     }
 }
 
-fn deleted_port(number: u64) -> Notice {
+fn deleted_port(number: u64, is_plain: bool) -> Notice {
     let payload = json!({"port_id": id(1, number), "port": {
-        "id": id(1, number), "name": name(number), "device_id": id(2, number), "device_owner": "compute:nova",
+        "id": id(1, number), "name": name(number, is_plain), "device_id": id(2, number), "device_owner": "compute:nova",
         "fixed_ips": [{"ip_address": "192.0.2.7", "subnet_id": id(3, 1)}],
     }});
     Notice { event_type: "port.delete.end".to_owned(), payload, ..Notice::default() }
 }
 
-fn deleted_instance(number: u64) -> Notice {
+fn deleted_instance(number: u64, is_plain: bool) -> Notice {
     Notice {
         exchange: "nova".to_owned(),
         publisher_id: "compute.node1".to_owned(),
         event_type: "compute.instance.delete.end".to_owned(),
-        payload: json!({"instance_id": id(2, number), "display_name": name(number), "state": "deleted"}),
+        payload: json!({"instance_id": id(2, number), "display_name": name(number, is_plain), "state": "deleted"}),
         ..Notice::default()
     }
 }
