@@ -1,4 +1,5 @@
-//! The place from which each assigned partition is read: the table of `docs/kafka.md` under "Where reading begins".
+//! The place from which each assigned partition is read: the table of `docs/kafka.md` under "Topics, groups, and where
+//! reading begins".
 //!
 //! A group has read before if any of its topics has a committed offset, or if this program remembers the group
 //! ([`ListenOptions::known_groups`](osnl_transport::ListenOptions::known_groups)), because brokers delete offsets with their topic.
