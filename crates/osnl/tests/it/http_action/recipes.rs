@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::receiver::{Bulk, faults, lines, standing_in};
 use crate::harness::{DaemonRig, SOON, framed};
 
-/// Configurations of `examples` that replace another site's listener: `docs/coming-from.md` links to them.
+/// Configurations of `examples/coming-from` that replace another site's listener: `docs/coming-from.md` links to them.
 const FILES: [&str; 5] =
     ["designate-sink.conf", "hermes.conf", "osism.conf", "understack.conf", "webhook-forwarder.conf"];
 const MOST_LINES: usize = 60;
@@ -204,7 +204,7 @@ fn each_configuration_replaces_another_listener() {
     let mut played = BTreeSet::new();
     for entry in fixture["recipes"].as_array().unwrap() {
         let Some(file) = entry["file"].as_str() else { continue };
-        let block = read(&format!("examples/{file}"));
+        let block = read(&format!("examples/coming-from/{file}"));
         let count = block.lines().count();
         assert!(count <= MOST_LINES, "{file}: {count} lines");
         let (openstack, folder) = (Openstack::start(), tempfile::tempdir().unwrap());
