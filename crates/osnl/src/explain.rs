@@ -18,8 +18,7 @@ mod effects;
 mod event;
 pub mod json;
 mod listeners_for_event;
-pub(crate) mod sentence;
-mod trial;
+pub(crate) mod trial;
 pub mod words;
 
 use std::sync::Arc;
@@ -33,11 +32,11 @@ pub use self::effects::Effect;
 use self::effects::RuleEffects;
 pub use self::event::{Content, ExplainedEvent};
 pub use self::listeners_for_event::{NotHeard, WhyNot};
-use self::sentence::{one_line, pattern, shortened};
 pub use self::trial::{Trial, try_actions};
 use crate::journal::{Begin, NewDelivery};
 use crate::native::{Native, RuleConf};
 use crate::rule::{Condition, EventOrder, Mode, RuleMismatch, TimedEvent, WhenMismatch};
+use crate::sentence::{one_line, pattern, shortened};
 use crate::unmatched::FailedBehind;
 pub use osnl_core::event::AskedFor;
 

@@ -48,7 +48,7 @@
 //! - `management` asks the broker's management API about queues, and [`queues`] judges what a broker shows.
 //! - [`live`] shows events to readers as they arrive.
 //! - [`notification_listener`] is for programs that listen themselves.
-//! - [`native`] is osnl's own configuration, and [`assembly`] builds a daemon from it.
+//! - [`native`] is osnl's own configuration, [`probe`] tries what it names, and [`assembly`] builds a daemon from it.
 //! - [`explain`] makes the trace of an event: whether each rule matches and why, and what its actions would do. Events
 //!   are [`saved`] in files, in the journal, or [`unmatched`]; [`replay`] appends them again.
 //! - `osnl_legacy::k2hr3` and `osnl_legacy::oss` serve the replacements of k2hr3_osnl and oss_watcher.
@@ -83,7 +83,9 @@ pub mod notification_listener;
 mod numbers;
 mod onlookers;
 mod overseer;
+pub mod probe;
 pub mod queues;
 pub mod replay;
 pub mod saved;
+mod sentence;
 pub mod unmatched;

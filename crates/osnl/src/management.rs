@@ -26,18 +26,8 @@ pub(crate) mod risk;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use osnl_model::{Secret, TransportUrl};
 use serde_json::Value;
-
-/// The address and login of a broker's management API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManagementConf {
-    pub(crate) url: TransportUrl,
-    pub(crate) login: (String, Secret),
-    pub(crate) ca_file: Option<PathBuf>,
-}
 
 /// The reason for which the management API does not show a fact, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]

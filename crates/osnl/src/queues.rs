@@ -24,11 +24,13 @@ mod from_url;
 mod gather;
 mod judge;
 mod left;
+mod mending;
 mod nothing;
 mod services;
 mod shards;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,8 +46,10 @@ pub(crate) use self::judge::of_alarm;
 pub use self::judge::sort;
 pub use self::judge::tag_parts;
 pub(crate) use self::left::judge_left_queue;
+pub use self::mending::QueueChanges;
 pub(crate) use self::services::BOUND_EFFECT;
-use crate::management::{BrokerFacts, ManagementConf, QueueFacts, UnknownFact};
+use crate::management::{BrokerFacts, QueueFacts, UnknownFact};
+use crate::native::ManagementConf;
 
 /// The usual exchanges of services that send notifications. `openstack` is oslo.messaging's default: cinder, manila, and
 /// the audit middleware publish there.

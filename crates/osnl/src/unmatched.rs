@@ -189,7 +189,7 @@ impl Ring {
 
 impl FailedBehind {
     fn from_mismatch((rule, mismatch): &(&Rule, RuleMismatch)) -> Self {
-        let mut reason = crate::explain::sentence::reason(mismatch);
+        let mut reason = crate::sentence::reason(mismatch);
         if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
             reason.truncate(end);
             reason.push('…');

@@ -16,9 +16,9 @@ use osnl::action::http::HttpOptions;
 use osnl::control::{ControlClient, ControlRequest, ListenerStatus, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
 use osnl::native::{
-    self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, SystemUser, proxied_targets,
-    proxy_warnings,
+    self, LoadedConf, Native, Probe, ProbeVerdict, Sources, SystemUser, proxied_targets, proxy_warnings,
 };
+use osnl::probe::OwnDaemon;
 use osnl::queues::{DaemonCounts, tag_parts};
 use osnl_admin::AdminEndpoint;
 use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};

@@ -19,7 +19,8 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use futures_util::future::join_all;
 use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue, Status};
-use osnl::native::{Native, OwnDaemon};
+use osnl::native::Native;
+use osnl::probe::OwnDaemon;
 use osnl::queues::{DaemonCounts, Finding, FindingSeverity, Survey, SurveyLimits, Wanted, sort};
 use osnl_brokers::{Driver, unknown_driver};
 use osnl_model::{Secret, no_such};
@@ -288,7 +289,7 @@ fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit
         output::print("\nnothing to apply: the rest is for the owner of the broker or of the services\n");
         return Ok(report.exit());
     }
-    let lines: Vec<String> = changes.iter().flat_map(osnl::native::QueueChanges::lines).collect();
+    let lines: Vec<String> = changes.iter().flat_map(osnl::queues::QueueChanges::lines).collect();
     output::print(&format!("\nto apply:\n{}", shown(&lines)));
     let question = match lines.len() {
         1 => "apply this change?".to_owned(),

@@ -6,11 +6,11 @@ use osnl_config::template::Names;
 use osnl_core::event::AskedFor;
 use osnl_model::{Notification, is_secret_path};
 
-use super::sentence::{one_line, reason};
 use crate::enrich::{AnswerForecast, Ask, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
 use crate::rule::{Mode, RuleMismatch, WhenMismatch, holds};
+use crate::sentence::{one_line, reason};
 
 /// One delivery that a rule makes for an event.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,11 +6,11 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use osnl_model::{mask_secrets, mask_url_passwords, one_line};
 
-use super::sentence::shortened;
 use super::{Content, Effect, ExplainedEvent, RuleVerdict, Ruling, Trace};
 use crate::enrich::{AnswerForecast, Ask};
 use crate::native::Preview;
 use crate::rule::{Condition, Mode};
+use crate::sentence::shortened;
 
 #[must_use]
 pub fn masked(text: &str) -> String {

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use osnl_model::{Scrubber, TransportHost, TransportUrl};
+use osnl_model::{Scrubber, TransportHost};
 use osnl_net::http::header::{AUTHORIZATION, HeaderValue};
 use osnl_net::http::{Answer, Client, HttpOptions, Method, Proxies, Request, StatusCode, Url, Verification};
 use osnl_transport::shell_quoted;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
-use super::{BrokerFacts, ManagementConf, UnknownFact, reading};
+use super::{BrokerFacts, UnknownFact, reading};
+use crate::native::ManagementConf;
 
 const ANSWER: Duration = Duration::from_secs(10);
 /// The most bytes of an answer: a queue with a thousand consumers has about 700 KB.
@@ -30,10 +31,6 @@ pub(crate) struct ApiQuestion<'a> {
 }
 
 impl ManagementConf {
-    pub(crate) fn targets(url: &TransportUrl) -> impl Iterator<Item = Result<Url, osnl_net::http::UrlError>> {
-        url.hosts().iter().map(|host| Url::parse(&format!("{}/", base(url, host))))
-    }
-
     pub(crate) async fn ask(&self, subject: &ApiQuestion<'_>) -> Result<BrokerFacts, UnknownFact> {
         let mut unknown = UnknownFact::new("management_url names no host", "write one");
         for host in self.url.hosts() {
@@ -61,7 +58,7 @@ impl<'a> Api<'a> {
             (None, None) => (conf.login.0.as_str(), conf.login.1.expose()),
             (Some(_), _) | (_, Some(_)) => host.credentials(),
         };
-        Self { conf, base: base(&conf.url, host), user, password, vhost }
+        Self { conf, base: conf.base(host), user, password, vhost }
     }
 
     async fn overview(&self) -> Result<BrokerFacts, UnknownFact> {
@@ -244,13 +241,4 @@ impl<'a> Api<'a> {
             }
         }
     }
-}
-
-fn base(url: &TransportUrl, host: &TransportHost) -> String {
-    let name = &host.hostname;
-    let name = if name.contains(':') { format!("[{name}]") } else { name.clone() };
-    let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
-    let prefix = url.virtual_host().trim_matches('/');
-    let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
-    format!("{}://{name}{port}{prefix}", url.driver())
 }

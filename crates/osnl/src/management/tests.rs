@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::client::ApiQuestion;
 use super::risk::risks;
-use super::{BrokerFacts, ManagementConf, UnknownFact, reading};
+use super::{BrokerFacts, UnknownFact, reading};
+use crate::native::ManagementConf;
 
 fn conf(url: &str) -> ManagementConf {
     let login = ("osnl".to_owned(), Secret::new("from-transport-url"));

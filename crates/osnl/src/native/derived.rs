@@ -10,7 +10,10 @@ use osnl_brokers::kafka::KafkaTransport;
 use osnl_brokers::{Driver, transport_with};
 use osnl_config::Rate;
 use osnl_model::{Budget, Priority, Target, TransportUrl};
-use osnl_transport::{BodyBounds, Declare, ListenOptions, Shards, Transport, TransportError, login_user};
+use osnl_transport::dead_letters::queue_reader;
+use osnl_transport::{
+    BodyBounds, Declare, ListenOptions, Transport, TransportError, listener_permissions, set_permissions,
+};
 
 use super::canary;
 use super::{ActionConf, ListenerConf, Native, OverflowPolicy, RuleConf};
@@ -18,7 +21,6 @@ use crate::action::driver::ListenerSubscription;
 use crate::delivery::{DeliverySettings, OnDead};
 use crate::listener::{OwnQueue, ReadQueue};
 use crate::metrics::{ExpectedStream, StreamKind};
-use crate::queues::{Wanted, WantedOrigin, WantedShards};
 use crate::rule::Rule;
 
 pub(crate) type RatesByName = BTreeMap<Arc<str>, Rate>;
@@ -27,40 +29,6 @@ const RABBIT_PORT: u16 = 5672;
 const LONGEST_HOST: usize = 64;
 
 impl Native {
-    /// Returns the subjects of surveys of the shards that actions publish to. A listener of the same broker lends its
-    /// management API.
-    #[must_use]
-    pub fn wanted_shards(&self) -> Vec<Wanted> {
-        let wanted = |conf: &ActionConf| {
-            let (url, rabbit, all) = conf.driver.conf().shards()?;
-            let (hosts, vhost) = (hosts(url), url.virtual_host());
-            let mut beside = self
-                .listeners
-                .iter()
-                .filter(|one| one.transport_url.virtual_host() == vhost && !one.hosts().is_disjoint(&hosts));
-            Some(Wanted {
-                listener: conf.name.clone(),
-                broker: hosts.iter().cloned().collect::<Vec<_>>().join(", "),
-                exchanges: vec![all.exchange.clone()],
-                topics: vec![Shards::TOPIC.to_owned()],
-                priorities: (0..all.count.get()).map(|shard| shard.to_string()).collect(),
-                pool: None,
-                queues: all.queues(),
-                dead_letters: Vec::new(),
-                bindings: all.bindings(),
-                declare: Declare::Create,
-                kind: Shards::kind(),
-                url: url.clone(),
-                rabbit: rabbit.clone(),
-                management: beside.find_map(|one| one.management.clone()),
-                rules_digest: String::new(),
-                permissions: String::new(),
-                origin: WantedOrigin::Shards(WantedShards { all, former: None }),
-            })
-        };
-        self.actions.iter().filter_map(wanted).collect()
-    }
-
     #[must_use]
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.state_dir.clone().or_else(crate::state_dir::default)
@@ -180,7 +148,7 @@ impl ListenerConf {
         }
     }
 
-    fn hosts(&self) -> BTreeSet<String> {
+    pub(crate) fn hosts(&self) -> BTreeSet<String> {
         hosts(&self.transport_url)
     }
 
@@ -213,30 +181,21 @@ impl ListenerConf {
         }
     }
 
-    /// Returns the subject of a survey of its queues; `None` on Kafka and AMQP 1.0, which have none.
-    #[must_use]
-    pub fn wanted(&self) -> Option<Wanted> {
-        let (options, targets) = (self.options(), self.targets());
-        let vhost = self.transport_url.virtual_host();
-        self.driver().has_queues().then(|| Wanted {
-            listener: self.name.clone(),
-            broker: self.hosts().into_iter().collect::<Vec<_>>().join(", "),
-            exchanges: self.exchanges.clone(),
-            topics: self.topics.clone(),
-            priorities: self.priorities.iter().map(|priority| priority.as_str().to_owned()).collect(),
-            pool: self.pool.clone(),
-            queues: self.queues(),
-            dead_letters: self.dead_letter_queue().into_iter().collect(),
-            bindings: options.bindings(&targets),
-            declare: self.declare,
-            kind: self.queue.clone(),
-            url: self.transport_url.clone(),
-            rabbit: self.rabbit.clone(),
-            management: self.management.clone(),
-            rules_digest: self.rules_digest.clone(),
-            permissions: super::probe::needed_permissions(login_user(&self.transport_url), vhost, self),
-            origin: WantedOrigin::Listener,
-        })
+    /// Returns the command that gives a user the permissions that the listener needs.
+    pub(crate) fn needed_permissions(&self, user: &str, virtual_host: &str) -> String {
+        let (exchanges, queues) = (&self.exchanges, self.queues());
+        let exchanges: Vec<&str> = exchanges.iter().map(String::as_str).collect();
+        let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
+        let Some(dead) = self.dead_letter_queue() else {
+            return listener_permissions(user, virtual_host, (&exchanges, &queues), self.declare);
+        };
+        // The default exchange routes dead letters and returned messages to queues by name.
+        let (reader, publish) = (queue_reader(&dead), "amq.default");
+        let own = [&queues[..], &[&dead, &reader]].concat();
+        let made =
+            if self.declare == Declare::Create { [&own[..], &exchanges].concat() } else { own.clone() };
+        let (written, read) = ([&own[..], &[publish]].concat(), [&own[..], &exchanges].concat());
+        set_permissions(user, virtual_host, [&made, &written, &read])
     }
 
     /// Returns the broker with the virtual host, and the queues that the listener reads. On AMQP 1.0, an address names the
@@ -263,7 +222,7 @@ impl ListenerConf {
         targets.chain(canary.map(|x| (Target::new(x, canary::TOPIC), Priority::Info))).collect()
     }
 
-    /// Returns the tag by which other daemons and [`tag_parts`](crate::queues::tag_parts) know this host and its rules.
+    /// Returns the tag by which other daemons know this host and its rules.
     pub(crate) fn consumer_tag(&self) -> String {
         let uname = rustix::system::uname();
         let host: String = uname.nodename().to_string_lossy().chars().take(LONGEST_HOST).collect();
@@ -283,7 +242,8 @@ impl ListenerConf {
     }
 }
 
-fn hosts(url: &TransportUrl) -> BTreeSet<String> {
+/// Returns the hosts of a broker, with the port of RabbitMQ where a URL names none.
+pub(crate) fn hosts(url: &TransportUrl) -> BTreeSet<String> {
     url.hosts().iter().map(|host| format!("{}:{}", host.hostname, host.port_or(RABBIT_PORT))).collect()
 }
 

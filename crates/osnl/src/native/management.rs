@@ -1,12 +1,33 @@
+use std::path::PathBuf;
+
 use osnl_config::sections::SectionReader;
-use osnl_model::{Secret, TransportUrl};
+use osnl_model::{Secret, TransportHost, TransportUrl};
+use osnl_net::http::{Url, UrlError};
 use osnl_transport::RabbitOptions;
 
 use crate::action::driver::{NativeReader as _, login_at};
-use crate::management::ManagementConf;
 
 const OPTION: &str = "management_url";
 const FORM: &str = "write https://user:password@host:15671/";
+
+/// The address and login of a broker's management API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagementConf {
+    pub(crate) url: TransportUrl,
+    pub(crate) login: (String, Secret),
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl ManagementConf {
+    fn targets(url: &TransportUrl) -> impl Iterator<Item = Result<Url, UrlError>> {
+        url.hosts().iter().map(|host| Url::parse(&format!("{}/", base(url, host))))
+    }
+
+    /// Returns the URL of the API at a host, without a slash at its end.
+    pub(crate) fn base(&self, host: &TransportHost) -> String {
+        base(&self.url, host)
+    }
+}
 
 pub(super) fn read_listener(
     reader: &mut SectionReader<'_>,
@@ -50,4 +71,13 @@ pub(super) fn read_listener(
     let (user, password) = broker.hosts().first().map_or(("guest", "guest"), |host| host.credentials());
     let login = (user.to_owned(), Secret::new(password));
     Some(Some(ManagementConf { url, login, ca_file: rabbit?.ca_file() }))
+}
+
+fn base(url: &TransportUrl, host: &TransportHost) -> String {
+    let name = &host.hostname;
+    let name = if name.contains(':') { format!("[{name}]") } else { name.clone() };
+    let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let prefix = url.virtual_host().trim_matches('/');
+    let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+    format!("{}://{name}{port}{prefix}", url.driver())
 }

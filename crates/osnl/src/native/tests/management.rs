@@ -1,5 +1,5 @@
 use super::{WHOLE, load, warnings};
-use crate::management::ManagementConf;
+use crate::native::ManagementConf;
 use osnl_model::{Secret, TransportUrl};
 
 #[test]

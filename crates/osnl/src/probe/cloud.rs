@@ -10,11 +10,11 @@ use futures_util::future::join_all;
 use osnl_net::http::FailureClass;
 use osnl_openstack::{ApiError, Cloud, Kind, LoggedIn};
 
-use super::Native;
 use crate::action::driver::{Probe, silent};
 use crate::action::http::HttpOptions;
 use crate::actions::cloud::{catalog_advice, certificate_of_cloud, chosen, keystone_probe, log_in};
 use crate::enrich::EnrichConf;
+use crate::native::Native;
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 

@@ -14,6 +14,8 @@
 //!
 //! All probes run concurrently, each within the deadline.
 
+#[cfg(feature = "amqp1")]
+mod amqp1;
 mod cloud;
 mod management;
 mod own;
@@ -37,8 +39,6 @@ use osnl_transport::{
 use self::cloud::enrichment;
 use self::management::surveyed;
 pub use self::own::OwnDaemon;
-pub(super) use self::permissions::needed as needed_permissions;
-use super::{ListenerConf, Native};
 use crate::action::driver::{
     Probe, ProbeContext, client_certificate_probe, server_certificate_probe, silent,
 };
@@ -46,6 +46,9 @@ use crate::action::http::HttpOptions;
 use crate::actions::broker::{broker, exchange};
 #[cfg(feature = "kafka")]
 use crate::actions::broker::{kafka_canary_probe, kafka_probe};
+#[cfg(feature = "kafka")]
+use crate::native::canary;
+use crate::native::{ListenerConf, Native};
 use crate::numbers::counted;
 use crate::queues::{DaemonCounts, Finding};
 
@@ -69,7 +72,7 @@ impl Native {
         for conf in &self.listeners {
             #[cfg(feature = "amqp1")]
             if conf.driver() == osnl_brokers::Driver::Amqp1 {
-                all.push(super::amqp1::probe(conf, deadline.mul_f64(0.6)).map(|probe| vec![probe]).boxed());
+                all.push(amqp1::probe(conf, deadline.mul_f64(0.6)).map(|probe| vec![probe]).boxed());
                 continue;
             }
             let late = {
@@ -121,7 +124,7 @@ async fn listener(
         let certificate = conf.kafka.client_certificate();
         probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
         if let (true, Ok(transport)) = (conf.has_canary, for_canary) {
-            let topic = format!("{}.{}", super::canary::TOPIC, Priority::Info.as_str());
+            let topic = format!("{}.{}", canary::TOPIC, Priority::Info.as_str());
             probes.extend(kafka_canary_probe(&section, &transport, topic, limit).await);
         }
         return probes;
@@ -138,8 +141,7 @@ async fn listener(
     let inspection = transport.inspect(&conf.exchanges, &conf.queues(), ours, limit).await;
     let virtual_host = conf.transport_url.virtual_host();
     let mut probes: Vec<Probe> = Vec::new();
-    let needed =
-        |virtual_host: &str| permissions::needed(login_user(&conf.transport_url), virtual_host, conf);
+    let needed = |virtual_host: &str| conf.needed_permissions(login_user(&conf.transport_url), virtual_host);
     for host in &inspection.hosts {
         probes.push(broker(probe(format!("broker {}", host.host)), host, virtual_host, needed));
     }
@@ -313,7 +315,7 @@ fn queue(
         // A queue whose node is down needs no permission, so the broker's words decide.
         QueueInspection::Refused(error) => {
             let (user, virtual_host) = (login_user(&conf.transport_url), conf.transport_url.virtual_host());
-            let needed = |virtual_host: &str| permissions::needed(user, virtual_host, conf);
+            let needed = |virtual_host: &str| conf.needed_permissions(user, virtual_host);
             probe.failed(error.to_string(), error.remedy(virtual_host, needed).as_deref())
         }
     }

@@ -1,5 +1,4 @@
-use osnl_transport::dead_letters::queue_reader;
-use osnl_transport::{Declare, Proof, Proofs, listener_permissions, set_permissions};
+use osnl_transport::{Proof, Proofs};
 
 use crate::action::driver::Probe;
 use crate::native::ListenerConf;
@@ -8,7 +7,7 @@ use crate::queues::refused;
 pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Probe {
     let Proofs { make, bind, read, made, user } = proofs;
     if let Some(words) = refused(proofs) {
-        let command = needed(user, conf.transport_url.virtual_host(), conf);
+        let command = conf.needed_permissions(user, conf.transport_url.virtual_host());
         return probe.failed(words, Some(&command));
     }
     let mut proven: Vec<String> = Vec::new();
@@ -48,21 +47,6 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
         format!("{known}{}", unknown.join("; ")),
         "if reading is permitted, osnl status shows the listener as listening",
     )
-}
-
-pub(in crate::native) fn needed(user: &str, virtual_host: &str, conf: &ListenerConf) -> String {
-    let (exchanges, queues) = (&conf.exchanges, conf.queues());
-    let exchanges: Vec<&str> = exchanges.iter().map(String::as_str).collect();
-    let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
-    let Some(dead) = conf.dead_letter_queue() else {
-        return listener_permissions(user, virtual_host, (&exchanges, &queues), conf.declare);
-    };
-    // The default exchange routes dead letters and returned messages to queues by name.
-    let (reader, publish) = (queue_reader(&dead), "amq.default");
-    let own = [&queues[..], &[&dead, &reader]].concat();
-    let made = if conf.declare == Declare::Create { [&own[..], &exchanges].concat() } else { own.clone() };
-    let (written, read) = ([&own[..], &[publish]].concat(), [&own[..], &exchanges].concat());
-    set_permissions(user, virtual_host, [&made, &written, &read])
 }
 
 fn unknown(what: &str, proof: &Proof) -> Option<String> {

@@ -1,3 +1,5 @@
+//! Values, expressions, and mismatches in one line each.
+
 use osnl_model::{Mismatch, Predicate, is_secret_path};
 
 use crate::rule::RuleMismatch;
@@ -5,7 +7,7 @@ use crate::rule::RuleMismatch;
 /// The longest value that is shown, in characters; the rest is counted.
 const SHOWN: usize = 200;
 
-pub(super) fn one_line(source: &str) -> String {
+pub(crate) fn one_line(source: &str) -> String {
     shortened(&source.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
@@ -26,7 +28,7 @@ pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
 }
 
 /// Returns the pattern, masked for a secret key, since it may be secret too.
-pub(super) fn pattern(mismatch: &Mismatch) -> &str {
+pub(crate) fn pattern(mismatch: &Mismatch) -> &str {
     match &mismatch.predicate {
         Predicate::Context(key) | Predicate::Payload(key) if is_secret_path(key) => "***",
         Predicate::Context(_)
@@ -37,7 +39,7 @@ pub(super) fn pattern(mismatch: &Mismatch) -> &str {
     }
 }
 
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}... ({} characters more)", &text[..end], text[end..].chars().count()),

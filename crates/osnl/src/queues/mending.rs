@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 use osnl_transport::{Binding, QueueInspection, QueueSeen, RabbitTransport, TransportError};
 use tokio::time::timeout;
 
-use super::{JournalConf, ListenerConf, Native};
+use super::{Survey, Wanted};
 use crate::listener::{Bindings, ReadQueue, UnreadQueue};
-use crate::queues::{Survey, Wanted};
+use crate::native::{JournalConf, ListenerConf, Native};
 
 /// The changes to queues and bindings that `osnl queues --apply` makes.
 #[derive(Clone, Debug)]
