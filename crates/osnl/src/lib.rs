@@ -52,6 +52,10 @@
 //! - [`explain`] makes the trace of an event: whether each rule matches and why, and what its actions would do. Events
 //!   are [`saved`] in files, in the journal, or [`unmatched`]; [`replay`] appends them again.
 //! - `osnl_legacy::k2hr3` and `osnl_legacy::oss` serve the replacements of k2hr3_osnl and oss_watcher.
+//!
+//! Order, lowest first: `numbers`, `group`, `sentence`, `saved`, `connections`, `native`, `management`, `queues`,
+//! `unmatched`, `explain`, `replay`, `dead_letters`, `live`, `onlookers`, `overseer`, `probe`, `control`, `assembly`,
+//! `notification_listener`.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
 pub use osnl_action as action;
