@@ -34,7 +34,7 @@ pub(crate) fn transport_url(data: &[u8]) {
 
 pub(crate) fn envelope(data: &[u8]) {
     let _ = read_head(data);
-    let _ = BodyDigest::of(data);
+    let _ = BodyDigest::new(data);
     let Ok(read) = Notification::decode(data) else { return };
     assert_eq!(read_head(data), Ok(read.head()), "the head is the whole's, also if a key is repeated");
     let _ = (resource_key(&read), format!("{read:?}"));

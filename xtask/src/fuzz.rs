@@ -298,7 +298,7 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), found, "two targets have one name: {all:?}");
         for target in all {
-            let seeds = seeds::of(&target).unwrap();
+            let seeds = seeds::for_target(&target).unwrap();
             assert!(
                 !seeds.is_empty(),
                 "{target} begins with nothing: add what it reads to xtask/src/fuzz/seeds.rs"

@@ -105,7 +105,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let is_same = daemon.is_running();
     let peak = daemon.id().and_then(peak_memory).or(peak);
     let effects = effects.lock().map(|effects| effects.clone()).unwrap_or_default();
-    let report = SoakReport::of(&sent, &effects);
+    let report = SoakReport::new(&sent, &effects);
     println!("{report}");
     println!(
         "  the daemon's memory at its peak: {}",
@@ -201,7 +201,7 @@ struct SoakReport {
 }
 
 impl SoakReport {
-    fn of(sent: &Publications, effects: &BTreeMap<u64, u128>) -> Self {
+    fn new(sent: &Publications, effects: &BTreeMap<u64, u128>) -> Self {
         let mut waits = Vec::new();
         let mut missing = Vec::new();
         for (number, published) in &sent.times {
@@ -307,7 +307,7 @@ mod tests {
     fn waits_and_what_is_missing() {
         let check = |said: &str, effects: &[(u64, u128)], missing: &[u64], p99: u64, holds: bool| {
             let report =
-                SoakReport::of(&Publications::read(said).unwrap(), &effects.iter().copied().collect());
+                SoakReport::new(&Publications::read(said).unwrap(), &effects.iter().copied().collect());
             assert_eq!(
                 (&*report.missing, report.waits[1].as_nanos(), report.holds()),
                 (missing, p99.into(), holds),

@@ -64,8 +64,8 @@ impl FileAction {
     }
 
     /// Returns the writer of the action `dump` with a `path`, which syncs at its end alone, and rotates nothing.
-    pub(crate) fn of_dump(path: &Path) -> Self {
-        let out = FileOutput::of_dump(path, SystemTime::now());
+    pub(crate) fn for_dump(path: &Path) -> Self {
+        let out = FileOutput::for_dump(path, SystemTime::now());
         Self { target: path.display().to_string(), ..Self::new(LineFormat::Json, out) }
     }
 
@@ -192,7 +192,7 @@ impl LineFormat {
         let mut text = match self {
             Self::Json => json_line(event),
             Self::Template(template) => {
-                let text = template.render(&event_names::of_event(event));
+                let text = template.render(&event_names::for_event(event));
                 one_line(&text.map_err(|error| format!("template: {error}"))?)
             }
         };

@@ -50,7 +50,7 @@ impl Mail {
         // An event whose text cannot be rendered is left out of the digest and fails alone.
         let parts: Vec<_> = events
             .iter()
-            .map(|event| self.writer.part(&event_names::of_event(event), &event.idempotency_key()))
+            .map(|event| self.writer.part(&event_names::for_event(event), &event.idempotency_key()))
             .collect();
         let good: Vec<_> = parts.iter().flatten().collect();
         let sent = match self.writer.letter(&good) {

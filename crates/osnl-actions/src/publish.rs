@@ -38,7 +38,7 @@ pub struct Publish {
 
 impl Publish {
     async fn send(&self, event: &Event) -> Result<Completion, ActionError> {
-        let addressed = match self.message.of(event) {
+        let addressed = match self.message.build(event) {
             Ok(addressed) => addressed,
             Err(Unsendable::Ours) => {
                 return Ok(Completion::NothingToDo(

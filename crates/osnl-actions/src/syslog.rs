@@ -106,7 +106,7 @@ impl OpenSyslog {
 
 impl Syslog {
     fn message(&self, event: &Event) -> Result<String, ActionError> {
-        let text = self.text.render(&event_names::of_event(event));
+        let text = self.text.render(&event_names::for_event(event));
         let text = text.map_err(|error| ActionError::template(format!("message: {error}")))?;
         Ok(self.header.message(&event.notification, event.received.origin.received, &text))
     }

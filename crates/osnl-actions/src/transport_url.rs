@@ -18,7 +18,7 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     }
     let read = match Driver::named(url.driver()) {
         #[cfg(feature = "amqp1")]
-        Some(Driver::Amqp1) => match of_rabbitmq(text, &url) {
+        Some(Driver::Amqp1) => match check_rabbitmq_form(text, &url) {
             Some(refusal) => return Err(refusal),
             None => osnl_brokers::amqp1::Amqp1Options::from_query(&url).map(drop),
         },
@@ -59,7 +59,7 @@ pub fn option_refusal(error: &OptionError) -> ValueRefusal {
 /// Refuses a URL of AMQP 1.0 in the form of RabbitMQ's clients. RabbitMQ 4 accepts such a connection, and no service
 /// publishes to the addresses there. A single `/`, or an addressing mode, shows that AMQP 1.0 is meant.
 #[cfg(feature = "amqp1")]
-fn of_rabbitmq(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
+fn check_rabbitmq_form(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
     let refused = |problem, or: &str| {
         let query = if url.driver() == "amqps" { "...?ssl=1" } else { "" };
         Some(ValueRefusal::new(problem, format!("write rabbit://{query}; for AMQP 1.0 {or}")))

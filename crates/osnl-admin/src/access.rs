@@ -53,7 +53,7 @@ impl Access {
         })
     }
 
-    pub(crate) fn of_control_socket() -> Self {
+    pub(crate) fn for_control_socket() -> Self {
         let (tokens, host_names, wrong) = Default::default();
         Self { tokens, knows_callers: true, allow_changes: true, host_names, wrong }
     }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_form_of_another_origin_is_refused() {
         let names = Some(vec!["osnl.example.com".to_owned()]);
-        let access = Access { host_names: names, ..Access::of_control_socket() };
+        let access = Access { host_names: names, ..Access::for_control_socket() };
         let check = |heads: &[(&str, &str)], expected: bool| {
             let request = hyper::Request::builder().header(HOST, "10.1.2.3:9464");
             let request = heads.iter().fold(request, |request, (name, value)| request.header(*name, *value));

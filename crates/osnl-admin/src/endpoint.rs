@@ -106,7 +106,7 @@ pub fn serve_control_socket(daemon: Daemon, handler: Arc<ControlHandler>) -> Dae
 pub async fn answer_on(place: SocketPlace, handler: Arc<ControlHandler>, stop: CancellationToken) {
     match place.bind() {
         Ok(socket) => {
-            let service = Service::new(handler, Access::of_control_socket(), None, None);
+            let service = Service::new(handler, Access::for_control_socket(), None, None);
             BoundEndpoint { socket: Socket::Control(socket, place.group), service }.run(stop).await;
         }
         Err(error) => {

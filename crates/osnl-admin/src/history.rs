@@ -21,7 +21,7 @@ use tokio::time::Instant;
 pub(crate) use self::percentile::percentile;
 pub(crate) use self::sampler::sample;
 pub(crate) use self::series::{Backlog, Counts, HistorySample, HistorySeries};
-use self::series::{SeriesTotals, of_action, of_all};
+use self::series::{SeriesTotals, measure_action, measure_all};
 
 pub(crate) const EACH: Duration = Duration::from_secs(10);
 pub(crate) const HOUR: usize = 360;
@@ -81,9 +81,9 @@ impl DaemonHistory {
         let totals: Vec<Option<(SeriesTotals, Option<Backlog>)>> = self
             .actions
             .iter()
-            .map(|(name, _)| place(name).map(|n| of_action(&measured.actions[n], at, is_readable)))
+            .map(|(name, _)| place(name).map(|n| measure_action(&measured.actions[n], at, is_readable)))
             .collect();
-        let mut totals = std::iter::once(Some(of_all(measured, at))).chain(totals);
+        let mut totals = std::iter::once(Some(measure_all(measured, at))).chain(totals);
         self.push(|series, is_last| match totals.next().flatten() {
             Some((totals, backlog)) => series.add(totals, passed, backlog, is_last),
             None => series.skip(is_last),

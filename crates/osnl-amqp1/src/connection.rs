@@ -110,7 +110,7 @@ impl Amqp1Connection {
                     let (ours, address) =
                         of.map_or((handle, &binding), |(ours, (binding, _))| (ours, binding));
                     leave(&mut self.stream, end.handle.map(|_| ours)).await;
-                    return Err(end.of_address(&address.queue));
+                    return Err(end.for_address(&address.queue));
                 }
                 Err(failure) => return Err(failure.into()),
             }

@@ -243,7 +243,7 @@ impl Session {
                     return Err(end.into());
                 };
                 self.send(&list(0x16, &[&uint(u32::try_from(at).unwrap_or(u32::MAX)), TRUE]));
-                Err(end.of_address(&self.links[at].binding.queue))
+                Err(end.for_address(&self.links[at].binding.queue))
             }
         }
     }

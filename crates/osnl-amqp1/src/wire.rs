@@ -62,7 +62,7 @@ impl PeerEnd {
     }
 
     /// Returns the error of a reader of the address.
-    pub(super) fn of_address(self, address: &str) -> TransportError {
+    pub(super) fn for_address(self, address: &str) -> TransportError {
         let (what, queue, reason) =
             (format!("read address \"{address}\""), address.to_owned(), self.reason.clone());
         match &*self.condition {

@@ -56,7 +56,7 @@ impl Driver {
     /// Returns the driver of a URL. An unknown name is refused with the URL, and until then has the abilities of
     /// RabbitMQ.
     #[must_use]
-    pub fn of(url: &TransportUrl) -> Self {
+    pub fn for_url(url: &TransportUrl) -> Self {
         Self::named(url.driver()).unwrap_or(Self::Rabbit)
     }
 
@@ -131,7 +131,7 @@ pub fn transport_with(
 /// Returns the logins that go to the brokers of a URL in clear.
 #[must_use]
 pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
-    match Driver::of(url) {
+    match Driver::for_url(url) {
         #[cfg(feature = "amqp1")]
         Driver::Amqp1 => {
             amqp1::Amqp1Options::from_query(url).map(|options| options.logins(url)).unwrap_or_default()

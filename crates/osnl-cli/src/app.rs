@@ -57,7 +57,7 @@ pub(crate) async fn run(
     let shutdown = Shutdown::new();
     let systemd = SystemdNotifier::from_environment();
     let daemon_state = daemon.state();
-    let status = SystemdStatus::of(daemon_state.clone(), daemon.journal.state()).publish(&systemd);
+    let status = SystemdStatus::new(daemon_state.clone(), daemon.journal.state()).publish(&systemd);
     let daemon = match logging::ends() {
         Some(ends) => daemon.watching(ends),
         None => daemon,

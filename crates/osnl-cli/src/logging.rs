@@ -292,7 +292,7 @@ impl<S: Subscriber> Layer<S> for LogLines {
             return;
         }
         let now = Zoned::now();
-        let line = if is_json { json::of(event, &now) } else { line::of(event, &now, self.style) };
+        let line = if is_json { json::format(event, &now) } else { line::format(event, &now, self.style) };
         if is_ours {
             self.output.ours(&now, level, &line);
         } else {

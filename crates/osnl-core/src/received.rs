@@ -124,7 +124,7 @@ impl ReceivedMessage {
 
     #[must_use]
     pub fn digest(&self) -> BodyDigest {
-        self.noted.cut.map_or_else(|| BodyDigest::of(&self.body), |cut| cut.digest)
+        self.noted.cut.map_or_else(|| BodyDigest::new(&self.body), |cut| cut.digest)
     }
 
     #[must_use]
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn of_a_body_that_was_cut_nothing_is_read_and_all_is_said() {
-        let digest = BodyDigest::of(b"all of it");
+        let digest = BodyDigest::new(b"all of it");
         let mut received = ReceivedMessage::sample(vec![b' '; 64 * 1024], false);
         received.noted.cut = Some(Cut { bytes: 20 << 20, digest });
         assert_eq!(

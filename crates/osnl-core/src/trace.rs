@@ -56,7 +56,7 @@ impl SpanId {
     }
 
     fn digest(text: &str) -> Self {
-        Self(hex(&BodyDigest::of(text.as_bytes()).as_bytes()[..8]))
+        Self(hex(&BodyDigest::new(text.as_bytes()).as_bytes()[..8]))
     }
 }
 
@@ -74,7 +74,7 @@ impl Event {
 }
 
 fn message(notification: &Notification, received: &ReceivedMessage) -> BodyDigest {
-    notification.id().map_or_else(|| received.digest(), |id| BodyDigest::of(id.as_bytes()))
+    notification.id().map_or_else(|| received.digest(), |id| BodyDigest::new(id.as_bytes()))
 }
 
 fn read(text: &str) -> Option<TraceContext> {

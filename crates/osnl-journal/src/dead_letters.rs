@@ -302,7 +302,7 @@ fn seconds(at: SystemTime) -> u64 {
 }
 
 fn hash(of: &str) -> u32 {
-    let digest = BodyDigest::of(of.as_bytes());
+    let digest = BodyDigest::new(of.as_bytes());
     u32::from_be_bytes(digest.as_bytes().first_chunk().copied().unwrap_or_default())
 }
 
@@ -392,7 +392,7 @@ impl LetterNumbers {
     pub fn check(&mut self, message: &mut QueuedMessage) {
         let (bytes, digest) = match message.cut {
             Some(cut) => (cut.bytes, cut.digest),
-            None => (message.body.len() as u64, BodyDigest::of(&message.body)),
+            None => (message.body.len() as u64, BodyDigest::new(&message.body)),
         };
         let text = |name: &str| message.headers.get(name).map(String::as_str);
         let told = bytes_of(message);
@@ -408,7 +408,7 @@ impl LetterNumbers {
         }
         let content = [IDEMPOTENCY_KEY, RULE, ACTION, RESOURCE, KEY, EXCHANGE, ROUTING_KEY];
         let content = content.map(|name| message.headers.get(name));
-        let content = BodyDigest::of(format!("{digest}{content:?}").as_bytes());
+        let content = BodyDigest::new(format!("{digest}{content:?}").as_bytes());
         let id = id_of(message);
         let mut number = id;
         let place = message.headers.get(PLACE).and_then(|place| place.parse::<u64>().ok());

@@ -125,7 +125,7 @@ pub(super) struct Errors {
 impl Errors {
     const MOST: usize = 16;
 
-    pub(super) fn of(&self, settings: &Settings) -> Self {
+    pub(super) fn with_settings(&self, settings: &Settings) -> Self {
         let password = Scrubber::new(settings.config.get("sasl.password"));
         Self { latest: Arc::clone(&self.latest), password }
     }
@@ -191,7 +191,7 @@ impl KafkaClient {
         own: &[(&str, String)],
         mut context: Context,
     ) -> Result<Self, TransportError> {
-        context.errors = context.errors.of(settings);
+        context.errors = context.errors.with_settings(settings);
         let client = StreamConsumer::from_config_and_context(&settings.client(own), context);
         client.map(|client| Self(Some(client))).map_err(|error| unusable(&error))
     }
@@ -378,7 +378,7 @@ pub(super) fn inspect(
 pub(super) fn kept(payload: &[u8], bodies: BodyBounds) -> (&[u8], Option<Cut>) {
     match payload.len() > bodies.whole {
         true => {
-            let cut = Cut { bytes: payload.len() as u64, digest: BodyDigest::of(payload) };
+            let cut = Cut { bytes: payload.len() as u64, digest: BodyDigest::new(payload) };
             (&payload[..BodyBounds::HEAD.min(payload.len())], Some(cut))
         }
         false => (payload, None),

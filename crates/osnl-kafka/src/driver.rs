@@ -26,7 +26,7 @@ use super::client::{ANSWER, KafkaClient, Rebalance, aside, blocking, decline, ke
 use super::failure::{end_of, is_topic_gone, lost, no_task};
 use super::names::Plan;
 use super::offsets::PartitionKey;
-use super::options::of_group;
+use super::options::group_settings;
 use super::start::{self, FoundPlaces, Place, StartRule};
 use super::state::{FetchedMessage, SharedState, State};
 
@@ -103,7 +103,7 @@ impl Opening {
             Declare::Create => true,
             Declare::Passive | Declare::Nothing => false,
         };
-        let own = of_group(options, group, creates);
+        let own = group_settings(options, group, creates);
         let interval = settings.own.get("max.poll.interval.ms").and_then(|text| text.parse().ok());
         let topics: Vec<String> = self.plan.topics().into_iter().map(str::to_owned).collect();
         let (settings, wanted) = (settings.clone(), topics.clone());

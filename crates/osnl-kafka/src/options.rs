@@ -224,7 +224,11 @@ impl Settings {
     }
 }
 
-pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Vec<(&'static str, String)> {
+pub(super) fn group_settings(
+    options: &KafkaOptions,
+    group: &str,
+    creates: bool,
+) -> Vec<(&'static str, String)> {
     let of_a_partition = options.kafka_max_fetch_bytes;
     vec![
         ("group.id", group.to_owned()),
@@ -249,7 +253,7 @@ pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Ve
     ]
 }
 
-pub(super) fn of_producer(options: &KafkaOptions, confirmed: Duration) -> Vec<(&'static str, String)> {
+pub(super) fn producer_settings(options: &KafkaOptions, confirmed: Duration) -> Vec<(&'static str, String)> {
     let batch = options.producer_batch_size.min(MOST_OF_A_BATCH);
     vec![
         ("enable.idempotence", "true".to_owned()),

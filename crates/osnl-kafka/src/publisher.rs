@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use super::client::{ANSWER, Errors, aside, blocking, inspect};
 use super::names::topic_of;
-use super::options::{of_producer, unusable};
+use super::options::{producer_settings, unusable};
 use super::{KafkaTransport, failure};
 
 const CONFIRMED: Duration = Duration::from_secs(30);
@@ -152,9 +152,12 @@ impl PublisherState {
         let producer = match self.producer.take() {
             Some(producer) => producer,
             None => {
-                let config = transport.settings.client(&of_producer(&transport.options, CONFIRMED));
-                ConfirmingProducer::from_config_and_context(&config, self.errors.of(&transport.settings))
-                    .map_err(|error| unusable(&error))?
+                let config = transport.settings.client(&producer_settings(&transport.options, CONFIRMED));
+                ConfirmingProducer::from_config_and_context(
+                    &config,
+                    self.errors.with_settings(&transport.settings),
+                )
+                .map_err(|error| unusable(&error))?
             }
         };
         Ok(self.producer.insert(producer))

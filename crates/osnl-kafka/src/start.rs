@@ -94,14 +94,14 @@ pub(super) fn positions(
     for topic in elements.iter().map(|element| element.topic()) {
         if !topics.contains_key(topic) {
             let mine = elements.iter().filter(|element| element.topic() == topic).map(|of| of.partition());
-            topics.insert(topic, of_topic(client, topic, mine.collect()).map_err(failed)?);
+            topics.insert(topic, read_topic(client, topic, mine.collect()).map_err(failed)?);
         }
     }
     let is_known = |(committed, _): &OfTopic| !committed.is_empty();
     let mut has_read = has_read || topics.values().any(is_known);
     // The partitions of the other topics went to other members.
     for topic in rule.topics.iter().filter(|topic| !topics.contains_key(topic.as_str())) {
-        has_read = has_read || is_known(&of_topic(client, topic, Vec::new()).map_err(failed)?);
+        has_read = has_read || is_known(&read_topic(client, topic, Vec::new()).map_err(failed)?);
     }
     let partitions: usize = topics.values().map(|(_, leaders)| leaders.len()).sum();
     let is_shared = elements.len() < partitions;
@@ -137,7 +137,7 @@ pub(super) fn positions(
 }
 
 /// Asks for all partitions of a topic, because the offsets of other members tell whether the group knows the topic.
-fn of_topic(client: &KafkaClient, topic: &str, mine: Vec<i32>) -> KafkaResult<OfTopic> {
+fn read_topic(client: &KafkaClient, topic: &str, mine: Vec<i32>) -> KafkaResult<OfTopic> {
     let mut leaders = match client.leaders(topic, ANSWER) {
         Ok(leaders) => leaders.unwrap_or_default(),
         // The user may not see the topic.

@@ -28,7 +28,7 @@ use super::KafkaTransport;
 use super::client::{ANSWER, Ends, KafkaClient, blocking, kept};
 use super::failure::{end_of, is_topic_gone, lost};
 use super::offsets::PartitionKey;
-use super::options::{Settings, of_group};
+use super::options::{Settings, group_settings};
 
 const LIMITS: [&str; 2] = [
     "Kafka has no exchanges: all services that publish to a topic are shown together",
@@ -70,7 +70,7 @@ impl KafkaTap {
         let body_flow = Arc::<BodyFlow>::default();
         body_flow.begin(options.bodies);
         let (settings, options) = (transport.settings.clone(), options.clone());
-        let own = of_group(&transport.options, NO_GROUP, false);
+        let own = group_settings(&transport.options, NO_GROUP, false);
         let (reading, tapped) = blocking(move || Reading::open(settings, &own, options)).await?;
         Ok(Self { reading: Arc::new(reading), body_flow, tapped })
     }

@@ -166,7 +166,7 @@ mod tests {
             let read = Notification::decode(body.as_bytes()).unwrap();
             assert_eq!(
                 read.message_id.as_deref(),
-                Some(&*crate::BodyDigest::of(long.as_bytes()).to_string())
+                Some(&*crate::BodyDigest::new(long.as_bytes()).to_string())
             );
             assert_eq!(read.unique_id.as_deref(), Some(&*longest));
         }

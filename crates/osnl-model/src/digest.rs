@@ -3,12 +3,12 @@ use std::fmt;
 
 use ring::digest::{Context, SHA256};
 
-/// Prints as its first 16 hex digits, which distinguish messages in a log.
+/// The SHA-256 of a body or an identifier. Prints as its first 16 hex digits, which distinguish messages in a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BodyDigest([u8; 32]);
 
 impl BodyDigest {
-    pub fn of(body: &[u8]) -> Self {
+    pub fn new(body: &[u8]) -> Self {
         let mut hasher = BodyHasher::default();
         hasher.add(body);
         hasher.finish()
@@ -24,7 +24,7 @@ const LONGEST_ID: usize = 255;
 
 pub fn bounded_id<'a>(id: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let id = id.into();
-    if id.len() <= LONGEST_ID { id } else { Cow::Owned(BodyDigest::of(id.as_bytes()).to_string()) }
+    if id.len() <= LONGEST_ID { id } else { Cow::Owned(BodyDigest::new(id.as_bytes()).to_string()) }
 }
 
 /// Computes a [`BodyDigest`] of a body that comes in parts.
@@ -73,10 +73,10 @@ mod tests {
 
     #[test]
     fn digests_are_sha_256_and_print_short() {
-        assert_eq!(BodyDigest::of(b"abc").to_string(), "ba7816bf8f01cfea");
-        assert_eq!(BodyDigest::of(b"").to_string(), "e3b0c44298fc1c14");
-        assert_eq!(BodyDigest::of(b"").as_bytes()[31], 0x55);
-        assert_eq!(format!("{:?}", BodyDigest::of(b"abc")), "BodyDigest(ba7816bf8f01cfea)");
+        assert_eq!(BodyDigest::new(b"abc").to_string(), "ba7816bf8f01cfea");
+        assert_eq!(BodyDigest::new(b"").to_string(), "e3b0c44298fc1c14");
+        assert_eq!(BodyDigest::new(b"").as_bytes()[31], 0x55);
+        assert_eq!(format!("{:?}", BodyDigest::new(b"abc")), "BodyDigest(ba7816bf8f01cfea)");
     }
 
     #[test]
@@ -84,6 +84,6 @@ mod tests {
         let longest = "é".repeat(LONGEST_ID / 2) + "x";
         assert_eq!(bounded_id(&*longest), longest);
         let longer = longest + "x";
-        assert_eq!(bounded_id(&*longer), BodyDigest::of(longer.as_bytes()).to_string());
+        assert_eq!(bounded_id(&*longer), BodyDigest::new(longer.as_bytes()).to_string());
     }
 }

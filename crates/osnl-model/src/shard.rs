@@ -11,7 +11,7 @@ use crate::BodyDigest;
 /// Returns the shard of an order key, from 0 to `shards` - 1.
 #[must_use]
 pub fn shard_of(key: &str, shards: NonZeroU32) -> u32 {
-    let digest = BodyDigest::of(key.as_bytes());
+    let digest = BodyDigest::new(key.as_bytes());
     let (first, _) = digest.as_bytes().split_at(8);
     let number = first.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
     // The remainder is below a `u32`.

@@ -118,7 +118,7 @@ pub enum CatalogError {
 
 impl Catalog {
     #[must_use]
-    pub fn of(token: &Value) -> Self {
+    pub fn from_token(token: &Value) -> Self {
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let name = |value: &Value, key: &str| text(value, key).filter(|name| name.len() <= LONGEST_NAME);
         let mut catalog = Self::default();
@@ -259,7 +259,7 @@ mod tests {
         let exchanges = fixture::json("openstack/keystone.json");
         let exchanges = exchanges["exchanges"].as_array().unwrap().clone();
         let login = exchanges.iter().find(|e| e["label"] == "osswatch_password").unwrap();
-        Catalog::of(&login["response"]["token"])
+        Catalog::from_token(&login["response"]["token"])
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn the_first_of_several_regions_is_taken_and_the_others_are_named() {
         let endpoint = |interface: &str, region: &str| json!({"interface": interface, "region": region, "region_id": region, "url": format!("http://{region}/")});
-        let catalog = Catalog::of(&json!({"catalog": [
+        let catalog = Catalog::from_token(&json!({"catalog": [
             {"type": "compute", "endpoints": [
                 endpoint("internal", "zero"), endpoint("public", "one"), endpoint("public", "two"),
                 endpoint("public", "one"), endpoint("public", "two"), endpoint("public", "three"),
@@ -318,7 +318,7 @@ mod tests {
             "the service catalogue has no admin URL of compute in region RegionTwo; it has public in RegionOne, \
              internal in RegionOne",
         );
-        let bare = Catalog::of(&json!({"catalog": [
+        let bare = Catalog::from_token(&json!({"catalog": [
             {"type": "compute", "endpoints": []}, {"type": "network", "endpoints": [{"interface": "public", "url": null}]},
         ]}));
         assert_eq!(
@@ -343,7 +343,7 @@ mod tests {
         let mut services: Vec<Value> = (0..1000).map(service).collect();
         services.push(json!({"type": "x".repeat(256), "endpoints": [endpoint(0)]}));
         services.push(json!({"type": "many", "endpoints": (0..1000).map(endpoint).collect::<Vec<_>>()}));
-        let catalog = Catalog::of(&json!({"catalog": services}));
+        let catalog = Catalog::from_token(&json!({"catalog": services}));
         assert_eq!(catalog.services().len(), 1001);
         for service in ["none", "many"] {
             let error = catalog.url(service, Interface::Public, None).unwrap_err().to_string();

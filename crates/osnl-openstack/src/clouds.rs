@@ -26,7 +26,7 @@ pub struct CloudVariables {
 
 impl CloudVariables {
     #[must_use]
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self {
             config_file: path("OS_CLIENT_CONFIG_FILE"),
@@ -137,7 +137,7 @@ impl Clouds {
         let mut fields = Fields::default();
         let wanted =
             more.iter().find(|(option, _)| *option == "region_name").map(|(_, region)| region.as_str());
-        let cloud = &of_region(cloud, wanted, &mut fields).map_err(error)?;
+        let cloud = &find_region(cloud, wanted, &mut fields).map_err(error)?;
         let auth = cloud.get("auth").and_then(Value::as_object);
         for (option, value) in cloud.iter().chain(auth.into_iter().flatten()) {
             let value = match value {
@@ -157,7 +157,7 @@ impl Clouds {
                 let problem = format!("{profile} is not in clouds-public.yaml, or has no auth_url there");
                 Err(error(CloudConfError::new("profile", problem, "write auth_url beside it")))
             }
-            (Some(_), _) | (None, None) => CloudConf::of(&fields).map_err(error),
+            (Some(_), _) | (None, None) => CloudConf::from_fields(&fields).map_err(error),
         }
     }
 
@@ -179,7 +179,7 @@ impl std::fmt::Debug for Clouds {
 
 /// Returns a cloud's options for one of its `regions`: the requested region, else that of
 /// `region_name`, else the first. A list of regions is exhaustive.
-fn of_region(
+fn find_region(
     cloud: &Map<String, Value>,
     wanted: Option<&str>,
     fields: &mut Fields,

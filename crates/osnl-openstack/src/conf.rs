@@ -102,7 +102,7 @@ const TYPES: [(&str, Type); 6] = [
 ];
 
 impl CloudConf {
-    pub fn of(fields: &Fields) -> Result<Self, CloudConfError> {
+    pub fn from_fields(fields: &Fields) -> Result<Self, CloudConfError> {
         let auth_url = url::auth_url(fields.require("auth_url", "write the URL of Keystone")?)?;
         let kind = match fields.get("auth_type") {
             // Only an application credential has this option.
@@ -176,7 +176,7 @@ impl CloudConf {
         for (name, value) in all {
             fields.set(name, value);
         }
-        Self::of(&fields)
+        Self::from_fields(&fields)
     }
 
     #[must_use]

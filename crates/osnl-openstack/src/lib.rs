@@ -15,7 +15,7 @@
 //! ] {
 //!     assert!(fields.set(option, value), "{option} is an option of keystoneauth");
 //! }
-//! let cloud = Cloud::new(CloudConf::of(&fields)?, &HttpOptions::default(), Duration::from_secs(10))?;
+//! let cloud = Cloud::new(CloudConf::from_fields(&fields)?, &HttpOptions::default(), Duration::from_secs(10))?;
 //! assert!(cloud.shown().starts_with("user osnl for project service"));
 //!
 //! /// Returns the name of a server; `None` if it is gone.

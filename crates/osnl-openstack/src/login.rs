@@ -87,7 +87,7 @@ pub(crate) fn granted(body: &[u8]) -> Option<Grant> {
         project: text("/project/name"),
         password_ends: naive("/user/password_expires_at").map(|ends| ends.as_second()),
         roles: roles.collect(),
-        catalog: Catalog::of(token),
+        catalog: Catalog::from_token(token),
     })
 }
 

@@ -18,7 +18,7 @@ impl Conf {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, program: &str) -> PyResult<Self> {
         let inputs =
-            HiddenInputs::of(program, std::env::home_dir().as_deref(), std::env::vars_os().collect());
+            HiddenInputs::new(program, std::env::home_dir().as_deref(), std::env::vars_os().collect());
         let loaded = py.detach(|| osnl_legacy::k2hr3::Conf::load(&path, &inputs));
         Ok(Self { loaded: loaded.map_err(|error| PyValueError::new_err(error.to_string()))? })
     }

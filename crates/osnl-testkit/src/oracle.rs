@@ -125,7 +125,7 @@ impl OraclePlan {
             retried: done.retried,
         };
         let faults = target.faults();
-        OracleReport::of(
+        OracleReport::new(
             self.seed,
             &evidence,
             report::Observations {

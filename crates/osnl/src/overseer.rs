@@ -25,7 +25,7 @@ use crate::management::client::ApiQuestion;
 use crate::management::{BrokerFacts, UnknownFact};
 use crate::queues::{
     BrokerPlace, DaemonCounts, Finding, FindingKind, FindingSeverity, QueueRow, QueueState, Survey, Wanted,
-    near_names, of_alarm,
+    judge_alarm, near_names,
 };
 
 /// The interval between two looks, since a policy may be set at any time.
@@ -159,7 +159,7 @@ impl Overseer {
 
     /// Looks for an alarm of the broker, together with the other listeners of that broker.
     async fn watch_alarms(&self, listener: OverseenListener<'_>) {
-        let found = |reason: Option<&str>| reason.map(|reason| of_alarm(&self.wanted, reason));
+        let found = |reason: Option<&str>| reason.map(|reason| judge_alarm(&self.wanted, reason));
         let set = |reason: Option<&str>| {
             *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = found(reason);
         };
@@ -203,7 +203,7 @@ impl Overseer {
                 ..DaemonCounts::default()
             },
             denied: refused,
-            ..wanted.of_depths(exchanges, rows, known)
+            ..wanted.survey_depths(exchanges, rows, known)
         };
         let mut findings = survey.findings();
         findings.retain(|finding| finding.severity > FindingSeverity::Note);

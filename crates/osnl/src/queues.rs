@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::gather::SurveyLimits;
 pub(crate) use self::gather::{near_names, refused};
-pub(crate) use self::judge::of_alarm;
+pub(crate) use self::judge::judge_alarm;
 pub use self::judge::sort;
 pub use self::judge::tag_parts;
 pub(crate) use self::left::judge_left_queue;

@@ -12,7 +12,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn of(what: &str, ours: &[f64], other: &[f64], more: bool) -> Self {
+    pub(super) fn new(what: &str, ours: &[f64], other: &[f64], more: bool) -> Self {
         let (own, base) = (median(ours), median(other));
         let worse = if more { base / own - 1.0 } else { own / base - 1.0 };
         let spread = (quantile(other, 1.0) - quantile(other, 0.0)) / base;
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn slower_is_told_from_the_spread_of_the_rounds() {
         let check = |ours: &[f64], other: &[f64], more: bool, expected: &str| {
-            let line = Line::of("x", ours, other, more);
+            let line = Line::new("x", ours, other, more);
             assert_eq!(line.verdict(), expected, "{line:?}");
         };
         check(&[100.0; 3], &[100.0; 3], true, "yes");

@@ -44,7 +44,7 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
         let names = ["p50, ms", "p99, ms", "max, ms", "CPU µs/msg"];
         let lines = names.iter().zip(ours.iter().zip(other));
         let lines: Vec<Line> =
-            lines.map(|(name, (ours, other))| Line::of(name, ours, other, false)).collect();
+            lines.map(|(name, (ours, other))| Line::new(name, ours, other, false)).collect();
         against::print(&lines);
     }
     Ok(())

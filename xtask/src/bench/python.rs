@@ -61,7 +61,7 @@ pub(super) fn library(stage: &Stage, effort: Effort) -> Result<()> {
                     .with_context(|| format!("{name}, {endpoint}"))?;
                 match &mut figures {
                     Some(figures) => figures.add(figure),
-                    None => figures = Some(Figures::of(figure)),
+                    None => figures = Some(Figures::new(figure)),
                 }
             }
             let figures = figures.context("no round")?;

@@ -98,7 +98,7 @@ pub(super) fn drain(
             let figure = drain_once(stage, program, load).with_context(|| program.to_string())?;
             match figures.iter_mut().find(|(of, _)| *of == program) {
                 Some((_, figures)) => figures.add(figure),
-                None => figures.push((program, Figures::of(figure))),
+                None => figures.push((program, Figures::new(figure))),
             }
         }
     }
@@ -110,7 +110,7 @@ impl Comparison {
         let of = |program| self.figures.iter().find(|(of, _)| *of == program).map(|(_, figures)| figures);
         let (Some(ours), Some(other)) = (of(ours), of(other)) else { return };
         let lines = [("msg/s", &ours.rate, &other.rate, true), ("CPU µs/msg", &ours.cpu, &other.cpu, false)];
-        against::print(&lines.map(|(what, ours, other, more)| against::Line::of(what, ours, other, more)));
+        against::print(&lines.map(|(what, ours, other, more)| against::Line::new(what, ours, other, more)));
     }
 
     pub(super) fn print(&self) {

@@ -15,7 +15,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn of(first: Figure) -> Self {
+    pub(super) fn new(first: Figure) -> Self {
         let Figure { messages, rate, cpu, memory } = first;
         Self { messages, rate: vec![rate], cpu: vec![cpu], memory: vec![memory] }
     }

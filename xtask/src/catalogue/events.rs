@@ -43,7 +43,7 @@ pub(super) fn collect(folder: &Path, classes: &Classes) -> Result<EventTable> {
             recorded(&file, &mut services, &mut events)?;
         }
     }
-    of_nova(folder, classes, &mut events)?;
+    read_nova(folder, classes, &mut events)?;
     more(classes, &mut events)?;
     Ok(written(classes, services, events))
 }
@@ -76,7 +76,7 @@ fn recorded(
             event.priorities.extend(n.priority.as_ref().map(|priority| priority.as_str().to_uppercase()));
             event.publishers.insert(n.publisher_id.as_deref().map_or("null".to_owned(), publisher));
             event.shape.add(&n.payload);
-            let sample = sample::of(&n.payload);
+            let sample = sample::from_payload(&n.payload);
             // The longest of the short samples shows the most.
             let size = |value: &Value| value.to_string().len();
             let better = event.sample.as_ref().is_none_or(|had| {
@@ -107,7 +107,7 @@ fn publisher(id: &str) -> String {
     format!("{service}{}<host>{backend}{pool}", &host[..1])
 }
 
-fn of_nova(folder: &Path, classes: &Classes, events: &mut BTreeMap<EventKey, EventSummary>) -> Result<()> {
+fn read_nova(folder: &Path, classes: &Classes, events: &mut BTreeMap<EventKey, EventSummary>) -> Result<()> {
     let list = super::read_json(&folder.join("catalog/nova-events.json"))?;
     for (event_type, forms) in list.as_object().context("no object")? {
         for form in forms.as_array().context("no list")? {

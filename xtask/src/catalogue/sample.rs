@@ -8,7 +8,7 @@ const DEEPEST: usize = 10;
 /// The largest sample in bytes that an event keeps for itself; a longer sample serves all events of its class.
 pub(super) const LONGEST_OWN: usize = 2200;
 
-pub(super) fn of(payload: &Value) -> Value {
+pub(super) fn from_payload(payload: &Value) -> Value {
     shortened(&mask_secrets(payload), 0)
 }
 

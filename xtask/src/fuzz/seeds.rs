@@ -77,13 +77,13 @@ const SECRETS: &[&str] = &[
 
 pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
     fs::create_dir_all(corpus)?;
-    for (n, seed) in of(target)?.iter().enumerate() {
+    for (n, seed) in for_target(target)?.iter().enumerate() {
         fs::write(corpus.join(format!("seed-{n}")), seed)?;
     }
     Ok(())
 }
 
-pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
+pub(super) fn for_target(target: &str) -> Result<Vec<Vec<u8>>> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     Ok(match target {
         "transport_url" => texts(URLS),

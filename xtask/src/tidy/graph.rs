@@ -42,13 +42,13 @@ pub(super) struct Cycle {
 
 impl Graph {
     pub(super) fn read(folder: &Path, root: &str) -> Result<Graph> {
-        Graph::of(root, &|file| {
+        Graph::from_files(root, &|file| {
             let path = folder.join(file);
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
         })
     }
 
-    fn of(root: &str, files: Files<'_>) -> Result<Graph> {
+    fn from_files(root: &str, files: Files<'_>) -> Result<Graph> {
         let source = CrateSource::read(root, files)?;
         let imports = PathResolver { source: &source }.imports();
         let order = order(&files(root)?);

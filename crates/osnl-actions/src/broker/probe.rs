@@ -147,7 +147,7 @@ pub async fn broker_probe(
     declare: Declare,
 ) -> Vec<Probe> {
     #[cfg(feature = "kafka")]
-    if osnl_brokers::Driver::of(url) == osnl_brokers::Driver::Kafka {
+    if osnl_brokers::Driver::for_url(url) == osnl_brokers::Driver::Kafka {
         let options = osnl_brokers::kafka::KafkaOptions::from_query(url);
         let file = options.as_ref().ok().and_then(|options| options.client_certificate());
         let transport = options

@@ -113,7 +113,7 @@ pub fn content(name: &str, file: Option<PathBuf>) -> Option<Vec<u8>> {
 fn login(reader: &mut SectionReader<'_>, mut fields: Fields) -> Option<CloudConf> {
     let mut said: Vec<&str> = Vec::new();
     loop {
-        let error = match CloudConf::of(&fields) {
+        let error = match CloudConf::from_fields(&fields) {
             Ok(conf) => return said.is_empty().then_some(conf),
             Err(error) => error,
         };
@@ -137,7 +137,7 @@ fn login(reader: &mut SectionReader<'_>, mut fields: Fields) -> Option<CloudConf
 }
 
 fn variables(file: Option<PathBuf>) -> CloudVariables {
-    let of_process = CloudVariables::of_process();
+    let of_process = CloudVariables::from_process();
     match file {
         None => of_process,
         Some(file) => CloudVariables {

@@ -41,7 +41,7 @@ impl ReadDriver for DumpConf {
 impl DriverConf for DumpConf {
     fn action(&self, _: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         Ok(match &self.path {
-            Some(path) => Arc::new(FileAction::of_dump(path)),
+            Some(path) => Arc::new(FileAction::for_dump(path)),
             None => Arc::new(ToStdout),
         })
     }

@@ -152,7 +152,7 @@ impl DriverConf for FileConf {
         match &self.format {
             LineFormat::Json => Preview::line(to, wanted),
             LineFormat::Template(template) => {
-                match template.render(&event_names::of_preview(wanted, &self.name)) {
+                match template.render(&event_names::for_preview(wanted, &self.name)) {
                     Ok(text) => Preview::Effect {
                         does: format!("write a line to {to}"),
                         with: vec![("line", super::one_line(&text))],

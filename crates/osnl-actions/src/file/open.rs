@@ -42,7 +42,7 @@ impl FileOutput {
         Self { path, mode, takes_pipes: false, fsync, rotation, open: None, synced: now, timed: false }
     }
 
-    pub(super) fn of_dump(path: &Path, now: SystemTime) -> Self {
+    pub(super) fn for_dump(path: &Path, now: SystemTime) -> Self {
         let rotation = FileRotation { size: None, interval: None, keep: 0 };
         Self { takes_pipes: true, ..Self::at(path, 0o600, Fsync::Never, rotation, now) }
     }

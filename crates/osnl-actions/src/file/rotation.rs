@@ -33,7 +33,7 @@ impl FileRotation {
         let mut moved = moved(path);
         let newest = moved.last().map(|(suffix, _)| suffix.clone());
         let suffix = free_suffix(path, newest, now)?;
-        fs::rename(path, suffix.of(path))?;
+        fs::rename(path, suffix.path(path))?;
         moved.truncate((moved.len() + 1).saturating_sub(self.keep));
         for (_, old) in moved {
             if let Err(error) = fs::remove_file(&old) {
@@ -69,7 +69,7 @@ impl Suffix {
         Self { number: self.number.saturating_add(1), ..self }
     }
 
-    fn of(&self, path: &Path) -> PathBuf {
+    fn path(&self, path: &Path) -> PathBuf {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}", self.stamp));
         if self.number > 0 {
@@ -109,6 +109,6 @@ fn free_suffix(path: &Path, newest: Option<Suffix>, now: SystemTime) -> io::Resu
     let first = newest.filter(|newest| *newest >= now).map_or(now, Suffix::next);
     // In a folder that cannot be listed, existing names are unknown, so each candidate is tested.
     let suffixes = std::iter::successors(Some(first), |suffix| Some(suffix.clone().next())).take(10_000);
-    let mut free = suffixes.filter(|suffix| fs::symlink_metadata(suffix.of(path)).is_err());
+    let mut free = suffixes.filter(|suffix| fs::symlink_metadata(suffix.path(path)).is_err());
     free.next().ok_or_else(|| io::Error::other("no name is left for the file that is to be rotated"))
 }

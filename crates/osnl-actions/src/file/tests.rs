@@ -24,7 +24,7 @@ fn open(folder: &TempDir, rotation: FileRotation) -> FileOutput {
 }
 
 fn dump(folder: &TempDir) -> FileOutput {
-    FileOutput::of_dump(&folder.path().join("audit.jsonl"), at(0))
+    FileOutput::for_dump(&folder.path().join("audit.jsonl"), at(0))
 }
 
 fn line(text: &str) -> Vec<LateLine> {
@@ -152,7 +152,7 @@ async fn a_dump_takes_a_pipe_while_it_has_a_reader() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("audit.jsonl");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let action = FileAction::of_dump(&pipe);
+    let action = FileAction::for_dump(&pipe);
     let refused = action.open().await.unwrap_err();
     assert!(refused.to_string().starts_with(&format!("cannot write: {}: ", pipe.display())), "{refused}");
     let reader = || {
@@ -222,7 +222,7 @@ fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
     if let Some(folder) = std::env::var_os(FULL) {
         let path = Path::new(&folder).join("audit.jsonl");
         let file = FileOutput::at(&path, 0o600, Fsync::Each, NEVER, at(0));
-        for mut out in [file, FileOutput::of_dump(&path, at(0))] {
+        for mut out in [file, FileOutput::for_dump(&path, at(0))] {
             let line = |c: char| format!("{}\n", String::from(c).repeat(699));
             out.append(line('a').as_bytes(), at(0)).unwrap();
             for _ in 0..2 {

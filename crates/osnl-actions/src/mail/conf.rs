@@ -149,7 +149,7 @@ fn html(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Op
 }
 
 fn digest_subject(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Template> {
-    let names = event_names::of_section(reader);
+    let names = event_names::for_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).chain(["count"]).collect();
     let compile = |text: &str| Template::compile(text, &names);
     reader.compiled(option.name, compile).ok()?.or_else(|| compile(DIGEST_SUBJECT).ok())
@@ -161,7 +161,7 @@ fn recipients(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Opt
     if split(&text).iter().any(|item| !item.contains('{') && MailAddress::parse(item).is_none()) {
         return reader.refuse(option.name, "has an item that is not a mail address", ALLOWED);
     }
-    let names = event_names::of_section(reader);
+    let names = event_names::for_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let compiled = reader.compiled(option.name, |text| {
         let mut begin = 0;
@@ -240,7 +240,7 @@ impl DriverConf for MailConf {
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
-        let names = event_names::of_preview(wanted, &self.name);
+        let names = event_names::for_preview(wanted, &self.name);
         match self.writer.part(&names, "") {
             Ok(part) => {
                 let does = format!("mails to {}", part.recipients().collect::<Vec<_>>().join(", "));

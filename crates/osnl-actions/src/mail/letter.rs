@@ -105,7 +105,7 @@ impl MailWriter {
         let mut ids = String::new();
         parts.iter().for_each(|part| ids.push_str(&part.key));
         let mut id = String::new();
-        for byte in &BodyDigest::of(ids.as_bytes()).as_bytes()[..16] {
+        for byte in &BodyDigest::new(ids.as_bytes()).as_bytes()[..16] {
             let _ = write!(id, "{byte:02x}");
         }
         let texts: Vec<String> = parts.iter().map(|part| with_line_ends(&part.text)).collect();

@@ -75,7 +75,7 @@ impl ReadDriver for PublishConf {
             Ok(options) => Some(options),
             Err(error) => reader.refuse("transport_url", &error.to_string(), "see docs/rabbit.md"),
         });
-        let driver = url.as_ref().map(Driver::of);
+        let driver = url.as_ref().map(Driver::for_url);
         if driver.is_some_and(|driver| !driver.publishes()) {
             let remedy = "write rabbit:// or kafka://";
             return reader.refuse("transport_url", "osnl does not publish over AMQP 1.0", remedy);
@@ -177,7 +177,7 @@ fn driver_options(reader: &SectionReader<'_>, url: &TransportUrl) -> Result<Rabb
 /// Reads a name on a broker. An expression for one word of the name loses its dots, except where a
 /// single expression is a name that services write with dots.
 fn template_of(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Template>> {
-    let names = event_names::of_section(reader);
+    let names = event_names::for_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     reader.compiled(option, |text| Template::escaping(&with_dots(text), &names, Escape::Word)).ok()
 }
@@ -276,7 +276,7 @@ impl DriverConf for PublishConf {
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
-        let names = event_names::of_preview(wanted, &self.name);
+        let names = event_names::for_preview(wanted, &self.name);
         if let Some(shards) = self.message.shards {
             let does = format!("publishes to {}", self.message.place());
             let key = format!("shard.<n>, n by the order key, 0 to {}", shards.get() - 1);

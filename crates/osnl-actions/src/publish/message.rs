@@ -71,8 +71,8 @@ pub(super) enum Unsendable {
 }
 
 impl MessageTemplates {
-    pub(super) fn of(&self, event: &Event) -> Result<AddressedMessage, Unsendable> {
-        let names = event_names::of_event(event);
+    pub(super) fn build(&self, event: &Event) -> Result<AddressedMessage, Unsendable> {
+        let names = event_names::for_event(event);
         let unique = unique_id(event);
         let came_with = event.notification.unique_id.as_deref();
         if came_with.is_some_and(|id| id.len() == unique.len() && id.starts_with(&unique[..OWN])) {
@@ -320,7 +320,7 @@ const OWN: usize = 16;
 /// from the effect.
 fn unique_id(event: &Event) -> String {
     let digits = |key: &str| -> String {
-        BodyDigest::of(key.as_bytes()).as_bytes()[..OWN / 2]
+        BodyDigest::new(key.as_bytes()).as_bytes()[..OWN / 2]
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()

@@ -226,7 +226,7 @@ impl DriverConf for SyslogConf {
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
-        match self.text.render(&event_names::of_preview(wanted, &self.name)) {
+        match self.text.render(&event_names::for_preview(wanted, &self.name)) {
             Ok(text) => Preview::Effect {
                 does: format!("sends to {}", self.server),
                 with: vec![("message", self.header.message(wanted.notification, UNIX_EPOCH, &text))],

@@ -150,7 +150,7 @@ impl SeriesTotals {
     }
 }
 
-pub(super) fn of_all(measured: &Measurements, at: SystemTime) -> (SeriesTotals, Option<Backlog>) {
+pub(super) fn measure_all(measured: &Measurements, at: SystemTime) -> (SeriesTotals, Option<Backlog>) {
     let counters = &measured.counters;
     let mut totals = SeriesTotals {
         received: counters.received.get(),
@@ -170,7 +170,7 @@ pub(super) fn of_all(measured: &Measurements, at: SystemTime) -> (SeriesTotals, 
     (totals, backlog)
 }
 
-pub(super) fn of_action(
+pub(super) fn measure_action(
     action: &MeasuredAction,
     at: SystemTime,
     is_readable: bool,

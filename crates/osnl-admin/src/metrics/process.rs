@@ -26,11 +26,12 @@ impl ProcessNumbers {
         let status = fs::read_to_string("/proc/self/status")?;
         let boot = fs::read_to_string("/proc/stat")?;
         let open_fds = fs::read_dir("/proc/self/fd")?.count() as u64;
-        Self::of(&stat, &status, &boot, open_fds).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        Self::parse(&stat, &status, &boot, open_fds)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
     /// Parses `proc(5)`. The program's name may have any characters, so fields count from its end.
-    fn of(stat: &str, status: &str, boot: &str, open_fds: u64) -> Option<Self> {
+    fn parse(stat: &str, status: &str, boot: &str, open_fds: u64) -> Option<Self> {
         let (_, fields) = stat.rsplit_once(") ")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let field = |number: usize| -> Option<u64> { fields.get(number - 3)?.parse().ok() };
@@ -71,7 +72,7 @@ mod tests {
     fn a_name_with_a_bracket_moves_no_field() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 1000 2048000 100 18446744073709551615";
         let status = "Name:\ta) b\nVmRSS:\t   30000 kB\nRssAnon:\t    4000 kB\nRssFile:\t   26000 kB\n";
-        let read = |status| ProcessNumbers::of(stat, status, "cpu 1\nbtime 1700000000\n", 5).unwrap();
+        let read = |status| ProcessNumbers::parse(stat, status, "cpu 1\nbtime 1700000000\n", 5).unwrap();
         let process = read(status);
         assert_eq!(process.anonymous_bytes, Some(4_096_000));
         assert_eq!(read("VmRSS:\t   30000 kB\n").anonymous_bytes, None, "a kernel before 4.5");

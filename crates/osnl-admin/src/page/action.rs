@@ -36,7 +36,7 @@ pub(super) async fn page(visit: PageVisit<'_>, name: &str) -> PageAnswer {
     let status = visit.handler.status().await?;
     let target = target(&status, &name)?;
     let mut frame = Frame::new(visit, format!("Action {}", text::line(&name)), "/actions");
-    frame.standing = Standing::of(&status);
+    frame.standing = Standing::from_status(&status);
     let query = text::query(&name);
     let failed = format!("action={query}&state=dead&state=retrying&order=newest&limit={FAILURES}");
     let failures = match status.counts_are_known() {

@@ -115,7 +115,7 @@ impl Frame {
 }
 
 impl Standing {
-    pub(super) fn of(status: &Status) -> Self {
+    pub(super) fn from_status(status: &Status) -> Self {
         let is_critical = |severity| severity == IncidentSeverity::Critical;
         let critical = status.incidents.iter().filter(|one| is_critical(one.severity)).count();
         let waits = |target: &TargetReport| {
@@ -159,7 +159,7 @@ impl SharedStanding {
             return standing;
         }
         let standing = match timeout(LONGEST, handler.status()).await {
-            Ok(Ok(status)) => Standing::of(&status),
+            Ok(Ok(status)) => Standing::from_status(&status),
             Ok(Err(_)) | Err(_) => known.map_or_else(Standing::default, |(_, standing)| standing),
         };
         *self.lock() = Some((Instant::now(), standing));
@@ -226,7 +226,7 @@ mod tests {
             (&["warning"], "1 warning: Live", "warn"),
             (&["critical", "critical", "warning"], "2 critical: Live", "bad"),
         ] {
-            let standing = Standing::of(&status(severities));
+            let standing = Standing::from_status(&status(severities));
             assert_eq!((&*frame(standing, "/live").tab(), standing.tone()), (tab, tone));
         }
         assert_eq!(Standing::default().tone(), "quiet");
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn an_entry_of_the_navigation_counts_what_waits_for_an_operator() {
         let shown = |here| {
-            let frame = frame(Standing::of(&status(&[])), here);
+            let frame = frame(Standing::from_status(&status(&[])), here);
             let entries = frame.navigation().iter();
             let shown: Vec<_> =
                 entries.map(|(name, pages)| (frame.count(name), frame.current(pages))).collect();

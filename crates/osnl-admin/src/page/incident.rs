@@ -89,7 +89,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             ]
         }
         Kind::WaitingForRelease => {
-            let state = &*format!("waiting-for-release{}", of_guard(incident));
+            let state = &*format!("waiting-for-release{}", guard_condition(incident));
             [
                 show(incident.for_release, "that waits for release", "that wait for release", state)
                     .map(|step| Step { style: "primary", ..step }),
@@ -121,7 +121,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
 
 /// Returns the condition for the reason of a guard; other guards and unexpected ends keep deliveries of the same actions
 /// back.
-fn of_guard(incident: &Incident) -> String {
+fn guard_condition(incident: &Incident) -> String {
     let Some(why) = &incident.why else { return String::new() };
     // The reasons of several guards begin alike.
     let reason = if incident.has_one_guard { why } else { GUARD_REASON };

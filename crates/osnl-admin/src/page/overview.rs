@@ -23,7 +23,7 @@ struct OverviewPage {
 pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     let status = visit.handler.status().await?;
     let mut frame = Frame::new(visit, "Overview", "/");
-    frame.standing = Standing::of(&status);
+    frame.standing = Standing::from_status(&status);
     frame.refresh = Some(10);
     if let (Some(pid), Some(up)) = (status.pid, status.uptime_seconds) {
         frame.made = format!("{}, process {pid}, up {}", frame.made, span(up));

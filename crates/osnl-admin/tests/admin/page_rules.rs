@@ -57,7 +57,7 @@ impl ConfiguredSite {
         Self { running, daemon, journal, ring, rules, _folder: folder }
     }
 
-    async fn of_rules(keep: KeepUnmatched) -> Self {
+    async fn with_rules(keep: KeepUnmatched) -> Self {
         Self::start(RULES, &Sources::default(), keep, "").await
     }
 
@@ -101,7 +101,7 @@ const BODIES: KeepUnmatched = KeepUnmatched { heads: 1000, bodies: true };
 
 #[tokio::test]
 async fn rules_show_their_conditions_how_often_they_matched_and_why_not() {
-    let site = ConfiguredSite::of_rules(BODIES).await;
+    let site = ConfiguredSite::with_rules(BODIES).await;
     let session = log_in(&site.running).await;
     let before = site.read("/rules", &session).await;
     assert!(before.contains("not enabled") && before.contains("stop: no later rule is tested"), "{before}");
@@ -156,7 +156,7 @@ async fn many_rules_are_read_in_pages() {
 
 #[tokio::test]
 async fn unmatched_messages_are_grouped_with_the_reason_and_can_be_tried() {
-    let site = ConfiguredSite::of_rules(BODIES).await;
+    let site = ConfiguredSite::with_rules(BODIES).await;
     let session = log_in(&site.running).await;
     let none = site.read("/unmatched", &session).await;
     assert!(none.contains("Every message since the start matched a rule."), "{none}");
@@ -196,7 +196,7 @@ async fn unmatched_messages_are_grouped_with_the_reason_and_can_be_tried() {
         assert_eq!(status, expected, "{path}: {page}");
     }
     site.running.end().await;
-    let site = ConfiguredSite::of_rules(KeepUnmatched { heads: 0, bodies: false }).await;
+    let site = ConfiguredSite::with_rules(KeepUnmatched { heads: 0, bodies: false }).await;
     let session = log_in(&site.running).await;
     assert!(site.read("/unmatched", &session).await.contains("keep_unmatched = 1000"));
     site.running.end().await;
@@ -204,7 +204,7 @@ async fn unmatched_messages_are_grouped_with_the_reason_and_can_be_tried() {
 
 #[tokio::test]
 async fn an_event_is_tried_as_explain_does() {
-    let site = ConfiguredSite::of_rules(BODIES).await;
+    let site = ConfiguredSite::with_rules(BODIES).await;
     let session = log_in(&site.running).await;
     let own = csrf(&site.read("/explain", &session).await);
     let encoded = |text: &str| {

@@ -101,7 +101,7 @@ fn a_message_without_end_is_cut_and_memory_bounded() {
     let message = session.ready.pop_front().unwrap();
     assert_eq!(message.body, [b'x'; BodyBounds::HEAD][..]);
     let whole = [&[b'x'; 50_000].repeat(1000)[..], b"yz"].concat();
-    let digest = osnl_model::BodyDigest::of(&whole);
+    let digest = osnl_model::BodyDigest::new(&whole);
     assert_eq!(*message.cut.unwrap(), Cut { bytes: 50_000_002, digest });
 }
 
@@ -162,7 +162,7 @@ fn the_head_and_the_digest_of_a_cut_body_begin_with_its_first_section() {
     }
     session.take(&transfer(7, 1, &[], b"")).unwrap();
     let message = session.ready.pop_front().unwrap();
-    let cut = Cut { bytes: sections.len() as u64 - 8, digest: osnl_model::BodyDigest::of(&sections[8..]) };
+    let cut = Cut { bytes: sections.len() as u64 - 8, digest: osnl_model::BodyDigest::new(&sections[8..]) };
     assert_eq!((&message.body[..10], *message.cut.unwrap()), (&[b'a'; 10][..], cut));
 }
 

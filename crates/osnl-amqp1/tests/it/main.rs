@@ -41,7 +41,7 @@ impl BrokerRig for RabbitAddresses {
 
     fn transport(&self) -> Box<dyn Transport> {
         let (port, name) = (self.proxy.port(), self.rabbit.0.name());
-        of(&format!(
+        transport_for(&format!(
             "amqp://guest:guest@127.0.0.1:{port}/vhost%3A{name}?pseudo_vhost=false&addressing_mode=legacy"
         ))
     }
@@ -74,7 +74,7 @@ impl BrokerRig for RabbitAddresses {
     }
 }
 
-fn of(url: &str) -> Box<dyn Transport> {
+fn transport_for(url: &str) -> Box<dyn Transport> {
     let url = TransportUrl::parse(url).unwrap();
     Box::new(Amqp1Transport::new(&url, Amqp1Options::from_query(&url).unwrap()).unwrap())
 }
@@ -148,7 +148,7 @@ async fn readers_compete_and_a_released_message_comes_again() {
 async fn the_addresses_of_services_are_refused_on_rabbitmq() {
     let rig = RabbitAddresses::start().await;
     let (port, to) = (rig.proxy.port(), neutron());
-    let transport = of(&format!(
+    let transport = transport_for(&format!(
         "amqp://guest:guest@127.0.0.1:{port}/vhost%3A{}?pseudo_vhost=false",
         rig.rabbit.0.name()
     ));
@@ -197,11 +197,11 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
 
     let refused = async |url: &str, queue: &str| {
         let to = neutron();
-        within(of(url).listen(&to, &address(queue))).await.err().expect("no listener")
+        within(transport_for(url).listen(&to, &address(queue))).await.err().expect("no listener")
     };
     let error = refused(&encrypted("guest:wrong"), "osnl1").await;
     assert!(matches!(error, TransportError::LoginRefused { .. }), "{error:?}");
-    let remedy = of(&plain).remedy(&error, &[], &address("osnl1"));
+    let remedy = transport_for(&plain).remedy(&error, &[], &address("osnl1"));
     assert!(remedy.is_some_and(|remedy| remedy.contains("sasl_mechanisms")), "{error}");
     let error = refused(&encrypted("guest:guest"), "missing").await;
     assert!(
@@ -210,8 +210,10 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
     );
 
     if prefix == "/queues/" {
-        let (plain, plain_address) =
-            (of(&plain), ListenOptions::new(Some("osnl1"), 200, Declare::Nothing, QueueKind::OSLO));
+        let (plain, plain_address) = (
+            transport_for(&plain),
+            ListenOptions::new(Some("osnl1"), 200, Declare::Nothing, QueueKind::OSLO),
+        );
         let to = neutron();
         let error = within(plain.listen(&to, &plain_address)).await.err().expect("no listener");
         let remedy = plain.remedy(&error, &to, &plain_address);
@@ -220,13 +222,13 @@ async fn a_queue_of_rabbitmq_is_read_by_tls_and_plain_and_again_after_a_restart(
     }
 
     send(0..3).await;
-    let mut bodies = read(&*of(&encrypted("guest:guest")), &address("osnl1"), 4, Some("1")).await;
+    let mut bodies = read(&*transport_for(&encrypted("guest:guest")), &address("osnl1"), 4, Some("1")).await;
     bodies.sort();
     assert_eq!(bodies, ["0", "1", "1", "2"]);
     becomes_empty();
 
     let to = neutron();
-    let amqp1 = of(&plain);
+    let amqp1 = transport_for(&plain);
     let mut consumer = within(amqp1.listen(&to, &address("osnl1"))).await.unwrap();
     tokio::task::block_in_place(|| broker.stop_app());
     let end = within(consumer.ended()).await;

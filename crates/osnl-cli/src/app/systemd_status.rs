@@ -23,7 +23,7 @@ pub(super) struct SystemdStatus {
 }
 
 impl SystemdStatus {
-    pub(super) fn of(daemon_state: Arc<DaemonState>, journal: watch::Receiver<JournalState>) -> Self {
+    pub(super) fn new(daemon_state: Arc<DaemonState>, journal: watch::Receiver<JournalState>) -> Self {
         let (version, reloads) = (daemon_state.version(), daemon_state.reloads());
         let (listeners, targets) = Default::default();
         let mut status = Self { daemon_state, version, reloads, journal, listeners, targets };

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ActionsArgs) -> Exit {
 }
 
 fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
-    let status: Status = Respondent::of(&args.place)?.ask(&ControlRequest::Status { look: false })?;
+    let status: Status = Respondent::for_place(&args.place)?.ask(&ControlRequest::Status { look: false })?;
     Ok(match args.format.format {
         OutputFormat::Json => print_json(&serde_json::json!({"actions": status.targets})),
         OutputFormat::Text => print_tinted(&status::targets(&status), status::tint),
@@ -34,7 +34,7 @@ fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
 
 fn probe(args: &OneActionArgs) -> Result<Exit, NoAnswer> {
     let request = ControlRequest::Probe { action: args.action.clone(), by: asks() };
-    let probed: ProbeResult = Respondent::of(&args.place)?.ask(&request)?;
+    let probed: ProbeResult = Respondent::for_place(&args.place)?.ask(&request)?;
     let printed = match args.format.format {
         OutputFormat::Json => print_json(&probed),
         OutputFormat::Text => print(&said(&probed)),
@@ -66,7 +66,7 @@ fn said(probed: &ProbeResult) -> String {
 }
 
 pub(super) fn pause(args: &OneActionArgs, request: &ControlRequest) -> Result<Exit, NoAnswer> {
-    let paused: PauseResult = Respondent::of(&args.place)?.ask(request)?;
+    let paused: PauseResult = Respondent::for_place(&args.place)?.ask(request)?;
     if args.format.format == OutputFormat::Json {
         return Ok(print_json(&paused));
     }

@@ -85,7 +85,7 @@ pub(super) enum Respondent {
 }
 
 impl Respondent {
-    pub(super) fn of(place: &PlaceArgs) -> Result<Self, NoAnswer> {
+    pub(super) fn for_place(place: &PlaceArgs) -> Result<Self, NoAnswer> {
         match locate(place) {
             Ok(found) => Self::at(&found, place.patience),
             // A daemon may still run with the configuration from before the broken one.
@@ -96,7 +96,7 @@ impl Respondent {
         }
     }
 
-    pub(super) fn of_daemon(place: &PlaceArgs) -> Result<Self, NoAnswer> {
+    pub(super) fn for_daemon(place: &PlaceArgs) -> Result<Self, NoAnswer> {
         let found = locate(place);
         let at = match (&found, by_its_folder(place)) {
             (Ok(place), _) => Where { journal: None, any_journal: true, ..place.clone() },
@@ -176,7 +176,7 @@ fn by_its_folder(place: &PlaceArgs) -> Option<Where> {
         return None;
     }
     let (config_file, config_dir) = (config_file.clone(), config_dir.clone());
-    let state_dir = native::state_folder_of(&sources::of(&SourceArgs { config_file, config_dir }))?;
+    let state_dir = native::state_folder_of(&sources::from_args(&SourceArgs { config_file, config_dir }))?;
     Some(Where { state_dir: Some(state_dir), any_journal: true, ..Where::default() })
 }
 
@@ -201,7 +201,7 @@ fn locate(place: &PlaceArgs) -> Result<Where, NoAnswer> {
         (None, None) => {}
     }
     let sources =
-        sources::of(&SourceArgs { config_file: config_file.clone(), config_dir: config_dir.clone() });
+        sources::from_args(&SourceArgs { config_file: config_file.clone(), config_dir: config_dir.clone() });
     let conf = match native::load(&sources) {
         Ok(loaded) => loaded.conf,
         Err(errors) => return Err(NoAnswer::new(Exit::Config, errors.to_string())),

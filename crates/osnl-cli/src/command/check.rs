@@ -261,17 +261,18 @@ fn judged(any_conf: AnyConf) -> (AnyConf, Trial) {
 
 pub(super) fn meaning(any_conf: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusal> {
     match any_conf {
-        AnyConf::Native(loaded) => {
-            Ok((loaded.conf, loaded.warnings.into_iter().map(|warning| Note::of(warning.0)).collect()))
-        }
+        AnyConf::Native(loaded) => Ok((
+            loaded.conf,
+            loaded.warnings.into_iter().map(|warning| Note::from_finding(warning.0)).collect(),
+        )),
         AnyConf::OssWatcher(loaded) => {
             let warnings = loaded.warnings.iter().cloned().chain(loaded.native.guest_hosts());
-            Ok((loaded.native.conf.clone(), warnings.map(|warning| Note::of(warning.0)).collect()))
+            Ok((loaded.native.conf.clone(), warnings.map(|warning| Note::from_finding(warning.0)).collect()))
         }
         AnyConf::K2hr3Osnl(loaded) => {
             let native = native_form(&loaded)?;
             let mut warnings: Vec<Note> =
-                loaded.warnings.iter().map(|warning| Note::of(warning.0.clone())).collect();
+                loaded.warnings.iter().map(|warning| Note::from_finding(warning.0.clone())).collect();
             let of_rule = |warning: Warning| {
                 let Finding { problem, allowed, option, .. } = warning.0;
                 let allowed = allowed.map_or(String::new(), |allowed| format!("; {allowed}"));
@@ -291,7 +292,9 @@ pub(super) fn meaning(any_conf: AnyConf) -> Result<(Native, Vec<Note>), ConfRefu
 
 fn errors(refused: ConfRefusal) -> Vec<Note> {
     match refused {
-        ConfRefusal::Native(errors) => errors.0.into_iter().map(|error| Note::of(error.0)).collect(),
+        ConfRefusal::Native(errors) => {
+            errors.0.into_iter().map(|error| Note::from_finding(error.0)).collect()
+        }
         ConfRefusal::Other(words) => {
             words.lines().map(|line| Note { text: line.to_owned(), finding: None }).collect()
         }
@@ -303,7 +306,7 @@ impl Note {
         Self { text: text.to_string(), finding: None }
     }
 
-    fn of(finding: Finding) -> Self {
+    fn from_finding(finding: Finding) -> Self {
         Self { text: finding.to_string(), finding: Some(finding) }
     }
 }

@@ -54,7 +54,7 @@ fn change(
         let why = "give the ids of deliveries, a filter such as --action, or --all";
         return Err(NoAnswer::new(Exit::Usage, why));
     }
-    let respondent = Respondent::of(&args.place)?;
+    let respondent = Respondent::for_place(&args.place)?;
     if ask && !args.how.dry_run {
         let would: ChangeResult = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &HistoryArgs) -> Exit {
 
 fn asked(args: &HistoryArgs) -> Result<Exit, NoAnswer> {
     let request = ControlRequest::History { resource: args.resource.clone(), limit: args.limit };
-    let history: ResourceHistory = Respondent::of(&args.place)?.ask(&request)?;
+    let history: ResourceHistory = Respondent::for_place(&args.place)?.ask(&request)?;
     Ok(match args.format.format {
         OutputFormat::Json => print_json(&history),
         OutputFormat::Text => print_tinted(&text(&history, terminal::columns()), tint(&history)),

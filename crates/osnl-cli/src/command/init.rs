@@ -65,7 +65,7 @@ pub(crate) fn run(args: &InitArgs) -> Exit {
 
 fn written(args: &InitArgs) -> Result<Exit, (Exit, String)> {
     let services = services(&args.services).map_err(|problem| (Exit::Usage, problem))?;
-    let Some(target) = SampleTarget::of(&args.target) else {
+    let Some(target) = SampleTarget::for_driver(&args.target) else {
         return Err((Exit::Usage, format!("unknown driver {:?}", args.target)));
     };
     target.suits(&services).map_err(|problem| (Exit::Usage, problem))?;
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_password_of_any_characters_stays_what_it_is() {
-        let target = SampleTarget::of("dump").unwrap();
+        let target = SampleTarget::for_driver("dump").unwrap();
         for (password, expected) in [("p$w$$d", "p$w$$d"), ("$other", "$other"), ("%24%23", "$#")] {
             let url = format!("rabbit://osnl:{password}@mq:5672/");
             let (conf, _) = loaded(&["nova"], target, SampleForm { transport_url: &url, ..USUAL });

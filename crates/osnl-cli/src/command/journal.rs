@@ -165,7 +165,7 @@ fn file(args: &JournalFileArgs) -> Result<PathBuf, NoAnswer> {
     if let Some(file) = &args.journal {
         return Ok(std::path::absolute(file).unwrap_or_else(|_| file.clone()));
     }
-    let loaded = native::load(&sources::of(&args.sources))
+    let loaded = native::load(&sources::from_args(&args.sources))
         .map_err(|errors| NoAnswer::new(Exit::Config, errors.to_string()))?;
     match loaded.conf.journal {
         JournalConf::Sqlite(options) => Ok(options.path),

@@ -88,7 +88,7 @@ pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
 fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     let path = args.config_file.clone().unwrap_or_else(|| default_path(Path::new("/")));
     let inputs =
-        HiddenInputs::of(&args.program, std::env::home_dir().as_deref(), std::env::vars_os().collect());
+        HiddenInputs::new(&args.program, std::env::home_dir().as_deref(), std::env::vars_os().collect());
     let loaded = Conf::load(&path, &inputs)?;
     start_logging(args, &loaded.conf)?;
     loaded.warnings.iter().for_each(warn);

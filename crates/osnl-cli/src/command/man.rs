@@ -28,7 +28,7 @@ pub(crate) fn man(args: &ManArgs, osnl: Definition) -> Exit {
         return Exit::Usage;
     }
     match args.format {
-        ManFormat::Roff => page::of(&args.page, osnl).map_or(Exit::Failed, |page| print(&page)),
+        ManFormat::Roff => page::render(&args.page, osnl).map_or(Exit::Failed, |page| print(&page)),
         ManFormat::Markdown => {
             let pages = args::command(&args.page, osnl).map(|command| markdown::pages(command, osnl));
             print(&pages.unwrap_or_else(|| osnl::native::reference(osnl_legacy::oss::drivers()).markdown()))
@@ -39,7 +39,7 @@ pub(crate) fn man(args: &ManArgs, osnl: Definition) -> Exit {
 fn write_all(folder: &Path, osnl: Definition) -> Exit {
     for name in args::pages(osnl) {
         let file = folder.join(page::file_name(&name));
-        let text = page::of(&name, osnl).unwrap_or_default();
+        let text = page::render(&name, osnl).unwrap_or_default();
         if let Err(error) = std::fs::write(&file, text) {
             complain(&format!("{}: {error}; name a folder that this user can write", file.display()));
             return Exit::Failed;

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &QuarantineArgs) -> Exit {
 fn list(args: &QuarantineListArgs) -> Result<Exit, NoAnswer> {
     let request =
         ControlRequest::QuarantineList { filter: which(&args.which), after: args.after, limit: args.limit };
-    let list: QuarantineList = Respondent::of(&args.ask.place)?.ask(&request)?;
+    let list: QuarantineList = Respondent::for_place(&args.ask.place)?.ask(&request)?;
     Ok(match args.ask.format.format {
         OutputFormat::Json => print_json(&list),
         OutputFormat::Text => {
@@ -54,7 +54,7 @@ fn list(args: &QuarantineListArgs) -> Result<Exit, NoAnswer> {
 
 fn show(args: &QuarantineShowArgs) -> Result<Exit, NoAnswer> {
     let request = ControlRequest::QuarantineShow { id: args.id, raw: false };
-    let show: QuarantineShow = Respondent::of(&args.ask.place)?.ask(&request)?;
+    let show: QuarantineShow = Respondent::for_place(&args.ask.place)?.ask(&request)?;
     Ok(match args.ask.format.format {
         OutputFormat::Json => print_json(&show),
         OutputFormat::Text => print(&text(&show)),
@@ -63,7 +63,7 @@ fn show(args: &QuarantineShowArgs) -> Result<Exit, NoAnswer> {
 
 fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
     let request = ControlRequest::QuarantineShow { id: args.id, raw: true };
-    let show: QuarantineShow = Respondent::of(&args.place)?.ask(&request)?;
+    let show: QuarantineShow = Respondent::for_place(&args.place)?.ask(&request)?;
     let failed = |why: String| NoAnswer::new(Exit::Failed, why);
     let body = BASE64_STANDARD.decode(show.body_base64.unwrap_or_default());
     let body = body.map_err(|error| failed(error.to_string()))?;
@@ -94,7 +94,7 @@ fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
 
 fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     let filter = named(&args.which, args.how.all)?;
-    let respondent = Respondent::of(&args.ask.place)?;
+    let respondent = Respondent::for_place(&args.ask.place)?;
     let request = |dry_run| ControlRequest::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
     // An operator who gives numbers has looked at each message, so no question is needed.
     if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {

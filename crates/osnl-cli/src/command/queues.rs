@@ -123,7 +123,7 @@ fn forget(args: &ForgetArgs) -> Result<Exit, NoAnswer> {
         vhost: args.vhost.clone(),
         by: super::deliveries::who::asks(),
     };
-    let respondent = Respondent::of_daemon(&args.place)?;
+    let respondent = Respondent::for_daemon(&args.place)?;
     let told: ForgottenQueues = respondent.ask(&request)?;
     let line = |left: &LeftQueue| {
         let LeftQueue { queue, vhost, broker, .. } = left;
@@ -153,7 +153,7 @@ pub(crate) fn run(args: &QueuesArgs) -> Exit {
         return forget(args).unwrap_or_else(|error| error.complain());
     }
     if let Some(url) = &args.url {
-        return match of_url(args, url.expose()) {
+        return match wanted_from_url(args, url.expose()) {
             Ok(wanted) => look_at(args, wanted),
             Err(error) => {
                 sources::complain(&format!("{error:#}"));
@@ -223,7 +223,7 @@ fn shown(
     if printed == Exit::Done { Ok(report) } else { Err(printed) }
 }
 
-fn of_url(args: &QueuesArgs, url: &str) -> anyhow::Result<Wanted> {
+fn wanted_from_url(args: &QueuesArgs, url: &str) -> anyhow::Result<Wanted> {
     let url = url::read(url)?;
     match Driver::named(url.driver()) {
         Some(Driver::Rabbit) => {}

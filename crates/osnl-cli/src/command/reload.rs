@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ReloadArgs) -> Exit {
 }
 
 fn ask(args: &ReloadArgs) -> Result<ReloadResult, NoAnswer> {
-    let daemon = Respondent::of_daemon(&args.place)?;
+    let daemon = Respondent::for_daemon(&args.place)?;
     daemon.ask(&ControlRequest::Reload { by: super::deliveries::who::asks() })
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct RunArgs {
 }
 
 pub(crate) fn run(args: &RunArgs) -> Exit {
-    let mut sources = files::of(&args.sources);
+    let mut sources = files::from_args(&args.sources);
     if args.debug {
         sources.flags.push(("debug", "true".to_owned(), "--debug"));
     }

@@ -27,7 +27,7 @@ pub(super) fn has_default() -> bool {
     Path::new(DEFAULT_PATH).exists()
 }
 
-pub(super) fn of(args: &SourceArgs) -> Sources {
+pub(super) fn from_args(args: &SourceArgs) -> Sources {
     let (mut files, mut folders) = (args.config_file.clone(), args.config_dir.clone());
     if files.is_empty() && folders.is_empty() {
         files.push(PathBuf::from(DEFAULT_PATH));
@@ -62,7 +62,7 @@ pub(super) fn load(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
         Some(path) => {
             legacy(path).map(|loaded| AnyConf::K2hr3Osnl(Box::new(loaded))).map_err(ConfRefusal::Other)
         }
-        None => native::load(&of(&args.sources))
+        None => native::load(&from_args(&args.sources))
             .map(|loaded| AnyConf::Native(Box::new(loaded)))
             .map_err(ConfRefusal::Native),
     }
@@ -70,7 +70,7 @@ pub(super) fn load(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
 
 fn legacy(path: &Path) -> Result<osnl_legacy::k2hr3::LoadedConf, String> {
     let home = std::env::home_dir();
-    let inputs = HiddenInputs::of("k2hr3-osnl", home.as_deref(), std::env::vars_os().collect());
+    let inputs = HiddenInputs::new("k2hr3-osnl", home.as_deref(), std::env::vars_os().collect());
     Conf::load(path, &inputs).map_err(|error| error.to_string())
 }
 

@@ -89,7 +89,7 @@ fn plug_in((text, exit): (String, Exit)) -> Exit {
 }
 
 fn fetch(place: &PlaceArgs) -> Result<Status, NoAnswer> {
-    Respondent::of(place)?.ask(&ControlRequest::Status { look: false })
+    Respondent::for_place(place)?.ask(&ControlRequest::Status { look: false })
 }
 
 fn text(status: &Status) -> String {
@@ -268,11 +268,11 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
     for (listener, lag) in listeners.iter().filter_map(|one| Some((one, one.lag.as_ref()?))) {
         text.push_str(&format!("  {}: {}\n", clean(&listener.name), short(&lag.text(), 300)));
     }
-    text.push_str(&of_queues(listeners));
+    text.push_str(&describe_management(listeners));
     text
 }
 
-fn of_queues(listeners: &[ListenerStatus]) -> String {
+fn describe_management(listeners: &[ListenerStatus]) -> String {
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for listener in listeners {
         if let Some(reason) = listener.management.as_ref().and_then(|seen| seen.reason.as_deref()) {

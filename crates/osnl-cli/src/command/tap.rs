@@ -64,7 +64,7 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
         style: logging::Style::Osnl,
     };
     let started = logging::start(&settings).map_err(anyhow::Error::from);
-    let ended = match started.and_then(|()| TapPlan::of(args)) {
+    let ended = match started.and_then(|()| TapPlan::from_args(args)) {
         Ok(plan) => app::block_on(Box::pin(tap(args, plan))).unwrap_or_else(|error| {
             say(&format!("error: {error}"));
             Exit::Failed
@@ -129,7 +129,7 @@ async fn tap(args: &TapArgs, plan: TapPlan) -> Exit {
 
 fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     say(&format!("error: {error}"));
-    if Driver::of(url) == Driver::Kafka {
+    if Driver::for_url(url) == Driver::Kafka {
         return;
     }
     let user = url.hosts().first().map_or("guest", |host| host.credentials().0);

@@ -61,7 +61,7 @@ fn files(args: &TestArgs) -> Result<Vec<PathBuf>, SavedEventsRefusal> {
         }
     }
     if args.file.is_empty() {
-        let sources = sources::of(&args.of.sources);
+        let sources = sources::from_args(&args.of.sources);
         let beside = sources.files.iter().chain(&args.of.k2hr3_osnl).map(|file| file.with_file_name("tests"));
         let inside = sources.folders.iter().map(|folder| folder.join("tests"));
         let folders: BTreeSet<PathBuf> = beside.chain(inside).filter(|folder| folder.is_dir()).collect();

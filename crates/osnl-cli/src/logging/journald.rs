@@ -74,7 +74,7 @@ fn datagram(event: &Event<'_>) -> Vec<u8> {
         Level::INFO => 6,
         Level::DEBUG | Level::TRACE => 7,
     };
-    let values = LogValues::of(event);
+    let values = LogValues::from_event(event);
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut message = values.message.clone();
     let mut fields = String::new();

@@ -13,7 +13,7 @@ use tracing::{Event, Level};
 use super::line::{FORMER, name_of};
 use super::{LONGEST, cut};
 
-pub(super) fn of(event: &Event<'_>, now: &Zoned) -> String {
+pub(super) fn format(event: &Event<'_>, now: &Zoned) -> String {
     let level = match *event.metadata().level() {
         Level::ERROR => "error",
         Level::WARN => "warn",
@@ -21,7 +21,7 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned) -> String {
         Level::DEBUG => "debug",
         Level::TRACE => "trace",
     };
-    let values = LogValues::of(event);
+    let values = LogValues::from_event(event);
     let line = json!({
         "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
         "level": level,
@@ -39,7 +39,7 @@ pub(super) struct LogValues {
 }
 
 impl LogValues {
-    pub(super) fn of(event: &Event<'_>) -> Self {
+    pub(super) fn from_event(event: &Event<'_>) -> Self {
         let mut values = Self::default();
         event.record(&mut values);
         values
@@ -104,7 +104,7 @@ mod tests {
     impl<S: tracing::Subscriber> Layer<S> for Keep {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             let now = "2026-11-20T06:41:49.0079+09:00[+09:00]".parse().unwrap();
-            *self.0.lock().unwrap() += &of(event, &now);
+            *self.0.lock().unwrap() += &format(event, &now);
         }
     }
 

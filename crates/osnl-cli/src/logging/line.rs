@@ -14,7 +14,7 @@ const PROCESS: &str = "osnl::app";
 
 /// Returns the line with its newline. Under the legacy names the process logs as `k2hr3_osnl`, as
 /// before.
-pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
+pub(super) fn format(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     let level = match *event.metadata().level() {
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",
@@ -39,10 +39,10 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
         let _ = write!(line, ":{} ", event.metadata().line().unwrap_or(0));
     }
     // Monitoring of the legacy programs matches these texts.
-    let former = if style == Style::Osnl { None } else { FormerLine::of(event) };
+    let former = if style == Style::Osnl { None } else { FormerLine::read(event) };
     let text = match former {
         Some(message) => MessageText { message, ..MessageText::default() },
-        None => MessageText::of(event, if style == Style::Osnl { LONGEST } else { usize::MAX }),
+        None => MessageText::from_event(event, if style == Style::Osnl { LONGEST } else { usize::MAX }),
     };
     line.push_str(&one_line(&text.message));
     line.push_str(&one_line(&text.fields));
@@ -129,7 +129,7 @@ pub(super) const FORMER: &str = "former";
 struct FormerLine(Option<String>);
 
 impl FormerLine {
-    fn of(event: &Event<'_>) -> Option<String> {
+    fn read(event: &Event<'_>) -> Option<String> {
         event.metadata().fields().field(FORMER)?;
         let mut former = Self::default();
         event.record(&mut former);
@@ -159,7 +159,7 @@ struct MessageText {
 }
 
 impl MessageText {
-    fn of(event: &Event<'_>, longest: usize) -> Self {
+    fn from_event(event: &Event<'_>, longest: usize) -> Self {
         let mut text = Self { longest, ..Self::default() };
         event.record(&mut text);
         text
@@ -215,7 +215,7 @@ mod tests {
     impl<S: tracing::Subscriber> Layer<S> for Keep {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             let now = "2026-11-20T06:41:49.0079+09:00[+09:00]".parse().unwrap();
-            *self.0.lock().unwrap() += &of(event, &now, Style::K2hr3Osnl);
+            *self.0.lock().unwrap() += &format(event, &now, Style::K2hr3Osnl);
         }
     }
 

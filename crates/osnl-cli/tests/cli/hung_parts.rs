@@ -81,7 +81,7 @@ fn a_disk_that_hangs_is_published_and_the_watchdog_lets_the_daemon_wait() {
 struct Delay(Child);
 
 impl Delay {
-    fn of(pid: u32, calls: &str, threads: &[&str]) -> Self {
+    fn start(pid: u32, calls: &str, threads: &[&str]) -> Self {
         let mut tracer = Command::new("strace")
             .args(["-o", "/dev/null", "-e", &format!("trace={calls}")])
             .args(["-e", &format!("inject={calls}:delay_enter=60s"), "-p", &pid.to_string()])
@@ -111,7 +111,7 @@ fn a_loop_that_is_stuck_gives_no_sign_of_life() {
     let manager = start(&mut rig);
     told(&manager, "STATUS=listening to");
     assert_eq!(manager.next(), "WATCHDOG=1");
-    let delay = may_trace().then(|| Delay::of(rig.pid(), "epoll_wait,epoll_pwait", &[]));
+    let delay = may_trace().then(|| Delay::start(rig.pid(), "epoll_wait,epoll_pwait", &[]));
     if delay.is_none() {
         println!("nothing may be traced here: the whole process is stopped");
         signal(rig.pid(), "STOP");
@@ -131,7 +131,7 @@ fn a_file_system_that_does_not_answer_delays_no_message_and_no_health_check() {
     }
     let action = "[action:roles]\ndriver = http\nurl = SINK\n";
     let (mut rig, admin) = monitoring::monitored("hung-statfs", &[LISTENER, RULE, action]);
-    let delay = Delay::of(rig.daemon.as_ref().unwrap().id(), "statfs", &["-f"]);
+    let delay = Delay::start(rig.daemon.as_ref().unwrap().id(), "statfs", &["-f"]);
     let mut scrape = TcpStream::connect(&admin).unwrap();
     let request = format!("GET /metrics HTTP/1.0\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
     scrape.write_all(request.as_bytes()).unwrap();

@@ -96,7 +96,7 @@ fn of_a_huge_message_the_beginning_is_kept_and_the_next_has_its_effect() {
     let mut rig = Rig::start("quarantine-cut");
     let head = r#"{"event_type": "port.delete.end", "publisher_id": "network.evil", "payload": {"x": ""#;
     let body = [head, &"x".repeat(17 << 20), "\"}}"].concat().into_bytes();
-    let (bytes, digest) = (body.len(), BodyDigest::of(&body));
+    let (bytes, digest) = (body.len(), BodyDigest::new(&body));
     let routing_key = "notifications.info".into();
     rig.publisher.raw(&RawMessage { exchange: "neutron".into(), routing_key, body, ..RawMessage::default() });
     rig.publish([(1, 1)]);

@@ -81,7 +81,7 @@ fn each_line_is_one_object_whatever_a_resource_is_called() {
         let expected = match name.len() {
             0..1000 => name.clone(),
             // A key above this length is shortened to its digest.
-            _ => osnl_model::BodyDigest::of(name.as_bytes()).to_string(),
+            _ => osnl_model::BodyDigest::new(name.as_bytes()).to_string(),
         };
         let lines = about.iter().filter(|fields| fields["resource.id"] == *expected).count();
         assert_eq!(lines, 2, "{expected:?}");

@@ -492,7 +492,7 @@ fn a_message_that_pretends_to_be_a_dead_letter_takes_neither_its_number_nor_its_
     let with = |body: &str, headers: &[(&str, &str)]| {
         let mut forged = letter.clone();
         forged.body = body.to_owned().into();
-        let digest = osnl_model::BodyDigest::of(body.as_bytes()).to_string();
+        let digest = osnl_model::BodyDigest::new(body.as_bytes()).to_string();
         let own = [("osnl-bytes", body.len().to_string()), ("osnl-digest", digest)];
         forged.headers.extend(own.map(|(name, value)| (name.to_owned(), value)));
         forged.headers.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));

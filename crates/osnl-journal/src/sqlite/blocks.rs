@@ -59,7 +59,7 @@ impl BlockFact<'_> {
             Self::Status(status) => ('h', status.to_string()),
             Self::Name(name) => ('n', name.to_ascii_lowercase()),
         };
-        let digest = BodyDigest::of(format!("{kind}{text}").as_bytes());
+        let digest = BodyDigest::new(format!("{kind}{text}").as_bytes());
         let mut first = [0; 4];
         first.copy_from_slice(&digest.as_bytes()[..4]);
         BlockMark::from_le_bytes(first)

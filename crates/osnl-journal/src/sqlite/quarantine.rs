@@ -115,7 +115,7 @@ fn unreadable(row: &rusqlite::Row<'_>, bodies: Bodies) -> Result<Unreadable> {
         received.body = stored.read().map_err(|error| FromSqlError::Other(Box::new(error)))?;
     }
     // A row older than the columns.
-    let of_body = || BodyDigest::of(&received.body).to_string();
+    let of_body = || BodyDigest::new(&received.body).to_string();
     let (digest, glimpse) = match digest {
         Some(digest) => {
             let (message_id, publisher_id, event_type) = (row.get(15)?, row.get(16)?, row.get(17)?);

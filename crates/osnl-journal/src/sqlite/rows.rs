@@ -71,7 +71,7 @@ pub(super) fn identity_number(identity: &MessageIdentity) -> i64 {
     text.extend_from_slice(identity.id.as_deref().unwrap_or_default().as_bytes());
     text.push(0);
     text.extend_from_slice(identity.digest.as_bytes());
-    number(&BodyDigest::of(&text))
+    number(&BodyDigest::new(&text))
 }
 
 /// The columns that [`received`] reads, in its order.

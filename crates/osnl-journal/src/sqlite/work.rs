@@ -422,7 +422,7 @@ pub(super) fn same(connection: &Connection, number: i64, identity: &MessageIdent
         let found = MessageIdentity {
             queue: row.get::<_, String>(1)?.into(),
             id: row.get(2)?,
-            digest: BodyDigest::of(row.get_ref(3)?.as_blob().unwrap_or_default()),
+            digest: BodyDigest::new(row.get_ref(3)?.as_blob().unwrap_or_default()),
         };
         if found == *identity {
             return row.get(0).map(Some);

@@ -11,12 +11,12 @@ pub(crate) fn lane(action: &str, key: &str) -> i64 {
     text.extend_from_slice(action.as_bytes());
     text.push(0);
     text.extend_from_slice(key.as_bytes());
-    number(&BodyDigest::of(&text))
+    number(&BodyDigest::new(&text))
 }
 
 #[must_use]
 pub(crate) fn message_number(id: &str) -> i64 {
-    number(&BodyDigest::of(id.as_bytes()))
+    number(&BodyDigest::new(id.as_bytes()))
 }
 
 #[must_use]

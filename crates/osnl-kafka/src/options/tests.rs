@@ -101,7 +101,7 @@ fn one_answer_has_room_for_what_one_partition_may_bring() {
         ("kafka_max_fetch_bytes=8388608", "8388608", "8388608"),
     ] {
         let options = KafkaOptions::from_query(&url(query)).unwrap();
-        let found = of_group(&options, "g", false);
+        let found = group_settings(&options, "g", false);
         let value = |name| found.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
         let limits = (value("max.partition.fetch.bytes"), value("fetch.max.bytes"));
         assert_eq!(limits, (Some(partition), Some(answer)), "{query}");

@@ -39,7 +39,7 @@ impl CloudLookup {
         Self { name: name.into(), lookup, on_error }
     }
 
-    pub(crate) fn of(step: &EnrichmentStep) -> Self {
+    pub(crate) fn for_step(step: &EnrichmentStep) -> Self {
         Self::new(step.name.clone(), Arc::new(step.enricher.clone()), step.on_error)
     }
 
@@ -76,7 +76,7 @@ impl Servers for CloudLookup {
         dependency(&self.name, &self.lookup.target())
     }
 
-    fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
+    fn server_of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
         Box::pin(async move {
             let port = self.ask(Kind::Port, Some(port)).await?;
             let of_nova =

@@ -34,7 +34,7 @@ impl CompletionStep {
         if before.is_some_and(|kept| kept.contains_key(HAPPENED)) {
             return Ok(None);
         }
-        let calls = match EventReport::of(event, &self.lists) {
+        let calls = match EventReport::from_event(event, &self.lists) {
             EventReport::Calls(calls) => calls,
             EventReport::Nothing(_) => return Ok(None),
         };
@@ -92,6 +92,10 @@ impl SharedObserver for Watcher {
 
     fn preparation(self: Arc<Self>, interest: &Interest, step: &EnrichmentStep) -> Option<Arc<dyn Prepare>> {
         let lists = interest.subject.downcast_ref::<Lists>()?.clone();
-        Some(Arc::new(CompletionStep { servers: Arc::new(CloudLookup::of(step)), lists, watcher: self }))
+        Some(Arc::new(CompletionStep {
+            servers: Arc::new(CloudLookup::for_step(step)),
+            lists,
+            watcher: self,
+        }))
     }
 }

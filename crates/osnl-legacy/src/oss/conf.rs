@@ -194,7 +194,7 @@ fn at_home(errors: ConfigErrors, document: &Document, layers: &Layers, files: &[
         let mut finding = finding;
         if finding.group.as_deref() == Some(shown::CLOUD) {
             groups = vec![schema::OPENSTACK];
-            finding.option = finding.option.map(|option| shown::of_openstack(&option).to_owned());
+            finding.option = finding.option.map(|option| shown::openstack_option(&option).to_owned());
         }
         let option = finding.option.clone().unwrap_or_default();
         let origin = groups.into_iter().map(|group| (group, layers.origin(group, &option)));

@@ -68,7 +68,7 @@ pub(super) struct InstanceReading {
 
 impl InstanceReading {
     /// Returns `None` for other payloads. `text` is the original payload, for the order of keys.
-    pub(super) fn of(n: &Notification, text: Option<&str>) -> Option<Self> {
+    pub(super) fn read(n: &Notification, text: Option<&str>) -> Option<Self> {
         let payload = &n.payload;
         match payload.get("nova_object.data") {
             Some(data) if payload.get("nova_object.namespace")? == "nova" => {

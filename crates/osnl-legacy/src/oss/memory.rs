@@ -69,13 +69,13 @@ pub struct EventMeaning {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::of(MOST, MOST_BYTES)
+        Self::with_limits(MOST, MOST_BYTES)
     }
 }
 
 impl Memory {
     #[must_use]
-    pub fn of(most: usize, most_bytes: usize) -> Self {
+    pub fn with_limits(most: usize, most_bytes: usize) -> Self {
         let (rows, order, tick, bytes, touched, details) = Default::default();
         let decided = DecidedMessages::new(LAST);
         Self { rows, order, tick, most, bytes, most_bytes, decided, touched, details }
@@ -122,7 +122,7 @@ impl Memory {
                     |memory: &mut Self, n: &Notification, payload: &Value| memory.port(n, payload, lists);
                 self.parts(n, "port", told)
             }
-            Some(_) | None => match InstanceReading::of(n, payload) {
+            Some(_) | None => match InstanceReading::read(n, payload) {
                 Some(reading) => vec![self.server(event_type, reading, lists)],
                 None => Vec::new(),
             },

@@ -107,7 +107,7 @@ impl Python {
 
     async fn notify(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let mut open: Vec<OpenEvent<'_>> =
-            events.iter().map(|event| OpenEvent::of(event, &*self.options.details)).collect();
+            events.iter().map(|event| OpenEvent::new(event, &*self.options.details)).collect();
         // Each round makes the next call of each unfinished event: calls of one event wait for
         // their predecessor.
         loop {
@@ -144,9 +144,9 @@ struct OpenEvent<'a> {
 }
 
 impl<'a> OpenEvent<'a> {
-    fn of(event: &'a Event, details: &dyn NodeDetails) -> Self {
+    fn new(event: &'a Event, details: &dyn NodeDetails) -> Self {
         let (mut calls, mut verdict) = (Vec::new(), None);
-        match details.of_event(event) {
+        match details.calls_for(event) {
             Err(error) => verdict = Some(Err(error)),
             Ok(asked) => {
                 for told in asked {

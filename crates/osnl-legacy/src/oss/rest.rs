@@ -55,7 +55,7 @@ impl OssRest {
     }
 
     async fn send(&self, event: &Event) -> Result<Completion, ActionError> {
-        let calls = match EventReport::of(event, &self.options.lists) {
+        let calls = match EventReport::from_event(event, &self.options.lists) {
             EventReport::Calls(calls) => calls,
             EventReport::Nothing(why) => return Ok(Completion::NothingToDo(why)),
         };

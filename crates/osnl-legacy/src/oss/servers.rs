@@ -20,7 +20,7 @@ pub trait Servers: Send + Sync + fmt::Debug {
         None
     }
 
-    fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;
+    fn server_of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;
 
     fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<KnownServer>, ActionError>>;
 
@@ -51,7 +51,7 @@ pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Co
         && let Some(port) = &happened.port
     {
         *asked = true;
-        happened.instance.id = servers.of_port(port).await?;
+        happened.instance.id = servers.server_of_port(port).await?;
     }
     let KnownInstance { id, hostname, display_name, memory_mb, .. } = &happened.instance;
     if let Some(id) = id.clone()

@@ -23,7 +23,7 @@ impl EventReport {
     /// Returns the delivery's answers, else the notes with the message, else the meaning of the
     /// message alone.
     #[must_use]
-    pub fn of(event: &Event, lists: &Lists) -> Self {
+    pub fn from_event(event: &Event, lists: &Lists) -> Self {
         let asked = event.enriched.as_ref().and_then(|kept| kept.get(HAPPENED)?.as_str());
         let happened = match asked {
             Some(asked) => serde_json::from_str(asked).ok(),

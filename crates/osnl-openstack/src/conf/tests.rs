@@ -18,7 +18,7 @@ fn what_was_written_becomes_the_recorded_logins() {
     let check = |label: &str, pairs: &[(&str, &str)]| {
         let mut pairs = pairs.to_vec();
         pairs.push(URL);
-        let conf = CloudConf::of(&fields(&pairs)).unwrap();
+        let conf = CloudConf::from_fields(&fields(&pairs)).unwrap();
         let body: Value = serde_json::from_slice(&crate::login::body(&conf)).unwrap();
         let exchanges = recorded["exchanges"].as_array().unwrap();
         let exchange = exchanges.iter().find(|exchange| exchange["label"] == label).unwrap();
@@ -70,7 +70,7 @@ fn no_secret_is_printed() {
         vec![URL, ("token", "t0k3")],
     ] {
         let fields = fields(&pairs);
-        let conf = CloudConf::of(&fields).unwrap();
+        let conf = CloudConf::from_fields(&fields).unwrap();
         let printed = format!("{fields:?} {conf:?} {}", conf.shown());
         assert!(!secrets.iter().any(|secret| printed.contains(secret)), "{printed}");
     }

@@ -18,7 +18,7 @@ fn cloud(openstack: &Openstack, more: &[(&str, &str)]) -> Cloud {
     for (name, value) in usual.iter().chain(more) {
         fields.set(name, *value);
     }
-    let conf = CloudConf::of(&fields).expect("good options");
+    let conf = CloudConf::from_fields(&fields).expect("good options");
     Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).expect("no certificates are needed")
 }
 
@@ -184,7 +184,7 @@ async fn a_certificate_that_has_ended_is_named_as_such() {
     {
         fields.set(name, value);
     }
-    let conf = CloudConf::of(&fields).unwrap();
+    let conf = CloudConf::from_fields(&fields).unwrap();
     let cloud = Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).unwrap();
     let error = cloud.login().await.unwrap_err();
     assert_eq!(error.class(), Some(FailureClass::Tls));
@@ -336,7 +336,7 @@ async fn each_way_to_log_in_works_and_says_what_it_gives() {
     for (name, value) in [("auth_url", url.as_str()), ("username", USER), ("password", PASSWORD)] {
         fields.set(name, value);
     }
-    let conf = CloudConf::of(&fields).unwrap();
+    let conf = CloudConf::from_fields(&fields).unwrap();
     let unscoped = Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).unwrap();
     assert!(unscoped.login().await.is_ok());
     assert!(unscoped.get(Kind::User, Openstack::id("user")).await.is_ok());

@@ -16,7 +16,7 @@ pub(super) enum Hash {
 }
 
 impl Hash {
-    fn of_hmac(self) -> hmac::Algorithm {
+    fn hmac_algorithm(self) -> hmac::Algorithm {
         match self {
             Self::Sha256 => hmac::HMAC_SHA256,
             Self::Sha512 => hmac::HMAC_SHA512,
@@ -28,17 +28,17 @@ impl Hash {
             Self::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
             Self::Sha512 => pbkdf2::PBKDF2_HMAC_SHA512,
         };
-        let mut salted = vec![0; self.of_hmac().digest_algorithm().output_len()];
+        let mut salted = vec![0; self.hmac_algorithm().digest_algorithm().output_len()];
         pbkdf2::derive(algorithm, ROUNDS, salt, password.as_bytes(), &mut salted);
         salted
     }
 
     fn signature(self, key: &[u8], of: &str) -> Vec<u8> {
-        hmac::sign(&hmac::Key::new(self.of_hmac(), key), of.as_bytes()).as_ref().to_vec()
+        hmac::sign(&hmac::Key::new(self.hmac_algorithm(), key), of.as_bytes()).as_ref().to_vec()
     }
 
     fn digest(self, of: &[u8]) -> Vec<u8> {
-        digest(self.of_hmac().digest_algorithm(), of).as_ref().to_vec()
+        digest(self.hmac_algorithm().digest_algorithm(), of).as_ref().to_vec()
     }
 }
 

@@ -65,9 +65,9 @@ pub(super) fn all() -> Vec<(String, Value)> {
         (format!("/v3/projects/{PROJECT}"), recorded("project_show")),
         (format!("/v3/users/{USER}"), recorded("user_show_self")),
         (format!("/baremetal/v1/nodes/{NODE}"), node()),
-        (format!("/network/v2.0/networks/{NETWORK}"), of_neutron("network", NETWORK, "private")),
-        (format!("/network/v2.0/subnets/{SUBNET}"), of_neutron("subnet", SUBNET, "private-v4")),
-        (format!("/network/v2.0/routers/{ROUTER}"), of_neutron("router", ROUTER, "edge")),
+        (format!("/network/v2.0/networks/{NETWORK}"), neutron_object("network", NETWORK, "private")),
+        (format!("/network/v2.0/subnets/{SUBNET}"), neutron_object("subnet", SUBNET, "private-v4")),
+        (format!("/network/v2.0/routers/{ROUTER}"), neutron_object("router", ROUTER, "edge")),
         (
             format!("/volume/v3/volumes/{VOLUME}"),
             json!({"volume": {"id": VOLUME, "name": "data", "size": 10, "status": "in-use"}}),
@@ -79,7 +79,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
     ]
 }
 
-fn of_neutron(kind: &str, id: &str, name: &str) -> Value {
+fn neutron_object(kind: &str, id: &str, name: &str) -> Value {
     json!({kind: {"id": id, "name": name, "project_id": PROJECT, "tenant_id": PROJECT, "network_id": NETWORK}})
 }
 

@@ -69,7 +69,7 @@ pub(super) struct OracleVerdict {
 }
 
 impl OracleVerdict {
-    pub(super) fn of(evidence: &Evidence) -> Self {
+    pub(super) fn new(evidence: &Evidence) -> Self {
         let mut verdict = Self { out_of_order: out_of_order(evidence), ..Self::default() };
         let effects = effects(&evidence.requests);
         let events: BTreeSet<u64> = effects.keys().map(|(_, event)| *event).collect();
@@ -216,7 +216,7 @@ mod tests {
                     [].into()
                 },
             };
-            let verdict = OracleVerdict::of(&evidence);
+            let verdict = OracleVerdict::new(&evidence);
             let found = [
                 ("missing", &verdict.missing),
                 ("order", &verdict.out_of_order),

@@ -55,8 +55,8 @@ pub struct OracleReport {
 }
 
 impl OracleReport {
-    pub(super) fn of(seed: u64, evidence: &Evidence, mut seen: Observations) -> Self {
-        let verdict = OracleVerdict::of(evidence);
+    pub(super) fn new(seed: u64, evidence: &Evidence, mut seen: Observations) -> Self {
+        let verdict = OracleVerdict::new(evidence);
         let foreign = evidence.requests.iter().filter(|asked| asked.event == u64::MAX).count();
         if foreign > 0 {
             seen.wrong.push(format!("{foreign} requests that are about none of the events"));

@@ -31,7 +31,7 @@ impl Default for OracleSettings {
 }
 
 impl OracleSettings {
-    pub(super) fn of_standby(standby: StandbySettings) -> Self {
+    pub(super) fn for_standby(standby: StandbySettings) -> Self {
         Self { standby: Some(standby), ..Self::default() }
     }
 

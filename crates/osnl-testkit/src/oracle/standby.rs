@@ -276,7 +276,7 @@ fn start(
             name,
             program,
             [transport_url, &target.url(n)],
-            OracleSettings::of_standby(settings),
+            OracleSettings::for_standby(settings),
         )
     };
     let daemons = cast.into_iter().enumerate().map(start).collect();

@@ -120,7 +120,7 @@ impl OsloPublisher {
     }
 
     #[must_use]
-    pub fn of_service(url: &str, file: &Path) -> Self {
+    pub fn for_service(url: &str, file: &Path) -> Self {
         Self::with(&[url, "false", file.to_str().unwrap()])
     }
 

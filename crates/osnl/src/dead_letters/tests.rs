@@ -191,7 +191,7 @@ fn letter(number: usize, body: &[u8]) -> QueuedMessage {
         ("osnl-action", "a".to_owned()),
         ("osnl-idempotency-key", format!("m{number}/r/a")),
         ("osnl-bytes", body.len().to_string()),
-        ("osnl-digest", BodyDigest::of(body).to_string()),
+        ("osnl-digest", BodyDigest::new(body).to_string()),
     ];
     let headers = headers.map(|(name, value)| (name.to_owned(), value)).into();
     QueuedMessage { body: body.to_vec().into(), headers, ..QueuedMessage::default() }

@@ -188,7 +188,7 @@ fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<Nam
         _ if names_a_file(option) => std::fs::read(&value).unwrap_or_default(),
         _ => return None,
     };
-    let digest = osnl_model::BodyDigest::of(&content).to_string();
+    let digest = osnl_model::BodyDigest::new(&content).to_string();
     Some(NamedFile { section: section.heading(), option: option.to_owned(), file: value, digest })
 }
 

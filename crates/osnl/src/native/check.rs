@@ -367,7 +367,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     #[cfg(feature = "kafka")]
     let of_kafka = rabbit::read_listener(reader, &options.kafka, url.as_ref());
     if let Some(url) = &url {
-        let logins = match (Driver::of(url), &rabbit) {
+        let logins = match (Driver::for_url(url), &rabbit) {
             #[cfg(feature = "kafka")]
             (Driver::Kafka, _) => of_kafka.as_ref().map(|options| options.logins(url)),
             (driver, Some(rabbit)) => {
@@ -384,13 +384,13 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let own = StreamOptions::read(reader);
     let topology = topology?;
     #[cfg(feature = "amqp1")]
-    if url.as_ref().is_some_and(|url| Driver::of(url) == Driver::Amqp1) {
+    if url.as_ref().is_some_and(|url| Driver::for_url(url) == Driver::Amqp1) {
         super::amqp1::warn(reader, topology.pool.as_deref(), topology.declare);
     }
     let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), OptionValue::valid(reader, "prefetch")?);
     let prefetch = kept_in_memory(reader, prefetch);
     // A pool has no effect on AMQP 1.0, which has an address for each exchange.
-    let has_pools = url.as_ref().is_none_or(|url| Driver::of(url).has_pools());
+    let has_pools = url.as_ref().is_none_or(|url| Driver::for_url(url).has_pools());
     let exchanges = if has_pools { 1 } else { topology.exchanges.len() };
     let queues = exchanges * topology.topics.len() * topology.priorities.len();
     if (topology.pool.is_none() || !has_pools) && queues > usize::from(prefetch) {

@@ -135,7 +135,7 @@ impl ListenerConf {
     }
 
     pub(crate) fn driver(&self) -> Driver {
-        Driver::of(&self.transport_url)
+        Driver::for_url(&self.transport_url)
     }
 
     pub(crate) fn is_same_group(&self, other: &Self) -> bool {

@@ -36,7 +36,7 @@ impl LoadedConf {
                 let content =
                     |entry: &RawEntry| entry.file.as_ref().and_then(|file| file.content.clone().ok());
                 let file = is.file.as_ref()?.path.display().to_string();
-                let digest = content(is).map(|text| BodyDigest::of(text.as_bytes()).to_string());
+                let digest = content(is).map(|text| BodyDigest::new(text.as_bytes()).to_string());
                 let (section, option) = (heading.clone(), is.option.clone());
                 (content(was) != content(is)).then_some(ChangedSecret { section, option, file, digest })
             });

@@ -45,7 +45,7 @@ impl LoadedConf {
 }
 
 fn digest(text: &str) -> String {
-    let mut digest = BodyDigest::of(text.as_bytes()).to_string();
+    let mut digest = BodyDigest::new(text.as_bytes()).to_string();
     digest.truncate(DIGITS);
     digest
 }

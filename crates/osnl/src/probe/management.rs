@@ -28,7 +28,7 @@ pub(super) async fn surveyed(
     };
     let (facts, services, alarm) = tokio::join!(wanted.facts(inspection, limit), services, alarm);
     let probes = probe_facts(conf, &[wanted.queues.clone(), wanted.dead_letters.clone()].concat(), &facts);
-    let survey = wanted.of_inspections(inspection, &services, facts);
+    let survey = wanted.survey_inspections(inspection, &services, facts);
     let mut findings = Survey { daemon, alarm, ..survey }.findings();
     findings.retain(|found| match found.kind {
         FindingKind::Unread => true,

@@ -78,7 +78,7 @@ impl Wanted {
                 self.inspect_services(transport, &inspection, limit),
                 self.facts(&inspection, limit)
             );
-            (self.of_inspections(&inspection, &services, facts), inspection)
+            (self.survey_inspections(&inspection, &services, facts), inspection)
         };
         let Ok((mut survey, inspection)) = timeout_at(end, surveying).await else {
             let reason = format!("no answer within {} s", limits.deadline.as_secs_f64());
@@ -209,7 +209,7 @@ impl Wanted {
         denied
     }
 
-    pub(crate) fn of_inspections(
+    pub(crate) fn survey_inspections(
         &self,
         inspection: &BrokerInspection,
         services: &BrokerInspection,
@@ -250,7 +250,7 @@ impl Wanted {
         survey
     }
 
-    pub(crate) fn of_depths(
+    pub(crate) fn survey_depths(
         &self,
         exchanges: Vec<(String, ExchangeInspection)>,
         queues: Vec<QueueRow>,

@@ -27,7 +27,7 @@ impl Survey {
     pub fn findings(&self) -> Vec<Finding> {
         let judge = Judge { survey: self };
         let mut found = judge.refusals();
-        found.extend(self.alarm.as_ref().map(|reason| of_alarm(&self.wanted, reason)));
+        found.extend(self.alarm.as_ref().map(|reason| judge_alarm(&self.wanted, reason)));
         if let (true, Some(shards)) = (self.is_reached, self.wanted.shards()) {
             found.extend(judge.exchange_types());
             found.extend(judge.shards(shards));
@@ -68,7 +68,7 @@ pub fn sort(found: &mut Vec<Finding>) {
 }
 
 /// Judges a broker that blocks publishers.
-pub(crate) fn of_alarm(wanted: &Wanted, reason: &str) -> Finding {
+pub(crate) fn judge_alarm(wanted: &Wanted, reason: &str) -> Finding {
     Finding {
         kind: Kind::PublishersBlocked,
         severity: Severity::Critical,

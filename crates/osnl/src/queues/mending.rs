@@ -238,7 +238,7 @@ mod tests {
         let nova = ("nova".to_owned(), ExchangeInspection::There(ExchangeFound::default()));
         let row = QueueRow { state: QueueState::There, ..QueueRow::missing("osnl", true) };
         let facts = facts.ok_or_else(|| UnknownFact::not_asked("l"));
-        let survey = native.listeners[0].wanted().unwrap().of_depths(vec![nova], vec![row], facts);
+        let survey = native.listeners[0].wanted().unwrap().survey_depths(vec![nova], vec![row], facts);
         let changes = native.queue_changes(&[survey], &left).pop().unwrap();
         (changes.lines(), changes.kept)
     }

@@ -288,7 +288,7 @@ fn each_shard_needs_its_queue_its_binding_and_a_reader() {
         }
         change(&mut rows);
         let exchanges = vec![("osnl-shards".to_owned(), exchange("topic"))];
-        let survey = wanted.of_depths(exchanges, rows, Err(UnknownFact::not_asked("a")));
+        let survey = wanted.survey_depths(exchanges, rows, Err(UnknownFact::not_asked("a")));
         let found: Vec<_> =
             survey.findings().into_iter().map(|one| (one.kind, one.severity, one.to_string())).collect();
         let is_alike = found.len() == expected.len()

@@ -1,7 +1,7 @@
 use super::*;
 
 fn graph(files: &[(&str, &str)]) -> Graph {
-    Graph::of(files[0].0, &|wanted| {
+    Graph::from_files(files[0].0, &|wanted| {
         let file = files.iter().find(|(name, _)| *name == wanted);
         Ok(file.with_context(|| format!("no {wanted}"))?.1.to_owned())
     })

@@ -30,7 +30,7 @@ const DONE: [Phase; 4] = [Phase::Delivered, Phase::NoActionNeeded, Phase::Shadow
 
 pub(super) fn run(args: &ListArgs) -> Result<Exit, NoAnswer> {
     let filter = Which { about: args.about.clone(), ..which(&[], &args.filter) };
-    let respondent = Respondent::of(&args.place)?;
+    let respondent = Respondent::for_place(&args.place)?;
     // One action and its states are what a folded row opens to.
     let is_open = filter.action.is_some() && !filter.states.is_empty();
     let is_one = !filter.about.is_empty() || filter.event.is_some() || filter.resource.is_some();
@@ -53,7 +53,7 @@ fn request(filter: Which, order: ListOrder, after: Option<String>, limit: u32) -
 
 fn folded(respondent: &Respondent, filter: Which, limit: u32) -> Result<Exit, NoAnswer> {
     let found: DeliveryGroups = respondent.ask(&ControlRequest::Groups { filter: filter.clone() })?;
-    let mut rows: Vec<ListRow<'_>> = found.groups.iter().map(ListRow::of).collect();
+    let mut rows: Vec<ListRow<'_>> = found.groups.iter().map(ListRow::from_group).collect();
     let is_asked = |phase: &Phase| {
         let mut named = filter.states.iter().filter_map(|name| Phase::named(name));
         filter.states.is_empty() || named.any(|phases| phases.contains(phase))
@@ -123,7 +123,7 @@ struct ListRow<'a> {
 }
 
 impl<'a> ListRow<'a> {
-    fn of(group: &'a osnl::control::DeliveryGroup) -> Self {
+    fn from_group(group: &'a osnl::control::DeliveryGroup) -> Self {
         let state = group.short_state();
         let (count, has_more, tone) = (group.count, group.has_more, group.tone());
         Self { count, has_more, delivery: &group.newest, state, tone }

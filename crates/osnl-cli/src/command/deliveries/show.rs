@@ -15,7 +15,7 @@ use crate::flags::OutputFormat;
 const LISTED: u32 = 50;
 
 pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
-    let respondent = Respondent::of(&args.place)?;
+    let respondent = Respondent::for_place(&args.place)?;
     let id = match DeliveryId::parse(&args.about) {
         Some(id) => id.to_string(),
         None => match found(&respondent, args)? {

@@ -2,10 +2,10 @@
 pub(in crate::command) fn asks() -> String {
     let uid = rustix::process::geteuid().as_raw();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    of(uid, &users, std::env::var("SUDO_USER").ok().as_deref())
+    describe(uid, &users, std::env::var("SUDO_USER").ok().as_deref())
 }
 
-fn of(uid: u32, users: &str, sudo: Option<&str>) -> String {
+fn describe(uid: u32, users: &str, sudo: Option<&str>) -> String {
     let named = users.lines().find_map(|line| {
         let mut fields = line.split(':');
         let (name, _, number) = (fields.next()?, fields.next()?, fields.next()?);
@@ -32,7 +32,7 @@ mod tests {
             (1000, Some("bob"), "eve"),
             (7, None, "user 7"),
         ] {
-            assert_eq!(of(uid, users, sudo), expected);
+            assert_eq!(describe(uid, users, sudo), expected);
         }
     }
 }

@@ -111,10 +111,10 @@ impl DemoCloud {
             0..5 if servers > FEWEST => self.goes(),
             5..9 if servers < MOST => self.boots(),
             9..11 => self.second_port(),
-            11 => Scene::of("free-port-deleted", self.port().names()),
+            11 => Scene::new("free-port-deleted", self.port().names()),
             // An unreadable body appears only after the usual events were shown.
-            12 if self.events > 8 && self.rng.bool() => Scene::of("unreadable", Replacements::new()),
-            13 => Scene::of("server-failed", Replacements::new()),
+            12 if self.events > 8 && self.rng.bool() => Scene::new("unreadable", Replacements::new()),
+            13 => Scene::new("server-failed", Replacements::new()),
             14 | 15 => self.about_a_server(),
             _ => self.elsewhere(),
         }
@@ -178,7 +178,7 @@ impl DemoCloud {
             "volume-created",
             "volume-deleted",
         ];
-        Scene::of(EVENTS[self.rng.usize(..EVENTS.len())], Replacements::new())
+        Scene::new(EVENTS[self.rng.usize(..EVENTS.len())], Replacements::new())
     }
 
     fn take(&mut self) -> Option<DemoServer> {
@@ -228,7 +228,7 @@ impl DemoPort {
 }
 
 impl Scene {
-    fn of(event: &'static str, names: Replacements) -> Self {
+    fn new(event: &'static str, names: Replacements) -> Self {
         Self { steps: VecDeque::from([(event, names, HostEffect::None)]), then: None }
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn of(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: TcpStream) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 

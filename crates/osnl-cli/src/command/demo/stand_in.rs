@@ -105,7 +105,7 @@ impl StandInServer {
     /// Answers one request, and closes the connection. On a kept connection the HTTP client would
     /// repeat an unanswered request by itself, and the demo would show no failure.
     async fn serve(&self, stream: TcpStream) {
-        let mut requests = Requests::of(stream);
+        let mut requests = Requests::new(stream);
         let Some(request) = requests.next().await else { return };
         let answer = self.answer(&request);
         if answer == StandInAnswer::Fails(StandInFault::Late) {

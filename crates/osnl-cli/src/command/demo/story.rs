@@ -69,7 +69,7 @@ impl Story {
         if let Some(listener) = listener {
             state.unsettled.insert(number);
             state.arriving.entry(listener.to_owned()).or_default().push_back(number);
-            let digest = BodyDigest::of(message.body.as_bytes()).to_string();
+            let digest = BodyDigest::new(message.body.as_bytes()).to_string();
             let id = Notification::decode(message.body.as_bytes()).ok().and_then(|read| read.message_id);
             state.by_digest.insert(digest.clone(), number);
             if let Some(id) = &id {

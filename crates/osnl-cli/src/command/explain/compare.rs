@@ -50,7 +50,7 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
 }
 
 fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, SavedEventsRefusal> {
-    let mut sources = sources::of(&args.of.sources);
+    let mut sources = sources::from_args(&args.of.sources);
     sources.rules = Some(file.to_owned());
     let loaded = native::load(&sources).map_err(|errors| (Exit::Config, errors.to_string()))?;
     let file = file.display().to_string();

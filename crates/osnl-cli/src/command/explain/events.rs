@@ -29,7 +29,7 @@ pub(super) fn each(
         return Ok(());
     }
     if args.unmatched.is_none() {
-        of_journal(args, conf, &mut what)?;
+        read_journal(args, conf, &mut what)?;
     }
     let is_of_journal = args.rules.is_none() || args.journal || args.pick.is_about_deliveries();
     if args.unmatched.is_none() && is_of_journal {
@@ -50,7 +50,7 @@ pub(super) fn each(
     Ok(())
 }
 
-fn of_journal(
+fn read_journal(
     args: &ExplainArgs,
     conf: &Native,
     what: &mut impl FnMut(ExplainedEvent),

@@ -50,7 +50,7 @@ pub(super) const TARGETS: [SampleTarget; 9] = [
 ];
 
 impl SampleTarget {
-    pub(super) fn of(driver: &str) -> Option<&'static Self> {
+    pub(super) fn for_driver(driver: &str) -> Option<&'static Self> {
         const TARGETS: &[SampleTarget] = &self::TARGETS;
         TARGETS.iter().find(|target| target.driver == driver)
     }
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_sample_has_the_usual_event_and_the_meaning_of_each_option() {
-        let http = SampleTarget::of("http").unwrap();
+        let http = SampleTarget::for_driver("http").unwrap();
         let form = SampleForm {
             transport_url: "rabbit://u:p@h:5672/",
             standby: false,
@@ -417,7 +417,8 @@ mod tests {
         // A row without an event of the catalogue would have no effect.
         for (service, event) in USUAL {
             assert_eq!(
-                usual(service, SampleTarget::of("dump").unwrap(), false).map(|event| event.event_type),
+                usual(service, SampleTarget::for_driver("dump").unwrap(), false)
+                    .map(|event| event.event_type),
                 Some(event),
                 "{service}"
             );

@@ -36,7 +36,7 @@ struct CommandLine {
 
 pub(super) fn offered(words: &[String], osnl: Definition) -> Vec<String> {
     let words: Vec<String> = words.iter().map(|word| unquoted(word)).collect();
-    let typed = CommandLine::of(&words, osnl);
+    let typed = CommandLine::parse(&words, osnl);
     let (Some(kind), Some(begin)) = (typed.kind, words.last()) else { return Vec::new() };
     // bash passes an equals sign as a word.
     let begin = if begin == "=" { "" } else { begin };
@@ -63,7 +63,7 @@ fn unquoted(word: &str) -> String {
 }
 
 impl CommandLine {
-    fn of(words: &[String], osnl: Definition) -> Self {
+    fn parse(words: &[String], osnl: Definition) -> Self {
         let mut typed = Self::default();
         let mut command = (osnl.command)();
         command.build();
@@ -120,7 +120,7 @@ impl CommandLine {
     fn names(&self, kind: NameKind) -> Vec<String> {
         let (config_file, config_dir) = (self.config_file.clone(), self.config_dir.clone());
         let conf = match (&self.journal, &self.state_dir) {
-            (None, None) => native::load(&sources::of(&SourceArgs { config_file, config_dir })).ok(),
+            (None, None) => native::load(&sources::from_args(&SourceArgs { config_file, config_dir })).ok(),
             _ => None,
         };
         let conf = conf.map(|loaded| loaded.conf);

@@ -10,8 +10,8 @@ use super::words::{self, Words};
 /// Short, because the header has the page's name twice beside this text.
 const MANUAL: &str = "osnl Manual";
 
-pub(super) fn of(page: &str, osnl: Definition) -> Option<String> {
-    let words = words::of(page);
+pub(super) fn render(page: &str, osnl: Definition) -> Option<String> {
+    let words = words::find(page);
     if page == CONFIGURATION {
         return Some(configuration(words, osnl));
     }

@@ -121,6 +121,6 @@ api_url = https://k2hr3.example.com/v1/role
     ),
 ];
 
-pub(super) fn of(page: &str) -> &'static Words {
+pub(super) fn find(page: &str) -> &'static Words {
     PAGES.iter().find(|(name, _)| *name == page).map_or(&COMMAND, |(_, words)| words)
 }

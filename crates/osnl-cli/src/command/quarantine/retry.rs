@@ -17,7 +17,7 @@ const IDS_AT_ONCE: usize = 500;
 
 pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     let filter = named(&args.which, args.how.all)?;
-    let respondent = Respondent::of(&args.ask.place)?;
+    let respondent = Respondent::for_place(&args.ask.place)?;
     let conf = configuration(&args.ask.place)?;
     let mut changes = QuarantineChanges { dry_run: args.how.dry_run, ..QuarantineChanges::default() };
     let (mut group, mut seen) = (Vec::new(), Vec::new());
@@ -47,7 +47,7 @@ fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
         return Err(NoAnswer::new(Exit::Usage, why));
     }
     let (config_file, config_dir) = (config_file.clone(), config_dir.clone());
-    match native::load(&sources::of(&SourceArgs { config_file, config_dir })) {
+    match native::load(&sources::from_args(&SourceArgs { config_file, config_dir })) {
         Ok(loaded) => Ok(loaded.conf),
         Err(errors) => Err(NoAnswer::new(Exit::Config, errors.to_string())),
     }

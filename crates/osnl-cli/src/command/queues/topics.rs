@@ -51,9 +51,9 @@ pub(super) async fn inspect(conf: &ListenerConf) -> TopicsInspection {
 
 pub(super) fn lines(seen: &TopicsSeen, missing: &[String]) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> =
-        seen.topics.iter().map(|topic| ("topic", of_topic(topic))).collect();
+        seen.topics.iter().map(|topic| ("topic", describe_topic(topic))).collect();
     lines.extend(missing.iter().map(|key| ("topic", format!("{key}: does not exist"))));
-    lines.extend(seen.groups.iter().map(|group| ("group", of_group(group))));
+    lines.extend(seen.groups.iter().map(|group| ("group", describe_group(group))));
     if seen.more_groups > 0 {
         lines.push(("group", format!("{} more, which were not looked at", seen.more_groups)));
     }
@@ -66,7 +66,7 @@ pub(super) fn lines(seen: &TopicsSeen, missing: &[String]) -> Vec<(&'static str,
     lines
 }
 
-fn of_topic(topic: &TopicSeen) -> String {
+fn describe_topic(topic: &TopicSeen) -> String {
     let TopicSeen { name, partitions, unreachable } = topic;
     let mut text = match partitions {
         1 => format!("{name}: 1 partition"),
@@ -81,7 +81,7 @@ fn of_topic(topic: &TopicSeen) -> String {
     text
 }
 
-fn of_group(group: &GroupSeen) -> String {
+fn describe_group(group: &GroupSeen) -> String {
     let GroupSeen { name, state, members, lag } = group;
     let state = match (state, members) {
         (Some(state), Some(1)) => format!("{state}, 1 member"),

@@ -51,7 +51,7 @@ fn from_flag(text: &str) -> anyhow::Result<TransportUrl> {
 }
 
 fn from_configuration(args: &SendArgs) -> Result<ListenerConf, SendRefusal> {
-    let loaded = native::load(&sources::of(&args.sources)).map_err(|errors| {
+    let loaded = native::load(&sources::from_args(&args.sources)).map_err(|errors| {
         let hint = if args.sources.config_file.is_empty() && args.sources.config_dir.is_empty() {
             "\nthe broker is named by --transport-url, or by a configuration with --config-file"
         } else {

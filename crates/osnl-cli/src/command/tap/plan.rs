@@ -56,7 +56,7 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 const TTL: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl TapPlan {
-    pub(super) fn of(args: &TapArgs) -> anyhow::Result<Self> {
+    pub(super) fn from_args(args: &TapArgs) -> anyhow::Result<Self> {
         let text = args.url.as_ref().or(args.transport_url.as_ref());
         let conf = configuration(args)?;
         let listeners = match (&conf, text) {
@@ -194,7 +194,7 @@ fn configuration(args: &TapArgs) -> anyhow::Result<Option<Native>> {
     if args.listener.is_none() && !files && !is_usual {
         return Ok(None);
     }
-    let loaded = native::load(&sources::of(&args.sources)).map_err(anyhow::Error::from)?;
+    let loaded = native::load(&sources::from_args(&args.sources)).map_err(anyhow::Error::from)?;
     Ok(Some(loaded.conf))
 }
 

@@ -23,7 +23,7 @@ pub(super) fn remedy(
 }
 
 /// Returns the remedy for a refused exchange, by the broker's words.
-pub(super) fn of_exchange(
+pub(super) fn exchange_remedy(
     reason: &str,
     (user, virtual_host): (&str, &str),
     exchanges: &[&str],
@@ -51,9 +51,9 @@ mod tests {
         let found = remedy(&error, ("tap", "/v"), &["nova"]).unwrap();
         assert!(found.starts_with("rabbitmqctl set_permissions -p /v tap '^amq\\.gen-.*' "), "{found}");
         let words = "403 ACCESS_REFUSED - access to exchange 'nova' in vhost '/v' refused for user 'tap'";
-        assert_eq!(of_exchange(words, ("tap", "/v"), &["nova"]), Some(found));
+        assert_eq!(exchange_remedy(words, ("tap", "/v"), &["nova"]), Some(found));
         let words = "403 ACCESS_REFUSED - access to topic 'notifications.*' in exchange 'nova' in vhost '/v' refused for user 'tap'";
-        let found = of_exchange(words, ("tap", "/v"), &["nova"]).unwrap();
+        let found = exchange_remedy(words, ("tap", "/v"), &["nova"]).unwrap();
         assert!(found.contains("list_topic_permissions -p /v"), "{found}");
     }
 }

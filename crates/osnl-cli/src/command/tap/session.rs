@@ -159,7 +159,7 @@ fn say_refused(found: &TapOpening, refused: &[(String, String)], has_command: bo
     let others = found.refused.iter().map(|(exchange, _)| exchange);
     let others = others.filter(|exchange| !found.bound.contains(exchange));
     let all: Vec<&str> = found.bound.iter().chain(&found.missing).chain(others).map(String::as_str).collect();
-    if let Some(command) = refusal::of_exchange(reason, (&found.user, &found.virtual_host), &all) {
+    if let Some(command) = refusal::exchange_remedy(reason, (&found.user, &found.virtual_host), &all) {
         voice.say(&format!("-> {command}"));
     }
 }

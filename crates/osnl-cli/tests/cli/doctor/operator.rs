@@ -25,7 +25,7 @@ impl Service {
 
     pub(crate) fn notify(&mut self, notice: &Notice) {
         let Self { exchange, url, file, publisher } = self;
-        let publisher = publisher.get_or_insert_with(|| OsloPublisher::of_service(url, file));
+        let publisher = publisher.get_or_insert_with(|| OsloPublisher::for_service(url, file));
         publisher.notify(&Notice { exchange: exchange.clone(), ..notice.clone() });
     }
 

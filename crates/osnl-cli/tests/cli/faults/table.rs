@@ -33,13 +33,13 @@ fn template(name: &'static str, edits: Edits) -> Fault {
 }
 
 pub(super) fn all() -> Vec<Fault> {
-    [of_broker(), of_queue(), of_target(), of_disk(), of_templates(), of_cloud()]
+    [broker_faults(), queue_faults(), target_faults(), disk_faults(), template_faults(), cloud_faults()]
         .into_iter()
         .flatten()
         .collect()
 }
 
-fn of_broker() -> Vec<Fault> {
+fn broker_faults() -> Vec<Fault> {
     let certificate: Edits =
         &[("= URL", "= rabbit://guest:guest@SECURE/VHOST\ntls = verify\nssl_ca_file = OTHERCA")];
     vec![
@@ -58,7 +58,7 @@ fn of_broker() -> Vec<Fault> {
     ]
 }
 
-fn of_queue() -> Vec<Fault> {
+fn queue_faults() -> Vec<Fault> {
     const USUAL: &str = "exchange = neutron\ndeclare = create";
     // The last of its two warnings.
     let exchange = ["does not exist yet", "needs attention"];
@@ -87,7 +87,7 @@ fn of_queue() -> Vec<Fault> {
     ]
 }
 
-fn of_target() -> Vec<Fault> {
+fn target_faults() -> Vec<Fault> {
     const URL: &str = "url = TARGET/hook";
     let path = Part::Target(Reply::Status(404));
     vec![
@@ -124,7 +124,7 @@ fn of_target() -> Vec<Fault> {
     ]
 }
 
-fn of_disk() -> Vec<Fault> {
+fn disk_faults() -> Vec<Fault> {
     vec![
         Fault {
             silent: &[],
@@ -158,7 +158,7 @@ fn of_disk() -> Vec<Fault> {
     ]
 }
 
-fn of_templates() -> Vec<Fault> {
+fn template_faults() -> Vec<Fault> {
     const ID: &str = "{\"id\": \"{{ payload.port.id }}\"}";
     const NEVER: Edits = &[("actions = hook", "when = payload.port.device_id == 7\nactions = hook")];
     vec![
@@ -178,7 +178,7 @@ fn of_templates() -> Vec<Fault> {
     ]
 }
 
-fn of_cloud() -> Vec<Fault> {
+fn cloud_faults() -> Vec<Fault> {
     const ENRICHED: Edits = &[
         ("payload.port.id", "net.name"),
         ("retry_interval = 1s\n", "retry_interval = 1s\nenrich = net\n[enrich:net]\nkind = port\nCLOUD\n"),

@@ -54,7 +54,7 @@ fn a_key_is_found_where_the_rule_says() {
     check("resource.kind", Some("port"));
     check("resource.addresses.0.address", Some("192.0.2.7"));
     check("resource.addresses.7.address", None);
-    let digest = osnl_model::BodyDigest::of("l".repeat(256).as_bytes()).to_string();
+    let digest = osnl_model::BodyDigest::new("l".repeat(256).as_bytes()).to_string();
     check("payload.port.long", Some(&digest));
     for bad in [
         "",

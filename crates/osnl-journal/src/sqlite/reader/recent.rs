@@ -113,7 +113,7 @@ fn own_key(connection: &Connection, event: &RecentEvent, resource: Option<u32>) 
         None => connection
             .prepare_cached("SELECT body FROM event WHERE id = ?")?
             .query_row([event.id], |row| {
-                Ok(BodyDigest::of(row.get_ref(0)?.as_blob().unwrap_or_default()).to_string())
+                Ok(BodyDigest::new(row.get_ref(0)?.as_blob().unwrap_or_default()).to_string())
             })?,
     };
     Ok(format!("{id}#{}", resource.unwrap_or_default()))

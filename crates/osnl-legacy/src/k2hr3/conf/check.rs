@@ -127,7 +127,7 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
         Ok(options) => {
             reader.warn_of_trust(&options);
             reader.warn_of_logins(&broker_logins(&url, &options));
-            let limits = Driver::of(&url).limits();
+            let limits = Driver::for_url(&url).limits();
             if !limits.is_empty() {
                 let remedy = "publish to RabbitMQ where an event must not be lost";
                 reader.warn("transport_url", &limits.join("; "), remedy);

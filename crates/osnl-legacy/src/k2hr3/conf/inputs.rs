@@ -29,7 +29,7 @@ impl HiddenInputs {
     }
 
     #[must_use]
-    pub fn of(program: &str, home: Option<&Path>, environment: Environment) -> Self {
+    pub fn new(program: &str, home: Option<&Path>, environment: Environment) -> Self {
         let folder = format!("{}.conf.d", program.strip_suffix(".py").unwrap_or(program));
         let folders = home.into_iter().chain([Path::new("/etc")]).map(|place| place.join(&folder)).collect();
         Self { environment, folders }

@@ -106,11 +106,12 @@ fn cloud_entries(openstack: &OpenstackOptions, from: &dyn Fn(&str, &str) -> Stri
     let values =
         [("auth_url", auth_url), ("username", user), ("password", password), ("project_name", tenant)];
     let mut entries = vec![entry("kind", "server", FIXED)];
-    entries.extend(values.map(|(option, text)| entry(option, text, from(OPENSTACK, of_openstack(option)))));
+    entries
+        .extend(values.map(|(option, text)| entry(option, text, from(OPENSTACK, openstack_option(option)))));
     entries
 }
 
-pub(super) fn of_openstack(option: &str) -> &str {
+pub(super) fn openstack_option(option: &str) -> &str {
     match option {
         "username" => "user",
         "project_name" => "tenant",

@@ -11,9 +11,9 @@ impl Memory {
         let instance = &found.happened.instance;
         let Some(id) = instance.id.as_deref() else { return };
         if let Some(port) = &found.happened.port {
-            let of_port =
+            let server_of_port =
                 AskedRow { instance: KnownInstance::unknown(Some(id.to_owned())), nics: Vec::new() };
-            self.put(asked_name(&port_name(port)), MemoryRow::Asked(of_port));
+            self.put(asked_name(&port_name(port)), MemoryRow::Asked(server_of_port));
         }
         let mut row = self.asked(&instance_name(id)).cloned().unwrap_or_default();
         row.instance.learn(instance.clone());

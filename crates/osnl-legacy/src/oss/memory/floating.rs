@@ -119,7 +119,7 @@ impl Memory {
         let port = id_of(one, "port_id");
         let holder = match (&port, one.get("port_details")) {
             (None, _) => Holder::default(),
-            (Some(_), Some(details)) if details.get("device_id").is_some() => Holder::of(details),
+            (Some(_), Some(details)) if details.get("device_id").is_some() => Holder::from_port(details),
             (Some(port), _) => self.holder(port),
         };
         let row = FloatingRow {
@@ -158,8 +158,9 @@ impl Memory {
             None if row.unbound => Some("the floating IP's port is no instance's yet".to_owned()),
             None => None,
         };
-        let of_port = || if not.is_some() { None } else { self.instance_of_port(row.port.as_deref()?) };
-        let known = row.instance.clone().or_else(of_port);
+        let server_of_port =
+            || if not.is_some() { None } else { self.instance_of_port(row.port.as_deref()?) };
+        let known = row.instance.clone().or_else(server_of_port);
         let instance = self.details(known.as_deref());
         let happened =
             Occurrence { what, ip: row.address.clone(), port: row.port.clone(), instance, part: None, not };

@@ -15,7 +15,7 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    pub(super) fn of(port: &Value) -> Self {
+    pub(super) fn from_port(port: &Value) -> Self {
         // The device of a router's or load balancer's port is no instance.
         let owner = name_of(port, "device_owner").filter(|owner| !owner.starts_with("compute:"));
         let instance = id_of(port, "device_id").filter(|_| owner.is_none());
@@ -34,7 +34,7 @@ impl Memory {
         }
         let known = self.port_row(&id).cloned().unwrap_or_default();
         let told = port.get("device_id").is_some();
-        let holder = if told { Holder::of(port) } else { self.holder(&id) };
+        let holder = if told { Holder::from_port(port) } else { self.holder(&id) };
         let addresses = addresses(port);
         if known.instance != holder.instance
             && let Some(before) = &known.instance

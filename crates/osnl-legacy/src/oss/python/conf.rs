@@ -127,7 +127,7 @@ impl DriverConf for PythonConf {
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
-        match self.options.details.of(wanted.notification) {
+        match self.options.details.call_for(wanted.notification) {
             Ok(PluginCall::NothingToDo(why)) => Preview::Nothing { why },
             Err(error) => Preview::Unusable { why: error.reason },
             Ok(PluginCall::Notify { created, .. }) => {

@@ -24,10 +24,10 @@ pub type PluginCalls = Vec<PluginCall>;
 pub trait NodeDetails: Send + Sync + fmt::Debug {
     /// Makes a plug-in's arguments of a notification. Pure: the same in each attempt. For a bulk
     /// request the notification has the payload of the one resource.
-    fn of(&self, notification: &Notification) -> Result<PluginCall, ActionError>;
+    fn call_for(&self, notification: &Notification) -> Result<PluginCall, ActionError>;
 
-    fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
-        self.of(&narrowed(event)).map(|told| vec![told])
+    fn calls_for(&self, event: &Event) -> Result<PluginCalls, ActionError> {
+        self.call_for(&narrowed(event)).map(|told| vec![told])
     }
 
     fn hands_enrichments_over(&self) -> bool {
@@ -71,7 +71,7 @@ impl OssDetails {
 
 impl NodeDetails for OssDetails {
     /// Assumes that no earlier event was seen; of several calls, returns the first.
-    fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
+    fn call_for(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let happened = Memory::default().interpret(n, None, &self.lists).happened;
         let asked = self.told(EventReport::from(happened, event_type, None, &self.lists))?;
@@ -79,8 +79,8 @@ impl NodeDetails for OssDetails {
         Ok(asked.into_iter().next().unwrap_or_else(none))
     }
 
-    fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
-        self.told(EventReport::of(event, &self.lists))
+    fn calls_for(&self, event: &Event) -> Result<PluginCalls, ActionError> {
+        self.told(EventReport::from_event(event, &self.lists))
     }
 
     fn watches(&self) -> Option<Lists> {
@@ -149,11 +149,11 @@ fn by_words(event_type: &str) -> Option<bool> {
 }
 
 impl NodeDetails for PayloadDetails {
-    fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
+    fn call_for(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         self.told(n, None)
     }
 
-    fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
+    fn calls_for(&self, event: &Event) -> Result<PluginCalls, ActionError> {
         self.told(&narrowed(event), event.enriched.as_deref()).map(|told| vec![told])
     }
 

@@ -129,7 +129,7 @@ fn metadata_is_kept_up_to_its_bounds() {
 #[test]
 fn the_memory_is_bounded_in_bytes_and_so_are_the_rows_that_it_leaves() {
     const MOST: usize = 2 << 20;
-    let mut memory = Memory::of(1000, MOST);
+    let mut memory = Memory::with_limits(1000, MOST);
     let mut kept = std::collections::BTreeMap::new();
     for n in 0..40 {
         let metadata = json!({"a": "v".repeat(200_000)});
@@ -147,7 +147,7 @@ fn the_memory_is_bounded_in_bytes_and_so_are_the_rows_that_it_leaves() {
     assert!((MOST / 2..MOST).contains(&text), "{text} bytes of rows");
     assert!(kept.contains_key("instance/39") && !kept.contains_key("instance/0"), "{:?}", kept.keys());
     // A smaller memory says which rows it has no room for.
-    let mut smaller = Memory::of(1000, MOST / 4);
+    let mut smaller = Memory::with_limits(1000, MOST / 4);
     let rows = kept.len();
     assert_eq!(smaller.restore(kept), 0);
     let n = osnl_model::Notification::decode(br#"{"event_type": "x", "payload": {}}"#).unwrap();
@@ -226,7 +226,7 @@ fn a_delivery_of_a_bulk_request_reads_its_own_notes() {
         for part in 0..PARTS {
             let mut event = Event::new(received.clone(), notification.clone(), "r", "a");
             event.resource = Some(part);
-            let EventReport::Calls(calls) = EventReport::of(&event, &Lists::default()) else {
+            let EventReport::Calls(calls) = EventReport::from_event(&event, &Lists::default()) else {
                 panic!("{part}")
             };
             let ips: Vec<_> = calls.iter().map(|call| call.happened.ip.clone().unwrap()).collect();

@@ -15,7 +15,7 @@ impl Servers for RecordedServers {
         "recorded".into()
     }
 
-    fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
+    fn server_of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
         let id = (port == "c5330e6d-3205-477b-8692-e791283a6bae")
             .then(|| "33333333-aaaa-4bbb-8ccc-000000000001".to_owned());
         std::future::ready(Ok(id)).boxed()

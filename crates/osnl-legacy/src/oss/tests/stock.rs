@@ -225,7 +225,7 @@ fn both_forms_give_one_node_detail() {
 #[test]
 fn what_was_not_touched_for_longest_is_forgotten() {
     let associate = end(NEUTRON, "floatingip_update_associate");
-    let mut memory = Memory::of(2, usize::MAX);
+    let mut memory = Memory::with_limits(2, usize::MAX);
     assert_eq!(lines(&mut memory, &associate).len(), 1);
     let create = end(NOVA, "instance_create_end");
     let notification = osnl_model::Notification::decode(create.as_bytes()).unwrap();

@@ -67,7 +67,7 @@ const KINDS: [(FaultKind, &str, usize); 16] = [
 ];
 
 impl FaultKind {
-    fn of_one_pair(self) -> bool {
+    fn concerns_one_pair(self) -> bool {
         match self {
             ActiveKilled | StandbyKilled | BothKilled | ActiveTerminated | ActiveSilent | StandbySilent => {
                 true
@@ -78,7 +78,7 @@ impl FaultKind {
         }
     }
 
-    fn of_all_nodes(self) -> bool {
+    fn concerns_all_nodes(self) -> bool {
         [AllNodesKilled, BacklogAndAllNodesKilled].contains(&self)
     }
 }
@@ -130,8 +130,8 @@ impl StandbySaboteur<'_> {
             let active = self.active(pair);
             let before = Before { pair, active, since: Instant::now(), latest: self.publisher.latest() };
             let name = match self.parts[pair] {
-                StandbyPart::Splitter(_) if kind.of_one_pair() => format!("splitter: {name}"),
-                StandbyPart::Shard(_) if kind.of_one_pair() => format!("shard: {name}"),
+                StandbyPart::Splitter(_) if kind.concerns_one_pair() => format!("splitter: {name}"),
+                StandbyPart::Shard(_) if kind.concerns_one_pair() => format!("shard: {name}"),
                 StandbyPart::Whole | StandbyPart::Splitter(_) | StandbyPart::Shard(_) => name.to_owned(),
             };
             self.print(&format!("{name}; {} is active", self.daemons[active].name));
@@ -147,7 +147,7 @@ impl StandbySaboteur<'_> {
             self.chance.shuffle(bag);
         }
         let is_old = self.declared.elapsed() > OLD_ENOUGH;
-        let may = |(kind, _): &(FaultKind, &str)| is_old || !kind.of_all_nodes();
+        let may = |(kind, _): &(FaultKind, &str)| is_old || !kind.concerns_all_nodes();
         match bag.iter().rposition(may) {
             Some(at) => bag.remove(at),
             // Only the kill of all nodes is left, and the queue is too young.
@@ -233,7 +233,7 @@ impl StandbySaboteur<'_> {
             Reload => {
                 for daemon in daemons {
                     if let Some(settings) = daemon.settings().standby {
-                        daemon.configure(OracleSettings::of_standby(settings.others(&mut self.chance)));
+                        daemon.configure(OracleSettings::for_standby(settings.others(&mut self.chance)));
                     }
                     daemon.signal("HUP");
                 }
@@ -355,8 +355,8 @@ impl StandbySaboteur<'_> {
     fn observe(&mut self, name: String, kind: FaultKind, before: Before) {
         let mut effects = self.target.effects_since(before.since);
         let first = effects.iter().find(|effect| self.shows_takeover(before, effect));
-        let takeover = first.filter(|_| kind.of_one_pair()).map(|effect| effect.at - before.since);
-        if kind.of_one_pair() && self.parts[before.pair].delivers() {
+        let takeover = first.filter(|_| kind.concerns_one_pair()).map(|effect| effect.at - before.since);
+        if kind.concerns_one_pair() && self.parts[before.pair].delivers() {
             effects.retain(|effect| effect.daemon / 2 == before.pair);
         }
         let times = || [before.since].into_iter().chain(effects.iter().map(|effect| effect.at));

@@ -168,7 +168,7 @@ fn of_a_body_that_is_too_large_only_the_beginning_is_handed_over() {
         assert_eq!(came[&2], (5, b"whole".to_vec()), "pieces of {piece}");
         let (size, kept) = &came[&1];
         assert_eq!((*size, kept), (BodyBounds::HEAD as u64, &body[..BodyBounds::HEAD].to_vec()));
-        let cut = Cut { bytes: 800_000, digest: BodyDigest::of(&body) };
+        let cut = Cut { bytes: 800_000, digest: BodyDigest::new(&body) };
         assert_eq!((flow.cut(1, 7), flow.cut(1, 7), flow.cut(2, 9)), (Some(cut), None, None));
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, String> {
 /// Returns the path of the first member that the request does not have, that is missing, or that has another type, with
 /// what is allowed. Members with a name of `elsewhere` are not in the body.
 pub(super) fn misfit(body: &Map<String, Value>, schema: &Value, elsewhere: &[&str]) -> Option<String> {
-    of_members("", body, schema, elsewhere)
+    check_members("", body, schema, elsewhere)
 }
 
 fn at(path: &str, value: &Value, schema: &Value) -> Option<String> {
@@ -34,7 +34,7 @@ fn at(path: &str, value: &Value, schema: &Value) -> Option<String> {
         return Some(format!("{path}: {} is not {wanted}; allowed: {wanted}", shown(value)));
     }
     match value {
-        Value::Object(members) => of_members(path, members, schema, &[]),
+        Value::Object(members) => check_members(path, members, schema, &[]),
         Value::Array(values) => {
             let mut values = values.iter().enumerate();
             values.find_map(|(n, value)| at(&format!("{path}[{n}]"), value, &schema["items"]))
@@ -43,7 +43,7 @@ fn at(path: &str, value: &Value, schema: &Value) -> Option<String> {
     }
 }
 
-fn of_members(
+fn check_members(
     path: &str,
     members: &Map<String, Value>,
     schema: &Value,

@@ -21,7 +21,7 @@ pub(super) struct EventDetail {
 }
 
 impl EventDetail {
-    pub(super) fn of(number: u64, kept: &KeptEntry, rules: Option<&Rules>) -> Self {
+    pub(super) fn new(number: u64, kept: &KeptEntry, rules: Option<&Rules>) -> Self {
         let mut lines = DetailLines(Vec::new(), None);
         match EventFilter::default().read(&kept.message) {
             Some(Ok(event)) => lines.event(kept, &event, rules),

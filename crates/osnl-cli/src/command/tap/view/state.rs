@@ -246,7 +246,7 @@ impl ViewState {
     fn open(&mut self, rules: Option<&Rules>) {
         let Some(number) = self.listed.selected() else { return };
         let Some(kept) = self.ring.get(number) else { return };
-        self.detail = Some(EventDetail::of(number, kept, rules));
+        self.detail = Some(EventDetail::new(number, kept, rules));
         // Otherwise a new event would move the selection away from the opened one.
         self.listed.stay();
         self.turn(TapPage::Detail);

@@ -20,7 +20,7 @@ fn load_in_home(
     let file = home.path().join("k.conf");
     fs::write(&file, main).unwrap();
     let environment: Environment = variables.iter().copied().collect();
-    let mut inputs = HiddenInputs::of(program, Some(home.path()), environment);
+    let mut inputs = HiddenInputs::new(program, Some(home.path()), environment);
     inputs.folders.retain(|folder| folder.starts_with(home.path()));
     (home.path().display().to_string(), Conf::load(&file, &inputs))
 }
@@ -82,7 +82,7 @@ fn only_the_first_folder_that_exists_is_read() {
     let inputs = HiddenInputs { folders: vec![place.path().join("none"), home, etc], ..HiddenInputs::none() };
     let conf = Conf::load(&file, &inputs).unwrap().conf;
     assert_eq!((conf.k2hr3.timeout_seconds, conf.k2hr3.max_retries), (7, 5));
-    let named = HiddenInputs::of("k2hr3-osnl", Some(Path::new("/h")), Environment::default());
+    let named = HiddenInputs::new("k2hr3-osnl", Some(Path::new("/h")), Environment::default());
     assert_eq!(named.folders, [Path::new("/h/k2hr3-osnl.conf.d"), Path::new("/etc/k2hr3-osnl.conf.d")]);
 }
 
