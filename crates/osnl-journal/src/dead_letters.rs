@@ -20,12 +20,14 @@
 //! `osnl-routing-key`. `osnl-rule`, `osnl-action`, and `osnl-resource` keep other actions from being called.
 //!
 //! Each program that may publish to the queue can write these headers. So a reading checks each message by
-//! [`LetterNumbers`], and a copy counts for a letter only with the bytes, rule, action, and resource of that.
+//! [`LetterCopies`], and a copy counts for a letter only with the bytes, rule, action, and resource of that.
 //!
 //! A letter with `osnl-waits` is a [`WaitingLetter`]. Its copy has that header too, and the letter stays in the dead
 //! letter queue until the delivery that is made of the copy has ended.
 
-use std::collections::{BTreeMap, HashMap};
+mod copies;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -39,6 +41,9 @@ use osnl_model::{BodyDigest, Notification};
 use osnl_transport::dead_letters::{EXCHANGE, ROUTING_KEY};
 use osnl_transport::{Marks, QueuedMessage};
 
+pub use self::copies::LetterCopies;
+#[cfg(test)]
+pub(crate) use self::copies::copy_of;
 use crate::identity::{MessageIdentity, RETRY_OF};
 use crate::query::{DeliveryListRow, RowState, Unreadable};
 use crate::{DeliveryId, NewDelivery, Subject, UsedLimits};
@@ -378,58 +383,6 @@ impl DeadLetterRow {
 pub fn id_of(message: &QueuedMessage) -> u64 {
     let own = message.headers.get(ID).and_then(|id| id.parse::<u64>().ok()).filter(|id| *id >> 63 == 0);
     own.unwrap_or_else(|| u64::from(hash(&format!("{:?}", message.headers))))
-}
-
-/// The numbers of the messages of one reading, each with the content that has it first, and its first place among the
-/// letters that wait.
-#[derive(Debug, Default)]
-pub struct LetterNumbers(HashMap<u64, (BodyDigest, Option<u64>)>);
-
-impl LetterNumbers {
-    /// Takes osnl's headers from a message whose bytes are not those that the headers name: another program has written
-    /// these. Gives a message another number if an earlier one of other content has its number, and a letter the place of
-    /// an earlier one with its number and content. The message has its body.
-    pub fn check(&mut self, message: &mut QueuedMessage) {
-        let (bytes, digest) = match message.cut {
-            Some(cut) => (cut.bytes, cut.digest),
-            None => (message.body.len() as u64, BodyDigest::new(&message.body)),
-        };
-        let text = |name: &str| message.headers.get(name).map(String::as_str);
-        let told = bytes_of(message);
-        let is_own = if told == bytes {
-            text(DIGEST).is_some_and(|told| told == digest.to_string())
-        } else {
-            // Only the beginning of an unreadable message is kept.
-            told > bytes && text(KIND) == Some(UNREADABLE)
-        };
-        if !is_own {
-            message.headers.retain(|name, _| !name.starts_with("osnl-"));
-            message.headers.extend([header(BYTES, &bytes.to_string()), header(DIGEST, &digest.to_string())]);
-        }
-        let content = [IDEMPOTENCY_KEY, RULE, ACTION, RESOURCE, KEY, EXCHANGE, ROUTING_KEY];
-        let content = content.map(|name| message.headers.get(name));
-        let content = BodyDigest::new(format!("{digest}{content:?}").as_bytes());
-        let id = id_of(message);
-        let mut number = id;
-        let place = message.headers.get(PLACE).and_then(|place| place.parse::<u64>().ok());
-        while self.0.entry(number).or_insert((content, place)).0 != content {
-            number = hash(&format!("{number}/{content}")).into();
-        }
-        if let (Some(place), Some((_, Some(first)))) = (place, self.0.get_mut(&number)) {
-            *first = place.min(*first);
-            message.headers.extend([header(PLACE, &first.to_string())]);
-        }
-        if number != id {
-            message.headers.extend([header(ID, &number.to_string())]);
-        }
-    }
-}
-
-/// Returns the mark shared by all copies of one dead letter; `None` for an unreadable message or a message of
-/// another program.
-#[must_use]
-pub fn copy_of(message: &QueuedMessage) -> Option<(u64, &str)> {
-    Some((id_of(message), message.headers.get(IDEMPOTENCY_KEY)?))
 }
 
 #[must_use]

@@ -34,7 +34,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queries::{MemoryAndQueues, row_of, unread};
-use self::queue::{DeadLetterQueue, LastCopies, QueueVisit};
+use self::queue::{DeadLetterQueue, QueueVisit};
 use self::reading::ReaderKind;
 use crate::daemon::ServiceTask;
 use crate::intake::LiveRules;
@@ -54,6 +54,7 @@ const IN_HAND: usize = 500;
 /// The time within which a copy that was published is on its way.
 const ON_ITS_WAY: Duration = Duration::from_secs(5 * 60);
 
+/// The dead letter queues of all listeners, which the daemon serves, and commands read and change.
 #[derive(Default)]
 pub struct DeadLetterQueues {
     /// The queue of each listener that has one.
@@ -72,6 +73,7 @@ enum VisitObstacle {
     Trouble,
 }
 
+/// A dead letter queue as `osnl status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterQueueState {
     pub queue: String,
@@ -79,6 +81,7 @@ pub struct DeadLetterQueueState {
     pub trouble: Option<(SystemTime, String)>,
 }
 
+/// The reason for which a dead letter queue cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
     #[error("the dead letter queue \"{0}\" is busy: another command reads it; ask again in a few seconds")]
@@ -87,6 +90,7 @@ pub enum DeadLetterError {
     Transport { queue: String, error: TransportError },
 }
 
+/// The change that a command makes to the letters that it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadLetterChange {
     Retry,
@@ -460,9 +464,10 @@ impl DeadLetterQueues {
         let (mut found, mut has_more) = (Vec::new(), false);
         for queue in self.each() {
             let Some(reader) = queue.take(&wants_body, ReaderKind::Command).await? else { continue };
-            let last = LastCopies::new(reader.messages());
             let messages = reader.messages().iter().enumerate();
-            found.extend(messages.filter(|(at, _)| last.has(*at)).map(|(_, message)| message.clone()));
+            found.extend(
+                messages.filter(|(at, _)| reader.copies().is_last(*at)).map(|(_, message)| message.clone()),
+            );
             has_more |= reader.has_more();
             reader.end().await.map_err(|error| queue.failed(error))?;
         }

@@ -476,15 +476,15 @@ fn a_dead_letter_is_read_as_it_was_written_and_a_copy_has_its_number() {
 /// A program that may publish to the queue can repeat each header of a dead letter.
 #[test]
 fn a_message_that_pretends_to_be_a_dead_letter_takes_neither_its_number_nor_its_place() {
-    use crate::dead_letters::{DeadLetterRow, LetterNumbers, copy_of, id_of};
+    use crate::dead_letters::{DeadLetterRow, LetterCopies, copy_of, id_of};
     let (journal, ..) = with_queue();
     journal.end(claim(&journal)[0].0, Outcome::Dead("refused".to_owned()).into());
     let letter = unburied(&journal).remove(0).message;
     let checked = |messages: &[&osnl_transport::QueuedMessage]| {
-        let mut numbers = LetterNumbers::default();
+        let mut copies = LetterCopies::default();
         let checked = messages.iter().map(|message| {
             let mut message = (*message).clone();
-            numbers.check(&mut message);
+            copies.admit(&mut message);
             message
         });
         checked.collect::<Vec<_>>()

@@ -1,6 +1,6 @@
 //! One dead letter queue at its broker: a reading by the daemon or a command, and what it changes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,9 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::reading::{ReaderKind, Reading, ReadingTurn};
 use super::{BUSY_PAUSE, ChangedLetters, DeadLetterChange, DeadLetterError, LONGEST_PAUSE};
 use crate::intake::LiveRules;
-use crate::journal::dead_letters::{
-    LetterNumbers, LetterWait, WaitingLetter, again, bytes_of, copy_of, id_of,
-};
+use crate::journal::dead_letters::{LetterCopies, LetterWait, WaitingLetter, again, bytes_of, id_of};
 use crate::journal::memory::LetterVisit;
 
 /// Bytes of bodies that one reading holds in memory.
@@ -27,6 +25,7 @@ pub(super) const VISIT_PATIENCE: Duration = Duration::from_secs(3);
 /// The wait for another reader, which usually takes a second or two.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// One queue with what the daemon knows about it.
 #[derive(Clone)]
 pub(super) struct DeadLetterQueue {
     pub(super) name: String,
@@ -76,9 +75,9 @@ impl DeadLetterQueue {
                 ReaderKind::Daemon => VISIT_PATIENCE,
                 ReaderKind::Command => BUSY,
             };
-        let numbers = Mutex::new(LetterNumbers::default());
+        let copies = Mutex::new(LetterCopies::default());
         let wants = |message: &mut QueuedMessage| {
-            numbers.lock().unwrap_or_else(PoisonError::into_inner).check(message);
+            copies.lock().unwrap_or_else(PoisonError::into_inner).admit(message);
             wants_body(message)
         };
         loop {
@@ -86,7 +85,8 @@ impl DeadLetterQueue {
             match access.take(&self.name, &wants).await {
                 Ok(reader) => {
                     turn.begins(tried);
-                    return Ok(reader.map(|reader| Reading::new(reader, turn)));
+                    let copies = std::mem::take(&mut *copies.lock().unwrap_or_else(PoisonError::into_inner));
+                    return Ok(reader.map(|reader| Reading::new(reader, copies, turn)));
                 }
                 Err(error) if error.is_locked() && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
                 Err(error) if error.is_locked() => return Err(DeadLetterError::Busy(self.name.clone())),
@@ -138,15 +138,18 @@ impl DeadLetterQueue {
         let former = former.get_or_insert(reader.waiting().max(read as u64));
         let known = read.min(usize::try_from(*former).unwrap_or(usize::MAX));
         let before = changed.ids.len();
-        let last = LastCopies::new(reader.messages());
         if change != DeadLetterChange::Discard {
             let repeated = reader.messages()[..known].iter().enumerate().filter(|(at, message)| {
                 let id = id_of(message);
-                last.has(*at) && sent.contains(&id) && is_meant(message) && !changed.ids.contains(&id)
+                reader.copies().is_last(*at)
+                    && sent.contains(&id)
+                    && is_meant(message)
+                    && !changed.ids.contains(&id)
             });
             let repeated: Vec<u64> = repeated.map(|(_, message)| id_of(message)).collect();
             changed.ids.extend(repeated);
-            let letters = reader.messages()[..known].iter().enumerate().filter(|(at, _)| last.has(*at));
+            let letters =
+                reader.messages()[..known].iter().enumerate().filter(|(at, _)| reader.copies().is_last(*at));
             let copies = copies_of(letters, is_meant, sent, &mut changed.behind);
             for some in copies.chunks(TOGETHER) {
                 let back: Vec<QueuedMessage> = some.iter().map(|at| again(&reader.messages()[*at])).collect();
@@ -161,7 +164,7 @@ impl DeadLetterQueue {
         }
         let meant: Vec<usize> = (0..known)
             .filter(|at| {
-                let last = last.of(*at);
+                let last = reader.copies().last_of(*at);
                 let message = &reader.messages()[last];
                 let goes = match change {
                     DeadLetterChange::Discard => true,
@@ -172,7 +175,8 @@ impl DeadLetterQueue {
             })
             .collect();
         for some in meant.chunks(TOGETHER) {
-            let new = some.iter().filter(|at| last.has(**at)).map(|at| &reader.messages()[*at]);
+            let new =
+                some.iter().filter(|at| reader.copies().is_last(**at)).map(|at| &reader.messages()[*at]);
             let new: Vec<QueuedMessage> = new.cloned().collect();
             if change == DeadLetterChange::Retry {
                 let back: Vec<QueuedMessage> = new.iter().map(again).collect();
@@ -222,12 +226,11 @@ impl DeadLetterQueue {
         let read = |(at, message)| Some((at, WaitingLetter::read(message)?));
         let letters: Vec<(usize, WaitingLetter)> =
             reader.messages().iter().enumerate().filter_map(read).collect();
-        let last = LastCopies::new(reader.messages());
         let mut begun: Vec<&(usize, WaitingLetter)> = letters
             .iter()
             .filter(|(at, letter)| {
                 let message = &reader.messages()[*at];
-                visit.carry_out.contains(&letter.id) && last.has(*at) && is_whole(message)
+                visit.carry_out.contains(&letter.id) && reader.copies().is_last(*at) && is_whole(message)
             })
             .collect();
         begun.sort_by_key(|(_, letter)| letter.place);
@@ -237,7 +240,7 @@ impl DeadLetterQueue {
         let (mut found, mut removed) = (Vec::new(), HashSet::new());
         let (messages, mut acknowledged) = (reader.messages().len() as u64, 0);
         for (at, letter) in letters {
-            let is_last = last.has(at);
+            let is_last = reader.copies().is_last(at);
             match visit.remove.get(&letter.id) {
                 Some(is_replaced) if !(*is_replaced && is_last) => {
                     reader.acknowledge(at).await.map_err(|error| self.failed(error))?;
@@ -263,30 +266,6 @@ impl DeadLetterQueue {
 /// Whether all bytes of the body are in memory; others are not put back.
 fn is_whole(message: &QueuedMessage) -> bool {
     message.body.len() as u64 == bytes_of(message)
-}
-
-/// The last one of the messages with one number and content. A letter that replaces another has its number, and is behind it
-/// in the queue; a broken connection, a daemon that is killed, and two daemons that have one message leave further ones.
-pub(super) struct LastCopies(Vec<usize>);
-
-impl LastCopies {
-    pub(super) fn new(messages: &[QueuedMessage]) -> Self {
-        let copies = messages.iter().enumerate();
-        let last: HashMap<_, usize> =
-            copies.filter_map(|(at, message)| Some((copy_of(message)?, at))).collect();
-        let last_of = |(at, message)| copy_of(message).map_or(at, |copy| last[&copy]);
-        Self(messages.iter().enumerate().map(last_of).collect())
-    }
-
-    /// Returns the place of the last copy of the message at a place.
-    fn of(&self, at: usize) -> usize {
-        self.0[at]
-    }
-
-    /// Whether the message at a place is the last of its copies.
-    pub(super) fn has(&self, at: usize) -> bool {
-        self.0[at] == at
-    }
 }
 
 /// Returns the letters of which copies are published, in the order in which they are carried out. The

@@ -5,6 +5,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::LONGEST_PAUSE;
+use crate::journal::dead_letters::LetterCopies;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReaderKind {
@@ -18,17 +19,24 @@ pub(super) enum ReaderKind {
 /// after the other, would keep the daemon from it.
 pub(super) struct Reading {
     reader: Box<dyn QueueReader>,
+    copies: LetterCopies,
     turn: ReadingTurn,
 }
 
 impl Reading {
-    pub(super) fn new(reader: Box<dyn QueueReader>, turn: ReadingTurn) -> Self {
-        Self { reader, turn }
+    pub(super) fn new(reader: Box<dyn QueueReader>, mut copies: LetterCopies, turn: ReadingTurn) -> Self {
+        copies.arrange(reader.messages());
+        Self { reader, copies, turn }
+    }
+
+    /// Returns the letters of the messages.
+    pub(super) fn copies(&self) -> &LetterCopies {
+        &self.copies
     }
 
     pub(super) async fn end(self) -> Result<(), TransportError> {
         // The turn ends after the messages are back.
-        let Self { reader, turn } = self;
+        let Self { reader, copies: _, turn } = self;
         let closed = reader.close().await;
         drop(turn);
         closed

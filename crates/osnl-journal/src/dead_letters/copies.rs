@@ -1,0 +1,97 @@
+//! Several messages for one dead letter: a letter that replaces another has its number, and is behind it in the queue. A
+//! broken connection, a daemon that is killed, and two daemons that have one message leave further ones.
+
+use std::collections::HashMap;
+
+use osnl_model::BodyDigest;
+use osnl_transport::QueuedMessage;
+
+use super::{
+    ACTION, BYTES, DIGEST, EXCHANGE, ID, IDEMPOTENCY_KEY, KEY, KIND, PLACE, RESOURCE, ROUTING_KEY, RULE,
+    UNREADABLE, bytes_of, hash, header, id_of,
+};
+
+/// The letters of one reading of a dead letter queue. Messages with one number and one content are copies of one letter,
+/// which has the place of its first copy, and the state of its last.
+#[derive(Debug, Default)]
+pub struct LetterCopies {
+    /// By number.
+    letters: HashMap<u64, Letter>,
+    /// By the place of a message in the reading, the place of the last copy of its letter.
+    last: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Letter {
+    content: BodyDigest,
+    /// The first place of a copy among the letters that wait; `None` if no copy waits.
+    place: Option<u64>,
+}
+
+impl LetterCopies {
+    /// Takes osnl's headers from a message whose bytes are not those that the headers name: another program has written
+    /// these. Gives a message another number if an earlier one of other content has its number, and a letter the place of
+    /// an earlier copy. The message has its body.
+    pub fn admit(&mut self, message: &mut QueuedMessage) {
+        let (bytes, digest) = match message.cut {
+            Some(cut) => (cut.bytes, cut.digest),
+            None => (message.body.len() as u64, BodyDigest::new(&message.body)),
+        };
+        let text = |name: &str| message.headers.get(name).map(String::as_str);
+        let told = bytes_of(message);
+        let is_own = if told == bytes {
+            text(DIGEST).is_some_and(|told| told == digest.to_string())
+        } else {
+            // Only the beginning of an unreadable message is kept.
+            told > bytes && text(KIND) == Some(UNREADABLE)
+        };
+        if !is_own {
+            message.headers.retain(|name, _| !name.starts_with("osnl-"));
+            message.headers.extend([header(BYTES, &bytes.to_string()), header(DIGEST, &digest.to_string())]);
+        }
+        let content = [IDEMPOTENCY_KEY, RULE, ACTION, RESOURCE, KEY, EXCHANGE, ROUTING_KEY];
+        let content = content.map(|name| message.headers.get(name));
+        let content = BodyDigest::new(format!("{digest}{content:?}").as_bytes());
+        let id = id_of(message);
+        let mut number = id;
+        let place = message.headers.get(PLACE).and_then(|place| place.parse::<u64>().ok());
+        while self.letters.entry(number).or_insert(Letter { content, place }).content != content {
+            number = hash(&format!("{number}/{content}")).into();
+        }
+        if let (Some(place), Some(Letter { place: Some(first), .. })) = (place, self.letters.get_mut(&number))
+        {
+            *first = place.min(*first);
+            message.headers.extend([header(PLACE, &first.to_string())]);
+        }
+        if number != id {
+            message.headers.extend([header(ID, &number.to_string())]);
+        }
+    }
+
+    /// Finds the last copy of each letter among all messages of the reading, in the order of the queue.
+    pub fn arrange(&mut self, messages: &[QueuedMessage]) {
+        let copies = messages.iter().enumerate();
+        let last: HashMap<_, usize> =
+            copies.filter_map(|(at, message)| Some((copy_of(message)?, at))).collect();
+        let last_of = |(at, message)| copy_of(message).map_or(at, |copy| last[&copy]);
+        self.last = messages.iter().enumerate().map(last_of).collect();
+    }
+
+    /// Returns the place of the last copy of the message at a place.
+    #[must_use]
+    pub fn last_of(&self, at: usize) -> usize {
+        self.last[at]
+    }
+
+    /// Whether the message at a place is the last of its copies.
+    #[must_use]
+    pub fn is_last(&self, at: usize) -> bool {
+        self.last[at] == at
+    }
+}
+
+/// Returns the mark shared by all copies of one dead letter; `None` for an unreadable message or a message of another
+/// program.
+pub(crate) fn copy_of(message: &QueuedMessage) -> Option<(u64, &str)> {
+    Some((id_of(message), message.headers.get(IDEMPOTENCY_KEY)?))
+}
