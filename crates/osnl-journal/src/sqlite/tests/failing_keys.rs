@@ -1,7 +1,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::hooks::{AuthContext, Authorization};
 
@@ -113,16 +113,23 @@ async fn a_file_that_was_removed_is_written_anew() {
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
 }
 
-/// Breaks a file whose pages are all copied from its WAL, and returns what the daemon reads then.
-async fn check_anew(breaking: fn(&Path)) {
+/// Opens a journal of 40 events whose pages are all copied from its WAL.
+async fn open_checkpointed() -> (TempDir, PathBuf, SqliteJournal) {
     let folder = tempfile::tempdir().unwrap();
     let path = options(&folder).path;
-    let journal = Arc::new(open(&folder));
-    let queries = SqliteQueries::for_daemon(journal.clone());
+    let journal = open(&folder);
     for n in 0..40 {
         keep(&journal, &n.to_string(), "k").await;
     }
     tamper(&journal, "PRAGMA wal_checkpoint(PASSIVE)").await;
+    (folder, path, journal)
+}
+
+/// Breaks a file whose pages are all copied from its WAL, and returns what the daemon reads then.
+async fn check_anew(breaking: fn(&Path)) {
+    let (folder, path, journal) = open_checkpointed().await;
+    let journal = Arc::new(journal);
+    let queries = SqliteQueries::for_daemon(journal.clone());
     breaking(&path);
     // Damage within the file is found by a reader; a loss of bytes needs none.
     let _ = within(queries.numbers()).await;
@@ -160,13 +167,7 @@ async fn a_file_that_is_not_what_it_was_is_written_anew_before_the_next_acknowle
 
 #[tokio::test]
 async fn a_file_that_is_cut_during_a_checkpoint_is_written_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = options(&folder).path;
-    let journal = open(&folder);
-    for n in 0..40 {
-        keep(&journal, &n.to_string(), "k").await;
-    }
-    tamper(&journal, "PRAGMA wal_checkpoint(PASSIVE)").await;
+    let (folder, path, journal) = open_checkpointed().await;
     keep(&journal, "40", "k").await;
     let (bytes, file) = (fs::metadata(&path).unwrap().len(), path.clone());
     let mut connection = connection::connect(&path).unwrap();
@@ -218,13 +219,7 @@ async fn a_page_that_a_reader_keeps_in_the_wal_is_not_lost() {
 
 #[tokio::test]
 async fn a_file_that_is_cut_before_the_end_is_written_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = options(&folder).path;
-    let journal = open(&folder);
-    for n in 0..40 {
-        keep(&journal, &n.to_string(), "k").await;
-    }
-    tamper(&journal, "PRAGMA wal_checkpoint(PASSIVE)").await;
+    let (folder, path, journal) = open_checkpointed().await;
     cut(&path, fs::metadata(&path).unwrap().len() - 10 * 4096);
     within(journal.close()).await;
     drop(journal);
