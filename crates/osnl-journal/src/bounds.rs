@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::{Bytes, Options as _, options};
@@ -23,3 +25,14 @@ impl Default for JournalBounds {
         Self::defaults().expect("defaults that read")
     }
 }
+
+/// The terms on which a journal on disk keeps the deliveries of one action. It gets the terms of all actions when it is
+/// opened, and at each reload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalTerms {
+    /// Whether deliveries beyond `max_pending` become dead letters, so that no message is delayed.
+    pub overflows: bool,
+}
+
+/// The terms by action; an action without an entry has the default.
+pub type ActionTerms = BTreeMap<Arc<str>, JournalTerms>;

@@ -76,7 +76,7 @@ pub mod state_dir;
 pub mod state_lock;
 mod store;
 
-pub use self::bounds::JournalBounds;
+pub use self::bounds::{ActionTerms, JournalBounds, JournalTerms};
 pub(crate) use self::claim::reserved_numbers;
 pub use self::claim::{AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits};
 pub use self::contract::{Journal, LearntFacts, PausedActions};

@@ -55,7 +55,6 @@ mod wal_reader;
 mod work;
 mod writer;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -90,8 +89,8 @@ use super::store::gate::Gate;
 pub use super::store::gate::IN_MEMORY;
 use super::store::weight::{LIGHT, bytes_of};
 use super::{
-    AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalBounds, JournalState,
-    LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
+    ActionTerms, AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalBounds,
+    JournalState, LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
 use crate::query::{Change, ChangeError, ChangeOutcome, RecentDelivery};
 
@@ -103,14 +102,13 @@ pub type ReadResult<T> = rusqlite::Result<T>;
 pub struct SqliteOptions {
     pub path: PathBuf,
     pub bounds: JournalBounds,
-    /// Actions with `on_full = dead_letter`, which never delay a message.
-    pub overflowing: BTreeSet<Arc<str>>,
+    pub terms: ActionTerms,
 }
 
 impl SqliteOptions {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), bounds: JournalBounds::default(), overflowing: BTreeSet::new() }
+        Self { path: path.into(), bounds: JournalBounds::default(), terms: ActionTerms::new() }
     }
 
     #[must_use]
@@ -284,7 +282,7 @@ impl SqliteJournal {
         let shared = Arc::new(SqliteState {
             claimable: Claimable::default(),
             clock: Clock::start(),
-            gate: Arc::new(Gate::new(options.bounds.max_pending, options.overflowing.clone())),
+            gate: Arc::new(Gate::new(options.bounds.max_pending, options.terms.clone())),
             state: watch::Sender::new(JournalState::Working),
             paused: watch::Sender::new(PausedActions::new()),
             counters,
@@ -344,8 +342,8 @@ impl SqliteJournal {
         self.max_dead
     }
 
-    pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
-        self.shared.gate.set_overflowing(actions);
+    pub fn set_terms(&self, terms: ActionTerms) {
+        self.shared.gate.set_terms(terms);
     }
 
     pub fn on_release(&self, callback: Box<dyn Fn(&RecentDelivery) + Send>) {

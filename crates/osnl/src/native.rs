@@ -83,7 +83,6 @@ use osnl_transport::{Declare, QueueKind, RabbitOptions, shell_quoted};
 pub use self::admin::{AdminAddress, AdminConf, AdminTls};
 pub use self::canary::CanaryConf;
 pub use self::change::ConfInForce;
-pub use self::deliveries::OverflowPolicy;
 pub(crate) use self::derived::hosts;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::drivers::Drivers;
@@ -100,6 +99,7 @@ pub use crate::action::driver::{
 use crate::delivery::DeliverySettings;
 use crate::enrich::EnrichConf;
 use crate::group::SystemGroup;
+use crate::journal::JournalTerms;
 use crate::journal::sqlite::SqliteOptions;
 use crate::rule::Rule;
 
@@ -200,7 +200,7 @@ pub struct ActionConf {
     pub when: Option<Expression>,
     pub on_failure: Option<Fallback>,
     pub guard: Option<Rate>,
-    pub on_full: OverflowPolicy,
+    pub terms: JournalTerms,
     pub enrich: Vec<Arc<str>>,
 }
 

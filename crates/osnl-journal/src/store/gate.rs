@@ -3,12 +3,12 @@
 //! Places are shared fairly. A caller that finds free places leaves one to each waiting caller that could
 //! take it now. So a busy listener does not starve another.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::Notify;
 
-use crate::{Begin, NewDelivery, Obstacle, Permit, PermitStore};
+use crate::{ActionTerms, Begin, NewDelivery, Obstacle, Permit, PermitStore};
 
 /// The bound of entries in memory: promised or not yet committed.
 pub const IN_MEMORY: usize = 16 * 1024;
@@ -17,8 +17,7 @@ pub const IN_MEMORY: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Gate {
     max_pending: u64,
-    /// Actions that never delay a message: beyond the bound, their new deliveries become dead letters.
-    overflowing: RwLock<BTreeSet<Arc<str>>>,
+    terms: RwLock<ActionTerms>,
     state: Mutex<GateState>,
     room: Notify,
 }
@@ -76,7 +75,7 @@ struct ReservedPlaces {
 
 impl Gate {
     #[must_use]
-    pub(crate) fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
+    pub(crate) fn new(max_pending: u64, terms: ActionTerms) -> Self {
         let state = GateState {
             open: true,
             in_memory: 0,
@@ -84,8 +83,7 @@ impl Gate {
             waiting: Vec::new(),
             last_ticket: 0,
         };
-        let overflowing = RwLock::new(overflowing);
-        Self { max_pending, overflowing, state: Mutex::new(state), room: Notify::new() }
+        Self { max_pending, terms: RwLock::new(terms), state: Mutex::new(state), room: Notify::new() }
     }
 
     #[must_use]
@@ -97,12 +95,12 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn overflowing(&self) -> RwLockReadGuard<'_, BTreeSet<Arc<str>>> {
-        self.overflowing.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn terms(&self) -> RwLockReadGuard<'_, ActionTerms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
-        *self.overflowing.write().unwrap_or_else(PoisonError::into_inner) = actions;
+    pub(crate) fn set_terms(&self, terms: ActionTerms) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
         self.room.notify_waiters();
     }
 
@@ -115,7 +113,7 @@ impl Gate {
     }
 
     fn overflows(&self, action: &Arc<str>) -> Option<String> {
-        if !self.overflowing().contains(action) {
+        if !self.terms().get(action).is_some_and(|terms| terms.overflows) {
             return None;
         }
         let pending = self.lock().actions.get(action).map_or(0, |room| room.pending);
@@ -151,8 +149,9 @@ impl Gate {
     }
 
     fn bounded(&self, actions: &[Arc<str>]) -> Vec<Arc<str>> {
-        let overflowing = self.overflowing();
-        actions.iter().filter(|action| !overflowing.contains(*action)).cloned().collect()
+        let terms = self.terms();
+        let is_bounded = |action: &&Arc<str>| !terms.get(*action).is_some_and(|terms| terms.overflows);
+        actions.iter().filter(is_bounded).cloned().collect()
     }
 
     /// Returns the obstacle to an entry for these actions, apart from the journal's own state.
@@ -270,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_full_action_stops_only_those_who_need_it() {
-        let gate = Arc::new(Gate::new(3, BTreeSet::new()));
+        let gate = Arc::new(Gate::new(3, ActionTerms::new()));
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let both = [a.clone(), b.clone()];
         let reserve =
@@ -297,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_caller_that_waits_has_the_next_place_before_one_that_has_enough() {
-        let gate = Arc::new(Gate::new(2, BTreeSet::new()));
+        let gate = Arc::new(Gate::new(2, ActionTerms::new()));
         let actions: [Arc<str>; 1] = ["a".into()];
         let other: [Arc<str>; 1] = ["b".into()];
         let busy = gate.reserve(&actions, 10).now_or_never().unwrap();

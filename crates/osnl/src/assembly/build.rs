@@ -2,7 +2,7 @@
 //!
 //! A listener without an enabled rule is not started, because it would acknowledge messages that no rule has seen.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -24,9 +24,9 @@ use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, Preparation, Prepare, Setup};
 use crate::enrich::{EnrichConf, EnrichmentStep, Enrichments};
 use crate::in_hand::InHand;
-use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
+use crate::journal::{ActionTerms, Journal};
 use crate::listener::{Bindings, GroupStore, ListenerConfig};
 use crate::metrics::Counters;
 use crate::native::{ActionConf, JournalConf, ListenerConf, Native, proxy_warnings};
@@ -70,7 +70,7 @@ impl Native {
         if let Some(folder) = self.state_folder() {
             crate::state_dir::judge(&folder)?;
         }
-        let opened = self.journal.open(self.prefetch(), self.overflowing(), counters)?;
+        let opened = self.journal.open(self.prefetch(), self.journal_terms(), counters)?;
         let (state_folder, state_lock) = self.own_state_folder()?;
         self.say_orphans();
         let in_hand = |folder: &PathBuf| InHand::open(folder, opened.sqlite.is_some());
@@ -249,7 +249,7 @@ impl JournalConf {
     pub fn open(
         &self,
         prefetch: u16,
-        overflowing: BTreeSet<Arc<str>>,
+        terms: ActionTerms,
         counters: &Arc<Counters>,
     ) -> Result<OpenedJournal, BuildError> {
         match self {
@@ -260,7 +260,7 @@ impl JournalConf {
                 Ok(OpenedJournal { memory: Some(journal.clone()), ..OpenedJournal::new(journal, store) })
             }
             Self::Sqlite(options) => {
-                let options = SqliteOptions { overflowing, ..options.clone() };
+                let options = SqliteOptions { terms, ..options.clone() };
                 let path = options.path.clone();
                 match SqliteJournal::open(options, counters.clone()) {
                     Ok(journal) => {

@@ -132,7 +132,7 @@ impl Reload for RunningDaemon {
             state.listeners().iter().for_each(|listener| listener.gauges.look_again());
         }
         if let Some(journal) = &parts.opened.sqlite {
-            journal.set_overflowing(loaded.conf.overflowing());
+            journal.set_terms(loaded.conf.journal_terms());
         }
         if let Some(journal) = &parts.opened.memory {
             journal.make_room(loaded.conf.prefetch());

@@ -44,7 +44,7 @@ pub(super) fn action(
         when: when.ok()?,
         on_failure: on_failure?,
         guard: own.guard,
-        on_full: own.on_full,
+        terms: own.terms(),
         enrich: enrich?.iter().map(|name| Arc::from(name.as_str())).collect(),
     })
 }

@@ -13,12 +13,13 @@ use osnl_model::{NotificationFilter, Pattern};
 use osnl_transport::Declare;
 
 use super::kinds::{ACTION, LISTENER};
-use super::{ActionConf, ListenerConf, OverflowPolicy, RuleConf};
+use super::{ActionConf, ListenerConf, RuleConf};
 use crate::action::driver::{ActionDriver, ReadDriver as _};
 use crate::actions::canary::CanaryDriver;
 use crate::delivery::{
     BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, RetryPolicy, WhenExhausted,
 };
+use crate::journal::JournalTerms;
 use crate::metrics::Canary;
 use crate::rule::Rule;
 
@@ -125,7 +126,7 @@ pub(super) fn add(
         when: None,
         on_failure: None,
         guard: None,
-        on_full: OverflowPolicy::StopIntake,
+        terms: JournalTerms::default(),
         enrich: Vec::new(),
     });
     Some(())

@@ -27,8 +27,8 @@ use super::kinds::KAFKA;
 use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::options::{DaemonOptions, RuleOptions, StreamOptions};
 use super::{
-    ActionConf, JournalConf, KeepUnmatched, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries,
-    fallback, management, rabbit, topology, unreachable_rules, when,
+    ActionConf, JournalConf, KeepUnmatched, ListenerConf, Native, RuleConf, deliveries, fallback, management,
+    rabbit, topology, unreachable_rules, when,
 };
 use crate::action::driver::NativeReader as _;
 use crate::actions::broker::BrokerReader as _;
@@ -306,7 +306,7 @@ impl<'a> Checker<'a> {
         let (Some(max_pending), Some(section)) = (journal.max_pending(), self.unnamed(JOURNAL)) else {
             return;
         };
-        for action in actions.iter().filter(|action| action.on_full == OverflowPolicy::StopIntake) {
+        for action in actions.iter().filter(|action| !action.terms.overflows) {
             let fires = |rule: &&RuleConf| {
                 rule.enabled && rule.rule.takes_places_of().any(|name| *name == action.name)
             };

@@ -13,6 +13,7 @@ use crate::action::driver::{NativeReader as _, Retries};
 use crate::delivery::{
     BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, OnDead, RetryPolicy, WhenExhausted,
 };
+use crate::journal::JournalTerms;
 use crate::journal::memory::STAY;
 use crate::numbers::{counted, exact};
 use crate::rule::KeySource;
@@ -43,7 +44,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The consequence when an action has `max_pending` deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OverflowPolicy {
+pub(super) enum OverflowPolicy {
     #[default]
     StopIntake,
     DeadLetter,
@@ -68,6 +69,10 @@ pub(super) fn expect(reader: &mut SectionReader<'_>, option: &'static OptionDef)
 }
 
 impl ActionOptions {
+    pub(super) fn terms(&self) -> JournalTerms {
+        JournalTerms { overflows: self.on_full == OverflowPolicy::DeadLetter }
+    }
+
     /// Returns an action's settings; `gathers` and `hosts` are the driver's, and `sets_batch` is whether the
     /// section sets `batch`.
     pub(super) fn settings(

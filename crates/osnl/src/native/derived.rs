@@ -16,9 +16,10 @@ use osnl_transport::{
 };
 
 use super::canary;
-use super::{ActionConf, ListenerConf, Native, OverflowPolicy, RuleConf};
+use super::{ActionConf, ListenerConf, Native, RuleConf};
 use crate::action::driver::ListenerSubscription;
 use crate::delivery::{DeliverySettings, OnDead};
+use crate::journal::ActionTerms;
 use crate::listener::{OwnQueue, ReadQueue};
 use crate::metrics::{ExpectedStream, StreamKind};
 use crate::rule::Rule;
@@ -43,9 +44,8 @@ impl Native {
         self.heard().iter().fold(0, |sum, (listener, _)| sum.saturating_add(listener.prefetch))
     }
 
-    pub(crate) fn overflowing(&self) -> BTreeSet<Arc<str>> {
-        let overflowing = self.actions.iter().filter(|action| action.on_full == OverflowPolicy::DeadLetter);
-        overflowing.map(|action| action.name.clone()).collect()
+    pub(crate) fn journal_terms(&self) -> ActionTerms {
+        self.actions.iter().map(|action| (action.name.clone(), action.terms)).collect()
     }
 
     pub(crate) fn expected(&self) -> Vec<ExpectedStream> {

@@ -6,7 +6,7 @@ use osnl_config::size;
 use osnl_model::TransportUrl;
 use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType};
 
-use super::{ActionConf, JournalConf, ListenerConf, Native, OverflowPolicy, RuleConf, deliveries, rabbit};
+use super::{ActionConf, JournalConf, ListenerConf, Native, RuleConf, deliveries, rabbit};
 use crate::enrich::{EnrichConf, OnError};
 use crate::numbers::{counted, exact, grouped};
 use crate::rule::{KeySource, Mode};
@@ -282,7 +282,7 @@ fn action(out: &mut String, conf: &ActionConf) {
     if let Some(fallback) = &conf.on_failure {
         say("on failure", &format!("each dead letter is also handed to {}", fallback.action));
     }
-    if conf.on_full == OverflowPolicy::DeadLetter {
+    if conf.terms.overflows {
         say("full", "deliveries beyond max_pending become dead letters");
     }
     match conf.guard {

@@ -2,6 +2,7 @@ use osnl_config::Bytes;
 
 use super::*;
 use crate::End;
+use crate::JournalTerms;
 use crate::query::{Filter, ListPage, RowState};
 use crate::store::claimable::PIECE;
 
@@ -263,8 +264,8 @@ async fn a_backlog_is_not_in_memory_and_comes_in_order() {
 async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let counters: Arc<Counters> = Arc::default();
-    let overflowing = ["a".into()].into_iter().collect();
-    let options = SqliteOptions { overflowing, ..options(&folder).bounded(|bounds| bounds.max_pending = 2) };
+    let terms = ActionTerms::from([("a".into(), JournalTerms { overflows: true })]);
+    let options = SqliteOptions { terms, ..options(&folder).bounded(|bounds| bounds.max_pending = 2) };
     let journal = SqliteJournal::open(options, counters.clone()).unwrap();
     for id in ["1", "2", "3", "4"] {
         keep(&journal, id, id).await;

@@ -225,7 +225,7 @@ impl ControlHandler {
         }
         let configured =
             |name: &str| actions.as_ref().map(|known| known.iter().any(|known| **known == *name));
-        let overflowing = self.loaded().map(|loaded| loaded.conf.overflowing()).unwrap_or_default();
+        let terms = self.loaded().map(|loaded| loaded.conf.journal_terms()).unwrap_or_default();
         let backlog = |name: &str| {
             let is_live = published.contains_key(name);
             self.live.as_ref().filter(|_| is_live).map(|live| live.counters.series.action(name))
@@ -233,7 +233,7 @@ impl ControlHandler {
         let report = |name: &str| TargetReport {
             falling_behind: backlog(name).and_then(|series| series.backlog.falling_behind()),
             rates: backlog(name).and_then(|series| series.backlog.present()),
-            overflows: overflowing.contains(name),
+            overflows: terms.get(name).is_some_and(|terms| terms.overflows),
             ..target(name, configured(name), published.get(name).copied(), kept)
         };
         names.into_iter().map(report).collect()

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{DeliveryLimits, OnDead};
 use crate::explain::{ExplainedEvent, Explainer};
-use crate::native::OverflowPolicy;
+use crate::journal::JournalTerms;
 use crate::native::Preview;
 use crate::rule::{KeySource, Mode};
 
@@ -37,7 +37,7 @@ on_full = dead_letter
     assert_eq!(rule.rule.key, KeySource::parse("payload.port.network_id").unwrap());
     let hours = |n: u64| Some(Duration::from_secs(n * 3600));
     let limits = DeliveryLimits { max_age: hours(24), hold_max: hours(48), on_dead: OnDead::HoldKey };
-    assert_eq!((action.delivery.limits, action.on_full), (limits, OverflowPolicy::DeadLetter));
+    assert_eq!((action.delivery.limits, action.terms), (limits, JournalTerms { overflows: true }));
     let rates = [rule.guard, action.guard].map(|rate| rate.unwrap().to_string());
     assert_eq!(rates, ["20 per 1m", "100 per 10m"]);
     assert!(loaded.document().reads_back());
