@@ -55,7 +55,7 @@ pub(super) struct ChangeBatchResult {
 
 pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBatchResult> {
     let mut answer = ChangeBatchResult { known_until: work.now, ..ChangeBatchResult::default() };
-    let (which, states) = match &batch.change {
+    let which = match &batch.change {
         Change::Pause { action, by } => {
             paused::pause(work.connection, action, by, work.now)?;
             return Ok(answer);
@@ -68,7 +68,7 @@ pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBa
         | Change::Discard { .. }
         | Change::Hold { .. }
         | Change::Release { .. }
-        | Change::Move { .. }) => match change.which() {
+        | Change::Move { .. }) => match change.selection() {
             Some(which) => which,
             None => return Ok(answer),
         },
@@ -96,7 +96,7 @@ pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBa
         if is_asked && leave(work, &found, &batch.change, &mut answer)? {
             continue;
         }
-        if !is_asked || !states.contains(&found.state) {
+        if !is_asked || !which.states.contains(&found.state) {
             continue;
         }
         let refused = match &batch.change {
