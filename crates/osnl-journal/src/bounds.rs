@@ -32,6 +32,8 @@ impl Default for JournalBounds {
 pub struct JournalTerms {
     /// Whether deliveries beyond `max_pending` become dead letters, so that no message is delayed.
     pub overflows: bool,
+    /// The age of a dead letter at which it is discarded; `None` means never.
+    pub max_dead_age: Option<Duration>,
 }
 
 /// The terms by action; an action without an entry has the default.

@@ -154,6 +154,19 @@ pub(super) const OLDEST_OF_CAUSE: &str = concat!(
     " AND holds_key = 0 AND action = ?1 AND cause IS ?2 ORDER BY ended LIMIT ?3"
 );
 
+/// Returns dead letters of an action that became so before a time, also those that hold their key.
+pub(super) fn outdated(connection: &Connection, action: &str, before: i64) -> Result<Vec<DeliveryId>> {
+    let mut select = connection.prepare_cached(OUTDATED)?;
+    select.query_map(params![action, before, BATCH_ROWS], |row| row.get(0).map(delivery_id))?.collect()
+}
+
+/// The index `delivery_dead` alone answers this query.
+const OUTDATED: &str = concat!(
+    "SELECT id FROM delivery WHERE ",
+    is!(Dead),
+    " AND holds_key IN (0, 1) AND action = ?1 AND ended < ?2 LIMIT ?3"
+);
+
 fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<DeliveryId>> {
     let sql = format!("SELECT id FROM delivery WHERE {which} ORDER BY ended LIMIT ?2");
     let mut select = connection.prepare_cached(&sql)?;

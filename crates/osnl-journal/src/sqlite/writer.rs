@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
+use osnl_config::duration;
 use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -26,6 +27,7 @@ use super::stuck::Watch;
 use super::work::{self, AppendResult, EndResult, Work};
 use super::{OpenError, SqliteOptions, SqliteState, paused, schema};
 use crate::identity::MessageIdentity;
+use crate::query::{Change, Filter, RowState};
 use crate::reserved_numbers;
 use crate::store::claimable::FetchKinds;
 use crate::store::clock::Due;
@@ -452,7 +454,8 @@ impl JournalWriter {
                 if self.shared.wal_pages.load(Ordering::Relaxed) > 0 {
                     self.checkpointer.ask();
                 }
-                pruned.more
+                let outdated = self.discard_outdated();
+                pruned.more || outdated
             }
             Err(error) => {
                 let reason = self.storage_error(&error);
@@ -460,6 +463,38 @@ impl JournalWriter {
                 false
             }
         }
+    }
+
+    /// Queues the discard of dead letters that have reached `max_dead_age`, like that of an operator; returns whether
+    /// there are any. After a failed read, the next tick looks again.
+    fn discard_outdated(&mut self) -> bool {
+        let Some(connection) = &self.connection else { return false };
+        let now = millis(SystemTime::now());
+        let mut are_any = false;
+        for (action, terms) in &*self.shared.gate.terms() {
+            let Some(age) = terms.max_dead_age else { continue };
+            let before = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            let ids = prune::outdated(connection, action, before).unwrap_or_default();
+            if ids.is_empty() {
+                continue;
+            }
+            are_any = true;
+            let (most, deliveries) = (duration::shown(age), ids.len());
+            tracing::info!(
+                action.name = &**action,
+                deliveries,
+                max_dead_age = most,
+                "dead letters have reached max_dead_age and are discarded"
+            );
+            let states = vec![RowState::Dead];
+            let which = Filter { action: Some(action.to_string()), states, ..Filter::default() };
+            let change = Change::Discard { which, by: format!("max_dead_age ({most})") };
+            let ids = ids.into_iter().map(|id| (id, None)).collect();
+            let batch = ChangeBatch { change, ids, known_until: now };
+            let (unheard, _) = oneshot::channel();
+            self.backlog.push_back(SqliteCommand::Change(batch, Apply::Commit, unheard));
+        }
+        are_any
     }
 
     /// Publishes the paused actions. After a failed read the known set stays; the next commit reports the

@@ -34,6 +34,7 @@ options! {
         on_failure: ReadBySection, written("name of an action") => "Action that is called, once, for each delivery that this one gives up; the dead letter stays. That action may have an on_failure too.";
         on_dead: OnDead = "release_key" => "release_key: deliveries behind a dead letter of the same resource continue. hold_key: they wait until the dead letter is retried or discarded.";
         on_full: OverflowPolicy = "stop_intake" => "Effect of reaching max_pending: stop_intake stops the listeners concerned; dead_letter makes further deliveries dead letters.";
+        max_dead_age: Option<Duration>, at_least("1m") => "Time after which a dead letter is discarded, also one that holds its key. Without it: never.";
         guard: Option<Rate> => "Most different resources within a time, as for a rule, over all rules that call the action.";
         enrich: ReadBySection, written("list") => "Sections [enrich:NAME] to query before the first attempt, in this order. Templates and when have the results under the sections' names.";
     }
@@ -70,7 +71,10 @@ pub(super) fn expect(reader: &mut SectionReader<'_>, option: &'static OptionDef)
 
 impl ActionOptions {
     pub(super) fn terms(&self) -> JournalTerms {
-        JournalTerms { overflows: self.on_full == OverflowPolicy::DeadLetter }
+        JournalTerms {
+            overflows: self.on_full == OverflowPolicy::DeadLetter,
+            max_dead_age: self.max_dead_age,
+        }
     }
 
     /// Returns an action's settings; `gathers` and `hosts` are the driver's, and `sets_batch` is whether the
@@ -173,6 +177,9 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     if on_dead == OnDead::HoldKey {
         say("dead", "the next deliveries of the resource wait");
     }
+    if let Some(age) = conf.terms.max_dead_age {
+        say("dead", &format!("discarded after {}", duration::shown(age)));
+    }
 }
 
 /// Refuses a guard of a rule whose listeners have no queue for the deliveries that it holds.
@@ -210,9 +217,11 @@ pub(super) fn kept_action(
     }
     let calling = rules.iter().filter(|rule| rule.rule.takes_places_of().any(|name| *name == action.name));
     refuse_lost_waits(reader, action, calling, listeners);
-    if reader.is_set("on_full") {
-        let problem = "has no effect for memory://, where the broker keeps what waits";
-        reader.warn("on_full", problem, "remove it, or set sqlite:// in [journal] connection");
+    for option in ["on_full", "max_dead_age"] {
+        if reader.is_set(option) {
+            let problem = "has no effect for memory://, where the broker keeps what waits";
+            reader.warn(option, problem, "remove it, or set sqlite:// in [journal] connection");
+        }
     }
 }
 

@@ -264,7 +264,8 @@ async fn a_backlog_is_not_in_memory_and_comes_in_order() {
 async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let counters: Arc<Counters> = Arc::default();
-    let terms = ActionTerms::from([("a".into(), JournalTerms { overflows: true })]);
+    let terms =
+        ActionTerms::from([("a".into(), JournalTerms { overflows: true, ..JournalTerms::default() })]);
     let options = SqliteOptions { terms, ..options(&folder).bounded(|bounds| bounds.max_pending = 2) };
     let journal = SqliteJournal::open(options, counters.clone()).unwrap();
     for id in ["1", "2", "3", "4"] {
@@ -281,6 +282,34 @@ async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
     keep(&journal, "5", "5").await;
     assert_eq!(names(&claim(&journal, "a", 1).await), ["5"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_too_old_is_discarded_and_the_next_of_its_key_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (action, id) in [("a", "1"), ("a", "2"), ("b", "3")] {
+        let mut entry = entry(id, "k", false);
+        entry.deliveries[0].action = action.into();
+        within(append(&journal, entry).await).await;
+    }
+    for action in ["a", "b"] {
+        let first = claim(&journal, action, 1).await.remove(0).id;
+        journal.end(first, Outcome::DeadHoldingKey("refused".to_owned()).into());
+    }
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "the dead letter holds the key");
+    let terms = JournalTerms { max_dead_age: Some(Duration::ZERO), ..JournalTerms::default() };
+    journal.set_terms(ActionTerms::from([("a".into(), terms)]));
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
+    let rows = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
+    let ended: Vec<_> = rows
+        .iter()
+        .filter(|row| row.state != RowState::Ready)
+        .map(|row| (&*row.action, row.state, row.reason.as_deref()))
+        .collect();
+    let discarded = ("a", RowState::Discarded, Some("discarded by max_dead_age (0s)"));
+    assert!(ended.contains(&discarded), "{ended:?}");
+    assert!(ended.contains(&("b", RowState::Dead, Some("refused"))), "without a term it stays: {ended:?}");
 }
 
 #[test]

@@ -29,6 +29,7 @@ retry_max_age = 24h
 hold_max = 2d
 on_dead = hold_key
 on_full = dead_letter
+max_dead_age = 90d
 ";
     let loaded = load(&format!("{WHOLE}{more}")).unwrap();
     assert_eq!(warnings(&loaded), [""; 0]);
@@ -37,7 +38,10 @@ on_full = dead_letter
     assert_eq!(rule.rule.key, KeySource::parse("payload.port.network_id").unwrap());
     let hours = |n: u64| Some(Duration::from_secs(n * 3600));
     let limits = DeliveryLimits { max_age: hours(24), hold_max: hours(48), on_dead: OnDead::HoldKey };
-    assert_eq!((action.delivery.limits, action.terms), (limits, JournalTerms { overflows: true }));
+    assert_eq!(
+        (action.delivery.limits, action.terms),
+        (limits, JournalTerms { overflows: true, max_dead_age: hours(90 * 24) })
+    );
     let rates = [rule.guard, action.guard].map(|rate| rate.unwrap().to_string());
     assert_eq!(rates, ["20 per 1m", "100 per 10m"]);
     assert!(loaded.document().reads_back());
@@ -50,6 +54,7 @@ on_full = dead_letter
         "  temporary  408, 425, 5xx (503 only without Retry-After), timeouts, 401, 407: retried for up to 1d after the first attempt, then a dead letter",
         "  waiting    at most 2d while the target is down, then dead letters",
         "  dead       the next deliveries of the resource wait",
+        "  dead       discarded after 90d",
         "  full       deliveries beyond max_pending become dead letters",
         "  guard      100 per 10m; more waits for release",
     ] {
