@@ -19,6 +19,7 @@ mod page;
 mod phase;
 mod records;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,6 +86,9 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
     fn groups(&self, filter: Filter, most: u64) -> Answer<'_, (Vec<CauseGroup>, BoundedCount)>;
 
     fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>>;
+
+    /// Returns the failed attempts of each delivery, oldest first; none of deliveries that have left.
+    fn attempts(&self, deliveries: Vec<DeliveryId>) -> Answer<'_, HashMap<DeliveryId, Vec<AttemptRow>>>;
 
     /// Returns the enrichments that are kept with deliveries of one event; secrets are not masked.
     fn asked_for(&self, deliveries: Vec<DeliveryListRow>) -> Answer<'_, Vec<AskedFor>>;

@@ -285,7 +285,9 @@ pub(crate) async fn history_and_quarantine_are_shown_or_refused(open: impl Fn() 
     let missing = within(rig.queries.show(DeliveryId(u64::from(u32::MAX) << 16))).await;
     let aside = within(rig.queries.quarantined(UnreadableFilter::default(), -1, 10, Bodies::Left)).await;
     let change = within(rig.queries.clone().open_to_change()).await;
+    let attempts = within(rig.queries.attempts(vec![rows[2].id])).await.expect("attempts");
     if !rig.durable {
+        assert!(attempts.is_empty());
         assert!(matches!(shown, Err(QueryError::Unsupported(_))), "{shown:?}");
         assert!(matches!(aside, Err(QueryError::Unsupported(_))), "{aside:?}");
         assert!(matches!(change, Err(QueryError::Unsupported(_))));
@@ -293,6 +295,7 @@ pub(crate) async fn history_and_quarantine_are_shown_or_refused(open: impl Fn() 
     }
     assert!(matches!(missing, Ok(None)), "{missing:?}");
     let shown = shown.expect("a delivery").expect("the third");
+    assert_eq!(attempts[&rows[2].id], shown.tries);
     let answers: Vec<_> = shown.tries.iter().map(|attempt| &*attempt.answer).collect();
     assert_eq!(
         (&*shown.row.message_id.unwrap_or_default(), &answers[..]),

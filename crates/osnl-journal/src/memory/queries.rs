@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use osnl_transport::BoxFuture;
 
 use super::MemoryJournal;
 use crate::query::{
-    Answer, Bodies, BoundedCount, CauseGroup, DeliveryDetails, DeliveryListRow, DiskUse, FailingKey, Filter,
-    JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts, Unreadable,
-    UnreadableFilter, groups_of, page_of,
+    Answer, AttemptRow, Bodies, BoundedCount, CauseGroup, DeliveryDetails, DeliveryListRow, DiskUse,
+    FailingKey, Filter, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, StoreFacts,
+    Unreadable, UnreadableFilter, groups_of, page_of,
 };
 use crate::sqlite::SqliteJournal;
 use crate::{DeliveryId, Journal as _, PausedActions};
@@ -87,6 +87,10 @@ impl JournalQueries for MemoryJournal {
             "memory:// keeps no history of a delivery; list shows those that are open, and show shows dead letters of a quorum \
              queue",
         )
+    }
+
+    fn attempts(&self, _deliveries: Vec<DeliveryId>) -> Answer<'_, HashMap<DeliveryId, Vec<AttemptRow>>> {
+        ready(Ok(HashMap::new()))
     }
 
     fn asked_for(&self, _deliveries: Vec<DeliveryListRow>) -> Answer<'_, Vec<AskedFor>> {

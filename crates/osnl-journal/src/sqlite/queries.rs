@@ -1,7 +1,7 @@
 //! The questions to the file of a running or a stopped daemon. A thread that may wait reads the file, on a
 //! read-only connection of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use super::{
     OpenError, ReadResult, SqliteJournal, SqliteOptions, SqliteReader, USUAL_WAL, trouble, wal_reader,
 };
 use crate::query::{
-    Answer, Bodies, BoundedCount, CauseGroup, Change, ChangeError, DeliveryDetails, DeliveryListRow, DiskUse,
-    Filter, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, RowState, StoreFacts,
-    Unreadable, UnreadableFilter,
+    Answer, AttemptRow, Bodies, BoundedCount, CauseGroup, Change, ChangeError, DeliveryDetails,
+    DeliveryListRow, DiskUse, Filter, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError,
+    RowState, StoreFacts, Unreadable, UnreadableFilter,
 };
 use crate::{DeliveryId, Journal as _, PausedActions};
 
@@ -213,6 +213,10 @@ impl JournalQueries for SqliteQueries {
 
     fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>> {
         self.read(move |reader| reader.show(id))
+    }
+
+    fn attempts(&self, deliveries: Vec<DeliveryId>) -> Answer<'_, HashMap<DeliveryId, Vec<AttemptRow>>> {
+        self.read(move |reader| deliveries.iter().map(|id| Ok((*id, reader.attempts(*id)?))).collect())
     }
 
     fn asked_for(&self, deliveries: Vec<DeliveryListRow>) -> Answer<'_, Vec<AskedFor>> {

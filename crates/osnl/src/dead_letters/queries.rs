@@ -13,7 +13,7 @@ use super::{DeadLetterError, DeadLetterQueues};
 use crate::journal::dead_letters::{DeadLetterRow, WaitingLetter, id_of};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::query::{
-    Answer, Bodies, BoundedCount, CauseGroup, DeliveryDetails, DeliveryListRow, DiskUse, Filter,
+    Answer, AttemptRow, Bodies, BoundedCount, CauseGroup, DeliveryDetails, DeliveryListRow, DiskUse, Filter,
     JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError, RowState, StoreFacts, Unreadable,
     UnreadableFilter, groups_of, page_of,
 };
@@ -125,6 +125,10 @@ impl JournalQueries for MemoryAndQueues {
                 Some(DeadLetterRow::Unreadable(_)) | None => self.journal.show(id).await,
             }
         })
+    }
+
+    fn attempts(&self, deliveries: Vec<DeliveryId>) -> Answer<'_, HashMap<DeliveryId, Vec<AttemptRow>>> {
+        self.journal.attempts(deliveries)
     }
 
     fn asked_for(&self, deliveries: Vec<DeliveryListRow>) -> Answer<'_, Vec<AskedFor>> {

@@ -39,13 +39,12 @@ impl SqliteReader {
         Ok((rows, counted))
     }
 
-    pub fn show(&self, id: DeliveryId) -> Result<Option<DeliveryDetails>> {
-        let filter = Filter { ids: vec![id], ..Filter::default() };
-        let Some(row) = self.list(&filter, &ListPage::default())?.pop() else { return Ok(None) };
+    /// Returns the failed attempts of a delivery, oldest first.
+    pub(in crate::sqlite) fn attempts(&self, id: DeliveryId) -> Result<Vec<AttemptRow>> {
         let mut select = self.0.prepare_cached(
             "SELECT at, answer, request, took FROM attempt WHERE delivery = ? ORDER BY at, slot",
         )?;
-        let tries = select.query_map([id.row()], |row| {
+        let attempts = select.query_map([id.row()], |row| {
             Ok(AttemptRow {
                 at: from_millis(row.get(0)?),
                 answer: row.get(1)?,
@@ -53,7 +52,13 @@ impl SqliteReader {
                 took: row.get::<_, Option<i64>>(3)?.map(millis),
             })
         })?;
-        let tries = tries.collect::<Result<_>>()?;
+        attempts.collect()
+    }
+
+    pub fn show(&self, id: DeliveryId) -> Result<Option<DeliveryDetails>> {
+        let filter = Filter { ids: vec![id], ..Filter::default() };
+        let Some(row) = self.list(&filter, &ListPage::default())?.pop() else { return Ok(None) };
+        let tries = self.attempts(id)?;
         let Some(received) = self.message(id)? else { return Ok(None) };
         let lane: Option<i64> =
             self.0.query_row("SELECT lane FROM delivery WHERE id = ?", [id.row()], |row| row.get(0))?;

@@ -40,14 +40,15 @@ impl ControlHandler {
         let mut placed: Vec<Placed> = unmatched.about.iter().map(not_matched).collect();
         // Numbers of deliveries in memory name no event.
         let is_durable = self.store.journal.facts().is_durable;
+        let tried = rows.iter().filter(|row| row.tries > 0).map(|row| row.id).collect();
+        let mut attempts = self.store.journal.attempts(tried).await?;
         let mut seen = HashSet::new();
         for row in rows {
             let event = is_durable.then_some(row.id.0 >> 16);
             if seen.insert((event, row.received, row.queue.clone(), row.message_id.clone())) {
                 placed.push(received(&row, event));
             }
-            let tries =
-                if is_durable && row.tries > 0 { self.failed_attempts(&row).await? } else { Vec::new() };
+            let tries = attempts.remove(&row.id).unwrap_or_default();
             placed.extend(happenings(row, event, tries, &facts));
         }
         placed.sort_by_key(|(at, entry)| (entry.kind == HistoryKind::Pending, *at, entry.event, entry.kind));
@@ -58,10 +59,6 @@ impl ControlHandler {
             unmatched_without_body: unmatched.without_body,
             has_unread: totals.more,
         })
-    }
-
-    async fn failed_attempts(&self, row: &DeliveryListRow) -> Result<Vec<AttemptRow>, RequestRefusal> {
-        Ok(self.store.journal.show(row.id).await?.map(|found| found.tries).unwrap_or_default())
     }
 
     /// Returns the messages that matched no rule; none if they are not kept or cannot be read.
