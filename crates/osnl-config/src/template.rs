@@ -73,7 +73,7 @@ use self::engine::{BoundedOutput, ENGINE};
 pub use self::error::{EvalError, TemplateError};
 pub use self::escape::Escape;
 use self::fast_path::{FastPath, Truth};
-pub use self::limits::{FUEL, LONGEST_OUTPUT, WORK};
+pub use self::limits::{LONGEST_OUTPUT, WORK};
 use self::lint::EngineSource;
 use self::names::{Aliases, NameScope};
 pub use self::names::{NAMES, Names};

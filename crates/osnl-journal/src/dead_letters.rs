@@ -197,7 +197,7 @@ pub struct GivenUp<'a> {
 
 impl<'a> GivenUp<'a> {
     #[must_use]
-    pub fn from_the_start(
+    pub(crate) fn from_the_start(
         received: &'a ReceivedMessage,
         head: &'a Notification,
         new: &'a NewDelivery,

@@ -1,6 +1,6 @@
 use minijinja::{Error, ErrorKind};
 
-pub const FUEL: u64 = 50_000;
+pub(super) const FUEL: u64 = 50_000;
 /// The values that one evaluation may look at, each in about 0.1 microseconds; a long text counts as several.
 pub const WORK: u64 = 2_000_000;
 /// The values that conditions may look at in all parts of one message.

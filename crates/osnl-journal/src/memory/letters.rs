@@ -403,7 +403,7 @@ impl MemoryJournal {
 
     /// Returns the letters that wait, by action and reason, for the list of incidents.
     #[must_use]
-    pub fn letter_causes(&self) -> Vec<HeldCause> {
+    pub(crate) fn letter_causes(&self) -> Vec<HeldCause> {
         let state = self.lock();
         let mut causes: BTreeMap<(String, String), HeldCause> = BTreeMap::new();
         for TableLetter { letter, .. } in state.letters.all() {

@@ -31,7 +31,7 @@ pub struct CauseGroup {
 
 /// A part of an action's deliveries that an index of the store can list.
 #[derive(Clone, Copy, Debug)]
-pub struct GroupPlace {
+pub(crate) struct GroupPlace {
     pub state: RowState,
     phases: &'static [Phase],
     /// The deliveries in SQL, on rows `d`; state numbers are the same in every store.
@@ -41,7 +41,7 @@ pub struct GroupPlace {
 
 /// The order of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupOrder {
+pub(crate) enum GroupOrder {
     Newest,
     Due,
 }
@@ -67,7 +67,7 @@ impl Filter {
     /// Returns the places with deliveries that may match, each with its action. Running deliveries, which are few and
     /// known by number, are in none.
     #[must_use]
-    pub fn places<'a>(&self, tally: &'a [Tally]) -> Vec<(GroupPlace, &'a str)> {
+    pub(crate) fn places<'a>(&self, tally: &'a [Tally]) -> Vec<(GroupPlace, &'a str)> {
         let is_meant = |place: &GroupPlace, action: &str| {
             let phases: &[Phase] = match place.state.is_open() && !self.context.is_configured(action) {
                 true => &[Phase::Orphaned],

@@ -14,7 +14,7 @@ impl SqliteReader {
         self.count_newest(filter, u64::MAX).map(|(counts, _)| counts)
     }
 
-    pub fn count_newest(&self, filter: &Filter, most: u64) -> Result<BoundedCount> {
+    pub(crate) fn count_newest(&self, filter: &Filter, most: u64) -> Result<BoundedCount> {
         self.count_in(
             filter,
             most,

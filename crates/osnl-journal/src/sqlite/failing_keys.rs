@@ -50,7 +50,7 @@ impl SqliteReader {
 
     /// Returns the reason of an action's latest dead letter. The search skips from cause to cause in the
     /// index, so its cost does not depend on the number of dead letters.
-    pub fn latest_dead(&self, action: &str) -> Result<Option<String>> {
+    pub(crate) fn latest_dead(&self, action: &str) -> Result<Option<String>> {
         let mut first = self.0.prepare_cached(concat!(
             "SELECT cause FROM delivery WHERE holds_key = ?1 AND action = ?2 AND ",
             is!(Dead),
@@ -82,7 +82,7 @@ impl SqliteReader {
         Ok(found.and_then(|(_, reason)| reason))
     }
 
-    pub fn used_bytes(&self) -> Result<u64> {
+    pub(crate) fn used_bytes(&self) -> Result<u64> {
         let pragma = |name: &str| self.0.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let pages = pragma("page_count")? - pragma("freelist_count")?;
         Ok(pages.unsigned_abs() * pragma("page_size")?.unsigned_abs())

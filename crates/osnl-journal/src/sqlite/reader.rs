@@ -71,7 +71,7 @@ impl SqliteReader {
         rows.collect()
     }
 
-    pub fn oldest_ready(&self, action: &str) -> Result<Option<SystemTime>> {
+    pub(crate) fn oldest_ready(&self, action: &str) -> Result<Option<SystemTime>> {
         let mut select = self.0.prepare_cached(concat!(
             "SELECT min(id) FROM (SELECT min(id) AS id FROM delivery WHERE action = ?1 AND ",
             is!(Ready),

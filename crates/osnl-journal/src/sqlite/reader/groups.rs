@@ -91,7 +91,7 @@ impl SqliteReader {
     }
 
     /// Counts the held deliveries by action and reason; an index alone has these.
-    pub fn held_causes(&self) -> Result<Vec<HeldCause>> {
+    pub(crate) fn held_causes(&self) -> Result<Vec<HeldCause>> {
         let mut select = self.0.prepare(concat!(
             "SELECT h.action, h.reason, h.count, d.guarded, e.received FROM \
              (SELECT action, reason, count(*) AS count, min(id) AS first FROM delivery WHERE ",

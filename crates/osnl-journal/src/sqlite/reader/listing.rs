@@ -23,7 +23,7 @@ impl SqliteReader {
 
     /// Returns a page, and counts as [`count_newest`](Self::count_newest) does. The blocks that may match are
     /// looked up only once.
-    pub fn list_and_count(
+    pub(crate) fn list_and_count(
         &self,
         filter: &Filter,
         page: &ListPage,
