@@ -215,7 +215,9 @@ impl Daemon {
             late(&mut first_error, Err(DaemonError::Unexpected(end)));
         }
         match ended {
-            RunEnd::Drained => {}
+            RunEnd::Drained => {
+                debug_assert!(tasks.listeners.is_empty() && tasks.deliveries.is_empty(), "each task is awaited");
+            }
             RunEnd::Aborted | RunEnd::DeadlinePassed => tasks.abort().await,
         }
         first_error.map_or(Ok(ended), Err)

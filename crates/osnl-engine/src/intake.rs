@@ -157,6 +157,7 @@ impl RuleEngine {
         deliveries: Vec<NewDelivery>,
         place: EntryPlace,
     ) -> Receipt {
+        debug_assert!(!deliveries.is_empty(), "rules decide before the append");
         let entry = Entry { received: Arc::new(received), notification, deliveries };
         match place {
             EntryPlace::Reserved => self.with_permit(|places| self.journal.append(places.next(), entry)),

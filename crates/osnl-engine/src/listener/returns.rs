@@ -34,6 +34,7 @@ impl Listener {
         let queues: Vec<String> = found.queues().iter().map(ToString::to_string).collect();
         let ended = self.ended();
         let pause = returns.given_back(self.config.give_back_after, Instant::now());
+        debug_assert!(!pause.is_zero(), "messages that return to the broker are not read again at once");
         consumer.close().await;
         tracing::warn!(
             listener.name = &*self.config.name,

@@ -229,6 +229,7 @@ impl MemoryState {
     /// Counts an outcome of an entry, whose receipts complete with the last.
     pub(super) fn settle_one(&mut self, entry: u64, returned: bool) {
         let Some(open) = self.entries.get_mut(&entry) else { return };
+        debug_assert!(open.outstanding > 0, "the last outcome completes the receipt, and none follows");
         open.outstanding -= 1;
         open.returned |= returned;
         if open.outstanding > 0 {

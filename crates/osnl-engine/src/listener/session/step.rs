@@ -363,8 +363,8 @@ impl<'a> Core<'a> {
             let receipt = match wanted {
                 Ok(false) => {
                     unmatched += 1;
-                    // The window belongs to the message's connection, so the settlement cannot be stale.
-                    let _ = self.settling.window.acknowledge(message);
+                    let stale = self.settling.window.acknowledge(message);
+                    debug_assert!(stale.is_ok(), "a session's messages are those of its window");
                     continue;
                 }
                 Ok(true) => endpoint.notify(ReceivedMessage::from_incoming(&message, &config.name)),
@@ -390,6 +390,7 @@ impl<'a> Core<'a> {
         let Listener { config, counters, gauges, series, .. } = self.listener;
         self.settling.window.admit(&self.batch);
         let arrived = self.batch.len();
+        debug_assert!(self.open.len() + arrived <= self.prefetch, "no message is read without a reserved place");
         if self.watchdog.arrived() {
             self.listener.enter(ListenerState::Listening);
         }
