@@ -216,7 +216,10 @@ impl Daemon {
         }
         match ended {
             RunEnd::Drained => {
-                debug_assert!(tasks.listeners.is_empty() && tasks.deliveries.is_empty(), "each task is awaited");
+                debug_assert!(
+                    tasks.listeners.is_empty() && tasks.deliveries.is_empty(),
+                    "each task is awaited"
+                );
             }
             RunEnd::Aborted | RunEnd::DeadlinePassed => tasks.abort().await,
         }

@@ -78,7 +78,7 @@ pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 pub struct Listener {
     config: ListenerConfig,
     transport: Arc<dyn Transport>,
-    endpoint: Arc<dyn Intake>,
+    intake: Arc<dyn Intake>,
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
     observer: Option<Arc<dyn ConnectionObserver>>,
@@ -91,19 +91,41 @@ pub struct Listener {
     series: Arc<ListenerSeries>,
 }
 
+/// The reason for which a listener connects: it decides about the pause before, and what is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ConnectCause {
+    /// The listener begins.
+    Start,
+    /// The former session has ended: the connection was lost, or its messages were returned.
+    End,
+    /// A standby subscribes again to count the other consumers.
+    Recount,
+}
+
+impl ConnectCause {
+    /// `ended` is the end of the former session, `recounted` the time after which a standby wanted to count again.
+    fn new(ended: Option<Instant>, recounted: Option<Duration>) -> Self {
+        match (ended, recounted) {
+            (None, _) => Self::Start,
+            (Some(_), None) => Self::End,
+            (Some(_), Some(_)) => Self::Recount,
+        }
+    }
+}
+
 impl Listener {
     #[must_use]
     pub fn new(
         config: ListenerConfig,
         transport: Arc<dyn Transport>,
-        endpoint: Arc<dyn Intake>,
+        intake: Arc<dyn Intake>,
         counters: Arc<Counters>,
     ) -> Self {
         let series = counters.series.listener(&config.name);
         Self {
             config,
             transport,
-            endpoint,
+            intake,
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
             observer: None,
@@ -217,16 +239,15 @@ impl Listener {
         let mut recounted: Option<Duration> = None;
         let mut losses = Losses::new(self.transport.reconnect());
         let result = loop {
-            let first = before.is_none();
-            let turn = (first, recounted.is_some());
-            let consumer = match self.connect(&shutdown, turn, &mut losses.backoff).await {
+            let cause = ConnectCause::new(before, recounted);
+            let consumer = match self.connect(&shutdown, cause, &mut losses.backoff).await {
                 Ok(Some(consumer)) => consumer,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
             let lost = before.take().map(|at| at.elapsed());
             let recount = self.subscribed(&*consumer, lost, recounted.take());
-            self.endpoint.subscribed(&self.config.name);
+            self.intake.subscribed(&self.config.name);
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);
             let (found, watch) = (consumer.subscription().clone(), consumer.binding_watch());
@@ -347,11 +368,11 @@ impl Listener {
     async fn connect(
         &self,
         shutdown: &Shutdown,
-        (first, recounts): (bool, bool),
+        cause: ConnectCause,
         backoff: &mut Backoff,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut said = None;
-        if let Some(pause) = backoff.before().filter(|_| !first && !recounts) {
+        if let Some(pause) = backoff.before().filter(|_| cause == ConnectCause::End) {
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
@@ -361,7 +382,10 @@ impl Listener {
         for attempt in 1.. {
             if attempt == 1 {
                 self.enter(ListenerState::Connecting { attempt });
-                self.observer.iter().filter(|_| !recounts).for_each(|observer| observer.connecting());
+                self.observer
+                    .iter()
+                    .filter(|_| cause != ConnectCause::Recount)
+                    .for_each(|observer| observer.connecting());
             } else {
                 self.state.send_replace(ListenerState::Connecting { attempt });
             }
@@ -378,7 +402,7 @@ impl Listener {
             }
             let error = match listened {
                 Some(Ok(consumer)) => {
-                    if !first && !recounts {
+                    if cause == ConnectCause::End {
                         self.counters.reconnects.increment();
                         self.series.reconnects.increment();
                     }
@@ -391,8 +415,8 @@ impl Listener {
                     return Ok(None);
                 }
             };
-            let fatal =
-                first && attempt == 1 && self.config.refused_access_is_fatal && error.is_refused_access();
+            let is_start = cause == ConnectCause::Start && attempt == 1;
+            let fatal = is_start && self.config.refused_access_is_fatal && error.is_refused_access();
             if fatal || !error.is_recoverable() {
                 return Err(error);
             }

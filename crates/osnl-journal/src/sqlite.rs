@@ -197,15 +197,6 @@ pub struct SqliteJournal {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-fn named(notification: &Notification) -> Notification {
-    Notification {
-        event_type: notification.event_type.clone(),
-        message_id: notification.message_id.clone(),
-        unique_id: notification.unique_id.clone(),
-        ..Notification::default()
-    }
-}
-
 /// The part that the journal, the writer, and its helper threads share.
 #[derive(Debug)]
 struct SqliteState {
@@ -447,7 +438,7 @@ impl Journal for SqliteJournal {
         let whole = entry.deliveries.iter().any(|new| self.shared.claimable.expects(&new.action))
             && bytes_of(&entry.received, &entry.notification) <= LIGHT;
         if !whole {
-            entry.notification = Arc::new(named(&entry.notification));
+            entry.notification = Arc::new(names_alone(&entry.notification));
         }
         self.send(SqliteCommand::Append(NewEntry { entry, identity, whole }, sender));
         receipt
@@ -554,5 +545,15 @@ impl Drop for SqliteJournal {
         if let Some(writer) = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = writer.join();
         }
+    }
+}
+
+/// Returns the parts of a notification by which listings and the log name its message.
+fn names_alone(notification: &Notification) -> Notification {
+    Notification {
+        event_type: notification.event_type.clone(),
+        message_id: notification.message_id.clone(),
+        unique_id: notification.unique_id.clone(),
+        ..Notification::default()
     }
 }

@@ -36,11 +36,11 @@ impl RuleSet {
     /// `stop` no other is asked. An undecided rule has not fired.
     #[must_use]
     pub fn decide(&self, names: &Names) -> Decisions<'_> {
-        let standing = self.places_standing(&names.notification().head());
+        let matching = self.places_matching(&names.notification().head());
         let mut decisions = Decisions { decided: Vec::new(), failed: Vec::new() };
-        let mut verdicts = Vec::with_capacity(standing.len());
+        let mut verdicts = Vec::with_capacity(matching.len());
         let mut ended_by: Option<&Rule> = None;
-        for (at, rule) in standing {
+        for (at, rule) in matching {
             let fired = match ended_by {
                 Some(by) => Err(RuleMismatch::Stopped { by: by.name.clone() }),
                 None => rule.fires(names),

@@ -94,22 +94,22 @@ impl RuleSet {
         let mut memo = self.memo();
         let numbers = memo.numbers(&self.rules, head);
         memo.heads.count(numbers);
-        memo.standing(numbers).any(|word| word != 0)
+        memo.matching_all(numbers).any(|word| word != 0)
     }
 
     /// Returns the rules that match a head, in their order.
     #[must_use]
-    pub fn standing(&self, head: &Head<'_>) -> Vec<&Rule> {
-        self.places_standing(head).into_iter().map(|(_, rule)| rule).collect()
+    pub fn matching(&self, head: &Head<'_>) -> Vec<&Rule> {
+        self.places_matching(head).into_iter().map(|(_, rule)| rule).collect()
     }
 
-    pub(super) fn places_standing(&self, head: &Head<'_>) -> Vec<(usize, &Rule)> {
+    pub(super) fn places_matching(&self, head: &Head<'_>) -> Vec<(usize, &Rule)> {
         let mut memo = self.memo();
         let numbers = memo.numbers(&self.rules, head);
-        let words: Vec<u64> = memo.standing(numbers).collect();
+        let words: Vec<u64> = memo.matching_all(numbers).collect();
         drop(memo);
-        let stands = |at: usize| words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
-        self.rules.iter().enumerate().filter(|(at, _)| stands(*at)).collect()
+        let matches = |at: usize| words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
+        self.rules.iter().enumerate().filter(|(at, _)| matches(*at)).collect()
     }
 
     /// Counts the verdicts on one message, each with the place of its rule and the condition that failed.
@@ -191,7 +191,7 @@ impl Memo {
     }
 
     /// Returns the words of the set of rules that match all three texts.
-    fn standing(&self, numbers: HeadNumbers) -> impl Iterator<Item = u64> {
+    fn matching_all(&self, numbers: HeadNumbers) -> impl Iterator<Item = u64> {
         let [priorities, publishers, event_types] = self.matching(numbers);
         let words = event_types.iter().zip(publishers).zip(priorities);
         words.map(|((event_type, publisher), priority)| event_type & publisher & priority)

@@ -62,7 +62,7 @@ impl Listener {
             let begun = SystemTime::now();
             let shown = async {
                 loop {
-                    let reason = self.endpoint.obstacle().map_or_else(|| reason.clone(), |o| o.to_string());
+                    let reason = self.intake.obstacle().map_or_else(|| reason.clone(), |o| o.to_string());
                     self.blocked(begun, format!("{reason}; what was handed over is given back{also}"));
                     sleep(CHECK_INTERVAL).await;
                 }
@@ -73,7 +73,7 @@ impl Listener {
                 while window_full && ended.is_some() && self.ended() == ended {
                     sleep(CHECK_INTERVAL.min(self.config.give_back_after)).await;
                 }
-                while self.endpoint.reserve(1).await == 0 {}
+                while self.intake.reserve(1).await == 0 {}
             };
             tokio::select! {
                 () = shown => {}
@@ -91,7 +91,7 @@ impl Listener {
     }
 
     fn ended(&self) -> Option<u64> {
-        match self.endpoint.obstacle()? {
+        match self.intake.obstacle()? {
             Obstacle::NoPlace { ended, .. } => Some(ended),
             Obstacle::Full { .. } | Obstacle::Failed { .. } | Obstacle::ActionFull { .. } => None,
         }

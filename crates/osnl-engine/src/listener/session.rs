@@ -68,13 +68,13 @@ impl<'a> ListenerSession<'a> {
             let flush_at = self.core.settling.flush_at;
             let draining = self.core.draining;
             let is_crowded = self.core.is_crowded();
-            let endpoint = &*listener.endpoint;
+            let intake = &*listener.intake;
             let Core { open, batch, watchdog, .. } = &mut self.core;
             let has_rest = !batch.is_empty();
             let poll = async {
                 match has_rest {
                     true => rest(&mut *self.consumer, is_crowded, gauges).await,
-                    false => poll(&mut *self.consumer, endpoint, batch, room, gauges).await,
+                    false => poll(&mut *self.consumer, intake, batch, room, gauges).await,
                 }
             };
             let woken = tokio::select! {
@@ -84,7 +84,7 @@ impl<'a> ListenerSession<'a> {
                 Some((message, settle)) = open.next() => WakeCause::Completed(message, settle),
                 polled = poll, if !draining => WakeCause::Polled(polled),
                 () = sleep_until(flush_at), if flush_at.is_some() => WakeCause::Clock,
-                _ = timer.tick(), if !draining => WakeCause::Check(endpoint.obstacle()),
+                _ = timer.tick(), if !draining => WakeCause::Check(intake.obstacle()),
                 wake = watchdog.wake(), if !draining => WakeCause::Watch(wake),
             };
             let stage = gauges.stage();
@@ -133,7 +133,7 @@ async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) ->
 /// rest. Cancel-safe.
 async fn poll(
     consumer: &mut dyn Consumer,
-    endpoint: &dyn Intake,
+    intake: &dyn Intake,
     batch: &mut Batch,
     room: usize,
     gauges: &Gauges,
@@ -141,7 +141,7 @@ async fn poll(
     if room == 0 {
         return Err(consumer.ended().await);
     }
-    let mut reserve = endpoint.reserve(room);
+    let mut reserve = intake.reserve(room);
     let places = match (&mut reserve).now_or_never() {
         Some(places) => places,
         None => {
@@ -158,7 +158,7 @@ async fn poll(
         gauges.set_stage(SessionStage::Taking);
         return polled;
     }
-    endpoint.keep(1);
+    intake.keep(1);
     batch.set_limit(1);
     gauges.set_stage(SessionStage::Polling);
     consumer.poll(batch).await?;
@@ -166,7 +166,7 @@ async fn poll(
     // Takes messages that arrived together with the first.
     let more = room.saturating_sub(batch.len());
     if more > 0
-        && let Some(places) = endpoint.reserve(room).now_or_never()
+        && let Some(places) = intake.reserve(room).now_or_never()
     {
         batch.set_limit(places);
         if batch.room() > 0

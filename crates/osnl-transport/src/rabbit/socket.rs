@@ -1,4 +1,4 @@
-//! Beyond passing bytes on, the stream
+//! The stream between the broker and the client library. Beyond passing bytes on, it
 //!
 //! - fails when no byte arrives within the [`SilenceLimit`]. The client library waits for about two and a half
 //!   heartbeats, and before the login without a limit;
@@ -116,7 +116,7 @@ impl BrokerStream {
     ) -> Self {
         let (since, heard) = (Instant::now(), Arc::default());
         let mut alarm = JoinSet::new();
-        alarm.spawn(too_long(silence, since, Arc::clone(&heard), Arc::clone(&body_flow)));
+        alarm.spawn(silence_exceeded(silence, since, Arc::clone(&heard), Arc::clone(&body_flow)));
         Self {
             carrier,
             heard,
@@ -133,7 +133,8 @@ impl BrokerStream {
         }
     }
 
-    fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Waits for the alarm of silence, as there is nothing to read.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match self.alarm.poll_join_next(context) {
             Poll::Ready(Some(Ok(longest))) => {
                 let seconds = longest.as_secs_f64();
@@ -201,7 +202,7 @@ impl BrokerStream {
                         bytes[..HEARTBEAT.len()].copy_from_slice(&HEARTBEAT);
                         return Poll::Ready(Ok(HEARTBEAT.len()));
                     }
-                    None => return self.wait(context),
+                    None => return self.poll_silence(context),
                 }
             } else {
                 self.frames.lacking().unwrap_or(bytes.len())
@@ -212,13 +213,13 @@ impl BrokerStream {
             let length = buffer.filled().len();
             match polled {
                 Poll::Ready(Ok(())) => {
-                    let given = self.took(&mut bytes[..length])?;
+                    let given = self.inspect(&mut bytes[..length])?;
                     if given > 0 || length == 0 {
                         return Poll::Ready(Ok(given));
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.silent_end(error))),
-                Poll::Pending => return self.wait(context),
+                Poll::Pending => return self.poll_silence(context),
             }
         }
     }
@@ -241,7 +242,9 @@ impl BrokerStream {
         Poll::Ready(Ok(self.accepting.take().unwrap_or_default().min(bytes.len())))
     }
 
-    fn took(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+    /// Inspects bytes that have arrived, and returns how many the client library may have already: the rest waits in
+    /// `frames` until its frame is whole.
+    fn inspect(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         /// The first bytes of TLS records: content types alert and handshake, and the major version.
         const TLS: [[u8; 2]; 2] = [[21, 3], [22, 3]];
         let now = self.since.elapsed().as_millis();
@@ -325,7 +328,8 @@ impl futures_io::AsyncWrite for BrokerStream {
     }
 }
 
-async fn too_long(
+/// Completes with the limit when the broker has been silent for that time.
+async fn silence_exceeded(
     mut silence: watch::Receiver<SilenceLimit>,
     since: Instant,
     heard: Arc<AtomicU64>,

@@ -42,7 +42,7 @@ fn check(rules: Vec<Rule>) {
                     let head = head(event_type, publisher_id, priority);
                     let alone: Vec<_> =
                         set.rules().iter().filter(|r| r.wants(&head)).map(|r| &r.name).collect();
-                    let together: Vec<_> = set.standing(&head).iter().map(|r| &r.name).collect();
+                    let together: Vec<_> = set.matching(&head).iter().map(|r| &r.name).collect();
                     assert_eq!(together, alone, "{head:?}");
                     assert_eq!(set.wants(&head), !alone.is_empty(), "{head:?}");
                 }

@@ -75,7 +75,7 @@ pub(in crate::listener) enum SessionEnd {
 
 /// Decides for one connection, from its subscription until its channel closes.
 pub(super) struct Core<'a> {
-    /// The listener of the connection: options, endpoint, state, and counters.
+    /// The listener of the connection: options, intake, state, and counters.
     pub(super) listener: &'a Listener,
     /// The greatest number of open messages: the option `prefetch`.
     prefetch: usize,
@@ -330,10 +330,10 @@ impl<'a> Core<'a> {
         if !self.is_rest {
             self.arrived();
         }
-        let Listener { config, endpoint, counters, series, .. } = self.listener;
+        let Listener { config, intake, counters, series, .. } = self.listener;
         let begun = std::time::Instant::now();
         let mut unmatched = 0;
-        endpoint.upcoming(&self.batch);
+        intake.upcoming(&self.batch);
         let mut is_first = true;
         let mut again = 0;
         while (std::mem::take(&mut is_first) || begun.elapsed() < SLICE)
@@ -345,18 +345,17 @@ impl<'a> Core<'a> {
                 continue;
             }
             again += usize::from(message.redelivered);
-            if let Some(why) = endpoint.suspected(&message) {
-                let receipt =
-                    endpoint.unreadable(ReceivedMessage::from_incoming(&message, &config.name), why);
+            if let Some(why) = intake.suspected(&message) {
+                let receipt = intake.unreadable(ReceivedMessage::from_incoming(&message, &config.name), why);
                 self.open.push(message, receipt);
                 continue;
             }
             let wanted = with_head(&message, &config.budget, |head| {
                 series.types.count(head.event_type.as_deref());
                 // A dead letter that was put back is for the rule engine, whatever the rules are now.
-                let wanted = message.marks.is_some() || endpoint.wants(head);
+                let wanted = message.marks.is_some() || intake.wants(head);
                 if !wanted {
-                    endpoint.unwanted(&message, &config.name, head);
+                    intake.unwanted(&message, &config.name, head);
                 }
                 wanted
             });
@@ -367,8 +366,8 @@ impl<'a> Core<'a> {
                     debug_assert!(stale.is_ok(), "a session's messages are those of its window");
                     continue;
                 }
-                Ok(true) => endpoint.notify(ReceivedMessage::from_incoming(&message, &config.name)),
-                Err(error) => endpoint
+                Ok(true) => intake.notify(ReceivedMessage::from_incoming(&message, &config.name)),
+                Err(error) => intake
                     .unreadable(ReceivedMessage::from_incoming(&message, &config.name), error.to_string()),
             };
             self.open.push(message, receipt);
@@ -376,7 +375,7 @@ impl<'a> Core<'a> {
                 break;
             }
         }
-        endpoint.evaluated();
+        intake.evaluated();
         if again > 0 {
             let verdict = self.listener.gauges.returns().delivered_again(again);
             self.listener.say_returned(verdict);
@@ -390,7 +389,10 @@ impl<'a> Core<'a> {
         let Listener { config, counters, gauges, series, .. } = self.listener;
         self.settling.window.admit(&self.batch);
         let arrived = self.batch.len();
-        debug_assert!(self.open.len() + arrived <= self.prefetch, "no message is read without a reserved place");
+        debug_assert!(
+            self.open.len() + arrived <= self.prefetch,
+            "no message is read without a reserved place"
+        );
         if self.watchdog.arrived() {
             self.listener.enter(ListenerState::Listening);
         }

@@ -66,7 +66,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
     let listener: &'static Listener = Box::leak(Box::new(Listener {
         config: ListenerConfig::new("l".into(), Vec::new(), options),
         transport: rig.listener.transport.clone(),
-        endpoint: rig.listener.endpoint.clone(),
+        intake: rig.listener.intake.clone(),
         counters: rig.listener.counters.clone(),
         state: rig.listener.state.clone(),
         observer: None,
