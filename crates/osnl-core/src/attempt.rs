@@ -15,6 +15,7 @@ pub trait Action: Send + Sync {
     /// Makes one attempt for each event, and returns one verdict each in the same order.
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>>;
 
+    /// Returns the target for the log and `osnl status`, without secrets.
     fn target(&self) -> String;
 
     /// Returns `host:port` of an attempt, if the event names the host. `None` if the configuration names the target.
@@ -35,6 +36,7 @@ pub trait Action: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Returns how often a long-running part has been started again; `None` without such a part.
     fn restarts(&self) -> Option<u64> {
         None
     }
@@ -68,6 +70,7 @@ pub enum Completion {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {reason}", self.kind())]
 pub struct ActionError {
+    /// The kind of failure, which alone decides about a retry.
     pub class: ErrorClass,
     /// The failure in words, with secrets masked.
     pub reason: String,
@@ -75,6 +78,7 @@ pub struct ActionError {
     pub retry_after: Option<Duration>,
     /// The service that did not answer; `Some` only for [`ErrorClass::Dependency`].
     pub dependency: Option<Arc<str>>,
+    /// Whether a template has no usable result for the event.
     pub is_template: bool,
     /// A name for the kind of failure, where the name of its class misleads.
     pub own_kind: Option<&'static str>,

@@ -13,9 +13,13 @@ use osnl_transport::{Cut, IncomingMessage, Marks, Properties};
 /// The source of a message, for log lines, listings, and a retry through the broker.
 #[derive(Clone, Debug)]
 pub struct Origin {
+    /// The listener that received it.
     pub listener: Arc<str>,
+    /// The queue that delivered it.
     pub queue: Arc<str>,
+    /// The exchange to which it was first published.
     pub exchange: String,
+    /// The routing key with which it was first published.
     pub routing_key: String,
     /// Whether the broker had delivered the message before, to this or another consumer.
     pub redelivered: bool,
@@ -26,59 +30,14 @@ pub struct Origin {
 /// A message as received. All later steps read these bytes.
 #[derive(Clone, Debug)]
 pub struct ReceivedMessage {
+    /// The bytes of the body; only the beginning if it was too large.
     pub body: Bytes,
+    /// The properties that decide how the body is read.
     pub properties: Properties,
+    /// The source of the message.
     pub origin: Origin,
+    /// Notes that are kept with the message.
     pub noted: MessageNotes,
-}
-
-/// A change of the memory that oss_watcher's actions have of resources; kept with the message that caused it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowChange {
-    /// `instance/ID`, `port/ID`, `floatingip/ID`, or `address/IP`, the first two also with the prefix `asked/`.
-    pub name: String,
-    /// The new value; `None` deletes the row.
-    pub row: Option<String>,
-}
-
-/// Notes that are kept with a message, so that each attempt sees the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MessageNotes {
-    /// The change of the resource against earlier messages, in the words of an [`Observe`](crate::observe::Observe).
-    pub happened: Option<Arc<str>>,
-    pub reading: NotesReading,
-    /// The rows of the observer's memory that the message has changed.
-    pub changes: Vec<RowChange>,
-    /// Whether an operator appended the message again: no broker can redeliver it.
-    pub is_again: bool,
-    /// The length and digest of a body that was too large and has lost its end.
-    pub cut: Option<Cut>,
-    /// The headers that osnl set when it put the message back into its queue.
-    pub marks: Option<Arc<Marks>>,
-}
-
-/// The reading of a message's notes, made once for all of its deliveries. Does not count when notes are compared.
-#[derive(Clone, Default)]
-pub struct NotesReading(Arc<OnceLock<Arc<dyn Any + Send + Sync>>>);
-
-impl NotesReading {
-    pub fn get<T: Any + Send + Sync>(&self, read: impl FnOnce() -> T) -> Option<Arc<T>> {
-        self.0.get_or_init(|| Arc::new(read())).clone().downcast().ok()
-    }
-}
-
-impl PartialEq for NotesReading {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for NotesReading {}
-
-impl fmt::Debug for NotesReading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NotesReading").field("is_made", &self.0.get().is_some()).finish()
-    }
 }
 
 impl ReceivedMessage {
@@ -133,6 +92,10 @@ impl ReceivedMessage {
     }
 }
 
+/// Reads the head of a message alone, and passes it to `with`: most messages match no rule, and need no more.
+///
+/// # Errors
+/// The head cannot be read, or the body exceeds the budget.
 pub fn with_head<T>(
     message: &IncomingMessage,
     budget: &Budget,
@@ -146,6 +109,56 @@ pub fn with_head<T>(
 fn refuse(cut: Option<Cut>, budget: &Budget) -> Result<(), Excess> {
     let found = |cut: Cut| usize::try_from(cut.bytes).unwrap_or(usize::MAX);
     cut.map_or(Ok(()), |cut| Err(Excess::Body { found: found(cut), limit: budget.body }))
+}
+
+/// A change of the memory that oss_watcher's actions have of resources; kept with the message that caused it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    /// `instance/ID`, `port/ID`, `floatingip/ID`, or `address/IP`, the first two also with the prefix `asked/`.
+    pub name: String,
+    /// The new value; `None` deletes the row.
+    pub row: Option<String>,
+}
+
+/// Notes that are kept with a message, so that each attempt sees the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageNotes {
+    /// The change of the resource against earlier messages, in the words of an [`Observe`](crate::observe::Observe).
+    pub happened: Option<Arc<str>>,
+    /// The reading of `happened`, made once.
+    pub reading: NotesReading,
+    /// The rows of the observer's memory that the message has changed.
+    pub changes: Vec<RowChange>,
+    /// Whether an operator appended the message again: no broker can redeliver it.
+    pub is_again: bool,
+    /// The length and digest of a body that was too large and has lost its end.
+    pub cut: Option<Cut>,
+    /// The headers that osnl set when it put the message back into its queue.
+    pub marks: Option<Arc<Marks>>,
+}
+
+/// The reading of a message's notes, made once for all of its deliveries. Does not count when notes are compared.
+#[derive(Clone, Default)]
+pub struct NotesReading(Arc<OnceLock<Arc<dyn Any + Send + Sync>>>);
+
+impl NotesReading {
+    pub fn get<T: Any + Send + Sync>(&self, read: impl FnOnce() -> T) -> Option<Arc<T>> {
+        self.0.get_or_init(|| Arc::new(read())).clone().downcast().ok()
+    }
+}
+
+impl PartialEq for NotesReading {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for NotesReading {}
+
+impl fmt::Debug for NotesReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotesReading").field("is_made", &self.0.get().is_some()).finish()
+    }
 }
 
 #[cfg(any(test, feature = "sample"))]

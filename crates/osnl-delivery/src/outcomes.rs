@@ -101,7 +101,7 @@ impl DeliveryLoop {
             observer.retried(id);
         }
         if let Some(sent) = sent {
-            // A shared journal accepts no more records about a claim that has ended.
+            // The record of an attempt belongs to its claim, which `retry_at` ends.
             self.journal.attempted(id, retry.used, &retry.answer);
             self.journal.sent(id, attempt, sent);
             retry.answer.clear();

@@ -48,6 +48,7 @@ pub trait Intake: Send + Sync {
         let _ = listener;
     }
 
+    /// Notes the messages of a batch before the first is read, so that one that ends the process is known afterwards.
     fn upcoming(&self, batch: &Batch) {
         let _ = batch;
     }
@@ -58,6 +59,7 @@ pub trait Intake: Send + Sync {
         None
     }
 
+    /// Notes that all messages of a step are read, and none of them ended the process.
     fn evaluated(&self) {}
 
     /// Whether a rule may match, decided before the payload is read.
@@ -71,6 +73,7 @@ pub trait Intake: Send + Sync {
     /// Takes a message for which [`wants`](Self::wants) holds, in order of arrival; must not wait.
     fn notify(&self, received: ReceivedMessage) -> Receipt;
 
+    /// Takes a message that cannot be read, and keeps its bytes in quarantine.
     fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt;
 }
 
@@ -98,15 +101,25 @@ pub trait Onlooker: Send + Sync {
 
 /// The intake of the daemon: decides by the rules and appends to the journal.
 pub struct RuleEngine {
+    /// The rules of the listener.
     rules: Arc<RuleSet>,
+    /// Sees each message after the decision; `None` where nothing is shown.
     onlooker: Option<Arc<dyn Onlooker>>,
+    /// The actions for whose deliveries a place is reserved, fallbacks included.
     actions: Vec<Arc<str>>,
+    /// The store of the deliveries.
     journal: Arc<dyn Journal>,
+    /// The metrics of the process.
     counters: Arc<Counters>,
+    /// The counts of resources by which a guard holds deliveries.
     guards: Arc<Guards>,
+    /// The memory of resources that an action needs to understand an event; `None` for most.
     observer: Option<Arc<dyn Observe>>,
+    /// Marks the message in work, so that one that ends the process is known afterwards.
     in_hand: Arc<InHand>,
+    /// The reserved places, with those of the engine that this one has replaced.
     permit: Mutex<PredecessorPlaces>,
+    /// The limits of a message.
     budget: Budget,
 }
 

@@ -53,9 +53,13 @@ use osnl_core::shutdown::Shutdown;
 
 /// The settings of a listener: targets, queue, limits, and patience.
 pub struct ListenerConfig {
+    /// The name of the listener's section.
     pub name: Arc<str>,
+    /// The exchanges and topics, each with a priority, that its queues are bound to.
     pub targets: Vec<(Target, Priority)>,
+    /// The queue and the prefetch, as the transport needs them.
     pub options: ListenOptions,
+    /// The limits of a message, from `max_body`.
     pub budget: Budget,
     /// Whether a refused login or virtual host at the start is an error, as with oslo.messaging, instead of a retry.
     pub refused_access_is_fatal: bool,
@@ -76,18 +80,31 @@ pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Keeps one subscription at a broker alive and hands its messages to an [`Intake`].
 pub struct Listener {
+    /// The settings, which a reload replaces with the listener.
     config: ListenerConfig,
+    /// The broker.
     transport: Arc<dyn Transport>,
+    /// The receiver of its messages: the rule engine, or an endpoint of the library.
     intake: Arc<dyn Intake>,
+    /// The metrics of the process.
     counters: Arc<Counters>,
+    /// Publishes the state of the connection.
     state: watch::Sender<ListenerState>,
+    /// Sees each attempt to connect; only the log of oss_watcher needs one.
     observer: Option<Arc<dyn ConnectionObserver>>,
+    /// The Kafka groups that have read; `None` on brokers with queues.
     groups: Option<GroupStore>,
+    /// Removes bindings of its queues that the configuration no longer has; `None` in programs that listen themselves.
     tidying: Option<BindingCleanup>,
+    /// Looks for what a connection does not show: policies, other consumers, alarms. Changes nothing.
     oversight: Option<Arc<dyn Oversight>>,
+    /// Former queues whose last messages come before those of the queues that it reads now.
     turns: Vec<ReadTurn>,
+    /// Publishes a stall: nothing moves although messages wait.
     stall: watch::Sender<Option<Stall>>,
+    /// The numbers and the latest trouble for `osnl status`.
     gauges: Arc<Gauges>,
+    /// The metrics of this listener.
     series: Arc<ListenerSeries>,
 }
 
@@ -346,6 +363,7 @@ impl Listener {
         self.state.send_replace(state);
     }
 
+    /// Publishes that nothing is read for want of room. A blockade keeps its first time, and is logged once.
     fn blocked(&self, at: SystemTime, reason: String) {
         let known = match &*self.state.borrow() {
             ListenerState::Blocked { since, reason } => Some((*since, reason.clone())),
@@ -365,6 +383,7 @@ impl Listener {
         }
     }
 
+    /// Connects until it succeeds; `None` if the daemon drains meanwhile.
     async fn connect(
         &self,
         shutdown: &Shutdown,

@@ -71,7 +71,8 @@ pub enum Begin {
     Live,
     /// The rule is in shadow: the delivery is recorded as done.
     Shadow,
-    /// The key's later deliveries wait for release too; the text is the reason. `memory://` keeps the delivery in the
+    /// A guard holds the delivery until an operator releases it, and with it later ones of its key; the text is the
+    /// reason. `memory://` keeps the delivery in the
     /// dead letter queue of its listener, and attempts it if there is none: the configuration does not permit that.
     Held(String),
     /// A condition cannot be decided, or no room is left; the text is the reason.

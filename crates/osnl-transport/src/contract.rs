@@ -58,6 +58,7 @@ pub trait Transport: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Closes the connection of the publisher in good order.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -83,28 +84,35 @@ pub trait Transport: Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// Returns the access to messages that wait in a queue, for dead letter queues; `None` if the broker has none.
     fn queue_access(&self) -> Option<&dyn QueueAccess> {
         None
     }
 
+    /// Returns the kind of queue that oslo.messaging would declare with the same options.
     fn oslo_queue(&self) -> QueueKind {
         QueueKind::OSLO
     }
 
+    /// Returns what this kind of broker can do.
     fn features(&self) -> Features {
         Features::USUAL
     }
 
+    /// Returns the pauses between two attempts to connect, as the options of this broker give them.
     fn reconnect(&self) -> Reconnect {
         Reconnect::default()
     }
 
+    /// Returns the last valid second, since 1970, of the certificate that the broker showed last; `None` without TLS.
     fn certificate_ends(&self) -> Option<i64> {
         None
     }
 
+    /// Returns the hosts and the virtual host for the log and `osnl status`, without secrets.
     fn location(&self) -> String;
 
+    /// Returns what an operator can do about an error of listening: a command, or a sentence.
     fn remedy(
         &self,
         error: &TransportError,
@@ -114,6 +122,7 @@ pub trait Transport: Send + Sync {
         error.own_remedy().map(str::to_owned)
     }
 
+    /// Returns what an operator can do about an error of publishing.
     fn send_remedy(
         &self,
         error: &TransportError,
@@ -208,6 +217,7 @@ impl Features {
 
 /// One open subscription. Dropping it closes the connection, so that unsettled messages are redelivered.
 pub trait Consumer: Send {
+    /// Returns what the subscription has found at the broker.
     fn subscription(&self) -> &Subscription;
 
     /// Waits until at least one message is ready, then takes all ready messages that fit in `out`. Cancel-safe.
@@ -217,6 +227,7 @@ pub trait Consumer: Send {
     /// there is no room. Cancel-safe; messages that arrive meanwhile are kept for the next poll.
     fn ended(&mut self) -> BoxFuture<'_, TransportError>;
 
+    /// Returns the number of messages that the broker has handed over, and no poll has taken.
     fn untaken(&self) -> usize;
 
     /// Sends the settlements that `window` has gathered, or leaves them there while the broker takes nothing.
@@ -227,7 +238,8 @@ pub trait Consumer: Send {
         None
     }
 
-    /// The question costs a few round trips, so it is for idle listeners and not for each message.
+    /// Asks for the messages and consumers of each queue. The question costs a few round trips, so it is for idle
+    /// listeners and not for each message.
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>>;
 
     /// Returns the partitions that it reads, with their ends at the last answer to [`Consumer::waiting`]; `None` if the

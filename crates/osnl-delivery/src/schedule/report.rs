@@ -21,35 +21,24 @@ use crate::policy::Decision;
 pub(crate) enum Consequence {
     /// Calls the action with these deliveries.
     Begin(Vec<(DeliveryId, Event)>),
+    /// Records an end in the journal.
     End(Box<EndedDelivery>),
+    /// Gives a delivery back to the journal until its retry is due.
     Retry(Box<RetriedDelivery>),
     /// Ends a claim without an outcome: it was withdrawn, or no attempt is left with `when_exhausted = return`.
     Return(DeliveryId),
     /// Makes the retries in the journal due, because the settings have changed.
     DueNow,
     /// Logs that a refused digest is taken apart: each of its events is tried alone.
-    Apart {
-        id: DeliveryId,
-        error: String,
-    },
+    Apart { id: DeliveryId, error: String },
     /// Logs that the target, or the host of an event, is down.
-    Opened {
-        host: Option<Arc<str>>,
-        error: String,
-        remedy: Option<Cow<'static, str>>,
-        pause: Duration,
-    },
+    Opened { host: Option<Arc<str>>, error: String, remedy: Option<Cow<'static, str>>, pause: Duration },
     /// Logs that the target, or the host of an event, answers again.
-    Closed {
-        host: Option<Arc<str>>,
-    },
-    Down {
-        dependency: Arc<str>,
-        error: String,
-    },
-    Answers {
-        dependency: Arc<str>,
-    },
+    Closed { host: Option<Arc<str>> },
+    /// Logs that a dependency does not answer: its deliveries wait.
+    Down { dependency: Arc<str>, error: String },
+    /// Logs that a dependency answers again.
+    Answers { dependency: Arc<str> },
 }
 
 /// A delivery that is done or given up, with all that the journal and the log need.

@@ -10,8 +10,7 @@
 //! A delivery without a key, or without order, is alone in its own lane.
 //!
 //! An append need not look: a new delivery is the last of its lane, and [`Work::on_arrival`] predicts the
-//! result of [`Work::lane_turn`]. A journal with several appenders records arrivals as waiting, and the owner
-//! of the lane calls `lane_turn`.
+//! result of [`Work::lane_turn`]. The end of a delivery calls `lane_turn`, in the same transaction.
 //!
 //! A lane is eight bytes of a digest: an index on these is a third as large as on the texts. Lanes with the same
 //! number share one order.
