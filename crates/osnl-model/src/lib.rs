@@ -74,7 +74,7 @@ pub use resource::{
 };
 pub use scrub::Scrubber;
 pub use shard::shard_of;
-pub use suggest::{did_you_mean, nearest, no_such};
+pub use suggest::{as_name, did_you_mean, nearest, no_such};
 pub use target::Target;
 pub use timestamp::{Timestamp, TimestampError};
 pub use transport_url::{Secret, TransportHost, TransportUrl, TransportUrlError};

@@ -36,7 +36,17 @@ pub fn no_such<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a s
         [] => String::new(),
         some => format!("; there are {}{more}", some.join(", ")),
     };
-    format!("there is no {what} {name}{there}{}", did_you_mean(nearest(name, known)))
+    format!("there is no {what} {}{there}{}", as_name(name), did_you_mean(nearest(name, known)))
+}
+
+/// Returns a name as a sentence shows it: in quotes if it is empty or has blanks or punctuation, which would read as words
+/// of the sentence.
+pub fn as_name(name: &str) -> std::borrow::Cow<'_, str> {
+    let is_part = |c: char| c.is_alphanumeric() || "-_./:@%+*".contains(c);
+    match !name.is_empty() && name.chars().all(is_part) {
+        true => name.into(),
+        false => format!("\"{name}\"").into(),
+    }
 }
 
 fn plain(name: &str) -> Vec<char> {
@@ -72,6 +82,8 @@ mod tests {
             assert_eq!(no_such("action", name, known.iter().copied()), expected);
         };
         check("x", &[], "there is no action x");
+        check("", &["roles"], "there is no action \"\"; there are roles");
+        check("a b;", &["roles"], "there is no action \"a b;\"; there are roles");
         check("x", &["roles", "cmdb"], "there is no action x; there are roles, cmdb");
         check(
             "role",

@@ -21,7 +21,10 @@ impl ControlHandler {
         self.is_configured(action)?;
         let targets = live.daemon.targets();
         let Some(target) = targets.iter().find(|target| **target.name() == *action) else {
-            return Err(RequestRefusal::new(Code::NotFound, format!("there is no action {action}")));
+            return Err(RequestRefusal::new(
+                Code::NotFound,
+                format!("there is no action {}", osnl_model::as_name(action)),
+            ));
         };
         // A probe that has begun before may have met the target as it was then.
         let ended = |status: &TargetStatus| status.state != TargetState::Probing;
