@@ -135,6 +135,9 @@ pub struct Finding {
     /// The same setting for each deployer; absent if there is none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deployers: BTreeMap<String, String>,
+    /// The files of services that `command` names; findings of one part that differ in them alone are one.
+    #[serde(skip)]
+    pub files: Vec<String>,
 }
 
 impl FindingKind {

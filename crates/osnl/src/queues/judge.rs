@@ -58,13 +58,42 @@ impl Survey {
 pub fn sort(found: &mut Vec<Finding>) {
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let mut seen: Vec<Finding> = Vec::new();
-    found.retain(|finding| {
-        let is_new = !seen.contains(finding);
-        if is_new {
-            seen.push(finding.clone());
+    for finding in found.drain(..) {
+        match seen.iter_mut().find(|one| is_same(one, &finding)) {
+            Some(one) => join(one, finding),
+            None => seen.push(finding),
         }
-        is_new
-    });
+    }
+    *found = seen;
+}
+
+/// Whether two listeners have found the same: the counts of a queue change between their looks, and each may have the
+/// file of its own service.
+fn is_same(one: &Finding, other: &Finding) -> bool {
+    let part = |of: &Finding| (of.kind, of.broker.clone(), of.vhost.clone(), of.subject.clone());
+    let without_files = |of: &Finding| of.command.replace(&of.files.join(AND), "");
+    let is_counted = matches!(one.kind, Kind::Unread | Kind::Growing);
+    part(one) == part(other)
+        && one.consequence == other.consequence
+        && (is_counted || one.seen == other.seen)
+        && (one.command == other.command
+            || !one.files.is_empty() && !other.files.is_empty() && without_files(one) == without_files(other))
+}
+
+const AND: &str = " and ";
+
+/// Adds the files of another finding to a finding's command.
+fn join(one: &mut Finding, other: Finding) {
+    let before = one.files.join(AND);
+    let more: Vec<String> = other.files.into_iter().filter(|file| !one.files.contains(file)).collect();
+    if more.is_empty() {
+        return;
+    }
+    one.files.extend(more);
+    one.command = one.command.replacen(&before, &one.files.join(AND), 1);
+    for (deployer, line) in other.deployers {
+        one.deployers.entry(deployer).and_modify(|own| *own = format!("{own}; {line}")).or_insert(line);
+    }
 }
 
 /// Judges a broker that blocks publishers.
@@ -80,6 +109,7 @@ pub(crate) fn judge_alarm(wanted: &Wanted, reason: &str) -> Finding {
             .to_owned(),
         command: ALARM_REMEDY.to_owned(),
         deployers: BTreeMap::new(),
+        files: Vec::new(),
     }
 }
 
@@ -102,6 +132,7 @@ impl Judge<'_> {
             consequence: consequence.to_owned(),
             command,
             deployers: BTreeMap::new(),
+            files: Vec::new(),
         }
     }
 
@@ -407,6 +438,7 @@ impl Judge<'_> {
         // A queue that osnl only reads is among the risks.
         (row.durable == Some(false) && (!row.is_read || wanted.declares())).then_some(())?;
         let exchange = wanted.exchanges.first().map_or("nova", String::as_str);
+        let others = wanted.exchanges.iter().skip(1).map(String::as_str);
         if row.is_read && wanted.pool.is_some() {
             let command = format!("durable = true and another pool in [listener:{}]", wanted.listener);
             let seen = "it is transient".to_owned();
@@ -420,7 +452,7 @@ impl Judge<'_> {
                 command,
             ));
         }
-        let setting = ServiceSetting {
+        let setting = |exchange| ServiceSetting {
             exchange,
             section: "oslo_messaging_rabbit",
             option: "amqp_durable_queues",
@@ -428,12 +460,17 @@ impl Judge<'_> {
         };
         let consequence = "RabbitMQ 4.3 refuses it by default, and then the services publish nothing";
         let kind = (Kind::TransientQueue, Severity::Note);
-        let command = setting.command_and(
-            "and so for each service that fills this queue; then stop them, delete their transient queues and exchanges, which \
-             the broker does not change (406), and start them",
-        );
-        let finding = self.queue_finding(row, kind, "it is transient".to_owned(), consequence, command);
-        Some(Finding { deployers: setting.deployers(), ..finding })
+        let of = |setting: ServiceSetting<'_>| {
+            let command = setting.command_and(
+                "and so for each service that fills this queue; then stop them, delete their transient queues and exchanges, \
+                 which the broker does not change (406), and start them",
+            );
+            let finding = self.queue_finding(row, kind, "it is transient".to_owned(), consequence, command);
+            Finding { deployers: setting.deployers(), files: vec![setting.file()], ..finding }
+        };
+        let mut finding = of(setting(exchange));
+        others.for_each(|exchange| join(&mut finding, of(setting(exchange))));
+        Some(finding)
     }
 
     fn lossy(&self) -> Vec<Finding> {

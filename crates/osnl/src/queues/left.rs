@@ -59,5 +59,6 @@ pub(crate) fn judge_left_queue(
         vhost: vhost.to_owned(),
         broker: broker.to_owned(),
         deployers: BTreeMap::new(),
+        files: Vec::new(),
     })
 }

@@ -34,13 +34,15 @@ impl ServiceSetting<'_> {
 
     pub(super) fn command_and(&self, more: &str) -> String {
         let Self { section, option, value, .. } = self;
-        let service = self.name();
-        let file = match service {
+        format!("set [{section}] {option} = {value} in {}, {more}", self.file())
+    }
+
+    pub(super) fn file(&self) -> String {
+        match self.name() {
             "glance" => "/etc/glance/glance-api.conf".to_owned(),
             known if EXCHANGES.contains(&known) => format!("/etc/{known}/{known}.conf"),
             other => format!("the file of the service whose control_exchange is {other}"),
-        };
-        format!("set [{section}] {option} = {value} in {file}, {more}")
+        }
     }
 
     pub(super) fn deployers(&self) -> BTreeMap<String, String> {

@@ -263,6 +263,31 @@ fn what_is_worst_is_first_and_said_once() {
     sort(&mut all);
     let kinds: Vec<FindingKind> = all.iter().map(|finding| finding.kind).collect();
     assert_eq!(kinds, [FindingKind::Permissions, FindingKind::TransientQueue]);
+    // The services of two listeners fill one queue, whose count changes between the looks.
+    let look = |exchange: &str, messages| {
+        let mut survey = survey("");
+        survey.wanted.exchanges = vec![exchange.to_owned()];
+        row(&mut survey, INFO).durable = Some(false);
+        (row(&mut survey, INFO).messages, row(&mut survey, INFO).consumers) = (messages, 0);
+        survey.findings()
+    };
+    let mut all = [look("nova", 2000), look("glance", 2001), look("nova", 2002)].concat();
+    sort(&mut all);
+    let kinds: Vec<FindingKind> = all.iter().map(|finding| finding.kind).collect();
+    assert_eq!(kinds, [FindingKind::Unread, FindingKind::TransientQueue]);
+    let note = &all[1];
+    let both = "in /etc/nova/nova.conf and /etc/glance/glance-api.conf, and so for each service";
+    assert!(note.command.contains(both), "{}", note.command);
+    assert!(
+        note.deployers["kolla-ansible"].contains("nova.conf: ")
+            && note.deployers["kolla-ansible"].contains("glance.conf: ")
+    );
+    // One listener may read both services.
+    let mut one = survey("");
+    one.wanted.exchanges = vec!["nova".to_owned(), "glance".to_owned()];
+    row(&mut one, INFO).durable = Some(false);
+    let found = one.findings();
+    assert!(found.iter().any(|finding| finding.command.contains(both)), "{found:#?}");
     assert_eq!(tag_parts("osnl@ctl1#0a1b2c3d"), Some(("ctl1", "0a1b2c3d")));
     for other in ["amq.ctag-x", "osnl", "x@h#1", "osnl@h"] {
         assert_eq!(tag_parts(other), None, "{other}");

@@ -224,6 +224,7 @@ mod tests {
             consequence: "RabbitMQ 4.3 refuses it".to_owned(),
             command: "set amqp_durable_queues = true".to_owned(),
             deployers: [("kolla".to_owned(), "a line".to_owned())].into(),
+            files: Vec::new(),
         };
         let text = |findings: &[Finding]| -> String {
             folded(findings).iter().map(|(subjects, finding)| shown(subjects, finding)).collect()
