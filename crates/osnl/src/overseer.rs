@@ -213,7 +213,7 @@ impl Overseer {
 
 fn say_alarm(listener: &str, found: Option<&Finding>) {
     match found {
-        Some(found) => tracing::warn!(
+        Some(found) => tracing::error!(
             listener.name = listener,
             reason = found.to_string(),
             remedy = found.command,
@@ -227,12 +227,21 @@ fn say_overseen(listener: &str, before: &Overseen, seen: &Overseen) {
     // A refused binding is logged by the look at it.
     let is_said = |finding: &&Finding| before.has(finding) || finding.kind == FindingKind::Permissions;
     for finding in seen.findings.iter().filter(|finding| !is_said(finding)) {
-        tracing::warn!(
-            listener.name = listener,
-            reason = finding.to_string(),
-            remedy = finding.command,
-            "a queue or an exchange of the broker needs attention: osnl queues"
-        );
+        // `osnl status` has the same severity.
+        match finding.severity {
+            FindingSeverity::Critical => tracing::error!(
+                listener.name = listener,
+                reason = finding.to_string(),
+                remedy = finding.command,
+                "a queue or an exchange of the broker needs attention: osnl queues"
+            ),
+            FindingSeverity::Warning | FindingSeverity::Note => tracing::warn!(
+                listener.name = listener,
+                reason = finding.to_string(),
+                remedy = finding.command,
+                "a queue or an exchange of the broker needs attention: osnl queues"
+            ),
+        }
     }
     if let Some(UnknownFact { reason, remedy }) = &seen.unknown
         && seen.unknown != before.unknown

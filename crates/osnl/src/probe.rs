@@ -50,7 +50,7 @@ use crate::actions::broker::{kafka_canary_probe, kafka_probe};
 use crate::native::canary;
 use crate::native::{ListenerConf, Native};
 use crate::numbers::counted;
-use crate::queues::{DaemonCounts, Finding};
+use crate::queues::{DaemonCounts, Finding, FindingKind, FindingSeverity};
 
 impl Native {
     pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
@@ -155,10 +155,7 @@ async fn listener(
         dead_letters,
         surveyed(conf, &transport, (&inspection, counts), limit.mul_f64(0.5))
     );
-    let of_finding = |found: Finding| {
-        let words = format!("{}: {}", found.seen, found.consequence);
-        probe(found.subject).warning(words, &found.command)
-    };
+    let of_finding = |found: Finding| probe_of_finding(probe(found.subject.clone()), &found);
     for (name, found) in &inspection.exchanges {
         let subject = format!("exchange {name}");
         let is_missing = *found == ExchangeInspection::Missing;
@@ -186,6 +183,18 @@ async fn listener(
     probes.extend(dead_letters);
     probes.extend(asked);
     probes
+}
+
+/// Returns the verdict with the severity that `osnl queues` and `osnl status` give the finding. A missing binding is
+/// critical only beside a running daemon, which makes it.
+fn probe_of_finding(probe: Probe, found: &Finding) -> Probe {
+    let words = format!("{}: {}", found.seen, found.consequence);
+    match found.severity {
+        FindingSeverity::Critical if found.kind != FindingKind::NotBound => {
+            probe.failed(words, Some(&found.command))
+        }
+        _ => probe.warning(words, &found.command),
+    }
 }
 
 async fn proven(
