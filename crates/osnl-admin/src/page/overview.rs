@@ -38,6 +38,11 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
 }
 
 impl OverviewPage {
+    /// Deliveries that wait for release are rare, so the column is left out without any.
+    fn is_any_for_release(&self) -> bool {
+        self.is_counted && self.status.targets.iter().any(|target| target.for_release > 0)
+    }
+
     fn numbers(&self) -> impl Iterator<Item = (usize, (String, String))> {
         let over = self.status.numbers.rates_are_over().map_or(String::new(), |over| format!(", {over}"));
         let names = [format!("In{over}"), format!("Out{over}"), "Waiting".to_owned(), "Oldest".to_owned()];
