@@ -1,11 +1,18 @@
 //! Reloads of the configuration, and the origin of the configuration in force.
 
+use std::collections::BTreeSet;
+
+use osnl_core::rule::GUARD_REASON;
+use osnl_transport::shell_quoted;
+
 use super::super::answer::{ForgottenQueues, ReloadResult};
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::status::{ConfigurationStatus, LeftQueue, NotReloaded};
 use super::super::time;
 use super::ControlHandler;
-use crate::daemon::{ReloadOutcome, ReloadRefusalReason, ReloadScope, Reloads};
+use crate::daemon::{ReloadOutcome, ReloadRefusalReason, ReloadScope, Reloads, SectionChange};
+use crate::journal::query::HeldCause;
+use crate::numbers::grouped;
 
 impl ControlHandler {
     /// Reads the files, and answers as a reload would if no queue and no target refuses it.
@@ -24,7 +31,24 @@ impl ControlHandler {
             ReloadOutcome::Refused(refused) if refused.reason == ReloadRefusalReason::Unsupported => {
                 Err(RequestRefusal::new(Code::Unsupported, refused.errors.join("; ")))
             }
-            outcome @ (ReloadOutcome::Done(_) | ReloadOutcome::Refused(_)) => Ok(reload_result(outcome)),
+            outcome @ (ReloadOutcome::Done(_) | ReloadOutcome::Refused(_)) => {
+                let mut result = reload_result(outcome);
+                self.add_held(&mut result.changes).await;
+                Ok(result)
+            }
+        }
+    }
+
+    /// Adds to each changed guard the deliveries that it keeps back, which no change of it releases.
+    async fn add_held(&self, changes: &mut [SectionChange]) {
+        let is_guard = |change: &&mut SectionChange| change.options.iter().any(|option| option == "guard");
+        let changed: Vec<&mut SectionChange> = changes.iter_mut().filter(is_guard).collect();
+        if changed.is_empty() {
+            return;
+        }
+        let Ok(kept) = self.kept_in_time().await else { return };
+        for change in changed {
+            change.effect.push_str(&held_by(&change.section, &kept.held).unwrap_or_default());
         }
     }
 
@@ -52,6 +76,27 @@ impl ControlHandler {
         };
         left.map(shown).collect()
     }
+}
+
+/// Returns the deliveries that wait for release by the guard of a section, such as `rule:deleted`, with the step that
+/// releases them.
+fn held_by(section: &str, held: &[HeldCause]) -> Option<String> {
+    let guard = format!("{GUARD_REASON}{}:", section.replacen(':', " ", 1));
+    let is_its = |of: &&HeldCause| of.reason.as_ref().is_some_and(|reason| reason.starts_with(&guard));
+    let its: Vec<&HeldCause> = held.iter().filter(is_its).collect();
+    let count: u64 = its.iter().map(|of| of.count).sum();
+    let actions: BTreeSet<&str> = its.iter().map(|of| &*of.action).collect();
+    let action = match actions.iter().collect::<Vec<_>>()[..] {
+        [] => return None,
+        [one] => *one,
+        _ => "ACTION",
+    };
+    let stays = if count == 1 { "that waits for release stays" } else { "that wait for release stay" };
+    Some(format!(
+        "; {} {stays}: osnl deliveries release --action {action} --state waiting-for-release --text {}",
+        grouped(count),
+        shell_quoted(&guard)
+    ))
 }
 
 pub(super) fn reload_result(outcome: ReloadOutcome) -> ReloadResult {
@@ -83,5 +128,45 @@ pub(super) fn configuration(reloads: &Reloads) -> ConfigurationStatus {
             reason: refused.reason,
             errors: refused.errors.clone(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::journal::query::HeldBy;
+
+    #[test]
+    fn a_changed_guard_names_what_still_waits_for_release() {
+        let held = |action: &str, reason: &str, count| HeldCause {
+            action: action.to_owned(),
+            reason: Some(reason.to_owned()),
+            count,
+            by: HeldBy::Guard,
+            since: SystemTime::UNIX_EPOCH,
+        };
+        let all = [
+            held("purge", "guard of action purge: more than 5 per 1m", 115),
+            held("purge", "guard of rule deleted: more than 9 per 1m", 1),
+            held("cmdb", "guard of rule deleted: more than 20 per 1m", 1400),
+            held("cmdb", "guard of rule deleted-too: more than 20 per 1m", 3),
+        ];
+        let release = "osnl deliveries release --action";
+        let check = |section: &str, expected: Option<String>| assert_eq!(held_by(section, &all), expected);
+        check(
+            "action:purge",
+            Some(format!(
+                "; 115 that wait for release stay: {release} purge --state waiting-for-release --text 'guard of action purge:'"
+            )),
+        );
+        check(
+            "rule:deleted",
+            Some(format!(
+                "; 1,401 that wait for release stay: {release} ACTION --state waiting-for-release --text 'guard of rule deleted:'"
+            )),
+        );
+        check("rule:other", None);
     }
 }
