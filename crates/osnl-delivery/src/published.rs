@@ -155,7 +155,8 @@ impl TargetMonitor {
 
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
-        let certificate = |ends| Expiry { what: format!("the certificate of {}", self.target()), ends };
+        let certificate =
+            |ends| Expiry { what: format!("the certificate of {}", authority(&self.target())), ends };
         let setup = self.setups.borrow();
         let mut expiries: Vec<Expiry> = self.certificate_ends().map(certificate).into_iter().collect();
         expiries.extend(setup.action.expiries());
@@ -216,11 +217,27 @@ impl TargetMonitor {
     }
 }
 
+/// Returns the host and port of a target that is a URL, whose path may be a template; other words stay.
+fn authority(target: &str) -> &str {
+    let Some((_, rest)) = target.split_once("://") else { return target };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_certificate_is_that_of_a_host_without_the_template_of_a_path() {
+        let check = |target: &str, expected: &str| assert_eq!(authority(target), expected);
+        check("https://localhost:24603/wiki/{{ resource.name }}", "localhost:24603");
+        check("https://user@[::1]:443?x={{ event.id }}", "[::1]:443");
+        check("POST https://a.example#b", "a.example");
+        check("mail server mx:25", "mail server mx:25");
+    }
 
     #[test]
     fn a_probe_is_no_new_beginning() {

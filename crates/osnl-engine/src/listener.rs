@@ -447,6 +447,7 @@ impl Listener {
             let trouble = ConnectionTrouble {
                 reason: error.to_string(),
                 remedy: self.remedy(&error),
+                needs_operator: error.needs_operator(),
                 attempts: attempt,
                 next,
             };

@@ -127,6 +127,39 @@ impl TransportError {
         matches!(self, Self::LoginRefused { .. } | Self::VirtualHostRefused { .. } | Self::Refused { .. })
     }
 
+    /// Returns whether an operator has to correct something before another attempt can succeed: a login, a permission, a
+    /// certificate, or a queue. Other errors may end when a host or a service is back.
+    #[must_use]
+    pub fn needs_operator(&self) -> bool {
+        // AMQP's codes of a refused access, of other arguments, and of a limit or a name that is not allowed.
+        const REFUSALS: [u16; 3] = [403, 406, 530];
+        match self {
+            Self::Refused { code, .. } => code.is_some_and(|code| REFUSALS.contains(&code)),
+            // A virtual host that is down may be started again.
+            Self::VirtualHostRefused { reason, .. } => !reason.contains("is down"),
+            Self::UnknownDriver { .. }
+            | Self::Options(_)
+            | Self::ListenOptions { .. }
+            | Self::TlsFiles { .. }
+            | Self::Unroutable { .. }
+            | Self::OtherShards { .. }
+            | Self::TooLarge { .. }
+            | Self::OnlyListens { .. }
+            | Self::Tls { .. }
+            | Self::Handshake { .. }
+            | Self::LoginRefused { .. }
+            | Self::NoQueue { .. } => true,
+            Self::NotTaken { .. }
+            | Self::Blocked { .. }
+            | Self::NotConfirmed { .. }
+            | Self::NotAmqp { .. }
+            | Self::Connect { .. }
+            | Self::NoExchange { .. }
+            | Self::Lost { .. }
+            | Self::Cancelled { .. } => false,
+        }
+    }
+
     /// Returns whether nothing can be sent or read before a correction, because no host accepts the login.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {

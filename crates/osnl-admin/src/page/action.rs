@@ -64,18 +64,27 @@ pub(super) async fn page(visit: PageVisit<'_>, name: &str) -> PageAnswer {
 
 pub(super) fn target(status: &Status, name: &str) -> Result<TargetReport, RequestRefusal> {
     let found = status.targets.iter().find(|target| target.action == name).cloned();
-    found
-        .ok_or_else(|| RequestRefusal { code: Code::NotFound, message: format!("there is no action {name}") })
+    found.ok_or_else(|| RequestRefusal {
+        code: Code::NotFound,
+        message: format!("there is no action {}", osnl_model::as_name(name)),
+    })
 }
 
 impl ActionPage {
     fn changes(&self) -> Vec<Step> {
         let step = |words: &str, change: &str| Step::change(words, &self.target.action, change);
+        let probe_style = match self.incidents.iter().any(|incident| incident.is_probe_helpful) {
+            true => "primary",
+            false => "",
+        };
         match (self.target.configured, &self.target.paused_since) {
             _ if !self.frame.may_change => Vec::new(),
             (Some(false), _) => Vec::new(),
             (_, Some(_)) => vec![step("Resume", "resume")],
-            (_, None) => vec![step("Probe now", "probe"), Step { style: "", ..step("Pause", "pause") }],
+            (_, None) => vec![
+                Step { style: probe_style, ..step("Probe now", "probe") },
+                Step { style: "", ..step("Pause", "pause") },
+            ],
         }
     }
 

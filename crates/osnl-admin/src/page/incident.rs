@@ -57,6 +57,11 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
     // The target may be down for another daemon on the journal alone, which a probe from here does not help.
     let is_down =
         |target: &TargetReport| matches!(target.state(), "down" | "probing") || !target.down_hosts.is_empty();
+    // A probe ends no refusal, and meets a wrong certificate or a limit of the target again.
+    let plain_unless_helpful = |step: Step| match incident.is_probe_helpful {
+        true => step,
+        false => Step { style: "", ..step },
+    };
     let of_all = |words: &str, change: &str, state: &str, style: &'static str| {
         let path = format!("/deliveries/change?change={change}&{of}state={state}");
         may_change.then(|| Step { style, ..Step::link(words, path) })
@@ -65,13 +70,9 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
         Kind::ActionPaused => [change("Resume", "resume"), waiting(), letters()],
         Kind::TargetDown => {
             let probe = change("Probe now", "probe").filter(|_| target.is_some_and(is_down));
-            [probe, waiting(), letters()]
+            [probe.map(plain_unless_helpful), waiting(), letters()]
         }
-        // A probe does not end a refusal: the action has to be corrected first.
-        Kind::TargetRefuses => {
-            let probe = change("Probe now", "probe").map(|step| Step { style: "", ..step });
-            [probe, waiting(), letters()]
-        }
+        Kind::TargetRefuses => [change("Probe now", "probe").map(plain_unless_helpful), waiting(), letters()],
         Kind::DependencyDown | Kind::FallsBehind | Kind::PendingOld | Kind::PendingFull => {
             [waiting(), letters(), None]
         }
@@ -135,6 +136,7 @@ mod tests {
     use super::*;
 
     fn shown(kind: &str, more: serde_json::Value, may_change: bool) -> Vec<(String, String, &'static str)> {
+        let is_probe_helpful = more.get("is_probe_helpful").is_some();
         let mut incident = json!({
             "kind": kind, "severity": "warning", "subject": "action a&b", "actions": ["a&b"], "listeners": [], "what": "w",
             "why": null, "since": null, "since_seconds": null, "waiting": 0, "oldest_seconds": null, "for_release": 0,
@@ -147,7 +149,8 @@ mod tests {
             dead,
             ..TargetReport::default()
         };
-        let incident: Incident = serde_json::from_value(incident).unwrap();
+        let mut incident: Incident = serde_json::from_value(incident).unwrap();
+        incident.is_probe_helpful = is_probe_helpful;
         let status = json!({
             "verdict": "", "numbers": {}, "running": true, "healthy": false, "incidents": [], "version": "0", "pid": 1,
             "started": null, "uptime_seconds": 1, "listeners": [], "counters": {},
@@ -162,13 +165,16 @@ mod tests {
     fn an_incident_leads_to_its_deliveries_and_to_the_change_that_ends_it() {
         let step = |words: &str, path: &str, style| (words.to_owned(), path.to_owned(), style);
         assert_eq!(
-            shown("target-down", json!({"waiting": 1054}), true),
+            shown("target-down", json!({"waiting": 1054, "is_probe_helpful": true}), true),
             [
                 step("Probe now", "/actions/change?action=a%26b&change=probe", "primary"),
                 step("Show 1,054 waiting deliveries", "/deliveries?action=a%26b&state=pending", ""),
                 step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", ""),
             ]
         );
+        for kind in ["target-down", "target-refuses"] {
+            assert_eq!(shown(kind, json!({}), true)[0].2, "", "{kind}");
+        }
         // Another daemon on the journal cannot reach the target.
         assert_eq!(shown("target-down", json!({"actions": ["c"]}), true), []);
         let dead = step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", "primary");

@@ -108,6 +108,8 @@ pub struct BindingGaps {
 pub struct ConnectionTrouble {
     pub reason: String,
     pub remedy: Option<String>,
+    /// Whether the listener connects only after an operator has corrected something.
+    pub needs_operator: bool,
     pub attempts: u32,
     pub next: SystemTime,
 }

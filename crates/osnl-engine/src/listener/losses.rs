@@ -66,6 +66,7 @@ impl Listener {
         let trouble = ConnectionTrouble {
             reason: format!("the subscription ends as soon as it is open: {error}"),
             remedy: None,
+            needs_operator: error.needs_operator(),
             attempts: losses.short,
             next: SystemTime::now() + pause,
         };
@@ -89,7 +90,7 @@ impl Listener {
         said: &mut Option<FailureLog>,
     ) {
         let name = &*self.config.name;
-        let ConnectionTrouble { reason, remedy, attempts: attempt, next: _ } = trouble;
+        let ConnectionTrouble { reason, remedy, attempts: attempt, .. } = trouble;
         let known = said.as_ref().is_some_and(|said| said.reasons.contains(reason));
         let is_due = said.as_ref().is_some_and(|said| said.at.elapsed() >= REMIND) && !is_missing;
         if known && !is_due {

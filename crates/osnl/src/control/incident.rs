@@ -178,6 +178,12 @@ pub struct Incident {
     /// Whether `why` is the reason of one guard, by which the page finds the deliveries.
     #[serde(skip)]
     pub has_one_guard: bool,
+    /// Whether a probe may end the incident sooner, so that the page proposes one first.
+    #[serde(skip)]
+    pub is_probe_helpful: bool,
+    /// The cause for the label of a metric, where the words of `what` have numbers that change at each look.
+    #[serde(skip)]
+    label: Option<String>,
     /// The broker that has the part; `None` for a part of this daemon.
     #[serde(skip)]
     pub(super) place: Option<BrokerPlace>,
@@ -218,6 +224,8 @@ impl Incident {
             by_itself: None,
             symptoms: Vec::new(),
             has_one_guard: false,
+            is_probe_helpful: false,
+            label: None,
             place: None,
             look_age: None,
         }
@@ -238,6 +246,10 @@ impl Incident {
     fn because(self, why: impl Into<String>) -> Self {
         let why: String = why.into();
         Self { why: Some(why).filter(|why| !why.is_empty()), ..self }
+    }
+
+    fn labelled(self, label: impl Into<String>) -> Self {
+        Self { label: Some(label.into()), ..self }
     }
 
     fn since(self, since: Option<String>, since_seconds: Option<u64>) -> Self {
@@ -300,6 +312,7 @@ impl Incident {
     }
 
     /// Returns the cause without numbers that change at each look, for the label of a metric: each new text is a new series.
+    /// The subject is a label of its own.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         use IncidentKind as Kind;
@@ -311,9 +324,17 @@ impl Incident {
                 | Kind::QueueLossy
                 | Kind::OtherRules
                 | Kind::PositionLost
-                | Kind::Certificate
         );
-        self.why.as_deref().or(is_constant.then_some(&*self.what))
+        let label = self.label.as_deref().or(self.why.as_deref());
+        label.or_else(|| is_constant.then(|| self.what_without_subject()))
+    }
+
+    fn what_without_subject(&self) -> &str {
+        let names = self.listeners.join(", ");
+        let without = |words: &str, name: &str| words.strip_prefix(name)?.strip_prefix(": ").map(str::len);
+        let skipped = |words: &str, name: &str| without(words, name).map_or(0, |left| words.len() - left);
+        let words = &self.what[skipped(&self.what, &names)..];
+        &words[skipped(words, &self.subject)..]
     }
 
     /// Returns the broken part for the label of a metric. The listeners of a broker that cannot be reached are one part,
@@ -340,7 +361,7 @@ impl Incident {
     /// 1. Nothing is read or kept: the daemon stops, the journal is full, a listener has no queue.
     /// 2. Critical incidents: first where an operator must act, then where osnl goes on alone.
     /// 3. Warnings, in the same order.
-    /// 4. Nothing waits yet: a certificate ends next week.
+    /// 4. Warnings behind which nothing waits yet, such as a certificate that ends next week.
     ///
     /// Among equal ones, resources that fail are last, dead letters, deliveries that wait for release, and orphans first,
     /// and then the incident with most deliveries waiting.
@@ -354,19 +375,12 @@ impl Incident {
             | Kind::JournalUnreadable
             | Kind::JournalFull
             | Kind::JournalFailed => 0,
-            Kind::ListenerConnecting
-            | Kind::ListenerBlocked
-            | Kind::ListenerEnded
-            | Kind::ListenerStalled
-                if is_critical =>
-            {
-                0
-            }
+            Kind::ListenerConnecting | Kind::ListenerBlocked | Kind::ListenerStalled => 0,
+            Kind::ListenerEnded if is_critical => 0,
             Kind::NearBound
             | Kind::NotReloaded
             | Kind::MessagesMissing
             | Kind::QueueLossy
-            | Kind::ServicesQueueUnread
             | Kind::OtherRules
             | Kind::PositionLost
             | Kind::OldEvents

@@ -137,6 +137,9 @@ pub struct ListenerStatus {
     /// The commands and settings that mend the reason, if any are known.
     #[serde(default)]
     pub remedy: Option<String>,
+    /// Whether the listener connects only after an operator has corrected something, which is a part of the incident.
+    #[serde(skip)]
+    pub needs_operator: bool,
     /// The start of the current state.
     #[serde(default)]
     pub since: Option<String>,

@@ -202,7 +202,7 @@ mod tests {
         let all = args::pages(DEFINITION);
         let pages: Vec<String> = all.iter().map(|page| reference(page)).collect();
         for page in &all {
-            let text = of(page, DEFINITION).unwrap();
+            let text = render(page, DEFINITION).unwrap();
             let (_, see) = text.rsplit_once(".SH SEE ALSO\n").unwrap();
             for name in see.trim_end().split(",\n") {
                 assert!(pages.iter().any(|page| page == name), "{page} refers to {name}");

@@ -240,6 +240,7 @@ impl Listener {
         let trouble = kept.gap().map(|reason| ConnectionTrouble {
             reason,
             remedy: self.no_exchange_remedy(kept),
+            needs_operator: false,
             attempts: 0,
             next: SystemTime::now() + MISSING,
         });

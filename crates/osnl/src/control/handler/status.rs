@@ -456,6 +456,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         state: state.name().to_owned(),
         reason,
         remedy: trouble.as_ref().and_then(|trouble| trouble.remedy.clone()),
+        needs_operator: trouble.as_ref().is_some_and(|trouble| trouble.needs_operator),
         since: since.map(time::shown),
         since_seconds: since.map(time::age),
         attempts: trouble.as_ref().map(|trouble| trouble.attempts).filter(|attempts| *attempts > 0),

@@ -102,6 +102,7 @@ fn down(target: &TargetReport) -> Option<Incident> {
         (false, _) => {
             let found = incident(target, Kind::TargetDown, what);
             let found = found.heals(format!("{next}; sooner: osnl actions probe {name}"));
+            let found = Incident { is_probe_helpful: true, ..found };
             remedy.into_iter().fold(found, |found, remedy| found.mended_by_remedy(remedy))
         }
     };
@@ -126,7 +127,8 @@ fn hosts(target: &TargetReport) -> Option<Incident> {
     let more = and_more((target.down_hosts.len() + target.more_down_hosts) as u64 - 1, "host");
     let what =
         format!("{}: {}{more} is down{}", target.action, first.name, lasting(Some(first.since_seconds)));
-    Some(unavailable(incident(target, Kind::TargetDown, what), first))
+    let found = unavailable(incident(target, Kind::TargetDown, what), first);
+    Some(Incident { is_probe_helpful: true, ..found })
 }
 
 fn unavailable(incident: Incident, first: &Unavailable) -> Incident {
@@ -178,15 +180,32 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
             ),
         ),
     };
-    let each = seconds_each.map_or("none ends".to_owned(), |each| format!("{} each", span(each)));
-    let (begun, ended) = (per_second(rates.begun, rates.seconds), per_second(rates.ended, rates.seconds));
-    let what = format!("{name}: falls behind: {begun} in, {ended} out, {calls}, {each}");
-    Some(incident(target, Kind::FallsBehind, what).mended_by(to_do))
+    let each =
+        |seconds: Option<u64>| seconds.map_or("none ends".to_owned(), |each| format!("{} each", span(each)));
+    let [begun, ended] = [rates.begun, rates.ended].map(|count| count as f64 / rates.seconds.max(1) as f64);
+    let what = format!(
+        "{name}: falls behind: {} in, {} out, {calls}, {}",
+        per_second(begun),
+        per_second(ended),
+        each(*seconds_each)
+    );
+    let [begun, ended] = [begun, ended].map(|rate| per_second(rounded(rate)));
+    let rounded_each = seconds_each.map(|each| rounded(each as f64) as u64);
+    let label = format!("about {begun} in, {ended} out, {calls}, {}", each(rounded_each));
+    Some(incident(target, Kind::FallsBehind, what).labelled(label).mended_by(to_do))
 }
 
-fn per_second(count: u64, seconds: u64) -> String {
-    let rate = count as f64 / seconds.max(1) as f64;
+fn per_second(rate: f64) -> String {
     if rate == 0.0 || rate >= 0.2 { format!("{rate:.1}/s") } else { format!("{:.1}/min", rate * 60.0) }
+}
+
+/// Returns the number with one significant digit, so that few labels of a metric show it.
+pub(super) fn rounded(number: f64) -> f64 {
+    if number <= 0.0 {
+        return 0.0;
+    }
+    let unit = 10_f64.powf(number.log10().floor());
+    (number / unit).round() * unit
 }
 
 /// Returns the seconds until nothing waits any more at the present rates; `None` if more deliveries begin than end.
@@ -204,7 +223,8 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     let open = target.pending + target.for_release;
     if let (Kind::PendingOld, Some(seconds)) = (kind, soon(target, bounds)) {
         let what = format!("{name}: catching up, about {}", span(seconds));
-        return Some(incident(target, kind, what).heals("nothing is to be done while the number falls"));
+        let found = incident(target, kind, what).labelled("catching up");
+        return Some(found.heals("nothing is to be done while the number falls"));
     }
     let (what, to_do) = match (kind, bounds.max_pending) {
         (Kind::PendingFull, Some(most)) => (
@@ -229,7 +249,13 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
         ),
     };
     let last = target.last_failure.as_ref();
+    let label = match (kind, bounds.max_pending, last) {
+        (Kind::NearBound, Some(most), _) => format!("max_pending ({}) is near", grouped(most)),
+        (_, _, Some(failure)) => format!("the latest failure: {}", failure.answer),
+        _ => what.trim_start_matches(&format!("{name}: ")).to_owned(),
+    };
     let found = incident(target, kind, what)
+        .labelled(label)
         .mended_by(format!("see osnl deliveries list --action {name} --state pending, {to_do}"));
     Some(
         last.into_iter()

@@ -42,13 +42,14 @@ pub(in crate::control) fn judge_expiry(expiry: &ExpiryStatus) -> Option<Incident
     let day = ends.split('T').next().unwrap_or(ends);
     let left = span(ends_seconds.unsigned_abs());
     let (severity, text) = match ends_seconds {
-        0.. => (Severity::Warning, format!("{subject}: {what} ends in {left}, on {day}")),
-        _ => (Severity::Critical, format!("{subject}: {what} ended {left} ago, on {day}")),
+        0.. => (Severity::Warning, format!("{what} ends in {left}, on {day}")),
+        _ => (Severity::Critical, format!("{what} ended {left} ago, on {day}")),
     };
     let (ended, soon) = (ends_seconds.unsigned_abs(), soon.unsigned_abs());
     let seconds = if *ends_seconds >= 0 { soon - ended } else { soon + ended };
     let since = SystemTime::now().checked_sub(Duration::from_secs(seconds)).map(time::shown);
-    let found = Incident::new(Kind::Certificate, severity, subject, text).since(since, Some(seconds));
+    let found = Incident::new(Kind::Certificate, severity, subject, format!("{subject}: {text}"));
+    let found = found.labelled(text).since(since, Some(seconds));
     let found = match subject.split_once(' ') {
         Some(("action", name)) => found.for_action(name),
         Some(("listener", name)) => found.for_listener(name),
@@ -73,7 +74,8 @@ pub(in crate::control) fn judge_stop(stop: DaemonStop, running: u64) -> Incident
         true => (Severity::Critical, " after a failure", "see the log"),
         false => (Severity::Warning, "", "a second SIGTERM ends it at once"),
     };
-    let found = Incident::new(Kind::Stopping, severity, "daemon", format!("osnl is stopping{why}{lasting}"));
+    let what = format!("osnl is stopping{why}");
+    let found = Incident::new(Kind::Stopping, severity, "daemon", format!("{what}{lasting}")).labelled(what);
     found.since(Some(time::shown(stop.since)), Some(time::age(stop.since))).mended_by(to_do).heals(attempts)
 }
 
@@ -97,6 +99,7 @@ pub(in crate::control) fn judge_streams(counters: &Counters) -> Vec<Incident> {
         let what = format!("the canary is late: none came back for {}", span(late.as_secs()));
         let found = Incident::new(Kind::CanaryLate, Severity::Critical, "canary", what);
         found
+            .labelled("the canary is late")
             .since(None, Some(late.as_secs()))
             .mended_by("see whether osnl may write to the exchange, and its listener")
     });

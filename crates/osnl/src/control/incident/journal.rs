@@ -60,7 +60,8 @@ fn near_size(journal: &JournalStatus) -> Option<Incident> {
                 most >> 20
             ),
             "look at targets that are down and at dead letters, or raise max_size",
-        );
+        )
+        .map(|found| found.labelled("the journal is nearly full"));
     }
     if let (Some(free), Some(bytes), Some(most)) = (journal.free_bytes, journal.bytes, journal.max_bytes)
         && free < LITTLE
@@ -105,6 +106,7 @@ fn near_max_dead(journal: &JournalStatus) -> Option<Incident> {
         format!("{dead} of at most {most} dead letters are kept: beyond max_dead the oldest leave"),
         "osnl deliveries retry or discard --state dead, or raise max_dead",
     )
+    .map(|found| found.labelled("max_dead is near"))
 }
 
 pub(in crate::control) fn judge_quarantine(messages: u64, reason: Option<String>) -> Option<Incident> {

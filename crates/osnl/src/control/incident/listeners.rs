@@ -1,7 +1,8 @@
 //! The incidents of listeners and of their queues at the broker.
 
 use super::{
-    Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped, lasting, verb,
+    Incident, IncidentActor, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped,
+    lasting, verb,
 };
 use crate::control::time::span;
 use crate::control::{LeftQueue, ListenerStatus};
@@ -23,7 +24,8 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
     match (listener.state.as_str(), &listener.stalled) {
         ("listening" | "standby", Some(stalled)) => {
             let what = format!("{}: stalled: {stalled}", listener.name);
-            vec![incident(listener, Kind::ListenerStalled, Severity::Critical, what).mended_by("see the log")]
+            let found = incident(listener, Kind::ListenerStalled, Severity::Critical, what);
+            vec![found.labelled("no message moves").mended_by("see the log")]
         }
         ("listening" | "standby", None) => {
             let queue = if listener.state == "listening" { shared(listener) } else { unread(listener) };
@@ -99,6 +101,8 @@ fn connecting(listener: &ListenerStatus) -> Incident {
         }
         (None, _) | (_, None) => found.heals("osnl tries until it is connected"),
     };
+    let must_act = if listener.needs_operator { IncidentActor::Operator } else { found.must_act };
+    let found = Incident { must_act, ..found };
     match (&listener.remedy, &listener.reason) {
         (Some(remedy), _) => found.mended_by_remedy(remedy),
         (None, Some(_)) => found.mended_by_command("osnl check --connect"),
@@ -127,7 +131,8 @@ fn unbound(listener: &ListenerStatus) -> Vec<Incident> {
 fn old_events(listener: &ListenerStatus) -> Option<Incident> {
     let (name, age) = (&listener.name, span(listener.old_events_seconds?));
     let what = format!("{name}: actions run for events that were up to {age} old when they were read");
-    Some(incident(listener, Kind::OldEvents, Severity::Warning, what).mended_by(format!(
+    let found = incident(listener, Kind::OldEvents, Severity::Warning, what);
+    Some(found.labelled("actions run for old events").mended_by(format!(
         "max_event_age = 1d in [listener:{name}] would make dead letters of such events, which can be retried"
     )))
 }

@@ -72,6 +72,7 @@ fn a_certificate_or_password_that_ends_soon_is_named() {
     let what = "listener nova: the certificate of mq1:5671 ends in 9 d, on 2026-12-01";
     let doing = "renew it where it is installed; osnl sees the new one at its next connection";
     check(std::slice::from_ref(&soon), &[(IncidentKind::Certificate, Warning, what, "", doing)]);
+    assert_eq!(soon.reason(), Some("the certificate of mq1:5671 ends in 9 d, on 2026-12-01"));
     assert_eq!((soon.since_seconds, &*soon.listeners), (Some(5 * 86_400), &["nova".to_owned()][..]));
     let password = ends("the password of user osnl", -3600).unwrap();
     let what = "listener nova: the password of user osnl ended 60 min ago, on 2026-12-01";
@@ -261,9 +262,25 @@ fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_
     assert!(found[..8].iter().all(|one| one.doing().is_some()), "{found:?}");
     assert_eq!(found[4].actions, ["ticket", "backup"]);
     assert_eq!(found[6].why.as_deref(), Some("the oldest: not JSON"));
-    // A listener that reads nothing stands above all deliveries.
-    let refused = ListenerStatus { since_seconds: Some(60), ..listener("connecting") };
+    // A listener that reads nothing stands above all deliveries, from its first second on.
+    let lost = ListenerStatus { since_seconds: Some(1), ..listener("connecting") };
+    assert_eq!(judge_listener(&lost)[0].must_act, IncidentActor::Osnl);
+    let refused = ListenerStatus { needs_operator: true, ..lost };
+    assert_eq!(judge_listener(&refused)[0].must_act, IncidentActor::Operator);
     found.extend(judge_listener(&refused));
+    // In a queue of services that nothing reads, messages wait.
+    found.insert(
+        0,
+        Incident::new(IncidentKind::ServicesQueueUnread, Warning, "queue notifications.info", "fills"),
+    );
     sort(&mut found);
-    assert_eq!(found[0].kind, IncidentKind::ListenerConnecting);
+    assert_eq!((found[0].kind, found[0].severity), (IncidentKind::ListenerConnecting, Warning));
+    let last: Vec<_> = found[7..].iter().map(|one| one.kind).collect();
+    let expected = [
+        IncidentKind::ServicesQueueUnread,
+        IncidentKind::Quarantined,
+        IncidentKind::TargetDown,
+        IncidentKind::Certificate,
+    ];
+    assert_eq!(last, expected);
 }

@@ -99,11 +99,27 @@ fn a_backlog_that_is_worked_off_says_how_long_that_takes() {
 #[test]
 fn a_reason_for_a_metric_has_no_number_that_changes() {
     let old = TargetReport { oldest_pending_seconds: Some(900), pending: 1, ..target("hook") };
-    assert_eq!(judge_target(&old, &BOUNDS)[0].reason(), None);
+    assert_eq!(judge_target(&old, &BOUNDS)[0].reason(), Some("deliveries wait too long"));
     let found = judge_target(&down("hook", failure("status 500", None, false)), &BOUNDS);
     assert_eq!(found[0].reason(), Some("status 500"));
     let shared = ListenerStatus { consumers: Some(2), ..listener("listening") };
-    assert!(judge_listener(&shared)[0].reason().unwrap().starts_with("queue osnl: 1 consumer"));
+    let why = judge_listener(&shared)[0].reason().unwrap().to_owned();
+    assert!(why.starts_with("1 consumer"), "the subject is another label: {why}");
+    // Rates differ at each look, and few labels show them.
+    let labels: Vec<String> = [(270, 120, 3), (284, 123, 3), (271, 121, 4)]
+        .map(|(begun, ended, each)| {
+            let rates = BacklogRates { begun, ended, seconds: 30 };
+            let limit = CallLimit::Concurrency;
+            let behind = FallingBehind { rates, limit, calls: 4, seconds_each: Some(each) };
+            let slow = TargetReport { pending: 396, falling_behind: Some(behind), ..target("backup") };
+            judge_target(&slow, &BOUNDS)[0].reason().unwrap().to_owned()
+        })
+        .into();
+    assert_eq!(labels[0], "about 9.0/s in, 4.0/s out, 4 of 4 calls run, 3 s each");
+    assert_eq!(labels[0], labels[1]);
+    let rounded =
+        [0.0, 0.034, 0.27, 14.0, 96.0].map(|rate| format!("{:.2}", super::super::actions::rounded(rate)));
+    assert_eq!(rounded, ["0.00", "0.03", "0.30", "10.00", "100.00"]);
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn finding(kind: FindingKind) -> Finding {
         consequence: "nothing comes".to_owned(),
         command: "topics = notifications in [listener:nova]".to_owned(),
         deployers: std::collections::BTreeMap::new(),
+        files: Vec::new(),
     }
 }
 
