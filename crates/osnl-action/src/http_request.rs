@@ -224,7 +224,7 @@ impl HttpAction {
     ) -> Result<Answer, ActionError> {
         let target = &self.message.target;
         let Some(service) = target.service() else { return self.follow(request).await };
-        let held = |reason: String| ActionError::new(ErrorClass::Connect, reason);
+        let held = |reason: String| ActionError::unusable("no usable address", reason);
         let Some(authorization) = authorization else {
             return Err(held(format!("there is no login whose catalogue has {service}")));
         };
@@ -282,7 +282,7 @@ impl HttpAction {
                      does the catalogue name the API's URL?",
                     answer.failure(&self.secrets()).reason
                 );
-                Some(Some(ActionError::new(ErrorClass::Connect, self.scrubbed(&reason))))
+                Some(Some(ActionError::unusable("no usable address", self.scrubbed(&reason))))
             }
         }
     }

@@ -85,20 +85,27 @@ impl Publish {
         let is_denied = matches!(error, TransportError::Refused { code: Some(ACCESS_REFUSED), .. });
         let permissions = self.permissions.clone().filter(|_| is_denied);
         let remedy = self.transport.send_remedy(error, exchange, key, self.message.declare);
+        let remedy = remedy.map(|remedy| error.with_reload(remedy));
         let is_missing = error.is_not_found() && self.message.declare != Declare::Create;
         let missing = is_missing.then(|| match self.message.shards {
             Some(_) => "start the daemons of the shards, which make it".to_owned(),
             None => CREATE_EXCHANGE.to_owned(),
         });
         let own_remedy = permissions.or(remedy).or(missing).map(Into::into);
+        let class = class(error, self.message.is_event_s());
         let own_kind = match error {
             TransportError::OtherShards { .. } => Some("the shards differ"),
             TransportError::Blocked { .. } => Some("the broker blocks publishers"),
-            _ => None,
+            _ => own_kind(class, error),
         };
-        let class = class(error, self.message.is_event_s());
         ActionError { own_kind, own_remedy, ..ActionError::new(class, error.to_string()) }
     }
+}
+
+/// Returns the name of a failure that holds the target although its broker answers.
+fn own_kind(class: ErrorClass, error: &TransportError) -> Option<&'static str> {
+    let is_answer = matches!(error, TransportError::Refused { .. } | TransportError::NoExchange { .. });
+    (class == ErrorClass::Connect && is_answer).then_some("the broker refuses")
 }
 
 const NO_ROUTE: u16 = 312;
@@ -171,5 +178,17 @@ mod tests {
         for code in [None, Some(NOT_FOUND), Some(PRECONDITION_FAILED)] {
             check(code, false, ErrorClass::Connect);
         }
+    }
+
+    #[test]
+    fn a_broker_that_refuses_an_exchange_is_connected() {
+        let kind = |error: &TransportError| own_kind(class(error, false), error);
+        let refused = |code| TransportError::Refused { what: String::new(), reason: String::new(), code };
+        assert_eq!(kind(&refused(Some(NOT_FOUND))), Some("the broker refuses"));
+        assert_eq!(kind(&refused(Some(ACCESS_REFUSED))), Some("the broker refuses"));
+        let away = TransportError::Connect { host: "mq1:5672".to_owned(), reason: "refused".to_owned() };
+        assert_eq!(kind(&away), None);
+        // The status of an event's exchange is the kind already.
+        assert_eq!(own_kind(class(&refused(None), true), &refused(None)), None);
     }
 }

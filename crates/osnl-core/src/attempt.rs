@@ -127,6 +127,12 @@ impl ActionError {
         }
     }
 
+    /// Returns the error of a target that answers and cannot be used, which counts as a target that is down. `kind` names
+    /// the failure.
+    pub fn unusable(kind: &'static str, reason: impl Into<String>) -> Self {
+        Self { own_kind: Some(kind), ..Self::new(ErrorClass::Connect, reason) }
+    }
+
     pub fn dependency(name: impl Into<Arc<str>>, reason: impl Into<String>) -> Self {
         Self { dependency: Some(name.into()), ..Self::new(ErrorClass::Dependency, reason) }
     }
@@ -142,6 +148,8 @@ impl ActionError {
             ErrorClass::Content if self.is_template => {
                 Some("correct the template, then run osnl check, osnl reload, and osnl deliveries retry")
             }
+            // A name of its own means that the target was reached.
+            ErrorClass::Connect if self.own_kind.is_some() => None,
             ErrorClass::Connect => Some("check that the target is running and that host and port are right"),
             ErrorClass::Timeout => {
                 Some("look at the target's load and log, or increase the action's timeout")
@@ -296,5 +304,7 @@ mod tests {
         check(ActionError::unwritable("/a: gone"), "cannot write: /a: gone", "folder exists");
         check(ActionError::unrunnable("x has ended"), "cannot run: x has ended", "standard error");
         check(ActionError::new(ErrorClass::Connect, "h: no"), "cannot connect: h: no", "host and port");
+        let offers = ActionError::unusable("no login is possible", "h: offers GSSAPI");
+        assert_eq!((&*offers.to_string(), offers.remedy()), ("no login is possible: h: offers GSSAPI", None));
     }
 }

@@ -13,8 +13,8 @@ use osnl_net::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use osnl_net::http::{Answer, Expiry, HttpError, HttpOptions};
 use osnl_transport::BoxFuture;
 
+use crate::ActionError;
 use crate::driver::{Probe, ProbeContext, SharedValues};
-use crate::{ActionError, ErrorClass};
 
 /// The header of a fetched token.
 pub const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -33,7 +33,7 @@ pub trait Authorization: Send + Sync + fmt::Debug {
     /// `catalog:TYPE/path`. Called once for each request.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         let reason = format!("this login has no service catalogue with {service}");
-        Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
+        Box::pin(std::future::ready(Err(ActionError::unusable("no usable address", reason))))
     }
 
     /// Appends a path and query to the catalogue's URL of a service.

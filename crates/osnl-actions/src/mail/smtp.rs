@@ -303,7 +303,7 @@ impl MailServer {
             talk.secret(&BASE64_STANDARD.encode(password)).await?;
         } else {
             let reason = format!("{self}: offers {}; known: PLAIN, LOGIN", self.offered(&mechanisms));
-            return Err(ActionError::new(ErrorClass::Connect, reason));
+            return Err(ActionError::unusable("no login is possible", reason));
         }
         Ok((talk, can))
     }
@@ -385,7 +385,7 @@ impl Talk<'_> {
             let last = line.as_bytes().get(3) != Some(&b'-');
             let (Some(code @ 200..=599), true) = (code, length <= LONGEST_REPLY) else {
                 let reason = format!("{}: its answer is not SMTP", self.server);
-                return Err(ActionError::new(ErrorClass::Connect, reason));
+                return Err(ActionError::unusable("no mail server", reason));
             };
             lines.push(line.get(4..).unwrap_or_default().to_owned());
             if last {
@@ -402,7 +402,7 @@ impl Talk<'_> {
             }
             if self.read.len() > LONGEST_REPLY {
                 let reason = format!("{}: a reply without end", self.server);
-                return Err(ActionError::new(ErrorClass::Connect, reason));
+                return Err(ActionError::unusable("no mail server", reason));
             }
             self.more().await?;
         }

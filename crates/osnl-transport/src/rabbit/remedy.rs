@@ -41,7 +41,7 @@ impl TransportError {
                 let user = shell_quoted(user);
                 Some(format!(
                     "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user {user}; \
-                     to change them: rabbitmqctl change_password {user}; then: osnl reload (a file:// is read again without it)"
+                     to change them: rabbitmqctl change_password {user}"
                 ))
             }
             Self::VirtualHostRefused { virtual_host, reason, .. } => match BrokerAnswer::from_words(reason) {
@@ -61,6 +61,17 @@ impl TransportError {
             }
             Self::OtherShards { .. } => self.own_remedy().map(str::to_owned),
             _ => None,
+        }
+    }
+
+    /// Adds the step after the remedy for a daemon's configuration, which a command with a URL does not have.
+    #[must_use]
+    pub fn with_reload(&self, remedy: String) -> String {
+        match self {
+            Self::LoginRefused { .. } => {
+                format!("{remedy}; then: osnl reload (a file:// is read again without it)")
+            }
+            _ => remedy,
         }
     }
 }
@@ -172,6 +183,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_refusal_needs_an_operator_and_a_login_a_reload() {
+        let refused = |code| TransportError::Refused { what: String::new(), reason: String::new(), code };
+        let [host, user, reason] = ["mq1:5672", "osnl", "ACCESS_REFUSED"].map(str::to_owned);
+        let login = TransportError::LoginRefused { host, user, reason };
+        let lost = TransportError::Lost { reason: String::new() };
+        let away = TransportError::Connect { host: String::new(), reason: String::new() };
+        for (error, expected) in [
+            (&login, true),
+            (&refused(Some(403)), true),
+            (&refused(Some(406)), true),
+            (&refused(Some(404)), false),
+            (&refused(None), false),
+            (&lost, false),
+            (&away, false),
+        ] {
+            assert_eq!(error.needs_operator(), expected, "{error:?}");
+        }
+        assert!(login.with_reload("x".to_owned()).starts_with("x; then: osnl reload"));
+        assert_eq!(lost.with_reload("x".to_owned()), "x");
+    }
+
+    #[test]
     fn each_error_that_an_operator_can_mend_has_its_remedy() {
         let permissions = |virtual_host: &str| format!("PERMISSIONS in {virtual_host}");
         let check = |error: TransportError, expected: Option<&str>| {
@@ -216,7 +249,7 @@ mod tests {
             TransportError::LoginRefused { host: host(), user: "a b".into(), reason: String::new() },
             Some(
                 "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user 'a b'; \
-                 to change them: rabbitmqctl change_password 'a b'; then: osnl reload (a file:// is read again without it)",
+                 to change them: rabbitmqctl change_password 'a b'",
             ),
         );
         check(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use osnl_model::nearest;
 use osnl_transport::{
     BrokerInspection, ExchangeInspection, Proof, Proofs, QueueInspection, QueueKind, QueueMade,
-    RabbitTransport, STREAM, Shards, Thorough,
+    RabbitTransport, STREAM, Shards, Thorough, TransportError,
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -209,6 +209,11 @@ impl Wanted {
         denied
     }
 
+    fn remedy(&self, error: &TransportError) -> Option<String> {
+        let remedy = error.remedy(self.url.virtual_host(), |_| self.permissions.clone())?;
+        Some(if self.is_of_url() { remedy } else { error.with_reload(remedy) })
+    }
+
     pub(crate) fn survey_inspections(
         &self,
         inspection: &BrokerInspection,
@@ -223,7 +228,7 @@ impl Wanted {
                     survey.is_reached = true;
                 }
                 Err(error) => {
-                    let remedy = error.remedy(self.url.virtual_host(), |_| self.permissions.clone());
+                    let remedy = self.remedy(error);
                     let words = error.to_string();
                     let words = words.strip_prefix(&format!("{}: ", host.host)).unwrap_or(&words).to_owned();
                     survey.refusals.push((host.host.clone(), words, remedy));
@@ -234,9 +239,7 @@ impl Wanted {
         survey.near = present(services);
         let own = |(name, found): &(String, QueueInspection)| {
             let remedy = match found {
-                QueueInspection::Refused(error) => {
-                    error.remedy(self.url.virtual_host(), |_| self.permissions.clone())
-                }
+                QueueInspection::Refused(error) => self.remedy(error),
                 QueueInspection::There { .. } | QueueInspection::Missing => None,
             };
             QueueRow { remedy, ..row(name, found, Some(&self.kind)) }
