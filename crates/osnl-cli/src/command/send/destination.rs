@@ -7,7 +7,7 @@ use osnl_model::{Budget, Compression, TransportUrl, no_such};
 use osnl_transport::{RabbitOptions, Transport};
 
 use super::args::SendArgs;
-use crate::command::sources;
+use crate::command::{sources, url};
 use crate::exit::Exit;
 
 pub(super) struct Destination {
@@ -45,9 +45,7 @@ pub(super) fn find(args: &SendArgs) -> Result<Destination, SendRefusal> {
 }
 
 fn from_flag(text: &str) -> anyhow::Result<TransportUrl> {
-    let text = osnl_config::secret_file::secret_or_file(text)
-        .map_err(|error| anyhow!("--transport-url: {error}; {}", error.remedy()))?;
-    TransportUrl::parse(text.trim()).context("--transport-url")
+    url::read(text.trim()).context("--transport-url")
 }
 
 fn from_configuration(args: &SendArgs) -> Result<ListenerConf, SendRefusal> {
