@@ -202,6 +202,21 @@ mod tests {
         OssWatcherArgs::command().debug_assert();
     }
 
+    /// The help of a command's parent may have the codes for all of its commands.
+    #[test]
+    fn each_help_names_the_exit_codes() {
+        fn check(command: &clap::Command, is_named: bool) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let is_named = is_named || help.contains("Exits with");
+            command.get_subcommands().for_each(|below| check(below, is_named));
+            assert!(command.has_subcommands() || is_named, "{}: {help}", command.get_name());
+        }
+        let osnl = Osnl::command();
+        // The drop-ins end as the programs that they replace.
+        let own = |one: &&clap::Command| !["k2hr3-osnl", "oss-watcher"].contains(&one.get_name());
+        osnl.get_subcommands().filter(own).for_each(|command| check(command, false));
+    }
+
     #[test]
     fn each_command_stands_under_one_task() {
         let mut expected: Vec<String> =

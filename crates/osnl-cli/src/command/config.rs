@@ -25,7 +25,8 @@ pub(crate) enum ConfigCommand {
 
 /// The flags of `osnl config show`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example, from k2hr3_osnl's form to osnl's:\n  \
+#[command(after_help = "Exits with 0; 78 if the configuration is wrong.\n\n\
+                  Example, from k2hr3_osnl's form to osnl's:\n  \
                   osnl config show --show-secrets --k2hr3-osnl k2hr3-osnl.conf > osnl.conf")]
 pub(crate) struct ConfigShowArgs {
     #[command(flatten)]
@@ -40,7 +41,7 @@ pub(crate) struct ConfigShowArgs {
 
 /// The flags of `osnl config reference`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  osnl config reference | less")]
+#[command(after_help = "Exits with 0.\n\nExample:\n  osnl config reference | less")]
 pub(crate) struct ConfigReferenceArgs {
     /// text for people, markdown for a website, json for scripts
     #[arg(long, value_enum, default_value_t = ReferenceFormat::Text, value_name = "FORMAT")]

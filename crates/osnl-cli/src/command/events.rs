@@ -21,7 +21,8 @@ const OFFERED: usize = 5;
 
 /// The flags of `osnl events`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl events\n  osnl events neutron\n  osnl events port.delete.end\n  \
+#[command(after_help = "Exits with 0; 1 if there is no such service or event.\n\n\
+                  Examples:\n  osnl events\n  osnl events neutron\n  osnl events port.delete.end\n  \
                   osnl events nova instance.create.end --format json")]
 pub(crate) struct EventsArgs {
     /// A service such as neutron, or an event type [default: all services]

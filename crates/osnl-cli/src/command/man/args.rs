@@ -10,7 +10,8 @@ pub(super) const CONFIGURATION: &str = "osnl.conf";
 
 /// The flags of `osnl man`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl man tap | man -l -\n  osnl man deliveries-list | man -l -\n  \
+#[command(after_help = "Exits with 0; 1 if a file cannot be written; 2 if there is no such page.\n\n\
+                        Examples:\n  osnl man tap | man -l -\n  osnl man deliveries-list | man -l -\n  \
                         osnl man k2hr3-osnl > k2hr3-osnl.1\n  osnl man osnl.conf > osnl.conf.5\n  \
                         osnl man --output-dir pages")]
 pub(crate) struct ManArgs {
@@ -27,7 +28,8 @@ pub(crate) struct ManArgs {
 
 /// The flags of `osnl completions`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl completions bash > /etc/bash_completion.d/osnl\n  \
+#[command(after_help = "Exits with 0.\n\n\
+                        Examples:\n  osnl completions bash > /etc/bash_completion.d/osnl\n  \
                         osnl completions zsh > /usr/share/zsh/site-functions/_osnl\n  \
                         osnl completions fish > /etc/fish/completions/osnl.fish")]
 #[command(after_long_help = "\
