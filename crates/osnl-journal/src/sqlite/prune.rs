@@ -278,7 +278,7 @@ pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
             );
             return Ok(());
         }
-        connection.execute("DELETE FROM unreadable WHERE id = ?", [id])?;
+        quarantine::forget(connection, &[id])?;
         share.lose(bytes);
     }
     Ok(())

@@ -37,8 +37,8 @@ impl Work<'_> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO unreadable (identity, received, redelivered, listener, queue, exchange, routing_key, \
              content_type, content_encoding, compression, reason, size, body, digest, extent, message_id, \
-             publisher_id, event_type) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             publisher_id, event_type, id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?;
         insert.execute(params![
             number,
@@ -59,6 +59,7 @@ impl Work<'_> {
             glimpse.message_id,
             glimpse.publisher_id,
             glimpse.event_type,
+            next_number(self.connection)?,
         ])?;
         Ok(true)
     }
@@ -96,9 +97,33 @@ impl Work<'_> {
     }
 
     pub(super) fn forget_unreadable(&mut self, ids: &[i64]) -> Result<usize> {
-        let mut delete = self.connection.prepare_cached("DELETE FROM unreadable WHERE id = ?")?;
-        ids.iter().map(|id| delete.execute([id])).sum()
+        forget(self.connection, ids)
     }
+}
+
+/// Removes messages, whose numbers are not given again.
+pub(super) fn forget(connection: &Connection, ids: &[i64]) -> Result<usize> {
+    keep_next_number(connection, next_number(connection)?)?;
+    let mut delete = connection.prepare_cached("DELETE FROM unreadable WHERE id = ?")?;
+    ids.iter().map(|id| delete.execute([id])).sum()
+}
+
+/// Returns the number of the next message: above those of all messages that are or were kept.
+pub(super) fn next_number(connection: &Connection) -> Result<i64> {
+    let mut select = connection.prepare_cached(
+        "SELECT max(coalesce((SELECT max(id) FROM unreadable), 0) + 1, \
+         coalesce((SELECT value FROM meta WHERE name = 'next_unreadable'), 1))",
+    )?;
+    select.query_row([], |row| row.get(0))
+}
+
+/// Keeps the number of the next message: one that an operator has seen must not name another message.
+pub(super) fn keep_next_number(connection: &Connection, next: i64) -> Result<()> {
+    let mut keep = connection.prepare_cached(
+        "INSERT INTO meta (name, value) VALUES ('next_unreadable', ?1) \
+         ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+    )?;
+    keep.execute([next]).map(drop)
 }
 
 fn columns() -> String {

@@ -1,5 +1,6 @@
 use osnl_core::quarantine::{Extent, HEAD, LONGEST_WHOLE};
 
+use super::super::upkeep::{BackupSource, Observer, RestoreOptions, backup, restore};
 use super::*;
 use crate::query::{Bodies, Unreadable, UnreadableFilter};
 
@@ -62,4 +63,51 @@ async fn a_row_from_before_has_its_digest_and_ids_too_and_its_copy_is_known() {
     assert_eq!((&old.digest, &old.glimpse), (&new.digest, &new.glimpse));
     put(&journal, SEEN, true, "why").await;
     assert_eq!(reader(&folder).unreadable(0, 10).unwrap().len(), 1);
+}
+
+fn numbers(folder: &TempDir) -> Vec<i64> {
+    reader(folder).numbers_quarantined(&UnreadableFilter::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_number_of_a_message_that_has_left_is_not_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for n in 0..3_u8 {
+        put(&journal, vec![0xff, n], false, "why").await;
+    }
+    assert_eq!(numbers(&folder), [1, 2, 3]);
+    journal.forget_quarantined(vec![3]).await.unwrap();
+    put(&journal, vec![0xff, 3], false, "why").await;
+    assert_eq!(numbers(&folder), [1, 2, 4]);
+    journal.forget_quarantined(vec![1, 2, 4]).await.unwrap();
+    drop(journal);
+    let journal = open(&folder);
+    put(&journal, vec![0xff, 4], false, "why").await;
+    assert_eq!(numbers(&folder), [5]);
+    drop(journal);
+
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.max_dead = 1));
+    for n in 5..9_u8 {
+        put(&journal, vec![0xff, n], false, "why").await;
+    }
+    osnl_testkit::wait_until(Duration::from_secs(60), "the others have left", || numbers(&folder) == [9]);
+}
+
+#[tokio::test]
+async fn a_restored_backup_gives_no_number_again_that_the_replaced_journal_gave() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, copy) = (options(&folder).path, folder.path().join("copy.db"));
+    let quiet: Observer = Arc::new(|_| std::ops::ControlFlow::Continue(()));
+    let journal = open(&folder);
+    put(&journal, vec![0xff, 0], false, "why").await;
+    backup(&file, &copy, false, &quiet).unwrap();
+    put(&journal, vec![0xff, 1], false, "why").await;
+    journal.forget_quarantined(vec![2]).await.unwrap();
+    drop(journal);
+    let how = RestoreOptions { aside: Some(folder.path().join("aside.db")), pause_by: None };
+    restore(BackupSource::File(&copy), &file, &how, &quiet).unwrap();
+    let journal = open(&folder);
+    put(&journal, vec![0xff, 2], false, "why").await;
+    assert_eq!(numbers(&folder), [1, 3]);
 }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
 use super::super::connection::open_guarded;
 use super::super::rows::{delivery_id, is, millis};
-use super::super::{paused, writer};
+use super::super::{paused, quarantine, writer};
 use super::part::PartFile;
 use super::verify::problems;
 use super::{Contents, Observer, UpkeepError, UpkeepProgress, contents, copy, open, settle, take};
@@ -132,6 +132,9 @@ fn restore_taken(
                 [next],
             )
             .map_err(failed)?;
+    }
+    if let Some(next) = old.as_ref().and_then(|old| quarantine::next_number(old).ok()) {
+        quarantine::keep_next_number(&copied, next).map_err(failed)?;
     }
     let paused = match options.pause_by {
         Some(by) => pause(&copied, by).map_err(failed)?,
