@@ -66,11 +66,16 @@ pub(crate) fn put(bytes: &[u8]) -> Put {
         Ok(()) => Put::Done,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Put::Gone,
         Err(error) => {
-            // Standard error may be as full as standard output.
-            let _ = writeln!(io::stderr(), "osnl: error: standard output: {error}");
+            print_to_stderr(format_args!("osnl: error: standard output: {error}"));
             Put::Failed
         }
     }
+}
+
+/// Writes a line to standard error. If standard error is closed or full, the exit status still shows the failure, so the
+/// command goes on; `eprintln!` would end it with a panic.
+pub(crate) fn print_to_stderr(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 pub(crate) fn tinted(text: &str, tint: impl Fn(&str) -> Option<(Tone, Range<usize>)>) -> String {

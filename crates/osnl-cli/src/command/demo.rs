@@ -52,18 +52,18 @@ use self::summary::{DemoEnd, Summary, SummaryFigures};
 use crate::app;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
+use crate::output;
 
 const SHOW: Duration = Duration::from_secs(5);
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Keeps the failures' random numbers independent of the events', which use the plain seed.
 const FAULTS: u64 = 0x6661_756c_7473;
 
-#[expect(clippy::print_stderr, reason = "what keeps the demo from starting; there is no log")]
 pub(crate) fn run(args: &DemoArgs) -> Exit {
     let told = app::block_on(Box::pin(narrate(args)));
     let told = told.map_err(anyhow::Error::from).and_then(|told| told);
     told.unwrap_or_else(|error| {
-        eprintln!("osnl demo: error: {error:#}");
+        output::print_to_stderr(format_args!("osnl demo: error: {error:#}"));
         Exit::Failed
     })
 }

@@ -1,7 +1,7 @@
 //! `k2hr3_osnl`: the configuration file, flags, and requests of that program, without its losses of
 //! events.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,8 +77,7 @@ pub(crate) fn run(args: &K2hr3OsnlArgs) -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             for line in format!("{error:#}").lines() {
-                // If stderr is closed, the exit status still shows the failure.
-                let _ = writeln!(io::stderr(), "k2hr3-osnl: error: {}", in_words(line));
+                output::print_to_stderr(format_args!("k2hr3-osnl: error: {}", in_words(line)));
             }
             Exit::Failed
         }

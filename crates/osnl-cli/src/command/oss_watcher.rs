@@ -1,4 +1,3 @@
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,8 +50,7 @@ pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             for line in format!("{error:#}").lines() {
-                // If stderr is closed, the exit status still shows the failure.
-                let _ = writeln!(io::stderr(), "oss-watcher: error: {}", in_words(line));
+                output::print_to_stderr(format_args!("oss-watcher: error: {}", in_words(line)));
             }
             Exit::Failed
         }

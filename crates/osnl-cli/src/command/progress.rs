@@ -4,7 +4,6 @@
 //!
 //! No bar has a thread of its own: only updates draw, so nothing is drawn after the work.
 
-use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Once, mpsc};
@@ -16,6 +15,7 @@ use osnl::journal::sqlite::upkeep::{Observer, UpkeepProgress};
 
 use super::asking::age;
 use crate::app::Signals;
+use crate::output;
 
 const LINE: u64 = 10;
 const QUIET: Duration = Duration::from_millis(700);
@@ -130,8 +130,7 @@ impl ProgressState {
         });
         let due = self.bar.elapsed().as_secs() / LINE;
         if !self.is_terminal && self.lines.fetch_max(due, Ordering::Relaxed) < due {
-            // An unwritable progress line must not stop the work.
-            let _ = writeln!(std::io::stderr(), "osnl: {}", line(&self.bar));
+            output::print_to_stderr(format_args!("osnl: {}", line(&self.bar)));
         }
     }
 
@@ -155,14 +154,13 @@ impl ProgressState {
             let (done, of) = (self.bar.position(), self.bar.length());
             self.bar.finish_and_clear();
             if let Some(of) = of {
-                let _ = writeln!(
-                    std::io::stderr(),
+                output::print_to_stderr(format_args!(
                     "osnl: interrupted: at least {} of {} {} were {}; run the command again for the others",
                     grouped(done),
                     grouped(of),
                     self.bar.message(),
                     self.done
-                );
+                ));
             }
         }
         std::process::exit(INTERRUPTED);

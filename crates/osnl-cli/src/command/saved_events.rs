@@ -22,6 +22,7 @@ use super::check::meaning;
 use super::sources;
 use crate::exit::Exit;
 use crate::flags::{CheckArgs, states, time};
+use crate::output;
 
 /// The events that one request to the journal names.
 const PART: u32 = 1000;
@@ -331,9 +332,8 @@ pub(super) fn text(path: &Path) -> Result<(String, String), String> {
 }
 
 /// Prints a remark to stderr, since standard output has the events.
-#[expect(clippy::print_stderr, reason = "where everything goes that is no event")]
 pub(super) fn say(text: &str) {
-    eprintln!("osnl: {}", masked(text));
+    output::print_to_stderr(format_args!("osnl: {}", masked(text)));
 }
 
 fn refuse((exit, text): SavedEventsRefusal) -> Exit {

@@ -75,20 +75,20 @@ fn legacy(path: &Path) -> Result<osnl_legacy::k2hr3::LoadedConf, String> {
 }
 
 /// Prints warnings to stderr, so that stdout has only the configuration.
-#[expect(clippy::print_stderr, reason = "warnings go there")]
 pub(super) fn warn(warnings: &[Warning]) {
     for warning in warnings {
-        eprintln!("osnl: {} {}", on_stderr(Tone::Warn, "warning:"), clean::text(&warning.to_string()));
+        let (kind, warning) = (on_stderr(Tone::Warn, "warning:"), warning.to_string());
+        output::print_to_stderr(format_args!("osnl: {kind} {}", clean::text(&warning)));
     }
 }
 
-#[expect(clippy::print_stderr, reason = "errors go there")]
 pub(super) fn complain(errors: &str) {
     for line in output::for_locale(errors).lines() {
         if line.starts_with(' ') {
-            eprintln!("{line}");
+            output::print_to_stderr(line);
         } else {
-            eprintln!("osnl: {} {}", on_stderr(Tone::Bad, "error:"), clean::text(&in_words(line)));
+            let (kind, error) = (on_stderr(Tone::Bad, "error:"), in_words(line));
+            output::print_to_stderr(format_args!("osnl: {kind} {}", clean::text(&error)));
         }
     }
 }

@@ -102,7 +102,6 @@ impl<'a> SendReport<'a> {
         self.unavailable.is_none()
     }
 
-    #[expect(clippy::print_stderr, reason = "what is no answer goes there")]
     pub(super) fn finish(&mut self, took: Duration) {
         let Self { location, total, confirmed, refused, .. } = &*self;
         let (total, confirmed, refused) = (*total, *confirmed, *refused);
@@ -126,19 +125,20 @@ impl<'a> SendReport<'a> {
         let kind = if self.mandatory { "error" } else { "warning" };
         for ((exchange, key), count) in &self.unrouted {
             let (exchange, key) = (clean::text(exchange), clean::text(key));
-            eprintln!(
+            output::print_to_stderr(format_args!(
                 "osnl: {kind}: no queue took {count} of them: none is bound to exchange \"{exchange}\" with key \
                  {key}; bind one, or make what a service would with --declare"
-            );
+            ));
         }
         for (reason, count) in &self.said {
-            eprintln!("osnl: error: {} ({count} of them)", clean::text(reason));
+            let reason = clean::text(reason);
+            output::print_to_stderr(format_args!("osnl: error: {reason} ({count} of them)"));
         }
         for remedy in &self.remedies {
-            eprintln!("osnl: {}", clean::text(remedy));
+            output::print_to_stderr(format_args!("osnl: {}", clean::text(remedy)));
         }
         if let Some(reason) = &self.unavailable {
-            eprintln!("osnl: error: {}", clean::text(reason));
+            output::print_to_stderr(format_args!("osnl: error: {}", clean::text(reason)));
         }
     }
 

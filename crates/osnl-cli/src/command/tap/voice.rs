@@ -2,12 +2,12 @@
 //! writes them to standard error at its end.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 use crate::clean;
+use crate::output;
 
 const KEPT: usize = 200;
 
@@ -58,5 +58,5 @@ impl TapVoice {
 }
 
 pub(super) fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "osnl tap: {}", clean::text(text));
+    output::print_to_stderr(format_args!("osnl tap: {}", clean::text(text)));
 }

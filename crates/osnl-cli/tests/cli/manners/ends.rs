@@ -1,5 +1,7 @@
+use std::fs::OpenOptions;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use osnl_testkit::{Pty, Reply};
 
@@ -74,6 +76,48 @@ fn a_configuration_that_cannot_be_used_is_78_and_a_daemon_that_is_not_there_69()
     ] {
         let told = execute(&place, call);
         assert_eq!(told.code, Some(status), "{call:?}: {}", told.stderr);
+    }
+}
+
+/// A script reads the status also where it has closed standard error, as `2>&1 | head` does, or its disk is full.
+#[test]
+fn the_exit_status_does_not_depend_on_standard_error() {
+    let place = Place::new();
+    place.write("wrong.conf", "[listener:n]\nexchnge = neutron\n");
+    place.write("event.json", super::rig::notice("port.delete.end", 3).to_string());
+    let without_stderr = |args: &[&str], stderr: Stdio| {
+        let mut command = Command::new(OSNL);
+        command.args(args).current_dir(place.path("")).env("STATE_DIRECTORY", place.path("nobody"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).status().unwrap().code()
+    };
+    let mut calls: Vec<Vec<&str>> = SAMPLES
+        .iter()
+        .filter(|sample| sample.is_configured())
+        .map(|sample| sample.call("wrong.conf"))
+        .collect();
+    calls.extend(
+        [
+            &["statsu"][..],
+            &["status", "--format", "yam"],
+            &["deliveries", "show", "--state-dir", "nowhere", "1.0"],
+            &["k2hr3-osnl", "-c", "none.conf"],
+            &["oss-watcher", "--config-file", "none.conf"],
+            &["send", "--transport-url", "nonsense", "event.json"],
+            &["demo", "--transport-url", "nonsense://h"],
+            &["explain", "-c", "wrong.conf", "none.json"],
+            &["quarantine", "discard"],
+        ]
+        .map(<[&str]>::to_vec),
+    );
+    assert!(calls.len() > 30, "the sweep has shrunk: {}", calls.len());
+    for call in calls {
+        let expected = execute(&place, &call).code;
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        for (stderr, name) in [(Stdio::from(writer), "closed"), (full.into(), "full")] {
+            assert_eq!(without_stderr(&call, stderr), expected, "{call:?} with a {name} standard error");
+        }
     }
 }
 
