@@ -166,9 +166,42 @@ impl ActionError {
 
     fn kind(&self) -> String {
         if self.is_template {
-            return "the action's template does not fit this event".to_owned();
+            return MISFIT.to_owned();
         }
         self.own_kind.map_or_else(|| self.class.to_string(), str::to_owned)
+    }
+}
+
+/// The kind of failure of a template, at the beginning of its words.
+const MISFIT: &str = "the action's template does not fit this event";
+
+/// What fails again in every retry, until it is corrected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uncorrected<'a> {
+    /// A template: an option of the action such as `url`, or one of an enrichment such as `[enrich:port] id`. `None` if the
+    /// words do not name it.
+    Template(Option<&'a str>),
+    /// The event, for this action, or for its target.
+    Event,
+}
+
+impl<'a> Uncorrected<'a> {
+    /// Reads the words of an [`ActionError`], as a journal keeps them. `None` if a retry may succeed.
+    #[must_use]
+    pub fn from_reason(reason: &'a str) -> Option<Self> {
+        if let Some(rest) = reason.strip_prefix(MISFIT) {
+            let option =
+                rest.strip_prefix(": ").and_then(|rest| rest.split_once(": ")).map(|(option, _)| option);
+            let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+            let is_option = |option: &&str| option.starts_with("[enrich:") || option.chars().all(is_name);
+            return Some(Self::Template(option.filter(is_option)));
+        }
+        let is_final = |class: ErrorClass| {
+            reason
+                .strip_prefix(&*class.to_string())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        };
+        [ErrorClass::Content, ErrorClass::Rejected].into_iter().any(is_final).then_some(Self::Event)
     }
 }
 
@@ -293,6 +326,25 @@ impl std::fmt::Display for ErrorClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_words_of_a_failure_tell_what_is_corrected_before_a_retry() {
+        let template = |reason: &str| ActionError::template(reason).to_string();
+        let of = |class| ActionError::new(class, "url: x").to_string();
+        for (reason, expected) in [
+            (template("url: a value that is empty: x"), Some(Uncorrected::Template(Some("url")))),
+            (template("header.X-Name: no"), Some(Uncorrected::Template(Some("header.X-Name")))),
+            (template("[enrich:port] id: too long"), Some(Uncorrected::Template(Some("[enrich:port] id")))),
+            (template("the address of a recipient: none"), Some(Uncorrected::Template(None))),
+            (template("none"), Some(Uncorrected::Template(None))),
+            (of(ErrorClass::Content), Some(Uncorrected::Event)),
+            (of(ErrorClass::Rejected), Some(Uncorrected::Event)),
+            (of(ErrorClass::Status(404)), None),
+            (of(ErrorClass::Connect), None),
+        ] {
+            assert_eq!(Uncorrected::from_reason(&reason), expected, "{reason}");
+        }
+    }
 
     /// The hints for a network would send the operator to a host and a port that do not exist.
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use osnl_core::attempt::ErrorClass;
+use osnl_core::attempt::{ErrorClass, Uncorrected};
 use osnl_core::metrics::{BacklogRates, CallLimit, FallingBehind};
 use osnl_core::rule::GUARD_REASON;
 use osnl_transport::shell_quoted;
@@ -310,6 +310,28 @@ fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
 /// The reason for which no dead letter can be retried in order.
 const OVERTAKEN: &str = "a later delivery of each resource was delivered";
 
+/// Returns what an operator corrects first, because a retry alone fails again.
+fn correction(action: &str, uncorrected: Uncorrected<'_>) -> String {
+    match uncorrected {
+        Uncorrected::Template(Some(option)) if option.starts_with('[') => {
+            format!("correct {option}, such as by a default for the value; osnl reload")
+        }
+        Uncorrected::Template(Some(option)) => {
+            format!("correct [action:{action}] {option}, such as by a default for the value; osnl reload")
+        }
+        Uncorrected::Template(None) => {
+            format!(
+                "correct the template in [action:{action}], such as by a default for the value; osnl reload"
+            )
+        }
+        Uncorrected::Event => {
+            format!(
+                "a retry alone fails again: correct [action:{action}], its rule, or its target first, and osnl reload"
+            )
+        }
+    }
+}
+
 /// Dead letters of the cause that the action has an incident of are a part of that incident.
 fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident> {
     (target.dead > 0).then_some(())?;
@@ -341,7 +363,10 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         true => format!("{OVERTAKEN}: osnl deliveries discard, or retry with --out-of-order"),
         false => format!("then osnl deliveries retry --action {name}, or discard"),
     };
-    let found = found.mended_by(then);
+    let found = found.mended_by(match reason.and_then(Uncorrected::from_reason) {
+        Some(uncorrected) => format!("{}; {then}", correction(name, uncorrected)),
+        None => then,
+    });
     Some(reason.into_iter().fold(found, Incident::because))
 }
 

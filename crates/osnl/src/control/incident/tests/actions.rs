@@ -193,6 +193,27 @@ fn dead_letters_that_cannot_be_retried_in_order_are_not_offered_to_be() {
 }
 
 #[test]
+fn dead_letters_that_a_retry_alone_cannot_deliver_tell_what_to_correct_first() {
+    let misfit = "the action's template does not fit this event: url: a value that is empty leaves a segment of the path empty";
+    let retry = "then osnl deliveries retry --action hook, or discard";
+    let overtaken = "a later delivery of each resource was delivered: osnl deliveries discard, or retry with --out-of-order";
+    let first = "correct [action:hook] url, such as by a default for the value; osnl reload";
+    let other =
+        "a retry alone fails again: correct [action:hook], its rule, or its target first, and osnl reload";
+    for (reason, is_overtaken, expected) in [
+        (misfit, false, format!("{first}; {retry}")),
+        (misfit, true, format!("{first}; {overtaken}")),
+        ("unusable notification: no instance", false, format!("{other}; {retry}")),
+        ("refused for good: 550 no such user", false, format!("{other}; {retry}")),
+        ("status 409", false, retry.to_owned()),
+    ] {
+        let letters =
+            TargetReport { dead: 1, dead_reason: Some(reason.to_owned()), is_overtaken, ..target("hook") };
+        assert_eq!(judge_target(&letters, &BOUNDS)[0].to_do, Some(expected), "{reason}");
+    }
+}
+
+#[test]
 fn deliveries_without_a_known_cause_are_an_incident_when_they_are_old_or_many() {
     let old = |seconds| TargetReport { oldest_pending_seconds: Some(seconds), pending: 1, ..target("hook") };
     check(&judge_target(&old(899), &BOUNDS), &[]);
