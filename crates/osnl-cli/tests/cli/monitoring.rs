@@ -137,7 +137,6 @@ fn prometheus_scrapes_a_daemon_and_knows_a_delivery_by_its_exemplar() {
         // The parts of a daemon count one after another, so a scrape may see some counts before others.
         wait_until(SOON, &format!("{name} {expected}"), || sample(&admin, name).as_deref() == Some(expected));
     }
-    // The daemon asks the broker only during scrapes.
     wait_until(SOON, "the queue has its reader", || {
         sample(&admin, "osnl_queue_consumers{listener=\"neutron\",queue=\"osnl\"}").as_deref() == Some("1")
     });
@@ -255,6 +254,40 @@ fn a_queue_that_no_exchange_fills_is_not_ready_and_needs_attention() {
     rig.publish([(0, 0)]);
     wait_until(SOON, "the queue is bound", || get(&admin, "/readyz").0 == 200);
     wait_until(SOON, "the metric ends", || attention().is_none());
+}
+
+#[test]
+fn counts_of_a_queue_end_with_the_connection() {
+    let (rig, admin) = monitored("monitoring-lost", &[LISTENER, RULE, ACTION]);
+    let user = rig.vhost.name().to_owned();
+    rig.vhost.set_password(&user, "before");
+    fs::write(rig.home.path().join("url"), rig.vhost.url_for(&user, "before")).unwrap();
+    rig.write(&[ADMIN, &LISTENER.replace("URL", "file://HOME/url"), RULE, ACTION]);
+    rig.reload(0);
+    rig.listening("neutron");
+    let series = || {
+        let (_, metrics) = get(&admin, "/metrics");
+        metrics.lines().filter(|line| line.starts_with("osnl_queue_")).count()
+    };
+    wait_until(SOON, "the broker has told its counts", || series() == 2);
+    assert_eq!(rig.listener("neutron")["queue_messages"], 0);
+    rig.vhost.set_password(&user, "behind");
+    rig.vhost.close_all_connections("the password has changed");
+    wait_until(SOON, "the login is refused", || rig.listener("neutron")["state"] == "connecting");
+    let listener = rig.listener("neutron");
+    assert_eq!(
+        (&listener["queue_messages"], &listener["consumers"]),
+        (&Value::Null, &Value::Null),
+        "{listener}"
+    );
+    assert_eq!(series(), 0);
+    let (_, said, _) = rig.ask(&["status", "--format", "nagios"]);
+    assert!(said.contains(" queue_messages=U;;;0 "), "{said}");
+    let (_, said, _) = rig.ask(&["status"]);
+    let row =
+        said.lines().find(|line| line.contains("neutron  connecting")).unwrap_or_else(|| panic!("{said}"));
+    let cells: Vec<&str> = row.split_whitespace().rev().take(3).collect();
+    assert_eq!(cells, ["osnl", "-", "-"], "{row}");
 }
 
 #[test]

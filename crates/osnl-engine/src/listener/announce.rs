@@ -216,6 +216,7 @@ impl Listener {
             self.gauges.created_again();
         }
         self.gauges.connected(found, away.is_some());
+        self.gauges.forget_waiting();
         self.gauges.record_partitions(consumer.partitions());
     }
 

@@ -136,7 +136,6 @@ impl DepthGauge {
 pub struct ConnectedQueues {
     pub queues: Vec<String>,
     pub host: Option<String>,
-    pub waiting: u32,
     /// The last valid second, since 1970; `None` without TLS.
     pub certificate_ends: Option<i64>,
     pub is_as_configured: bool,
@@ -164,7 +163,6 @@ impl Gauges {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = ConnectedQueues {
             queues: found.queues().iter().map(ToString::to_string).collect(),
             host: Some(found.host.clone()),
-            waiting: found.waiting,
             certificate_ends: found.certificate_ends,
             is_as_configured: found.open.iter().all(|queue| queue.differs.is_none()),
             lossy: found.open.iter().find_map(LossyQueue::from_queue),
@@ -219,6 +217,11 @@ impl Gauges {
 
     pub async fn survey_is_asked(&self) {
         self.survey.notified().await;
+    }
+
+    /// Forgets the counts of an earlier connection.
+    pub(super) fn forget_waiting(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn record_depths(&self, waiting: &QueueDepths) {
@@ -344,6 +347,7 @@ impl Gauges {
         self.stage() == SessionStage::Polling && self.unsettled() == 0
     }
 
+    /// Returns the counts of each queue at the latest look of this connection; none before it.
     #[must_use]
     pub fn waiting(&self) -> QueueDepths {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -8,7 +8,7 @@
 //! | 2 | `OSNL CRITICAL` | events are not read or not delivered, or no daemon answers |
 //! | 3 | `OSNL UNKNOWN` | the daemon could not be asked: a wrong configuration, no permission |
 
-use osnl::control::{IncidentSeverity, Status};
+use osnl::control::{IncidentSeverity, ListenerStatus, Status};
 
 use super::super::asking::{NoAnswer, clean};
 use crate::exit::Exit;
@@ -59,13 +59,12 @@ fn data(status: &Status) -> Vec<String> {
     let sum =
         |count: fn(&osnl::control::TargetReport) -> u64| -> u64 { status.targets.iter().map(count).sum() };
     let oldest = status.targets.iter().filter_map(|target| target.oldest_pending_seconds).max().unwrap_or(0);
-    let waiting: u64 = status.listeners.iter().filter_map(|listener| listener.queue_messages).sum();
     let reading =
         status.listeners.iter().filter(|one| matches!(&*one.state, "listening" | "standby")).count();
     let counter = |name: &str| status.counters.get(name).copied().unwrap_or(0);
     let mut data = vec![
         format!("listeners={reading};;;0;{}", status.listeners.len()),
-        format!("queue_messages={waiting};;;0"),
+        format!("queue_messages={};;;0", queue_messages(&status.listeners)),
         format!("pending={};;;0", pending(status)),
         format!("oldest_pending={oldest}s;;{};0", status.attention_age_seconds),
         format!("for_release={};0;;0", sum(|target| target.for_release)),
@@ -78,6 +77,14 @@ fn data(status: &Status) -> Vec<String> {
         data.push(format!("journal={bytes}B;;;0;{most}"));
     }
     data
+}
+
+/// Returns the sum, or `U`, which the plug-in guidelines have for an unknown value, if the count of a queue is not known.
+fn queue_messages(listeners: &[ListenerStatus]) -> String {
+    match listeners.iter().map(|listener| listener.queue_messages).sum::<Option<u64>>() {
+        Some(messages) => messages.to_string(),
+        None => "U".to_owned(),
+    }
 }
 
 /// Makes foreign text one line, and replaces `|`, which would begin the performance data.

@@ -11,7 +11,7 @@ use osnl_transport::QueueDepths;
 use super::super::Incident;
 use super::super::LagStatus;
 use super::ControlHandler;
-use super::status::lag;
+use super::status::{lag, present_depth};
 use crate::daemon::{DaemonState, ListenerHandle};
 use crate::dead_letters::{DeadLetterQueueState, DeadLetterQueues};
 use crate::delivery::TargetMonitor;
@@ -158,7 +158,7 @@ fn listeners(daemon: &DaemonState, counters: &Counters) -> Vec<MeasuredListener>
         is_stalled: listener.stall.borrow().is_some(),
         series: counters.series.listener(&listener.name),
         last_message: listener.gauges.last_message(),
-        waiting: listener.gauges.waiting(),
+        waiting: present_depth(&listener).map(|_| listener.gauges.waiting()).unwrap_or_default(),
         lag: lag(&listener),
         certificate_ends: listener.gauges.opened().certificate_ends,
         name: listener.name,

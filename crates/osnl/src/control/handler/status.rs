@@ -25,7 +25,7 @@ use crate::journal::JournalState;
 use crate::journal::query::{
     Bodies, DiskUse, FailingKey, HeldBy, HeldCause, JournalNumbers, RowState, Tally, UnreadableFilter,
 };
-use crate::listener::{ANOTHER_LIMIT, ListenerState, LossyQueue};
+use crate::listener::{ANOTHER_LIMIT, DepthGauge, ListenerState, LossyQueue};
 use crate::overseer::{Overseen, Overseer};
 use crate::queues::BrokerPlace;
 
@@ -440,15 +440,9 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         let left = next.duration_since(SystemTime::now()).unwrap_or_default();
         left.as_secs_f64().ceil() as u64
     };
-    // An earlier depth of a queue without a reader is out of date.
-    let depth = heard.gauges.depth().filter(|_| state.is_subscribed());
     let lag = lag(heard);
-    // The end of some partition is unknown.
-    let depth = depth.filter(|depth| lag.is_none() || !is_stale(depth.at));
+    let depth = present_depth(heard);
     let waiting_since = depth.as_ref().and_then(|depth| depth.waiting_since);
-    // The number of waiting messages at the connection is unknown for a Kafka topic.
-    let waiting_at_connect =
-        opened.host.as_ref().filter(|_| lag.is_none()).map(|_| u64::from(opened.waiting));
     let overseer = Overseer::from_handle(heard);
     let seen = overseer.map(Overseer::seen);
     ListenerStatus {
@@ -465,7 +459,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         stalled: heard.stall.borrow().as_ref().map(|stall| stall.kind.to_string()),
         broker: heard.broker.clone(),
         place: overseer.map(Overseer::place),
-        queue_messages: depth.as_ref().map_or(waiting_at_connect, |depth| Some(depth.messages)),
+        queue_messages: depth.as_ref().map(|depth| depth.messages),
         consumers: depth.as_ref().map(|depth| depth.consumers),
         own_consumers: 1,
         // A queue that another program has made may share its messages out.
@@ -505,6 +499,17 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
     }
 }
 
+/// Returns the counts of the queues of a listener. `None` without a subscription, and while the broker does not answer: what
+/// it has told before may have changed since.
+pub(super) fn present_depth(heard: &ListenerHandle) -> Option<DepthGauge> {
+    let state = heard.state.borrow().clone();
+    heard.gauges.depth().filter(|depth| is_present(depth, &state))
+}
+
+fn is_present(depth: &DepthGauge, state: &ListenerState) -> bool {
+    state.is_subscribed() && !is_stale(depth.at)
+}
+
 /// Returns the place of all listeners; `None` if they have several.
 fn one_place(listeners: &[ListenerStatus]) -> Option<BrokerPlace> {
     let mut places = listeners.iter().map(|listener| &listener.place);
@@ -524,4 +529,28 @@ pub(super) fn lag(heard: &ListenerHandle) -> Option<LagStatus> {
     let partitions: Vec<PartitionLag> =
         partitions.iter().map(|seen| PartitionLag::new(seen, is_subscribed, SystemTime::now())).collect();
     Some(LagStatus::new(group.unwrap_or_default(), partitions))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_shown_while_the_broker_answers() {
+        let asked = |seconds| DepthGauge {
+            messages: 362,
+            consumers: 1,
+            at: SystemTime::now() - Duration::from_secs(seconds),
+            waiting_since: None,
+        };
+        for (seconds, state, expected) in [
+            (10, ListenerState::Listening, true),
+            (10, ListenerState::Standby, true),
+            (90, ListenerState::Listening, false),
+            (1, ListenerState::Connecting { attempt: 1 }, false),
+            (1, ListenerState::Stopped, false),
+        ] {
+            assert_eq!(is_present(&asked(seconds), &state), expected, "{seconds} s, {state:?}");
+        }
+    }
 }

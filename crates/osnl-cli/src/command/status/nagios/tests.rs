@@ -39,6 +39,15 @@ const DATA: &str = "listeners=1;;;0;1 queue_messages=3;;;0 pending=2;;;0 oldest_
                     received=7c;;;0 delivered=5c;;;0 journal=4096B;;;0;8192";
 
 #[test]
+fn a_sum_of_counts_with_an_unknown_one_is_unknown() {
+    let mut status = status(&[]);
+    let lost = ListenerStatus { queue_messages: None, ..status.listeners[0].clone() };
+    status.listeners.push(lost);
+    let (line, _) = text(&status);
+    assert!(line.contains(" queue_messages=U;;;0 "), "{line}");
+}
+
+#[test]
 fn the_first_of_the_worst_incidents_is_the_line_and_decides_the_exit_status() {
     use IncidentSeverity::{Critical, Warning};
     let check = |incidents: &[(IncidentSeverity, &str)], expected: &str, exit: Exit| {
