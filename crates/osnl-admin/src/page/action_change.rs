@@ -36,6 +36,7 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
                 path: "/actions/change",
                 fields: vec![("action", target.action.clone()), ("change", change)],
                 button: format!("{verb} {name}"),
+                is_danger: false,
             });
         }
     }

@@ -2,7 +2,8 @@
 
 use askama::Template;
 use osnl::control::{
-    ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, Which, counted, grouped,
+    ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, StartedCalls, Which, counted,
+    grouped,
 };
 
 use super::deliveries::{CHANGES, fields, number, request, takes, without, written};
@@ -35,6 +36,8 @@ pub(super) struct ConfirmForm {
     pub(super) path: &'static str,
     pub(super) fields: Vec<(&'static str, String)>,
     pub(super) button: String,
+    /// Whether the change cannot be undone, or may call a deletion.
+    pub(super) is_danger: bool,
 }
 
 struct DeliveryChangeRequest {
@@ -69,12 +72,14 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
             .into_iter()
             .filter(|group| group.states.iter().any(|state| takes.contains(state)))
             .collect();
-        page.says.push(effect(change.verb).to_owned());
+        page.says.push(change.effect().to_owned());
+        page.says.extend(result.calls.iter().map(|of| text::line(&format!("It calls {of}."))));
         page.is_final = change.verb == "discard";
         page.confirm = Some(ConfirmForm {
             path: "/deliveries/change",
             fields: vec![("query", change.written()), ("count", count.to_string())],
             button: format!("{} {}{}", capital(change.verb), deliveries(count), change.goal()),
+            is_danger: page.is_final || result.calls.iter().any(StartedCalls::is_deletion),
         });
     }
     shown(&page)
@@ -138,16 +143,16 @@ fn read_change(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
     }
 }
 
-fn effect(verb: &str) -> &'static str {
-    match verb {
-        "retry" => "Each is attempted again, in the order of its resource.",
-        "release" => "Each is attempted as soon as its turn comes.",
-        "discard" => "Nothing is called for them any more.",
-        _ => "The other action attempts them; the attempts so far stay.",
-    }
-}
-
 impl DeliveryChangeRequest {
+    fn effect(&self) -> &'static str {
+        match self.verb {
+            "retry" => "Each is attempted again, in the order of its resource.",
+            "release" => "Each is attempted as soon as its turn comes.",
+            "discard" => "Nothing is called for them any more.",
+            _ => "The other action attempts them; the attempts so far stay.",
+        }
+    }
+
     fn goal(&self) -> String {
         self.to.as_deref().map_or(String::new(), |to| format!(" to {}", text::line(to)))
     }

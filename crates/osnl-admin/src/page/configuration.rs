@@ -64,6 +64,7 @@ pub(super) async fn reload(visit: PageVisit<'_>) -> PageAnswer {
             path: "/configuration/reload",
             fields: Vec::new(),
             button: "Reload".to_owned(),
+            is_danger: false,
         });
     }
     shown(&page)

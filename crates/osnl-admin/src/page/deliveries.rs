@@ -35,6 +35,8 @@ struct DeliveriesPage {
     left_out: u64,
     next: Option<String>,
     moving: Vec<Arc<str>>,
+    /// Whether a release of what is listed calls a deletion.
+    releases_deletions: bool,
 }
 
 #[derive(Template)]
@@ -44,6 +46,8 @@ struct DeliveryPage {
     show: Show,
     changes: Vec<(&'static str, &'static str)>,
     moving: Vec<Arc<str>>,
+    /// Whether a release calls a deletion.
+    releases_deletions: bool,
     first: u64,
     attempts: Vec<ShownAttempt>,
     payload: String,
@@ -96,7 +100,11 @@ pub(super) async fn list(visit: PageVisit<'_>) -> PageAnswer {
     let order = if is_urgent { "urgent".to_owned() } else { order };
     let names = |names: Vec<Arc<str>>| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let actions = visit.handler.actions().unwrap_or_default();
+    let deletes = |group: &DeliveryGroup| {
+        group.states.contains(&Phase::ForRelease) && visit.handler.deletes(&group.newest.action)
+    };
     let page = DeliveriesPage {
+        releases_deletions: groups.iter().any(deletes),
         frame: Frame::new(visit, "Deliveries", "/deliveries"),
         choices: [
             ("action", "Action", names(actions.clone()), value("action")),
@@ -120,6 +128,7 @@ pub(super) async fn one(visit: PageVisit<'_>, id: &str) -> PageAnswer {
     let delivery = &show.delivery;
     let actions = visit.handler.actions().unwrap_or_default();
     let page = DeliveryPage {
+        releases_deletions: visit.handler.deletes(&delivery.action),
         frame: Frame::new(visit, format!("Delivery {}", delivery.id), "/deliveries"),
         changes: CHANGES.iter().copied().filter(|(verb, _)| takes(verb).contains(&delivery.state)).collect(),
         moving: actions.into_iter().filter(|action| **action != *delivery.action).collect(),
@@ -141,6 +150,15 @@ pub(super) fn takes(verb: &str) -> Vec<Phase> {
         "release" => vec![Phase::ForRelease],
         "discard" => [open(), vec![Phase::Dead]].concat(),
         _ => open(),
+    }
+}
+
+/// Returns the style of the button of a change.
+fn style(verb: &str, releases_deletions: bool) -> &'static str {
+    match verb {
+        "discard" => " danger",
+        "release" if releases_deletions => " danger",
+        _ => "",
     }
 }
 

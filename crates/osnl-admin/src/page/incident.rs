@@ -66,6 +66,8 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
         let path = format!("/deliveries/change?change={change}&{of}state={state}");
         may_change.then(|| Step { style, ..Step::link(words, path) })
     };
+    let concerned = |target: &&TargetReport| incident.actions.contains(&target.action);
+    let is_any = |of: fn(&TargetReport) -> bool| status.targets.iter().filter(concerned).any(of);
     let all = match incident.kind {
         Kind::ActionPaused => [change("Resume", "resume"), waiting(), letters()],
         Kind::TargetDown => {
@@ -95,7 +97,12 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
                 show(incident.for_release, "that waits for release", "that wait for release", state)
                     .map(|step| Step { style: "primary", ..step }),
                 // Which of both cannot be undone depends on the action, and each asks.
-                of_all("Release all", "release", state, ""),
+                of_all(
+                    "Release all",
+                    "release",
+                    state,
+                    if is_any(TargetReport::is_deletion) { "danger" } else { "" },
+                ),
                 of_all("Discard all", "discard", state, ""),
             ]
         }

@@ -81,6 +81,7 @@ pub(super) async fn change(visit: PageVisit<'_>) -> PageAnswer {
                 format!("change={}&{}", change.word().to_lowercase(), written(&change.fields)),
             )],
             button: format!("{} {}", change.word(), messages(result.changed)),
+            is_danger: change.discards,
         });
     }
     shown(&page)

@@ -9,15 +9,17 @@ use super::asking::NoAnswer;
 use super::table::paragraph;
 use crate::app;
 use crate::exit::Exit;
+use crate::output;
 use crate::terminal;
 
 const NAME: &str = "osnl:";
 /// The columns that a question fits if standard output is no terminal.
 const NARROW: usize = 80;
 
-/// Without a terminal for question and answer, the operator must pass `--yes` to `discard`, a verb with its object.
-pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
-    let refusal = format!("nothing was discarded: add --yes to {discard}; --dry-run shows which");
+/// Without a terminal for question and answer, the operator must pass `--yes` to `change`, a verb with its object. `done` is
+/// the participle of the command.
+pub(super) fn agreed(question: &str, done: &str, change: &str) -> Result<bool, NoAnswer> {
+    let refusal = format!("nothing was {done}: add --yes to {change}; --dry-run shows which");
     agreed_to(question, &refusal).map_err(|(exit, why)| NoAnswer::new(exit, why))
 }
 
@@ -28,7 +30,8 @@ pub(super) fn agreed_to(question: &str, refusal: &str) -> Result<bool, (Exit, St
     }
     let name = Styled::new(NAME);
     let plain = RenderConfig::empty().with_prompt_prefix(name).with_answered_prompt_prefix(name);
-    let question = wrapped(&format!("{question} [y/N]"), terminal::columns().unwrap_or(NARROW));
+    let question = output::for_locale(&format!("{question} [y/N]")).into_owned();
+    let question = wrapped(&question, terminal::columns().unwrap_or(NARROW));
     let asked = Confirm::new(&question)
         .with_render_config(plain)
         .with_parser(&|answer| Ok(matches!(answer.trim(), "y" | "Y" | "yes")));

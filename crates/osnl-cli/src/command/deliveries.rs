@@ -8,11 +8,14 @@ use osnl::control::{ChangeResult, ControlRequest, Which, counted, grouped};
 pub(crate) use self::args::DeliveriesArgs;
 use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
 pub(super) use self::who::asks;
-use super::asking::{NoAnswer, Respondent, clean, print, print_json};
+use super::asking::{NoAnswer, Respondent, clean, print, print_json, short};
 use super::confirm::agreed;
 use super::progress::Display;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
+
+/// The most actions whose calls a question names.
+const CALLS: usize = 10;
 
 pub(crate) fn run(args: &DeliveriesArgs) -> Exit {
     asked(&args.command).unwrap_or_else(|error| error.complain())
@@ -27,21 +30,24 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, NoAnswer> {
             ControlRequest::Retry { filter, out_of_order: args.out_of_order, dry_run, by: by() }
         }),
         DeliveriesCommand::Discard(args) => {
-            // An operator who gives numbers has looked at each delivery, so no question is needed.
-            let ask = args.change.ids.is_empty() && !args.yes;
-            change(&args.change, ask, &|filter, dry_run| ControlRequest::Discard {
-                filter,
-                dry_run,
-                by: by(),
+            change(&args.change, is_asked(&args.change, args.yes), &|filter, dry_run| {
+                ControlRequest::Discard { filter, dry_run, by: by() }
             })
         }
-        DeliveriesCommand::Release(args) => change(&args.change, false, &|filter, dry_run| {
-            ControlRequest::Release { filter, dry_run, by: by() }
-        }),
+        DeliveriesCommand::Release(args) => {
+            change(&args.change, is_asked(&args.change, args.yes), &|filter, dry_run| {
+                ControlRequest::Release { filter, dry_run, by: by() }
+            })
+        }
         DeliveriesCommand::Move(args) => change(&args.change, false, &|filter, dry_run| {
             ControlRequest::Move { filter, to: args.to.clone(), dry_run, by: by() }
         }),
     }
+}
+
+/// An operator who gives numbers has looked at each delivery, so no question is needed.
+fn is_asked(change: &ChangeArgs, yes: bool) -> bool {
+    change.ids.is_empty() && !yes
 }
 
 fn change(
@@ -57,11 +63,8 @@ fn change(
     let respondent = Respondent::for_place(&args.place)?;
     if ask && !args.how.dry_run {
         let would: ChangeResult = respondent.ask(&request(filter.clone(), true))?;
-        let count = would.changed + would.under_way;
-        let what = deliveries(count);
-        let question = format!("discard {what}? osnl never attempts them again");
-        let discard = format!("discard {what}, which osnl then never attempts again");
-        if count > 0 && !agreed(&question, &discard)? {
+        let request = request(filter.clone(), true);
+        if would.changed + would.under_way > 0 && !is_agreed(&request, &would)? {
             return Ok(Exit::Failed);
         }
     }
@@ -75,6 +78,34 @@ fn change(
         OutputFormat::Text => print(&changed(&request, &changes)),
     };
     Ok(if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed })
+}
+
+/// Asks before a change that cannot be taken back.
+fn is_agreed(request: &ControlRequest, would: &ChangeResult) -> Result<bool, NoAnswer> {
+    let (what, done) = (deliveries(would.changed + would.under_way), request.changed_word());
+    match request {
+        ControlRequest::Release { .. } => {
+            let calls = match calls(would) {
+                calls if calls.is_empty() => "what their actions call".to_owned(),
+                calls => calls.join(", "),
+            };
+            let release = format!("release {what}, which calls {calls}");
+            agreed(&format!("release {what}? osnl then calls {calls}"), done, &release)
+        }
+        _ => {
+            let discard = format!("discard {what}, which osnl then never attempts again");
+            agreed(&format!("discard {what}? osnl never attempts them again"), done, &discard)
+        }
+    }
+}
+
+fn calls(would: &ChangeResult) -> Vec<String> {
+    let mut calls: Vec<String> =
+        would.calls.iter().take(CALLS).map(|of| short(&of.to_string(), 200)).collect();
+    if would.calls.len() > CALLS {
+        calls.push(format!("and {} more actions", would.calls.len() - CALLS));
+    }
+    calls
 }
 
 fn which(ids: &[String], filter: &FilterArgs) -> Which {
@@ -108,6 +139,7 @@ fn changed(request: &ControlRequest, changes: &ChangeResult) -> String {
         text.push_str(&format!(": {}", why_none(request)));
     }
     text.push('\n');
+    calls(changes).iter().for_each(|of| text.push_str(&format!("  calls {of}\n")));
     describe_rest(changes, &mut text);
     text
 }

@@ -101,7 +101,7 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
         let would: QuarantineChanges = respondent.ask(&request(true))?;
         let what = messages(would.changed);
         let question = format!("delete {what} for good?");
-        if would.changed > 0 && !agreed(&question, &format!("delete {what} for good"))? {
+        if would.changed > 0 && !agreed(&question, "discarded", &format!("delete {what} for good"))? {
             return Ok(Exit::Failed);
         }
     }

@@ -212,7 +212,12 @@ fn what_a_guard_holds_with_memory_outlives_the_daemon_and_is_carried_out_after_i
     are_dead(&rig, 3);
     are_acknowledged(&rig);
     rig.check(&[("deliveries retry --action copy", 0, "0 deliveries")]);
-    rig.check(&[("deliveries release --action copy", 0, "3 deliveries released")]);
+    rig.check(&[(
+        "deliveries release --action copy",
+        2,
+        "add --yes to release 3 deliveries, which calls 3 × ",
+    )]);
+    rig.check(&[("deliveries release --action copy --yes", 0, "3 deliveries released")]);
     wait_until(SOON, "all are carried out", || copied(&rig).ends_with(&[2, 3, 5]));
     are_dead(&rig, 0);
     are_acknowledged(&rig);

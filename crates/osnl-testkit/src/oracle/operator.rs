@@ -58,7 +58,9 @@ impl Saboteur<'_> {
                 8..=12 => retry(at, daemon, &mut chance, &mut done),
                 13 | 14 => discard("dead", "discard of dead letters", daemon, &mut chance, &mut done),
                 15 => discard("ready,waiting", "discard of open ones", daemon, &mut chance, &mut done),
-                16..=18 => drop(done.note("release", &daemon.ask(&["deliveries", "release", "--all"]))),
+                16..=18 => {
+                    done.note("release", &daemon.ask(&["deliveries", "release", "--all", "--yes"]));
+                }
                 _ => drop(done.note("status", &daemon.ask(&["status"]))),
             }
         }
@@ -71,7 +73,7 @@ pub(super) fn make_whole(daemons: &[OracleDaemon], done: &mut Operations) {
         daemon.configure(daemon.settings().plain());
         reached(SOON, &mut || done.note("reload", &daemon.ask(&["reload"])));
         resume(daemon, done);
-        done.note("release", &daemon.ask(&["deliveries", "release", "--all"]));
+        done.note("release", &daemon.ask(&["deliveries", "release", "--all", "--yes"]));
     }
 }
 

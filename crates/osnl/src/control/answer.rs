@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::grouped;
 use super::refusal::RequestRefusal;
 use super::status::LeftQueue;
 use crate::daemon::{ReloadRefusalReason, SectionChange};
@@ -324,6 +325,44 @@ pub struct ChangeResult {
     /// The first thousand deliveries under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub under_way_ids: Vec<String>,
+    /// In the dry run of a release, the calls that it would start, by action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<StartedCalls>,
+}
+
+/// The calls of an action that a release would start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StartedCalls {
+    pub action: String,
+    /// The number of its released deliveries, each of which is a call.
+    pub deliveries: u64,
+    /// The target that the action calls, with the method if it has one; `null` for a stopped daemon.
+    pub target: Option<String>,
+}
+
+impl StartedCalls {
+    /// Whether the calls delete, as far as their method tells.
+    #[must_use]
+    pub fn is_deletion(&self) -> bool {
+        self.target.as_deref().is_some_and(is_deletion)
+    }
+}
+
+impl std::fmt::Display for StartedCalls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { action, deliveries, target } = self;
+        let count = grouped(*deliveries);
+        match target {
+            Some(target) => write!(f, "{count} × {target} (action {action})"),
+            None => write!(f, "{count} × action {action}"),
+        }
+    }
+}
+
+/// Whether the method of a target is `DELETE`, or a template that may give it.
+pub(crate) fn is_deletion(target: &str) -> bool {
+    let method = target.split_once("://").map_or(target, |(before, _)| before);
+    method.split(|other: char| !other.is_ascii_alphabetic()).any(|word| word.eq_ignore_ascii_case("delete"))
 }
 
 impl ChangeResult {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::incident::Incident;
+use super::is_deletion;
 use crate::daemon::ReloadRefusalReason;
 use crate::queues::{BrokerPlace, Finding};
 
@@ -388,6 +389,14 @@ pub struct TargetReport {
     /// Services that deliveries need before their attempts, and that are down.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies_down: Vec<Unavailable>,
+}
+
+impl TargetReport {
+    /// Whether the action deletes, as far as its method tells.
+    #[must_use]
+    pub fn is_deletion(&self) -> bool {
+        self.target.as_deref().is_some_and(is_deletion)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

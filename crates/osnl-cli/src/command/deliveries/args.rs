@@ -186,7 +186,8 @@ pub(crate) struct DiscardArgs {
 /// The flags of `osnl deliveries release`.
 #[derive(Debug, Args)]
 #[command(mut_arg("state", |arg| arg.help("waiting-for-release: the one state that can be released").value_parser(states_offering(|name| name == "waiting-for-release"))))]
-#[command(after_help = "Example:\n  osnl deliveries release --action roles")]
+#[command(after_help = "Examples:\n  osnl deliveries release 17.0 18.0\n  \
+                        osnl deliveries release --action roles --yes")]
 #[command(after_long_help = format!(
     "\
     A delivery waits for release because a guard's limit was exceeded, or because osnl crashed three times \
@@ -196,6 +197,9 @@ pub(crate) struct DiscardArgs {
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
+    /// Do not ask. Without a terminal, --all and filters require it (else exit status 2)
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
 }
 
 /// The flags of `osnl deliveries move`.

@@ -9,7 +9,8 @@ use super::OSNL;
 use super::rig::{CallResult, Rig};
 use super::samples::SAMPLES;
 use super::tree;
-use crate::harness::{PROMPTLY, Place};
+use crate::harness::{PROMPTLY, Place, SOON};
+use crate::reloading::{self, LISTENER, RULE};
 
 fn execute(place: &Place, args: &[&str]) -> CallResult {
     // A daemon of this machine must not answer.
@@ -160,6 +161,35 @@ fn nothing_asks_where_nobody_answers_and_no_is_the_default_elsewhere() {
         assert_eq!(terminal.wait(PROMPTLY).code(), Some(0), "{call:?}: {}", terminal.text());
     }
     rig.stop();
+}
+
+#[test]
+fn a_release_of_deletions_names_them_and_asks() {
+    let action = "guard = 1 per 1h\n[action:roles]\ndriver = http\nurl = SINK\nmethod = DELETE\n";
+    let mut rig = reloading::Rig::with("manners-release", &[LISTENER, RULE, action]);
+    rig.publish([(1, 1), (2, 2), (3, 3)]);
+    osnl_testkit::wait_until(SOON, "two wait for release", || {
+        rig.target("roles")["for_release"] == 2 && rig.target("roles")["done"] == 1
+    });
+    let calls = format!("2 × DELETE {} (action roles)", rig.sink.url("/v1/role"));
+    for call in ["deliveries release --all", "deliveries release --action roles"] {
+        let refusal = format!("nothing was released: add --yes to release 2 deliveries, which calls {calls}");
+        rig.check(&[(call, 2, &refusal)]);
+        rig.check(&[(&format!("{call} --dry-run"), 0, &format!("\n  calls {calls}\n"))]);
+    }
+    let ask = |answer: &str| {
+        let call = ["deliveries", "release", "--action", "roles", "-c", "a.conf"];
+        let mut terminal = Pty::start(Path::new(OSNL), &call, rig.home.path(), (200, 24));
+        osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
+        let question = format!("release 2 deliveries? osnl then calls {calls}");
+        assert!(terminal.text().contains(&question), "{question}: {}", terminal.text());
+        terminal.type_in(answer);
+        terminal.wait(PROMPTLY).code()
+    };
+    assert_eq!(ask("n\r"), Some(1));
+    assert_eq!((rig.sink.requests().len(), &rig.target("roles")["for_release"]), (1, &2.into()));
+    assert_eq!(ask("y\r"), Some(0));
+    osnl_testkit::wait_until(SOON, "both are called", || rig.sink.requests().len() == 3);
 }
 
 #[test]

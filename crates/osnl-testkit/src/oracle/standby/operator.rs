@@ -87,11 +87,11 @@ impl StandbyOperator<'_> {
             }
             6..=7 => {
                 let resource = waiting[self.chance.usize(..waiting.len())].resource.clone();
-                let words = ["deliveries", "release", "--resource", &resource];
+                let words = ["deliveries", "release", "--yes", "--resource", &resource];
                 self.give(daemon, OperatorVerb::Release, &words, Selection::Resource(resource.clone()));
             }
             _ => {
-                let words = ["deliveries", "release", "--all"];
+                let words = ["deliveries", "release", "--yes", "--all"];
                 self.give(daemon, OperatorVerb::Release, &words, Selection::All);
             }
         }

@@ -1,6 +1,6 @@
 //! Changes to deliveries: retry, discard, release, move, pause.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,9 +9,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::{
-    ChangeResult, ControlRequest, OnProgress, PauseResult, RefusedDelivery, RequestProgress, time,
+    ChangeResult, ControlRequest, OnProgress, PauseResult, RefusedDelivery, RequestProgress, StartedCalls,
+    Which, is_deletion, time,
 };
 use super::ControlHandler;
+use super::deliveries::totals;
 use crate::journal::DeliveryId;
 use crate::journal::query::{
     Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, QueryContext, QueryError, RowState,
@@ -31,6 +33,51 @@ const GIVE_BACK_TIME: Duration = Duration::from_millis(500);
 
 impl ControlHandler {
     pub(super) async fn change(
+        &self,
+        request: &ControlRequest,
+        told: OnProgress<'_>,
+    ) -> Result<ChangeResult, RequestRefusal> {
+        let mut changes = self.change_or_count(request, told).await?;
+        if let ControlRequest::Release { filter, dry_run: true, .. } = request
+            && changes.changed > 0
+        {
+            changes.calls = self.started_calls(filter).await?;
+        }
+        Ok(changes)
+    }
+
+    /// Returns the calls that a release starts, by action.
+    async fn started_calls(&self, released: &Which) -> Result<Vec<StartedCalls>, RequestRefusal> {
+        let filter = Filter { states: vec![RowState::Held], ..released.filter(self.context())? };
+        let kept = self.kept_in_time().await?;
+        let held = kept.tally.iter().filter(|of| of.state == RowState::Held && of.count > 0);
+        let actions: BTreeSet<&str> = held.map(|of| &*of.action).collect();
+        let mut calls = Vec::new();
+        for action in
+            actions.into_iter().filter(|name| filter.action.as_ref().is_none_or(|only| only == name))
+        {
+            let of_action = Filter { action: Some(action.to_owned()), ..filter.clone() };
+            let page = ListPage { limit: 1, ..ListPage::default() };
+            let (_, counts) = self.store.journal.list(of_action, page, u64::MAX).await?;
+            let (action, target) = (action.to_owned(), self.target_of(action));
+            calls.push(StartedCalls { action, deliveries: totals(counts).all, target });
+        }
+        calls.retain(|of| of.deliveries > 0);
+        Ok(calls)
+    }
+
+    fn target_of(&self, action: &str) -> Option<String> {
+        let mut targets = self.live.iter().flat_map(|live| live.daemon.targets());
+        targets.find(|target| **target.name() == *action).map(|target| target.target())
+    }
+
+    /// Whether an action deletes, as far as its method tells; a stopped daemon does not know.
+    #[must_use]
+    pub fn deletes(&self, action: &str) -> bool {
+        self.target_of(action).is_some_and(|target| is_deletion(&target))
+    }
+
+    async fn change_or_count(
         &self,
         request: &ControlRequest,
         told: OnProgress<'_>,
