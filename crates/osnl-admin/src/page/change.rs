@@ -2,8 +2,8 @@
 
 use askama::Template;
 use osnl::control::{
-    ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, StartedCalls, Which, counted,
-    grouped,
+    ChangeResult, ControlRequest, Delivery, DeliveryGroup, RefusedDelivery, RequestRefusal, StartedCalls,
+    Which, counted, grouped,
 };
 
 use super::deliveries::{CHANGES, fields, number, request, takes, without, written};
@@ -14,6 +14,8 @@ use crate::answer;
 const NAMED: usize = 100;
 const COUNTED: u64 = 10_000;
 const RESOURCES: usize = 3;
+/// The field of a retry that may undo a later delivery of the same resource.
+pub(super) const OUT_OF_ORDER: &str = "out_of_order";
 
 #[derive(Template)]
 #[template(path = "change.html")]
@@ -27,6 +29,8 @@ pub(super) struct ChangePage {
     pub(super) ids: Vec<String>,
     pub(super) more: String,
     pub(super) confirm: Option<ConfirmForm>,
+    /// The same retry out of order, if some of it is refused for the order alone.
+    pub(super) out_of_order: Option<String>,
     pub(super) back: String,
 }
 
@@ -43,6 +47,7 @@ pub(super) struct ConfirmForm {
 struct DeliveryChangeRequest {
     verb: &'static str,
     to: Option<String>,
+    out_of_order: bool,
     filter: Which,
     fields: Vec<(String, String)>,
     back: String,
@@ -66,6 +71,9 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     let result: ChangeResult = ask(visit, &change.request(form.is_none(), visit.by)).await?;
     let mut page = change.page(visit, &result);
     let (count, takes) = (result.changed + result.under_way, takes(change.verb));
+    if form.is_none() && change.verb == "retry" && result.refusals.iter().any(RefusedDelivery::is_for_order) {
+        page.out_of_order = Some(format!("/deliveries/change?{}&{OUT_OF_ORDER}=yes", change.written()));
+    }
     if form.is_none() && count > 0 {
         let groups = visit.handler.groups(&change.filter, Some(COUNTED)).await?.groups;
         page.groups = groups
@@ -79,7 +87,9 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
             path: "/deliveries/change",
             fields: vec![("query", change.written()), ("count", count.to_string())],
             button: format!("{} {}{}", capital(change.verb), deliveries(count), change.goal()),
-            is_danger: page.is_final || result.calls.iter().any(StartedCalls::is_deletion),
+            is_danger: page.is_final
+                || change.out_of_order
+                || result.calls.iter().any(StartedCalls::is_deletion),
         });
     }
     shown(&page)
@@ -115,6 +125,7 @@ fn read_change(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
         at.map(|at| fields.remove(at).1)
     };
     let (all, change, to, selected) = (take("all"), take("change"), take("to"), take("selected"));
+    let is_out_of_order = take(OUT_OF_ORDER).is_some();
     let is_pick = |(name, _): &(String, String)| name == "pick";
     let picks: Vec<_> =
         fields.extract_if(.., |field| is_pick(field)).map(|(_, id)| ("id".to_owned(), id)).collect();
@@ -138,7 +149,10 @@ fn read_change(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
         _ => format!("/deliveries?{back}"),
     };
     match request("/deliveries", &written(&fields))? {
-        ControlRequest::List { filter, .. } => Ok(DeliveryChangeRequest { verb, to, filter, fields, back }),
+        ControlRequest::List { filter, .. } => {
+            let out_of_order = is_out_of_order && verb == "retry";
+            Ok(DeliveryChangeRequest { verb, to, out_of_order, filter, fields, back })
+        }
         _ => Err(bad("this is not a search of deliveries")),
     }
 }
@@ -146,6 +160,9 @@ fn read_change(query: &str) -> Result<DeliveryChangeRequest, RequestRefusal> {
 impl DeliveryChangeRequest {
     fn effect(&self) -> &'static str {
         match self.verb {
+            "retry" if self.out_of_order => {
+                "Each is attempted again, also after a later delivery of its resource, whose effect that may undo."
+            }
             "retry" => "Each is attempted again, in the order of its resource.",
             "release" => "Each is attempted as soon as its turn comes.",
             "discard" => "Nothing is called for them any more.",
@@ -154,21 +171,24 @@ impl DeliveryChangeRequest {
     }
 
     fn goal(&self) -> String {
-        self.to.as_deref().map_or(String::new(), |to| format!(" to {}", text::line(to)))
+        let order = if self.out_of_order { " out of order" } else { "" };
+        self.to.as_deref().map_or(order.to_owned(), |to| format!(" to {}", text::line(to)))
     }
 
     fn written(&self) -> String {
         let change = ("change".to_owned(), self.verb.to_owned());
         let to = self.to.clone().map(|to| ("to".to_owned(), to));
-        let fields = [change].into_iter().chain(to).chain(self.fields.iter().cloned());
+        let order = self.out_of_order.then(|| (OUT_OF_ORDER.to_owned(), "yes".to_owned()));
+        let fields = [change].into_iter().chain(to).chain(order).chain(self.fields.iter().cloned());
         written(&fields.collect::<Vec<_>>())
     }
 
     fn request(&self, dry_run: bool, by: &str) -> ControlRequest {
         let (filter, by, to) = (self.filter.clone(), by.to_owned(), self.to.clone());
+        let out_of_order = self.out_of_order;
         match (self.verb, to) {
             (_, Some(to)) => ControlRequest::Move { filter, to, dry_run, by },
-            ("retry", None) => ControlRequest::Retry { filter, out_of_order: false, dry_run, by },
+            ("retry", None) => ControlRequest::Retry { filter, out_of_order, dry_run, by },
             ("release", None) => ControlRequest::Release { filter, dry_run, by },
             (_, None) => ControlRequest::Discard { filter, dry_run, by },
         }
@@ -215,6 +235,7 @@ impl ChangePage {
             ids: Vec::new(),
             more: String::new(),
             confirm: None,
+            out_of_order: None,
             back,
         }
     }

@@ -1,6 +1,7 @@
 use osnl::control::{Incident, IncidentKind as Kind, IncidentSeverity, Status, TargetReport, grouped};
 use osnl_core::rule::GUARD_REASON;
 
+use super::change::OUT_OF_ORDER;
 use super::text;
 
 pub(super) struct Step {
@@ -85,9 +86,17 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
         Kind::DeadLetters => {
             let shown =
                 letters().unwrap_or_else(|| Step::link("Show dead letters", "/deliveries?state=dead"));
+            // In order each retry would be refused.
+            let dead = |target: &&TargetReport| target.dead > 0;
+            let mut dead = status.targets.iter().filter(concerned).filter(dead).peekable();
+            let is_overtaken = dead.peek().is_some() && dead.all(|target| target.is_overtaken);
+            let retry = match is_overtaken {
+                true => of_all("Retry out of order", "retry", &format!("dead&{OUT_OF_ORDER}=yes"), ""),
+                false => of_all("Retry all", "retry", "dead", ""),
+            };
             [
                 Some(Step { style: "primary", ..shown }),
-                of_all("Retry all", "retry", "dead", ""),
+                retry,
                 of_all("Discard all", "discard", "dead", "danger"),
             ]
         }
@@ -198,6 +207,52 @@ mod tests {
         let path = "/deliveries?action=a%26b&state=waiting-for-release&text=guard%20of%20";
         assert_eq!(shown("waiting-for-release", guards, true)[0].1, path);
         assert_eq!(shown("certificate", json!({}), true), []);
+    }
+
+    #[test]
+    fn letters_that_cannot_be_retried_in_order_are_offered_out_of_order_and_a_release_of_deletions_is_red() {
+        let incident = |kind: &str| -> Incident {
+            serde_json::from_value(json!({
+                "kind": kind, "severity": "warning", "subject": "action a", "actions": ["a"], "listeners": [], "what": "w",
+                "waiting": 0, "for_release": 1, "must_act": "operator", "symptoms": [],
+            }))
+            .unwrap()
+        };
+        let status = |is_overtaken: bool, target: &str| -> Status {
+            let status = json!({
+                "verdict": "", "numbers": {}, "running": true, "healthy": false, "incidents": [], "version": "0",
+                "listeners": [], "counters": {}, "targets": [], "journal": {"store": "sqlite", "deliveries": 0},
+            });
+            let of = |action: &str, dead, is_overtaken| TargetReport {
+                action: action.to_owned(),
+                target: Some(target.to_owned()),
+                dead,
+                is_overtaken,
+                ..TargetReport::default()
+            };
+            let targets = vec![of("a", 4, is_overtaken), of("other", 1, !is_overtaken)];
+            Status { targets, ..serde_json::from_value(status).unwrap() }
+        };
+        let step = |kind: &str, status: &Status| {
+            let step = steps(&incident(kind), status, true).into_iter().nth(1).unwrap();
+            (step.words, step.path, step.style)
+        };
+        let path = "/deliveries/change?change=retry&action=a&state=dead";
+        for (is_overtaken, words, path) in [
+            (false, "Retry all", path.to_owned()),
+            (true, "Retry out of order", format!("{path}&out_of_order=yes")),
+        ] {
+            let found = step("dead-letters", &status(is_overtaken, "POST http://h/"));
+            assert_eq!(found, (words.to_owned(), path, ""));
+        }
+        for (target, style) in [
+            ("DELETE http://h/delete", "danger"),
+            ("POST http://h/delete", ""),
+            ("{{ 'DELETE' if gone else 'PUT' }} http://h/", "danger"),
+            ("K2HR3 at http://h/", ""),
+        ] {
+            assert_eq!(step("waiting-for-release", &status(false, target)).2, style, "{target}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use osnl::journal::NewDelivery;
+use osnl::journal::{Begin, NewDelivery};
 use osnl_testkit::until;
 use serde_json::json;
 
@@ -80,6 +80,68 @@ async fn deliveries_move_after_a_preview() {
         let (status, page) =
             site.running.ask("GET", &format!("/deliveries/change?{query}"), &session, "").await;
         assert!(status == expected && page.contains(words), "{query}: {status} {page}");
+    }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_retry_that_is_refused_for_its_order_is_offered_out_of_order() {
+    let site = RunningDaemon::start("allow_changes = yes").await;
+    let session = log_in(&site.running).await;
+    let own = csrf(&site.read("/", &session).await);
+    let of_key = |begin| NewDelivery { begin, ..NewDelivery::new("r", "first", Some("k".to_owned())) };
+    site.keep_all(port("p1"), vec![of_key(Begin::Dead("no room".to_owned()))]).await;
+    site.keep_all(port("p2"), vec![of_key(Begin::Live)]).await;
+    let done = "/deliveries?action=first&state=delivered";
+    until(SOON, done, async || site.read(done, &session).await.contains("1</span> delivered")).await;
+
+    let preview = site.read("/deliveries/change?change=retry&action=first", &session).await;
+    assert!(preview.contains("0 deliveries would be retried. 1 cannot be retried."), "{preview}");
+    let (before, _) = preview.split_once("\">Retry out of order</a>").unwrap_or_else(|| panic!("{preview}"));
+    let path = before.rsplit_once("href=\"").unwrap().1.replace("&#38;", "&");
+    let preview = site.read(&path, &session).await;
+    for words in [
+        "1 delivery would be retried out of order.",
+        "whose effect that may undo",
+        "<button class=\"danger\">Retry 1 delivery out of order</button>",
+    ] {
+        assert!(preview.contains(words), "{words} in {preview}");
+    }
+    assert!(!preview.contains(">Retry out of order</a>"), "{preview}");
+    let body = format!("csrf={own}&query={}", confirmed(&preview));
+    let (status, done) = site.running.ask("POST", "/deliveries/change", &session, &body).await;
+    assert!(status == 200 && done.contains("1 delivery retried out of order."), "{done}");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_release_names_what_it_calls_and_is_red_for_a_deletion() {
+    let http = |name: &str, method: &str| {
+        format!("[action:{name}]\ndriver = http\nurl = http://127.0.0.1:1/{name}\nmethod = {method}\n")
+    };
+    let template = "{{ 'DELETE' if event_type == 'port.delete.end' else 'PUT' }}";
+    let sections = [http("purge", "DELETE"), http("tell", "POST"), http("both", template)].concat();
+    let site = RunningDaemon::with("allow_changes = yes", &sections).await;
+    let session = log_in(&site.running).await;
+    for (n, action) in ["purge", "purge", "tell", "both"].into_iter().enumerate() {
+        let begin = Begin::Held(format!("guard of action {action}: more than 1 per 1m"));
+        let held = NewDelivery { begin, ..NewDelivery::new("r", action, None) };
+        site.keep_all(port(&format!("p{n}")), vec![held]).await;
+    }
+    for (filter, calls, style) in [
+        ("action=purge", "It calls 2 × DELETE http://127.0.0.1:1/purge (action purge).", "danger"),
+        ("action=tell", "It calls 1 × POST http://127.0.0.1:1/tell (action tell).", "primary"),
+        ("action=both", "(action both).", "danger"),
+        ("rule=r", "It calls 2 × DELETE http://127.0.0.1:1/purge (action purge).", "danger"),
+        ("action=purge&about=p0", "It calls 1 × DELETE ", "danger"),
+    ] {
+        let path = format!("/deliveries/change?change=release&{filter}");
+        let preview = site.read(&path, &session).await;
+        assert!(preview.contains(calls), "{calls} in {preview}");
+        assert!(preview.contains(&format!("<button class=\"{style}\">Release ")), "{path}: {preview}");
+        let list = site.read(&format!("/deliveries?{filter}&state=waiting-for-release"), &session).await;
+        let is_red = list.contains("<button name=\"all\" value=\"release\" class=\"every danger\">");
+        assert_eq!(is_red, style == "danger", "{filter}: {list}");
     }
     site.end().await;
 }

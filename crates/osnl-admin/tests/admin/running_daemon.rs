@@ -26,6 +26,11 @@ pub(crate) struct RunningDaemon {
 
 impl RunningDaemon {
     pub(crate) async fn start(lines: &str) -> Self {
+        Self::with(lines, "").await
+    }
+
+    /// Starts with further sections of the configuration.
+    pub(crate) async fn with(lines: &str, sections: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("osnl.conf");
         let place = folder.path().display();
@@ -33,7 +38,8 @@ impl RunningDaemon {
             "[DEFAULT]\nstate_dir = {place}\n[journal]\nconnection = sqlite:///{place}/journal.db\nallow_volatile = yes\n\
              [listener:l]\ntransport_url = rabbit://u:S3CRET@127.0.0.1:1/\nexchange = neutron\npool = osnl\n\
              [rule:r]\nactions = first\nevent_type = ^port\n\
-             [action:first]\ndriver = dump\npath = {place}/first\n[action:second]\ndriver = dump\npath = {place}/second\n"
+             [action:first]\ndriver = dump\npath = {place}/first\n[action:second]\ndriver = dump\npath = {place}/second\n\
+             {sections}"
         );
         std::fs::write(&file, text).unwrap();
         let sources = Sources { files: vec![file.clone()], ..Sources::default() };

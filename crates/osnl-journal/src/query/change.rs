@@ -81,6 +81,12 @@ pub(crate) const CHANGING: &str =
 pub(crate) const FORGOTTEN: &str = "deliveries that ended since it came have left the journal (retention), and whether one was of the \
      same resource is not known: a late retry could undo it; --out-of-order does it nevertheless";
 
+/// Whether a retry was refused for the order alone, so that a retry out of order is not.
+#[must_use]
+pub fn is_refused_for_order(why: &str) -> bool {
+    [OVERTAKEN, FORGOTTEN].contains(&why)
+}
+
 #[must_use]
 pub(crate) fn same_action(to: &str) -> String {
     format!("it is of {to} already")

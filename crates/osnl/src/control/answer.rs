@@ -10,7 +10,7 @@ use super::grouped;
 use super::refusal::RequestRefusal;
 use super::status::LeftQueue;
 use crate::daemon::{ReloadRefusalReason, SectionChange};
-use crate::journal::query::Phase;
+use crate::journal::query::{Phase, is_refused_for_order};
 
 /// The part of a long request that is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -386,6 +386,14 @@ impl ChangeResult {
 pub struct RefusedDelivery {
     pub id: String,
     pub why: String,
+}
+
+impl RefusedDelivery {
+    /// Whether a retry was refused for the order alone, so that a retry out of order is not.
+    #[must_use]
+    pub fn is_for_order(&self) -> bool {
+        is_refused_for_order(&self.why)
+    }
 }
 
 /// An action that was paused or resumed.
