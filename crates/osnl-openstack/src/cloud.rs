@@ -18,7 +18,7 @@ use crate::conf::{CloudConf, CloudLogin, Scope};
 use crate::error::{ApiError, ObjectRef, brief, words};
 use crate::kind::ApiKind as _;
 use crate::login;
-use crate::not_found::{NotFound, not_found};
+use crate::not_found::{NotFound, not_found_of};
 use crate::objects::Object;
 use crate::token::{PATIENCE, Token, Tokens};
 use osnl_delivery::enrich::Kind;
@@ -115,7 +115,7 @@ impl Cloud {
     #[must_use]
     pub fn remedy(&self, error: &ApiError) -> Option<&'static str> {
         match error {
-            ApiError::Forbidden { .. } => Some(match self.conf().scope {
+            ApiError::Forbidden { .. } | ApiError::Hidden(_) => Some(match self.conf().scope {
                 Scope::System => {
                     "services refuse who is logged in for the whole system what belongs to projects; log in for a project"
                 }
@@ -183,8 +183,11 @@ impl Cloud {
         let at = kind.url(&endpoint, id);
         let answered = self.ask(kind, &at).await.and_then(|answer| match answer.status {
             StatusCode::FORBIDDEN => Err(ApiError::Forbidden { asked: asked(), said: self.words(&answer) }),
-            StatusCode::NOT_FOUND if not_found(kind.service(), &answer) == NotFound::Object => {
+            StatusCode::NOT_FOUND if not_found_of(kind, &answer) == NotFound::Object => {
                 Err(ApiError::Gone(asked()))
+            }
+            StatusCode::NOT_FOUND if not_found_of(kind, &answer) == NotFound::Hidden => {
+                Err(ApiError::Hidden(asked()))
             }
             _ => self.wanted(kind, &at, &answer, |body| match kind.wrapped_in() {
                 Some(key) => body.get_mut(key).map(Value::take).filter(Value::is_object),

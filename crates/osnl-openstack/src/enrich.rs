@@ -45,6 +45,7 @@ impl From<ApiError> for EnrichError {
     fn from(error: ApiError) -> Self {
         let class = match &error {
             ApiError::Forbidden { .. } => ErrorClass::Refused(Some(403)),
+            ApiError::Hidden(_) => ErrorClass::Refused(Some(404)),
             ApiError::Status { status: status @ (400 | 410 | 414), .. } => ErrorClass::Refused(Some(*status)),
             ApiError::TimedOut { .. } => ErrorClass::Timeout,
             // The catalogue lacks the service, so an operator has to add or configure it.
@@ -110,6 +111,7 @@ mod tests {
         let asked = ObjectRef { kind: Kind::Server, id: "s".to_owned(), service: "http://nova".to_owned() };
         let unreachable = |class| ApiError::Unreachable { at: at(), failure: Failure::new(class, "x") };
         for (error, expected) in [
+            (ApiError::Hidden(asked.clone()), ErrorClass::Refused(Some(404))),
             (ApiError::Forbidden { asked, said: String::new() }, ErrorClass::Refused(Some(403))),
             (ApiError::Login { at: at(), who: at(), status: 401, said: at() }, ErrorClass::Busy(Some(401))),
             (status(500), ErrorClass::Busy(Some(500))),

@@ -28,9 +28,12 @@ impl fmt::Display for ObjectRef {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// The service may also hide the object from this user. A retry changes nothing.
+    /// The object is missing, or of another project and the user has no role admin. A retry changes nothing.
     #[error("{0}: is not there (404)")]
     Gone(ObjectRef),
+    /// The object exists. A retry changes nothing.
+    #[error("{0}: a policy of the service hides it from this user (404)")]
+    Hidden(ObjectRef),
     /// The 404 does not have the API's form for a missing object: the URL is wrong, or another
     /// server answers. The object may exist.
     #[error(
@@ -73,7 +76,11 @@ impl ApiError {
                 FailureClass::Reset | FailureClass::Status(_) | FailureClass::Forbidden => false,
             },
             Self::TimedOut { .. } => true,
-            Self::Gone(_) | Self::Forbidden { .. } | Self::Login { .. } | Self::Catalog(_) => false,
+            Self::Gone(_)
+            | Self::Hidden(_)
+            | Self::Forbidden { .. }
+            | Self::Login { .. }
+            | Self::Catalog(_) => false,
         }
     }
 
@@ -89,7 +96,7 @@ impl ApiError {
     #[must_use]
     pub fn class(&self) -> Option<FailureClass> {
         match self {
-            Self::Gone(_) | Self::NotTheApi { .. } => Some(FailureClass::Status(404)),
+            Self::Gone(_) | Self::Hidden(_) | Self::NotTheApi { .. } => Some(FailureClass::Status(404)),
             Self::Forbidden { .. } => Some(FailureClass::Status(403)),
             Self::Login { status, .. } | Self::Status { status, .. } => Some(FailureClass::Status(*status)),
             Self::Unreachable { failure, .. } => Some(failure.class),

@@ -7,10 +7,14 @@
 //! | service | a missing object | a wrong path |
 //! | --- | --- | --- |
 //! | Keystone | `error`, "Could not find …" | a page; of old releases `error` with other words |
-//! | neutron | `NeutronError` with the type of the object (`PortNotFound`); without it if policy hides the object | `NeutronError` with `HTTPNotFound`, or a title |
+//! | neutron | `NeutronError` with the type of the object (`PortNotFound`) | `NeutronError` with `HTTPNotFound`, or a title |
 //! | nova, cinder | `itemNotFound` | `message`, or the list of versions with 300 |
 //! | ironic | `error_message` with a `faultstring` | `error_message` with a title |
 //! | glance | "No image found …", as JSON, page or text | "The resource could not be found." in the same form |
+//!
+//! An object that exists, and that neutron's policy hides from the user, has a form of its own:
+//! `HTTPNotFound` without `NeutronError`. To a user without the role admin, nova and neutron answer about
+//! objects of other projects as about missing ones.
 
 use osnl_model::Scrubber;
 use osnl_net::http::Answer;
@@ -18,14 +22,39 @@ use serde_json::Value;
 
 use crate::catalog::official;
 use crate::error::words;
+use osnl_delivery::enrich::Kind;
 
+/// The meaning of a 404.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotFound {
+    /// The service has no such object, or none that it shows to this user.
     Object,
+    /// The object exists, and a policy hides it from this user.
+    Hidden,
+    /// The service has no such path, or another server has answered.
     Path,
+    /// The form of this service's answers is not known.
     Unknown,
 }
 
+/// Returns the meaning of a 404 about an object of this kind. Neutron names the kind of the missing object, which may
+/// be another than the requested one.
+pub(crate) fn not_found_of(kind: Kind, answer: &Answer) -> NotFound {
+    let found = not_found(kind.service(), answer);
+    if found != NotFound::Object || official(kind.service()) != "network" {
+        return found;
+    }
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let named = body.pointer("/NeutronError/type").and_then(Value::as_str);
+    let missing = named.and_then(|named| named.strip_suffix("NotFound"));
+    if missing.is_some_and(|missing| missing.eq_ignore_ascii_case(kind.name())) {
+        NotFound::Object
+    } else {
+        NotFound::Unknown
+    }
+}
+
+/// Returns the meaning of a 404 of a service.
 #[must_use]
 pub fn not_found(service: &str, answer: &Answer) -> NotFound {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -37,7 +66,8 @@ pub fn not_found(service: &str, answer: &Answer) -> NotFound {
         }
         "network" => match text("/NeutronError/type") {
             Some(kind) => kind != "HTTPNotFound",
-            None => text("/type") == Some("HTTPNotFound"),
+            None if text("/type") == Some("HTTPNotFound") => return NotFound::Hidden,
+            None => false,
         },
         "compute" | "block-storage" => body.get("itemNotFound").is_some(),
         "baremetal" => text("/error_message")
@@ -74,8 +104,31 @@ mod tests {
         assert!(answers.len() > 25);
         for answer in answers {
             let (service, body) = (answer["service"].as_str().unwrap(), answer["body"].as_str().unwrap());
-            let expected = if answer["own"] == true { NotFound::Object } else { NotFound::Path };
+            let expected = match (&answer["own"], &answer["hidden"]) {
+                (Value::Bool(true), Value::Bool(true)) => NotFound::Hidden,
+                (Value::Bool(true), _) => NotFound::Object,
+                _ => NotFound::Path,
+            };
             assert_eq!(judged(service, body), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn neutron_names_the_kind_of_the_missing_object() {
+        let answer = |kind: &str| Answer {
+            status: StatusCode::NOT_FOUND,
+            headers: HeaderMap::new(),
+            body: format!(r#"{{"NeutronError": {{"type": "{kind}", "message": "", "detail": ""}}}}"#).into(),
+            end: AnswerEnd::Whole,
+        };
+        for (kind, named, expected) in [
+            (Kind::Port, "PortNotFound", NotFound::Object),
+            (Kind::FloatingIp, "FloatingIPNotFound", NotFound::Object),
+            (Kind::Port, "NetworkNotFound", NotFound::Unknown),
+            (Kind::Port, "NotFound", NotFound::Unknown),
+            (Kind::Port, "HTTPNotFound", NotFound::Path),
+        ] {
+            assert_eq!(not_found_of(kind, &answer(named)), expected, "{named}");
         }
     }
 

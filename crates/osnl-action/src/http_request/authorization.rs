@@ -64,7 +64,7 @@ pub trait Authorization: Send + Sync + fmt::Debug {
 /// The meaning of a 404 of a service from the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingAnswer {
-    /// The API reports that the object is gone.
+    /// The API reports that the object is gone, or that its policy hides it.
     Object,
     /// The API has no such path, or another server has answered.
     Path,

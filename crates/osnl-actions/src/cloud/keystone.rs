@@ -124,7 +124,7 @@ impl Authorization for Keystone {
 
     fn missing(&self, service: &str, answer: &Answer) -> MissingAnswer {
         match not_found(service, answer) {
-            NotFound::Object => MissingAnswer::Object,
+            NotFound::Object | NotFound::Hidden => MissingAnswer::Object,
             NotFound::Path => MissingAnswer::Path,
             NotFound::Unknown => MissingAnswer::Unknown,
         }

@@ -85,6 +85,22 @@ async fn a_404_is_gone_only_as_the_answer_of_the_api() {
 }
 
 #[tokio::test]
+async fn an_object_that_neutron_hides_is_not_gone() {
+    let openstack = Openstack::start();
+    let cloud = cloud(&openstack, &[]);
+    let body = r#"{"type": "HTTPNotFound", "message": "The resource could not be found.", "detail": ""}"#;
+    openstack.fail("/network", Reply::StatusWith { status: 404, headers: Vec::new(), body: body.into() });
+    for kind in [Kind::Port, Kind::FloatingIp, Kind::Network, Kind::Subnet, Kind::Router] {
+        let error = cloud.get(kind, Openstack::id(kind.name())).await.unwrap_err();
+        assert!(matches!(error, ApiError::Hidden(_)) && !error.is_misplaced(), "{error}");
+        assert!(
+            error.to_string().ends_with(": a policy of the service hides it from this user (404)"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_override_counts_under_each_name_of_its_service() {
     let openstack = Openstack::start();
     for option in ["volume", "volumev3", "block_storage", "block_store"] {

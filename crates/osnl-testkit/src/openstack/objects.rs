@@ -192,8 +192,15 @@ pub(super) fn missing(path: &str) -> Reply {
         let message = format!("Volume {id} could not be found.");
         answer(404, &[], &json!({"itemNotFound": {"code": 404, "message": message}}))
     } else if path.starts_with("/network/v2.0/") {
-        let message = format!("Port {id} could not be found.");
-        answer(404, &[], &json!({"NeutronError": {"type": "PortNotFound", "message": message, "detail": ""}}))
+        let kind = match path.split('/').nth(3).unwrap_or_default() {
+            "floatingips" => "FloatingIP",
+            "networks" => "Network",
+            "subnets" => "Subnet",
+            "routers" => "Router",
+            _ => "Port",
+        };
+        let (message, kind) = (format!("{kind} {id} could not be found."), format!("{kind}NotFound"));
+        answer(404, &[], &json!({"NeutronError": {"type": kind, "message": message, "detail": ""}}))
     } else if path.starts_with("/baremetal/v1/") {
         let fault = json!({"faultstring": format!("Node {id} could not be found."), "faultcode": "Client"});
         answer(404, &[], &json!({"error_message": fault.to_string()}))
