@@ -210,7 +210,7 @@ impl Cloud {
         self.placed(kind, answered)
     }
 
-    async fn ask(&self, kind: Kind, at: &str) -> Result<Answer, ApiError> {
+    pub(crate) async fn ask(&self, kind: Kind, at: &str) -> Result<Answer, ApiError> {
         let url = Url::parse(at).map_err(|error| ApiError::Answer {
             at: at.to_owned(),
             problem: format!("the catalogue's URL cannot be called: {error}"),
@@ -346,6 +346,13 @@ impl Cloud {
         self.0.tokens.refused(token);
     }
 
+    /// Drops the token, so that the next request logs in and reads the roles and the catalogue anew.
+    pub(crate) fn forget_token(&self) {
+        if let Some(token) = self.0.tokens.current() {
+            self.0.tokens.refused(&token.value);
+        }
+    }
+
     pub async fn login(&self) -> Result<LoggedIn, ApiError> {
         let token = self.current().await?;
         let granted = &token.granted;
@@ -424,7 +431,7 @@ impl Cloud {
         words(answer, &self.secrets())
     }
 
-    fn wanted<T>(
+    pub(crate) fn wanted<T>(
         &self,
         kind: Kind,
         at: &str,

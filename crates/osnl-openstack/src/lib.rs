@@ -49,6 +49,7 @@ mod kind;
 mod login;
 mod not_found;
 mod objects;
+mod proof;
 mod secret;
 mod token;
 
@@ -61,5 +62,6 @@ pub use self::error::{ApiError, ObjectRef};
 pub use self::foreseen::foresee;
 pub use self::not_found::{NotFound, not_found};
 pub use self::objects::{Flavor, FloatingIp, Image, Node, Object, Port, Project, Server, User};
+pub use self::proof::Unproved;
 pub use self::secret::ApiSecret;
 pub use osnl_delivery::enrich::Kind;

@@ -14,7 +14,7 @@
 //!
 //! An object that exists, and that neutron's policy hides from the user, has a form of its own:
 //! `HTTPNotFound` without `NeutronError`. To a user without the role admin, nova and neutron answer about
-//! objects of other projects as about missing ones.
+//! objects of other projects as about missing ones; [`Cloud::sees_all`](crate::Cloud::sees_all) excludes that.
 
 use osnl_model::Scrubber;
 use osnl_net::http::Answer;

@@ -36,6 +36,7 @@ struct StandInState {
     without: Option<String>,
     recorded: HashMap<String, Value>,
     listed: Vec<[String; 4]>,
+    roles: Option<Vec<String>>,
 }
 
 impl Openstack {
@@ -54,6 +55,7 @@ impl Openstack {
             without: None,
             recorded,
             listed: Vec::new(),
+            roles: None,
         };
         let state = Arc::new(Mutex::new(state));
         let answering = state.clone();
@@ -87,6 +89,13 @@ impl Openstack {
     pub fn list(&self, service: &str, interface: &str, region: &str, url: &str) {
         let endpoint = [service, interface, region, url].map(str::to_owned);
         self.state.lock().unwrap().listed.push(endpoint);
+    }
+
+    /// Gives the user these roles. Its tokens end, as Keystone revokes them with a role.
+    pub fn roles(&self, roles: &[&str]) {
+        let mut state = self.state.lock().unwrap();
+        state.roles = Some(roles.iter().map(|role| (*role).to_owned()).collect());
+        state.good.clear();
     }
 
     pub fn unlist(&self) {
@@ -155,14 +164,28 @@ impl StandInState {
         if let Some(list) = self.listed_at(&request.target) {
             return answer(200, &[], &list);
         }
-        match self.objects.get(&request.target) {
+        match self.objects.get(&request.target).filter(|body| self.shows(body)) {
             Some(body) => answer(200, &[], body),
             None => objects::missing(&request.target),
         }
     }
 
+    /// Whether the user sees an object: one of its own project, or any with the role admin.
+    fn shows(&self, body: &Value) -> bool {
+        let of_project =
+            body.as_object().and_then(|body| body.values().find_map(|of| of["tenant_id"].as_str()));
+        self.is_admin() || of_project.is_none_or(|project| project == objects::id("project"))
+    }
+
+    fn is_admin(&self) -> bool {
+        self.roles.iter().flatten().any(|role| role == "admin")
+    }
+
     fn listed_at(&self, target: &str) -> Option<Value> {
-        let (path, _) = target.split_once("?limit=")?;
+        let (path, query) = target.split_once('?').filter(|(_, query)| query.contains("limit="))?;
+        if query.contains("all_tenants") && !self.is_admin() {
+            return None;
+        }
         let below = format!("{path}/");
         let is_known = self.objects.keys().any(|object| object.starts_with(&below));
         is_known.then(|| json!({path.rsplit('/').next().unwrap_or_default(): []}))
@@ -217,6 +240,9 @@ impl StandInState {
             };
             body["token"]["issued_at"] = time(5, 0, 0).into();
             body["token"]["expires_at"] = time(5 + minutes / 60, minutes % 60, self.lifetime % 60).into();
+            if let Some(roles) = &self.roles {
+                body["token"]["roles"] = roles.iter().map(|role| json!({"id": role, "name": role})).collect();
+            }
             if let Some(catalog) = body["token"]["catalog"].as_array_mut() {
                 for service in catalog.iter_mut() {
                     let path = objects::service_path(service["type"].as_str().unwrap());

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use osnl_net::http::{FailureClass, HttpOptions};
 use osnl_openstack::{
-    ApiError, Cloud, CloudConf, Fields, Flavor, FloatingIp, Image, Kind, Node, Port, Project, Server, User,
+    ApiError, Cloud, CloudConf, Fields, Flavor, FloatingIp, Image, Kind, Node, Port, Project, Server,
+    Unproved, User,
 };
 use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
 use osnl_testkit::{Authority, Protocols, Reply, ServerIdentity, Sink, TlsSink};
@@ -98,6 +99,40 @@ async fn an_object_that_neutron_hides_is_not_gone() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_404_is_proved_by_a_login_that_sees_all_projects_of_one_region() {
+    let openstack = Openstack::start();
+    let kinds = [Kind::Server, Kind::Port];
+    let own = cloud(&openstack, &[]);
+    for kind in kinds {
+        let error = own.sees_all(kind).await.unwrap_err();
+        assert!(error.to_string().ends_with("so that objects of other projects look deleted; it has reader"));
+    }
+    openstack.roles(&["admin", "reader"]);
+    for kind in kinds {
+        own.sees_all(kind).await.unwrap();
+    }
+    assert_eq!(openstack.count("/compute/v2.1/servers?all_tenants=1&limit=1"), 1);
+    assert!(openstack.sink().requests().iter().all(|asked| {
+        asked.header("openstack-api-version").is_none()
+            && asked.header("x-openstack-nova-api-version").is_none()
+    }));
+    // The roles are those of now, also while a token is valid.
+    openstack.roles(&["member"]);
+    assert!(matches!(own.sees_all(Kind::Port).await, Err(Unproved::NotAdmin { .. })));
+    openstack.roles(&["admin"]);
+    openstack.fail("/compute/v2.1/servers?all_tenants", Reply::Status(403));
+    assert!(matches!(
+        own.sees_all(Kind::Server).await,
+        Err(Unproved::Api(ApiError::Status { status: 403, .. }))
+    ));
+    openstack.heal();
+    openstack.list("compute", "public", "RegionTwo", &openstack.sink().url("/compute/v2.1"));
+    let error = own.sees_all(Kind::Server).await.unwrap_err().to_string();
+    assert!(error.contains("RegionTwo; set region_name to"), "{error}");
+    cloud(&openstack, &[("region_name", "RegionTwo")]).sees_all(Kind::Server).await.unwrap();
 }
 
 #[tokio::test]
