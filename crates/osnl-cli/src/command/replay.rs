@@ -20,7 +20,7 @@ use osnl::replay::{self, ReplayEvent, ReplaySettings};
 use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
-use self::daemon::ReplayDaemon;
+pub(super) use self::daemon::{AppendSettings, ReplayDaemon};
 use super::confirm::agreed_to;
 use super::progress::Display;
 use super::saved_events::{self, SavedEventsRefusal, StandardOutput, masked, time};
@@ -80,7 +80,11 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         return Ok(out.end(Exit::Failed));
     }
     let (appended, copies) = match daemon {
-        Some(daemon) => daemon.append(&planned, args.keep_ids)?,
+        Some(daemon) => {
+            let display = Display::start("events", "appended");
+            let how = AppendSettings { keep_ids: args.keep_ids, guarded: false };
+            daemon.append(&planned, how, |progress| display.show(progress))?
+        }
         None => {
             append(conf, &planned, ReplaySettings { keep_ids: args.keep_ids, ..ReplaySettings::default() })?
         }

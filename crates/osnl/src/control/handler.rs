@@ -260,8 +260,8 @@ impl ControlHandler {
             ControlRequest::Pause { action, by } => json(self.set_paused(action, true, by).await?),
             ControlRequest::Probe { action, by } => json(self.probe(action, by).await?),
             ControlRequest::Resume { action, by } => json(self.set_paused(action, false, by).await?),
-            ControlRequest::Replay { events, keep_ids, by } => {
-                json(self.replay(events, *keep_ids, by).await?)
+            ControlRequest::Replay { events, keep_ids, guarded, by } => {
+                json(self.replay(events, *keep_ids, *guarded, by).await?)
             }
         }
     }

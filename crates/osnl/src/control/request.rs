@@ -124,6 +124,9 @@ pub enum ControlRequest {
         /// Keep ids, so that what the journal has is not appended again.
         #[serde(default)]
         keep_ids: bool,
+        /// Let the guards of rules and actions hold deliveries, as for messages of a broker.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        guarded: bool,
         by: String,
     },
     QuarantineList {

@@ -12,7 +12,6 @@ use osnl::replay::ReplayEvent;
 
 use crate::app;
 use crate::command::deliveries::asks;
-use crate::command::progress::Display;
 use crate::command::saved_events::{SavedEventsRefusal, forbidden};
 use crate::exit::Exit;
 
@@ -21,10 +20,11 @@ const AT_ONCE: usize = 256;
 /// The bytes of a request for its events; the rest is for the enclosing JSON.
 const BYTES: usize = LONGEST_REQUEST - 4096;
 
-pub(super) struct ReplayDaemon(ControlClient, PathBuf);
+/// The daemon that has the journal, to which events are appended.
+pub(in crate::command) struct ReplayDaemon(ControlClient, PathBuf);
 
 impl ReplayDaemon {
-    pub(super) fn for_journal(
+    pub(in crate::command) fn for_journal(
         conf: &Native,
         journal: &Path,
         patience: Duration,
@@ -45,14 +45,15 @@ impl ReplayDaemon {
         }
     }
 
-    pub(super) fn append(
-        self,
+    /// Returns the number of events, and that of those that the journal had before.
+    pub(in crate::command) fn append(
+        &self,
         planned: &[ReplayEvent],
-        keep_ids: bool,
+        how: AppendSettings,
+        show: impl Fn(RequestProgress),
     ) -> Result<(u64, u64), SavedEventsRefusal> {
         let mut group = EventGroup::default();
         let (mut appended, mut copies) = (0, 0);
-        let display = Display::start("events", "appended");
         let of = planned.len() as u64;
         let asked = planned.iter().filter_map(|plan| Some((plan, Again::from_event(plan)?)));
         let mut send = |group: &mut EventGroup| -> Result<(), SavedEventsRefusal> {
@@ -60,18 +61,17 @@ impl ReplayDaemon {
             if events.is_empty() {
                 return Ok(());
             }
-            let ReplayResult { appended: new, kept_already } =
-                self.ask(events, keep_ids).map_err(|error| {
-                    let before = if appended > 0 {
-                        format!(" ({appended} events were appended before)")
-                    } else {
-                        String::new()
-                    };
-                    (Exit::Unavailable, format!("{error}{before}"))
-                })?;
+            let ReplayResult { appended: new, kept_already } = self.ask(events, how).map_err(|error| {
+                let before = if appended > 0 {
+                    format!(" ({appended} events were appended before)")
+                } else {
+                    String::new()
+                };
+                (Exit::Unavailable, format!("{error}{before}"))
+            })?;
             appended += new + kept_already;
             copies += kept_already;
-            display.show(RequestProgress { done: appended, of });
+            show(RequestProgress { done: appended, of });
             Ok(())
         };
         for (plan, again) in asked {
@@ -95,10 +95,19 @@ impl ReplayDaemon {
         Ok((appended, copies))
     }
 
-    fn ask(&self, events: Vec<Again>, keep_ids: bool) -> Result<ReplayResult, AskError> {
-        let request = ControlRequest::Replay { events, keep_ids, by: asks() };
+    fn ask(&self, events: Vec<Again>, how: AppendSettings) -> Result<ReplayResult, AskError> {
+        let AppendSettings { keep_ids, guarded } = how;
+        let request = ControlRequest::Replay { events, keep_ids, guarded, by: asks() };
         app::block_on(self.0.ask(&request, Some(&self.1)))?
     }
+}
+
+/// The choices of an append.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::command) struct AppendSettings {
+    pub(in crate::command) keep_ids: bool,
+    /// Whether guards may hold the deliveries.
+    pub(in crate::command) guarded: bool,
 }
 
 #[derive(Default)]

@@ -4,7 +4,7 @@ use super::super::ReplayResult;
 use super::super::again::Again;
 use super::super::refusal::{Code, RequestRefusal};
 use super::ControlHandler;
-use crate::journal::Entry;
+use crate::journal::{Begin, Entry};
 use crate::replay::{self, ReplayError, ReplaySettings};
 
 impl ControlHandler {
@@ -12,6 +12,7 @@ impl ControlHandler {
         &self,
         events: &[Again],
         keep_ids: bool,
+        guarded: bool,
         by: &str,
     ) -> Result<ReplayResult, RequestRefusal> {
         if self.live.is_none() || !self.store.journal.facts().is_durable {
@@ -33,6 +34,9 @@ impl ControlHandler {
         } else {
             0
         };
+        if guarded {
+            self.guard(&mut entries);
+        }
         let asked = entries.len() as u64;
         let appended = replay::append(&*journal, entries, how).await.map_err(|error| match error {
             ReplayError::Stuck { .. } | ReplayError::Unknown { .. } | ReplayError::Closed { .. } => {
@@ -41,6 +45,21 @@ impl ControlHandler {
         })?;
         tracing::info!(events = appended, asked, by, "an operator replayed events");
         Ok(ReplayResult { appended: appended.saturating_sub(kept_already), kept_already })
+    }
+
+    /// Lets guards hold the deliveries that they would hold of the broker's messages.
+    fn guard(&self, entries: &mut [Entry]) {
+        let Some(guards) = self.guards.as_ref().map(|guards| guards.now()) else { return };
+        for Entry { received, notification, deliveries } in entries {
+            for new in deliveries.iter_mut().filter(|new| new.begin == Begin::Live) {
+                let own = || {
+                    format!("{}#{}", notification.id().unwrap_or_default(), new.resource.unwrap_or_default())
+                };
+                let key = new.key.clone().unwrap_or_else(own);
+                let verdict = guards.verdict(&new.rule, &new.action, &key, received.origin.received);
+                new.begin = verdict.map_or(Begin::Live, Begin::Held);
+            }
+        }
     }
 
     async fn entry(&self, again: &Again, how: ReplaySettings) -> Result<Entry, RequestRefusal> {
