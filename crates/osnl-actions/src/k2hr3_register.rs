@@ -14,6 +14,7 @@
 //! removes. Such addresses are skipped with a warning.
 
 mod conf;
+mod members;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 pub use self::conf::K2hr3RegisterConf;
+pub use self::members::RoleMembers;
 use super::k2hr3::{HostParameters, Unusable};
 
 pub struct K2hr3Register {

@@ -27,10 +27,10 @@ options! {
 
 #[derive(Clone, Debug)]
 pub struct K2hr3RegisterConf {
-    api_url: ApiUrl,
-    role: String,
-    token_file: PathBuf,
-    tls: TlsConf,
+    pub(super) api_url: ApiUrl,
+    pub(super) role: String,
+    pub(super) token_file: PathBuf,
+    pub(super) tls: TlsConf,
 }
 
 impl ReadDriver for K2hr3RegisterConf {
