@@ -12,6 +12,7 @@ use std::time::Duration;
 use osnl::daemon::{Daemon, DaemonError, RunEnd};
 use osnl::metrics::Counters;
 use osnl::shutdown::Shutdown;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, interval_at};
 
@@ -33,6 +34,14 @@ const KEPT: Duration = Duration::from_secs(365 * 86_400);
 /// Where the system refuses a thread, work that blocks waits for one that is there. Tokio panics without any, so one is
 /// started now, and stays.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = runtime()?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+/// Returns a runtime for several parts of work, whose connections it keeps in between.
+pub(crate) fn runtime() -> io::Result<Runtime> {
     let refused = |error: io::Error| {
         let problem = format!("the system refuses another thread: {error}; raise TasksMax= or ulimit -u");
         io::Error::new(error.kind(), problem)
@@ -42,9 +51,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(KEPT).build()?;
     drop(runtime.spawn_blocking(|| {}));
-    let output = runtime.block_on(future);
-    runtime.shutdown_background();
-    Ok(output)
+    Ok(runtime)
 }
 
 /// Runs the daemon until SIGTERM or SIGINT; a second signal aborts the drain. SIGHUP reopens the

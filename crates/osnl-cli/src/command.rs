@@ -32,6 +32,7 @@ mod table;
 pub(crate) mod tap;
 pub(crate) mod test;
 mod url;
+pub(crate) mod verify;
 
 use clap::{Arg, ArgAction, CommandFactory as _, Parser, Subcommand};
 
@@ -64,7 +65,7 @@ pub(crate) struct Osnl {
 const TASKS: &[(&str, &[&str])] = &[
     ("Set up", &["init", "check", "run", "reload", "events", "demo"]),
     ("Watch", &["status", "queues", "history", "tap", "explain"]),
-    ("Repair", &["deliveries", "actions", "quarantine", "replay"]),
+    ("Repair", &["deliveries", "actions", "quarantine", "replay", "verify"]),
     ("Drop-ins", &["k2hr3-osnl", "oss-watcher"]),
     ("Expert", &["config", "journal", "test", "send", "man", "completions"]),
 ];
@@ -135,6 +136,8 @@ pub(crate) enum Command {
     Test(Box<test::TestArgs>),
     /// Show what stored events would do, or run them again with --live
     Replay(Box<replay::ReplayArgs>),
+    /// Find deletions that osnl has missed: ask OpenStack about ids
+    Verify(Box<verify::VerifyArgs>),
     /// Print the effective configuration, or list all options
     #[command(
         subcommand,
@@ -180,6 +183,7 @@ impl Command {
             Self::Explain(args) => explain::run(&args),
             Self::Test(args) => test::run(&args),
             Self::Replay(args) => replay::run(&args),
+            Self::Verify(args) => verify::run(&args),
             Self::Config(ConfigCommand::Show(args)) => config::show(&args),
             Self::Config(ConfigCommand::Reference(args)) => config::reference(&args),
             Self::Events(args) => events::run(&args),

@@ -51,6 +51,7 @@
 //! - [`native`] is osnl's own configuration, [`probe`] tries what it names, and [`assembly`] builds a daemon from it.
 //! - [`explain`] makes the trace of an event: whether each rule matches and why, and what its actions would do. Events
 //!   are [`saved`] in files, in the journal, or [`unmatched`]; [`replay`] appends them again.
+//! - [`verify`] asks by id whether resources exist, and plans a deletion event for each that does not.
 //! - `osnl_legacy::k2hr3` and `osnl_legacy::oss` serve the replacements of k2hr3_osnl and oss_watcher.
 //!
 //! Order, lowest first: `numbers`, `group`, `sentence`, `saved`, `connections`, `native`, `management`, `queues`,
@@ -93,3 +94,4 @@ pub mod replay;
 pub mod saved;
 mod sentence;
 pub mod unmatched;
+pub mod verify;

@@ -55,27 +55,15 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
     let change = |words: &str, change: &str| {
         action.filter(|_| may_change).map(|name| Step::change(words, name, change))
     };
-    // The target may be down for another daemon on the journal alone, which a probe from here does not help.
-    let is_down =
-        |target: &TargetReport| matches!(target.state(), "down" | "probing") || !target.down_hosts.is_empty();
-    // A probe ends no refusal, and meets a wrong certificate or a limit of the target again.
-    let plain_unless_helpful = |step: Step| match incident.is_probe_helpful {
-        true => step,
-        false => Step { style: "", ..step },
-    };
+    let probe = || change("Probe now", "probe").map(|step| plain_unless_helpful(incident, step));
     let of_all = |words: &str, change: &str, state: &str, style: &'static str| {
         let path = format!("/deliveries/change?change={change}&{of}state={state}");
         may_change.then(|| Step { style, ..Step::link(words, path) })
     };
-    let concerned = |target: &&TargetReport| incident.actions.contains(&target.action);
-    let is_any = |of: fn(&TargetReport) -> bool| status.targets.iter().filter(concerned).any(of);
     let all = match incident.kind {
         Kind::ActionPaused => [change("Resume", "resume"), waiting(), letters()],
-        Kind::TargetDown => {
-            let probe = change("Probe now", "probe").filter(|_| target.is_some_and(is_down));
-            [probe.map(plain_unless_helpful), waiting(), letters()]
-        }
-        Kind::TargetRefuses => [change("Probe now", "probe").map(plain_unless_helpful), waiting(), letters()],
+        Kind::TargetDown => [probe().filter(|_| target.is_some_and(is_down)), waiting(), letters()],
+        Kind::TargetRefuses => [probe(), waiting(), letters()],
         Kind::DependencyDown | Kind::FallsBehind | Kind::PendingOld | Kind::PendingFull => {
             [waiting(), letters(), None]
         }
@@ -86,11 +74,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
         Kind::DeadLetters => {
             let shown =
                 letters().unwrap_or_else(|| Step::link("Show dead letters", "/deliveries?state=dead"));
-            // In order each retry would be refused.
-            let dead = |target: &&TargetReport| target.dead > 0;
-            let mut dead = status.targets.iter().filter(concerned).filter(dead).peekable();
-            let is_overtaken = dead.peek().is_some() && dead.all(|target| target.is_overtaken);
-            let retry = match is_overtaken {
+            let retry = match are_overtaken(incident, status) {
                 true => of_all("Retry out of order", "retry", &format!("dead&{OUT_OF_ORDER}=yes"), ""),
                 false => of_all("Retry all", "retry", "dead", ""),
             };
@@ -110,7 +94,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
                     "Release all",
                     "release",
                     state,
-                    if is_any(TargetReport::is_deletion) { "danger" } else { "" },
+                    if deletes(incident, status) { "danger" } else { "" },
                 ),
                 of_all("Discard all", "discard", state, ""),
             ]
@@ -134,6 +118,34 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
         _ => [waiting(), None, None],
     };
     all.into_iter().flatten().collect()
+}
+
+/// A probe ends no refusal, and meets a wrong certificate or a limit of the target again.
+fn plain_unless_helpful(incident: &Incident, step: Step) -> Step {
+    match incident.is_probe_helpful {
+        true => step,
+        false => Step { style: "", ..step },
+    }
+}
+
+/// The target may be down for another daemon on the queue alone, which a probe from here does not help.
+fn is_down(target: &TargetReport) -> bool {
+    matches!(target.state(), "down" | "probing") || !target.down_hosts.is_empty()
+}
+
+fn concerned<'a>(incident: &Incident, status: &'a Status) -> impl Iterator<Item = &'a TargetReport> {
+    status.targets.iter().filter(|target| incident.actions.contains(&target.action))
+}
+
+/// Whether a release sends requests that delete.
+fn deletes(incident: &Incident, status: &Status) -> bool {
+    concerned(incident, status).any(TargetReport::is_deletion)
+}
+
+/// Whether each retry in order would be refused.
+fn are_overtaken(incident: &Incident, status: &Status) -> bool {
+    let mut dead = concerned(incident, status).filter(|target| target.dead > 0).peekable();
+    dead.peek().is_some() && dead.all(|target| target.is_overtaken)
 }
 
 /// Returns the condition for the reason of a guard; other guards and unexpected ends keep deliveries of the same actions

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Once, mpsc};
+use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -33,6 +33,8 @@ struct ProgressState {
     is_drawn: Once,
     lines: AtomicU64,
     is_cancelled: AtomicBool,
+    /// The advice for the rest after an interruption.
+    rest: Mutex<String>,
 }
 
 impl Display {
@@ -86,6 +88,16 @@ impl Display {
         self.0.show(progress);
     }
 
+    /// Sets the advice that an interruption prints.
+    pub(super) fn advise(&self, rest: String) {
+        *self.0.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+    }
+
+    /// Hides the bar while something is printed.
+    pub(super) fn hide_while<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.0.bar.suspend(print)
+    }
+
     pub(super) fn count(&self) {
         self.0.draw();
         self.0.bar.inc(1);
@@ -113,6 +125,7 @@ impl ProgressState {
             is_drawn: Once::new(),
             lines: AtomicU64::new(0),
             is_cancelled: AtomicBool::new(false),
+            rest: Mutex::new("run the command again for the others".to_owned()),
         }
     }
 
@@ -155,11 +168,12 @@ impl ProgressState {
             self.bar.finish_and_clear();
             if let Some(of) = of {
                 output::print_to_stderr(format_args!(
-                    "osnl: interrupted: at least {} of {} {} were {}; run the command again for the others",
+                    "osnl: interrupted: at least {} of {} {} were {}; {}",
                     grouped(done),
                     grouped(of),
                     self.bar.message(),
-                    self.done
+                    self.done,
+                    self.rest.lock().unwrap_or_else(PoisonError::into_inner)
                 ));
             }
         }

@@ -66,6 +66,7 @@ mod tap_view;
 mod tls;
 mod trust;
 mod upkeep;
+mod verify;
 mod when;
 
 /// A folder for its user alone, as a daemon's is. Other folders would give warnings about files

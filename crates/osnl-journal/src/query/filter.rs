@@ -134,7 +134,9 @@ impl About {
         delivery.or_else(event).unwrap_or_else(|| Self::Named(text.to_owned()))
     }
 
-    pub(crate) fn matches(&self, row: &DeliveryListRow) -> bool {
+    /// Whether a delivery is meant, as the journal's query decides it.
+    #[must_use]
+    pub fn matches(&self, row: &DeliveryListRow) -> bool {
         let of_resource = |name: &str| {
             let same =
                 |text: &Option<String>| text.as_ref().is_some_and(|text| text.eq_ignore_ascii_case(name));

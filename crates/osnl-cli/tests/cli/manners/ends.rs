@@ -125,9 +125,10 @@ fn the_exit_status_does_not_depend_on_standard_error() {
 #[test]
 fn nothing_asks_where_nobody_answers_and_no_is_the_default_elsewhere() {
     let mut rig = Rig::start("manners-asks");
-    let asking: [&[&str]; 2] = [
+    let asking: [&[&str]; 3] = [
         &["deliveries", "discard", "--state", "dead", "-c", "a.conf"],
         &["replay", "event.json", "--rule", "forget-ports", "--live", "-c", "a.conf"],
+        &["verify", "roles", "--kind", "port", "--ids", "ids.txt", "--live", "-c", "a.conf"],
     ];
     for call in asking {
         let told = rig.execute(call);

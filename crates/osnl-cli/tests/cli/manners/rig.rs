@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{
     Broker, Notice, OsloPublisher, PublisherOptions, RawMessage, Reply, Sink, Vhost, closed_port, wait_until,
 };
@@ -12,6 +13,7 @@ pub(super) struct Rig {
     pub(super) place: Place,
     pub(super) vhost: Vhost,
     pub(super) sink: Sink,
+    openstack: Openstack,
     publisher: OsloPublisher,
     daemon: Option<Osnl>,
 }
@@ -29,7 +31,10 @@ impl Rig {
         let vhost = Broker::shared().vhost(name);
         sink.reply_when(|request| request.target.contains("000000000001").then_some(Reply::Status(409)));
         let publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-        let mut rig = Self { place, vhost, sink, publisher, daemon: None };
+        let openstack = Openstack::start();
+        openstack.roles(&["admin"]);
+        place.write("ids.txt", Openstack::id("port"));
+        let mut rig = Self { place, vhost, sink, openstack, publisher, daemon: None };
         rig.place.write("a.conf", rig.conf());
         rig.place.write("event.json", notice("port.delete.end", 3).to_string());
         std::fs::create_dir(rig.place.path("tests")).unwrap();
@@ -73,12 +78,14 @@ impl Rig {
              [rule:new-ports]\nevent_type = ^port\\.create\\.end$\nactions = audit\nmode = shadow\n\
              [action:roles]\ndriver = k2hr3\napi_url = {}\nmax_attempts = 1\n\
              [action:cmdb]\ndriver = http\nurl = http://127.0.0.1:{}/hosts\n\
-             [action:audit]\ndriver = dump\npath = {}\n",
+             [action:audit]\ndriver = dump\npath = {}\n\
+             [enrich:port]\nkind = port\nauth_url = {}\nusername = {USER}\npassword = {PASSWORD}\nproject_name = oss\n",
             state.display(),
             self.vhost.url(),
             self.sink.url("/v1/role"),
             closed_port(),
             audit.display(),
+            self.openstack.auth_url(),
         )
     }
 

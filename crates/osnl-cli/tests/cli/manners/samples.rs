@@ -33,6 +33,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     sample("explain", &["--unmatched"], 1, Json::Lines, true),
     sample("explain", &["--rules", "a.conf", "--journal"], 0, Json::Lines, false),
     sample("replay", &["event.json"], 0, Json::Lines, true),
+    sample("verify", &["roles", "--kind", "port", "--ids", "ids.txt"], 0, Json::Lines, false),
     sample("test", &[], 0, Json::Lines, true),
     sample("init", &["neutron"], 0, FOR_TOOLS, false),
     sample("config show", &[], 0, Json::One, true),
