@@ -2,6 +2,7 @@
 //!
 //! | section | measurement |
 //! | --- | --- |
+//! | `low` | 10, 100, and 300 messages per second, as clouds send them: CPU, latency, bytes to the disk, system calls |
 //! | `a` | a queue of 4 kB messages of which one in a hundred matches: messages per second, CPU, peak memory |
 //! | `b` | a queue of which all match, against a fast target: requests per second, CPU, peak memory |
 //! | `latency` | from publishing to the request, at a pace |
@@ -18,6 +19,7 @@
 mod against;
 mod commands;
 mod journal;
+mod low;
 mod page;
 mod process;
 mod python;
@@ -27,6 +29,7 @@ mod shards;
 mod sink;
 mod stage;
 mod table;
+mod traced;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -40,6 +43,7 @@ use crate::step;
 type Section = fn(&Stage, Effort) -> Result<()>;
 
 const SECTIONS: &[(&str, Section)] = &[
+    ("low", low::rates),
     ("a", sections::one_percent),
     ("b", sections::all_match),
     ("latency", sections::latency),

@@ -4,6 +4,7 @@
 //! | command | action | output |
 //! | --- | --- | --- |
 //! | `raw URL COUNT` | consumes and acknowledges: the price of the client library | `FIRST LAST` after `COUNT` messages |
+//! | `post URL PORT` | consumes, posts each message to the target at `PORT`, and then acknowledges it | nothing |
 //! | `fill URL COUNT EVERY SIZE` | publishes as fast as it can; each `EVERY`th message matches, the others have `SIZE` bytes | nothing |
 //! | `pace URL RATE COUNT FROM` | publishes matching messages at `RATE` per second, numbered from `FROM` on | `NUMBER:TIME …` |
 //! | `confirm URL,… RATE COUNT` | publishes matching messages at `RATE` per second, each until a broker has confirmed it | the numbers that were sent more than once |
@@ -15,7 +16,7 @@
 //! | `sync FILE COUNT` | writes and syncs the size of a small commit | `NUMBER:NANOSECONDS …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
-//! Times are nanoseconds since the epoch of Unix. `raw`, `split`, and `sink` run until their standard input ends.
+//! Times are nanoseconds since the epoch of Unix. `raw`, `post`, `split`, and `sink` run until their standard input ends.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod clock;
@@ -23,6 +24,7 @@ mod confirm;
 mod history;
 mod journal;
 mod messages;
+mod post;
 mod publish;
 mod queue;
 mod raw;
@@ -41,6 +43,7 @@ fn main() -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         ["raw", url, count] => block_on(raw::run(url, number(count)?)),
+        ["post", url, port] => block_on(post::run(url, port.parse().context("PORT")?)),
         ["fill", url, count, every, size] => {
             block_on(publish::fill(url, number(count)?, number(every)?, number(size)?))
         }
@@ -64,7 +67,7 @@ fn main() -> Result<()> {
         ["sync", file, count] => journal::sync(file, number(count)?),
         ["sink"] => sink::run(),
         _ => bail!(
-            "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
+            "usage: osnl-bench raw URL COUNT | post URL PORT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
              confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED HUGE | history FILE COUNT DEAD | \
              append FILE COUNT KEYS SIZE | shards URL SHARDS | split URL COUNT SHARDS | sync FILE COUNT | sink"
         ),

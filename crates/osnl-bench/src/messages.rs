@@ -16,6 +16,13 @@ pub(crate) fn number_of(instance: &[u8]) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
+/// Returns the instance id in a body; `None` for a foreign body.
+pub(crate) fn instance_of(body: &[u8]) -> Option<&str> {
+    const START: &[u8] = br#"\"device_id\": \""#;
+    let at = body.windows(START.len()).position(|window| window == START)? + START.len();
+    std::str::from_utf8(body.get(at..at + 36)?).ok()
+}
+
 pub(crate) fn number_in_address(text: &[u8]) -> Option<u64> {
     let end = text.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.').unwrap_or(text.len());
     let rest = std::str::from_utf8(&text[..end]).ok()?.strip_prefix("10.")?;

@@ -1,7 +1,7 @@
 use anyhow::Result;
 
 use super::against::{self, Line};
-use super::sections::{Effort, paced, spread};
+use super::sections::{Effort, Paced, paced, spread};
 use super::sink::times;
 use super::stage::{Program, Stage, built};
 use super::table::{Table, quantile};
@@ -23,7 +23,7 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
         programs.iter().map(|program| (*program, Default::default())).collect();
     for _ in 0..rounds {
         for (program, figures) in &mut found {
-            let (waits, cpu) = paced(stage, *program, rate, count)?;
+            let Paced { waits, cpu, .. } = paced(stage, *program, rate, count)?;
             let shares = [0.5, 0.99, 1.0].map(|share| quantile(&waits, share));
             figures.iter_mut().zip(shares.into_iter().chain([cpu])).for_each(|(all, one)| all.push(one));
         }

@@ -54,6 +54,31 @@ impl Process {
         Ok(TICK * (ticks(11)? + ticks(12)?))
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns the bytes that the process has sent to the disk so far: pages of files as it changed them, also those that
+    /// the kernel has yet to write.
+    pub(super) fn written(&self) -> Result<u64> {
+        let io = self.proc("io")?;
+        let bytes = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+        Ok(bytes.with_context(|| format!("no write_bytes of {}", self.name))?.trim().parse()?)
+    }
+
+    /// Whether another program traces all threads of the process.
+    pub(super) fn is_traced(&self) -> Result<bool> {
+        let folder = format!("/proc/{}/task", self.child.id());
+        for thread in std::fs::read_dir(&folder).with_context(|| format!("{} is gone", self.name))? {
+            // A thread may have ended since.
+            let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
+            if status.lines().any(|line| line == "TracerPid:\t0") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Returns the peak of anonymous memory, in MiB: the peak of the resident set less the pages of files, which only
     /// grow while memory is left. The kernel keeps no peak of anonymous memory alone.
     pub(super) fn peak_memory(&self) -> Result<f64> {

@@ -1,8 +1,9 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::against;
+use super::process::Process;
 use super::sink::{Span, times};
-use super::stage::{Program, Stage};
+use super::stage::{Program, Queue, Stage};
 use super::table::{Figures, Table, median, quantile};
 
 const PROGRAMS: [Program; 4] = [Program::Raw, Program::Osnl, Program::Other, Program::Upstream];
@@ -18,7 +19,10 @@ pub(super) struct Effort {
     pub(super) rounds: usize,
     pub(super) mostly_unmatched: u64,
     pub(super) matching: u64,
+    /// Seconds of a run at a pace.
     pub(super) paced: u64,
+    /// Seconds of a run at the rates of clouds.
+    pub(super) low: u64,
     pub(super) backlog: u64,
     pub(super) history: u64,
 }
@@ -29,6 +33,7 @@ impl Effort {
         mostly_unmatched: 60_000,
         matching: 24_000,
         paced: 10,
+        low: 60,
         backlog: 200_000,
         history: 1_000_000,
     };
@@ -37,6 +42,7 @@ impl Effort {
         mostly_unmatched: 18_000,
         matching: 6_000,
         paced: 3,
+        low: 10,
         backlog: 50_000,
         history: 200_000,
     };
@@ -86,8 +92,11 @@ pub(super) fn drain(
             let load = match program {
                 Program::Raw
                 | Program::C
+                | Program::RawPost
                 | Program::Osnl
                 | Program::Other
+                | Program::Memory
+                | Program::OtherMemory
                 | Program::Journal
                 | Program::OtherJournal => load,
                 Program::Upstream if round < UPSTREAM_ROUNDS => {
@@ -141,7 +150,14 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
     // The last message matches, so that the last request means that all messages are read.
     let (span, of) = match program {
         Program::Raw | Program::C => (Span::parse(&process.line()?)?, count),
-        Program::Osnl | Program::Other | Program::Journal | Program::OtherJournal | Program::Upstream => {
+        Program::RawPost
+        | Program::Osnl
+        | Program::Other
+        | Program::Memory
+        | Program::OtherMemory
+        | Program::Journal
+        | Program::OtherJournal
+        | Program::Upstream => {
             let requests = count / every;
             (stage.sink().wait(requests, SECONDS)?, count - every)
         }
@@ -162,7 +178,7 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     for rate in [100, 1000] {
         for program in stage.cast(&PROGRAMS[1..]) {
             let count = rate * effort.paced;
-            let (waits, cpu) = paced(stage, program, rate, count)?;
+            let Paced { waits, cpu, .. } = paced(stage, program, rate, count)?;
             table.row(&[
                 program.to_string(),
                 rate.to_string(),
@@ -178,17 +194,31 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> Result<(Vec<f64>, f64)> {
+/// The figures of a run at a pace.
+pub(super) struct Paced {
+    /// The milliseconds from publishing to the request, of each message.
+    pub(super) waits: Vec<f64>,
+    /// Microseconds of CPU for a message.
+    pub(super) cpu: f64,
+    /// Bytes that the program has sent to the disk for a message.
+    pub(super) written: f64,
+}
+
+/// Starts a program on a queue of its own. Its first request, which connects, is over.
+pub(super) fn started(stage: &Stage, program: Program) -> Result<(Queue<'_>, Process)> {
     let queue = stage.queue()?;
-    // The first request, which connects, is not counted.
     queue.fill(1, 1, SIZE)?;
     let process = queue.consume(program, 1)?;
     stage.sink().wait(1, SECONDS)?;
     queue.wait_for_consumer();
     queue.wait_for_end();
     stage.sink().reset()?;
+    Ok((queue, process))
+}
 
-    let before = process.cpu()?;
+pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> Result<Paced> {
+    let (queue, process) = started(stage, program)?;
+    let (before, written_before) = (process.cpu()?, process.written()?);
     let published = times(&queue.pace(rate, count)?)?;
     stage.sink().wait(count, SECONDS).with_context(|| format!("{program} at {rate} msg/s"))?;
     let arrived = stage.sink().times()?;
@@ -198,7 +228,12 @@ pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> R
         ensure!(arrival >= *at, "message {number} was delivered before it was published");
         waits.push(Span { first: *at, last: arrival }.seconds() * 1e3);
     }
-    Ok((waits, (process.cpu()? - before).as_secs_f64() * 1e6 / count as f64))
+    let count = count as f64;
+    Ok(Paced {
+        waits,
+        cpu: (process.cpu()? - before).as_secs_f64() * 1e6 / count,
+        written: (process.written()? - written_before) as f64 / count,
+    })
 }
 
 pub(super) fn spread(values: &[f64], digits: usize) -> String {

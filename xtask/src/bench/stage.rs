@@ -12,14 +12,18 @@ use super::sink::Sink;
 use crate::{setup, step};
 
 const QUEUE: &str = "k2hr3_osnl";
+const IN_MEMORY: &str = "connection = memory://";
 pub(super) const SOON: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
     Raw,
     C,
+    RawPost,
     Osnl,
     Other,
+    Memory,
+    OtherMemory,
     Journal,
     OtherJournal,
     Upstream,
@@ -30,8 +34,11 @@ impl fmt::Display for Program {
         match self {
             Self::Raw => f.write_str("raw consumer (lapin, acknowledges only)"),
             Self::C => f.write_str("raw consumer (C, librabbitmq)"),
+            Self::RawPost => f.write_str("raw consumer (lapin) with a raw POST"),
             Self::Osnl => f.write_str("osnl"),
             Self::Other => f.write_str("osnl, the other build"),
+            Self::Memory => f.write_str("osnl run, `memory://`"),
+            Self::OtherMemory => f.write_str("osnl run, `memory://`, the other build"),
             Self::Journal => f.write_str("osnl run, journal on disk"),
             Self::OtherJournal => f.write_str("osnl run, journal on disk, the other build"),
             Self::Upstream => f.write_str("k2hr3_osnl 1.0.8"),
@@ -76,12 +83,16 @@ impl Stage {
 
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
-            Program::Raw | Program::Osnl | Program::Journal => true,
+            Program::Raw | Program::RawPost | Program::Osnl | Program::Memory | Program::Journal => true,
             Program::C => self.c.is_some(),
-            Program::Other | Program::OtherJournal => self.other.is_some(),
+            Program::Other | Program::OtherMemory | Program::OtherJournal => self.other.is_some(),
             Program::Upstream => self.upstream.is_some(),
         };
         programs.iter().copied().filter(is_there).collect()
+    }
+
+    fn other(&self) -> Result<Command> {
+        Ok(Command::new(self.other.as_ref().context("no other build")?))
     }
 
     pub(super) fn sink(&self) -> RefMut<'_, Sink> {
@@ -136,22 +147,23 @@ impl Queue<'_> {
                 command.args(["raw", &self.vhost.url(), &count.to_string()]);
                 command
             }
+            Program::RawPost => {
+                let mut command = built("osnl-bench");
+                command.args(["post", &self.vhost.url(), &self.stage.sink().port().to_string()]);
+                command
+            }
             Program::C => {
                 let mut command = Command::new(self.stage.c.as_ref().context("no consumer in C")?);
                 let port = self.stage.broker.port().to_string();
                 command.args([&port, self.vhost.name(), QUEUE, &count.to_string()]);
                 command
             }
+            Program::Memory => self.run_as(built("osnl"), IN_MEMORY)?,
+            Program::OtherMemory => self.run_as(self.stage.other()?, IN_MEMORY)?,
             Program::Journal => return self.consume_with(&self.folder),
-            Program::OtherJournal => {
-                let other = self.stage.other.as_ref().context("no other build")?;
-                self.run_as(Command::new(other), &on_disk(&self.folder))?
-            }
+            Program::OtherJournal => self.run_as(self.stage.other()?, &on_disk(&self.folder))?,
             Program::Osnl => self.configured(built("osnl"), &["k2hr3-osnl"]),
-            Program::Other => {
-                let other = self.stage.other.as_ref().context("no other build")?;
-                self.configured(Command::new(other), &["k2hr3-osnl"])
-            }
+            Program::Other => self.configured(self.stage.other()?, &["k2hr3-osnl"]),
             Program::Upstream => {
                 let upstream = self.stage.upstream.as_ref().context("no k2hr3_osnl")?;
                 self.configured(Command::new(upstream), &[])

@@ -1,0 +1,50 @@
+//! The least that a consumer with an effect does: one message at a time, its POST, the answer's head, its acknowledgement.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result, ensure};
+use futures_util::StreamExt as _;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::{messages, queue};
+
+const PREFETCH: u16 = 200;
+const END: &[u8] = b"\r\n\r\n";
+
+/// Consumes until the process is ended.
+pub(crate) async fn run(url: &str, port: u16) -> Result<()> {
+    let (_connection, channel) = queue::open(url).await?;
+    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+    let options = BasicConsumeOptions::default();
+    let mut deliveries = channel
+        .basic_consume(queue::QUEUE.into(), ShortString::default(), options, FieldTable::default())
+        .await?;
+    let mut target = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    target.set_nodelay(true)?;
+    while let Some(delivery) = deliveries.next().await {
+        let delivery = delivery?;
+        post(&mut target, &delivery.data).await?;
+        channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await?;
+    }
+    anyhow::bail!("the broker ended the consumer")
+}
+
+async fn post(target: &mut TcpStream, body: &[u8]) -> Result<()> {
+    let instance = messages::instance_of(body).context("a message that names no instance")?;
+    let length = body.len();
+    let mut request =
+        format!("POST /v1/role?cuk={instance} HTTP/1.1\r\nHost: target\r\nContent-Length: {length}\r\n\r\n")
+            .into_bytes();
+    request.extend_from_slice(body);
+    target.write_all(&request).await?;
+    let mut answer = Vec::with_capacity(256);
+    while !answer.ends_with(END) {
+        let read = target.read_buf(&mut answer).await?;
+        ensure!(read > 0, "the target closed the connection");
+    }
+    ensure!(answer.starts_with(b"HTTP/1.1 204 "), "the target refused: {}", String::from_utf8_lossy(&answer));
+    Ok(())
+}
