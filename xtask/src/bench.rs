@@ -11,6 +11,7 @@
 //! | `commands` | commands on a million deliveries: the time for which the journal stops |
 //! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
 //! | `page` | searches of the page in a journal with a million deliveries, to the first byte |
+//! | `endurance` | only if named: two hours at 200 messages per second with a journal that prunes and a target that is away at times |
 //! | `shards` | only if named: one, two, and four shards behind a splitter, and the splitter's CPU beside a raw client's |
 //!
 //! Rounds of builds as in packages alternate on a private RabbitMQ node. k2hr3_osnl takes part if `cargo xtask setup` or
@@ -18,6 +19,7 @@
 
 mod against;
 mod commands;
+mod endurance;
 mod journal;
 mod low;
 mod page;
@@ -55,7 +57,7 @@ const SECTIONS: &[(&str, Section)] = &[
 ];
 
 /// Sections that run only if they are named, because each takes minutes.
-const NAMED: &[(&str, Section)] = &[("shards", shards::scaling)];
+const NAMED: &[(&str, Section)] = &[("shards", shards::scaling), ("endurance", endurance::run)];
 
 #[derive(Debug)]
 struct Arguments {

@@ -66,6 +66,16 @@ impl Process {
         Ok(bytes.with_context(|| format!("no write_bytes of {}", self.name))?.trim().parse()?)
     }
 
+    pub(super) fn watched(&self) -> Result<Watched> {
+        let status = self.proc("status")?;
+        let memory = kibibytes(&status, "RssAnon:");
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count();
+        Ok(Watched {
+            memory: memory.with_context(|| format!("no memory of {}", self.name))? / 1024.0,
+            descriptors,
+        })
+    }
+
     /// Whether another program traces all threads of the process.
     pub(super) fn is_traced(&self) -> Result<bool> {
         let folder = format!("/proc/{}/task", self.child.id());
@@ -99,12 +109,20 @@ impl Drop for Process {
     }
 }
 
+/// The part of a process that may not grow.
+pub(super) struct Watched {
+    /// The anonymous memory, in MiB.
+    pub(super) memory: f64,
+    pub(super) descriptors: usize,
+}
+
 fn anonymous_peak(status: &str) -> Option<f64> {
-    let kibibytes = |name: &str| -> Option<f64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().trim_end_matches(" kB").parse().ok()
-    };
-    Some((kibibytes("VmHWM:")? - kibibytes("RssFile:")?) / 1024.0)
+    Some((kibibytes(status, "VmHWM:")? - kibibytes(status, "RssFile:")?) / 1024.0)
+}
+
+fn kibibytes(status: &str, name: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(super) struct Effort {
     pub(super) paced: u64,
     /// Seconds of a run at the rates of clouds.
     pub(super) low: u64,
+    /// Minutes of the run that shows that nothing grows.
+    pub(super) endurance: u64,
     pub(super) backlog: u64,
     pub(super) history: u64,
 }
@@ -34,6 +36,7 @@ impl Effort {
         matching: 24_000,
         paced: 10,
         low: 60,
+        endurance: 120,
         backlog: 200_000,
         history: 1_000_000,
     };
@@ -43,6 +46,7 @@ impl Effort {
         matching: 6_000,
         paced: 3,
         low: 10,
+        endurance: 12,
         backlog: 50_000,
         history: 200_000,
     };

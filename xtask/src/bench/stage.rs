@@ -182,6 +182,11 @@ impl Queue<'_> {
         self.start(&self.native(&on_disk(state_dir)))
     }
 
+    /// Starts `osnl run` with a further option of the journal.
+    pub(super) fn consume_pruning(&self, state_dir: &Path, option: &str) -> Result<Process> {
+        self.start(&self.native(&format!("{}\n{option}", on_disk(state_dir))))
+    }
+
     /// Starts `osnl run` with the further action `earlier`, whose deliveries wait in a queue of their own.
     pub(super) fn consume_beside(&self, state_dir: &Path) -> Result<Process> {
         self.start(&(self.native(&on_disk(state_dir)) + &self.action("earlier")))

@@ -1,0 +1,190 @@
+//! Two hours of a cloud's events through a journal that prunes, with a target that is away in each hour: nothing may be
+//! lost, and nothing may grow.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::process::{Process, Watched};
+use super::sections::Effort;
+use super::sink::times;
+use super::stage::Stage;
+use super::table::{Table, median, quantile};
+use crate::step;
+
+const RATE: u64 = 200;
+/// The option that makes the journal prune within a run.
+const RETENTION: &str = "retention = 900\n";
+/// The growth that is allowed from the first window to the last.
+const ALLOWED: f64 = 1.1;
+/// Seconds until the last effects, which the target may still refuse at first.
+const DRAIN: u64 = 600;
+
+/// The minutes of a run. Shorter runs have shorter hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    minutes: u64,
+    hour: u64,
+}
+
+/// The daemon at the end of a minute.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sample {
+    /// The anonymous memory, in MiB.
+    memory: f64,
+    descriptors: f64,
+    /// Milliseconds of CPU for each event of the minute.
+    cpu: f64,
+    /// The file with its WAL, in MiB.
+    file: f64,
+}
+
+impl Plan {
+    fn new(minutes: u64) -> Self {
+        Self { minutes, hour: minutes.div_ceil(2).max(12) }
+    }
+
+    /// Whether the target is away: for a twelfth of each hour, in its middle.
+    fn is_away(self, minute: u64) -> bool {
+        let within = minute % self.hour;
+        (self.hour / 2..self.hour / 2 + self.hour / 12).contains(&within)
+    }
+
+    /// The minutes that are compared, each a sixth of an hour: the second of the run and the last.
+    fn windows(self) -> [std::ops::Range<u64>; 2] {
+        let window = self.hour / 6;
+        [window..2 * window, self.minutes - window..self.minutes]
+    }
+}
+
+pub(super) fn run(stage: &Stage, effort: Effort) -> Result<()> {
+    let plan = Plan::new(effort.endurance);
+    let queue = stage.queue()?;
+    let state = stage.folder("endurance")?;
+    queue.fill(1, 1, super::sections::SIZE)?;
+    let process = queue.consume_pruning(&state, RETENTION)?;
+    stage.sink().wait(1, super::sections::SECONDS)?;
+    queue.wait_for_consumer();
+    let file = state.join("journal.db");
+    let (mut published, mut samples, mut cpu) = (BTreeMap::new(), Vec::new(), process.cpu()?);
+    for minute in 0..plan.minutes {
+        stage.sink().fail(u64::from(plan.is_away(minute)))?;
+        let count = RATE * 60;
+        published.extend(times(&step::output(&mut queue.publisher(RATE, count, minute * count + 1))?)?);
+        let now = process.cpu()?;
+        samples.push(sample(&process, &file, (now - cpu).as_secs_f64() * 1e3 / count as f64)?);
+        cpu = now;
+    }
+    stage.sink().fail(0)?;
+    // The first message is one more.
+    stage.sink().wait(published.len() as u64 + 1, DRAIN).context("events were lost")?;
+    let arrived = stage.sink().times()?;
+    let lost = published.keys().filter(|number| !arrived.contains_key(number)).count();
+    ensure!(lost == 0, "{lost} events had no effect");
+    let waits: Vec<[f64; 2]> =
+        (0..plan.minutes).map(|minute| waits_of(minute, &published, &arrived)).collect();
+    let path = step::target_dir().join("endurance.csv");
+    std::fs::write(&path, csv(&samples, &waits)).with_context(|| path.display().to_string())?;
+    println!("(endurance) each minute: {}\n", path.display());
+    judge(plan, &samples, &waits)
+}
+
+fn sample(process: &Process, file: &Path, cpu: f64) -> Result<Sample> {
+    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    let bytes = bytes(file) + bytes(&file.with_extension("db-wal"));
+    let Watched { memory, descriptors } = process.watched()?;
+    Ok(Sample { memory, descriptors: descriptors as f64, cpu, file: bytes as f64 / f64::from(1 << 20) })
+}
+
+/// Returns the median and the 99th percentile of a minute's events, in milliseconds.
+fn waits_of(minute: u64, published: &BTreeMap<u64, u128>, arrived: &BTreeMap<u64, u128>) -> [f64; 2] {
+    let numbers = minute * RATE * 60 + 1..(minute + 1) * RATE * 60 + 1;
+    let wait = |(number, at): (&u64, &u128)| Some(arrived.get(number)?.saturating_sub(*at) as f64 / 1e6);
+    let waits: Vec<f64> = published.range(numbers).filter_map(wait).collect();
+    [quantile(&waits, 0.5), quantile(&waits, 0.99)]
+}
+
+fn csv(samples: &[Sample], waits: &[[f64; 2]]) -> String {
+    let mut text = "minute,memory_mib,descriptors,cpu_ms,p50_ms,p99_ms,file_mib\n".to_owned();
+    for (minute, (sample, [p50, p99])) in samples.iter().zip(waits).enumerate() {
+        let Sample { memory, descriptors, cpu, file } = sample;
+        let _ = writeln!(text, "{minute},{memory:.1},{descriptors},{cpu:.3},{p50:.2},{p99:.2},{file:.1}");
+    }
+    text
+}
+
+fn judge(plan: Plan, samples: &[Sample], waits: &[[f64; 2]]) -> Result<()> {
+    let [first, last] = plan.windows();
+    let title = format!(
+        "(endurance) {} minutes at {RATE}/s, the target away for {} of each {}",
+        plan.minutes,
+        plan.hour / 12,
+        plan.hour
+    );
+    let columns = ["", "the second sixth of an hour", "the last", "wanted: at most 1.1 times"];
+    let mut table = Table::new(&title, &columns);
+    let mut grown = Vec::new();
+    let figures: [(&str, fn(&Sample, &[f64; 2]) -> f64); 5] = [
+        ("memory MiB", |sample, _| sample.memory),
+        ("descriptors", |sample, _| sample.descriptors),
+        ("CPU ms/event", |sample, _| sample.cpu),
+        ("p99 ms", |_, waits| waits[1]),
+        ("file MiB", |sample, _| sample.file),
+    ];
+    for (name, figure) in figures {
+        let of = |window: &std::ops::Range<u64>| {
+            let minutes = window.clone().filter_map(|minute| usize::try_from(minute).ok());
+            let found = minutes.filter_map(|at| Some(figure(samples.get(at)?, waits.get(at)?)));
+            median(&found.collect::<Vec<_>>())
+        };
+        // The file grows until the first event is old enough.
+        let before = if name == "file MiB" { &(first.start..last.start) } else { &first };
+        let (before, after) = (of(before), of(&last));
+        let is_flat = after <= before * ALLOWED;
+        table.row(&[
+            name.to_owned(),
+            format!("{before:.2}"),
+            format!("{after:.2}"),
+            if is_flat { "yes" } else { "NO" }.to_owned(),
+        ]);
+        if !is_flat {
+            grown.push(name);
+        }
+    }
+    table.print();
+    ensure!(grown.is_empty(), "grown: {}", grown.join(", "));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_is_away_in_the_middle_of_each_hour_and_not_in_the_compared_minutes() {
+        let check = |minutes: u64, away: &[u64]| {
+            let plan = Plan::new(minutes);
+            let found: Vec<u64> = (0..minutes).filter(|minute| plan.is_away(*minute)).collect();
+            assert_eq!(found, away);
+            assert!(plan.windows().into_iter().flatten().all(|minute| !plan.is_away(minute)), "{plan:?}");
+        };
+        check(120, &[30, 31, 32, 33, 34, 90, 91, 92, 93, 94]);
+        check(12, &[6]);
+    }
+
+    #[test]
+    fn growth_is_a_failure() {
+        let plan = Plan::new(12);
+        let flat = [Sample { memory: 30.0, descriptors: 20.0, cpu: 1.0, file: 100.0 }; 12];
+        let waits = [[1.0, 5.0]; 12];
+        assert!(judge(plan, &flat, &waits).is_ok());
+        let mut grown = flat;
+        grown[10..].iter_mut().for_each(|sample| sample.memory = 34.0);
+        assert_eq!(judge(plan, &grown, &waits).unwrap_err().to_string(), "grown: memory MiB");
+        let mut slower = waits;
+        slower[10..].iter_mut().for_each(|waits| waits[1] = 6.0);
+        assert_eq!(judge(plan, &flat, &slower).unwrap_err().to_string(), "grown: p99 ms");
+    }
+}
