@@ -41,6 +41,7 @@ mod place;
 mod prune;
 mod quarantine;
 mod queries;
+mod rate;
 mod reader;
 mod rows;
 mod schema;
@@ -78,6 +79,7 @@ pub use self::inspection::{PlaceInspection, inspect};
 use self::left::LeftFiles;
 use self::place::JournalLock;
 pub use self::queries::SqliteQueries;
+pub use self::rate::JournalRate;
 pub use self::reader::SqliteReader;
 pub use self::selection::ChangeRun;
 use self::stuck::DiskWait;
@@ -109,6 +111,15 @@ impl SqliteOptions {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), bounds: JournalBounds::default(), terms: ActionTerms::new() }
+    }
+
+    /// Returns the largest size of the file in bytes. Without `max_size` that is the smaller of 10 GiB and half of the
+    /// sum of its size and the free space.
+    #[must_use]
+    pub fn max_size(&self) -> u64 {
+        let free = || SqliteJournal::free_bytes(&self.path).unwrap_or(u64::MAX);
+        let own = || std::fs::metadata(&self.path).map_or(0, |found| found.len());
+        self.bounds.max_size.map_or_else(|| writer::default_size(free(), own()), |size| size.0)
     }
 
     #[must_use]

@@ -82,7 +82,7 @@ fn compare(found: &[(Program, Figures)]) {
     for (program, other) in pairs {
         let (Some(ours), Some(theirs)) = (of(program), of(other)) else { continue };
         let line = |what: &str, ours: &[f64], theirs: &[f64]| {
-            Line::of(&format!("{program}, {COMPARED}/s: {what}"), ours, theirs, false)
+            Line::new(&format!("{program}, {COMPARED}/s: {what}"), ours, theirs, false)
         };
         lines.push(line("CPU ms/event", &ours.cpu, &theirs.cpu));
         lines.push(line("p50 ms", &ours.p50, &theirs.p50));

@@ -20,7 +20,7 @@ use self::failure::SavedCopy;
 use super::change::{self, ChangeBatch, ChangeBatchResult};
 use super::checkpoint::{self, Checkpointer};
 use super::connection::{closed, connect};
-use super::place::{JournalLock, free_bytes};
+use super::place::JournalLock;
 use super::prune::{self, PruneResult, Pruner};
 use super::rows::{is, millis};
 use super::stuck::Watch;
@@ -156,8 +156,6 @@ pub(super) struct JournalWriter {
 
 const UNSETTLED: usize = u16::MAX as usize;
 
-/// Returns the largest size of a journal without `max_size`: the smaller of 10 GiB and half of the sum of its
-/// size and the free space at the start.
 pub(super) fn default_size(free: u64, own: u64) -> u64 {
     (free.saturating_add(own) / 2).min(10 * GIB)
 }
@@ -173,9 +171,7 @@ impl JournalWriter {
         if copy.symlink_metadata().is_ok() {
             return Err(OpenError::NotPut(copy));
         }
-        let free = free_bytes(&place.file).unwrap_or(u64::MAX);
-        let own = std::fs::metadata(&place.file).map_or(0, |found| found.len());
-        let max_size = options.bounds.max_size.map_or_else(|| default_size(free, own), |size| size.0);
+        let max_size = options.max_size();
         let mut writer = Self {
             max_size,
             connection: None,

@@ -9,7 +9,7 @@ use osnl_model::{Budget, Timestamp};
 use super::build::OpenedJournal;
 use crate::intake::Parts;
 use crate::journal::query::{KeyedEvent, RecentDelivery};
-use crate::journal::sqlite::{OpenError, SqliteReader};
+use crate::journal::sqlite::{JournalRate, OpenError, SqliteReader};
 use crate::native::{JournalConf, Native};
 use crate::received::ReceivedMessage;
 use crate::rule::{EventOrder, Guards, TimedEvent};
@@ -73,6 +73,11 @@ impl JournalConf {
             Self::Sqlite(options) if options.path.exists() => SqliteReader::open(&options.path).map(Some),
             Self::Sqlite(_) | Self::Memory => Ok(None),
         }
+    }
+
+    /// Returns the rate of the journal's last day; `None` if it cannot be read, which others report, or has too little.
+    pub(crate) fn rate(&self) -> Option<JournalRate> {
+        self.reader().ok()??.rate(SystemTime::now()).ok()?
     }
 
     pub(super) fn seen(&self) -> Vec<(String, String)> {

@@ -8,6 +8,7 @@ use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType};
 
 use super::{ActionConf, JournalConf, ListenerConf, Native, RuleConf, deliveries, rabbit};
 use crate::enrich::{EnrichConf, OnError};
+use crate::journal::sqlite::JournalRate;
 use crate::numbers::{counted, exact, grouped};
 use crate::rule::{KeySource, Mode};
 
@@ -122,9 +123,39 @@ fn journal(out: &mut String, conf: &JournalConf) {
             grouped(options.bounds.max_dead)
         ),
     );
+    if let Some(rate) = conf.rate() {
+        line(out, 1, &format!("rate       {}", at_rate(rate, options.bounds.retention, options.max_size())));
+    }
     if options.bounds.allow_volatile {
         line(out, 1, "place      may be lost with a restart of the machine");
     }
+}
+
+/// Describes what the bounds of a journal mean at a rate.
+fn at_rate(rate: JournalRate, retention: Duration, max_size: u64) -> String {
+    let JournalRate { events, bytes } = rate;
+    let days = retention.as_secs_f64() / 86_400.0;
+    let kept = (events as f64 * days).round() as u64;
+    let fit = max_size / bytes.max(1);
+    format!(
+        "{} a day, {} each: retention keeps {} in {}, and the file has room for {}, {:.1} days",
+        counted(events, "event", "events"),
+        about(bytes),
+        counted(kept, "event", "events"),
+        about(kept.saturating_mul(bytes)),
+        grouped(fit),
+        fit as f64 / events.max(1) as f64
+    )
+}
+
+/// `4.3 KiB`, `26.1 GiB`.
+fn about(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units.into_iter().find(|(unit, _)| bytes >= *unit);
+    unit.map_or_else(
+        || format!("{bytes} B"),
+        |(unit, name)| format!("{:.1} {name}", bytes as f64 / unit as f64),
+    )
 }
 
 fn listener(out: &mut String, conf: &ListenerConf) {
@@ -293,5 +324,25 @@ fn action(out: &mut String, conf: &ActionConf) {
             say("guard", "none; recommended for an action that deletes: guard = 100 per 10m");
         }
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_events_and_days_at_a_rate() {
+        let rate = JournalRate { events: 8_640_000, bytes: 4400 };
+        assert_eq!(
+            at_rate(rate, Duration::from_secs(7 * 86_400), 10 << 30),
+            "8,640,000 events a day, 4.3 KiB each: retention keeps 60,480,000 events in 247.8 GiB, and the file has room \
+             for 2,440,322, 0.3 days"
+        );
+        let rate = JournalRate { events: 1, bytes: 900 };
+        assert_eq!(
+            at_rate(rate, Duration::from_secs(43_200), 1 << 20),
+            "1 event a day, 900 B each: retention keeps 1 event in 900 B, and the file has room for 1,165, 1165.0 days"
+        );
     }
 }

@@ -87,7 +87,8 @@ impl SqliteReader {
     }
 
     /// Returns the first event received since a time by binary search, as events are nearly in that order.
-    fn first_since(&self, since: i64) -> Result<i64> {
+    /// Finds the number of the first event since a time. Times grow with the numbers, and have no index.
+    pub(in super::super) fn first_since(&self, since: i64) -> Result<i64> {
         let last: Option<i64> = self.0.query_row("SELECT max(id) FROM event", [], |row| row.get(0))?;
         let mut select =
             self.0.prepare("SELECT id, received FROM event WHERE id >= ?1 ORDER BY id LIMIT 1")?;

@@ -220,3 +220,32 @@ async fn the_recent_deliveries_are_those_since_a_moment() {
         assert_eq!(seen, expected, "{n}");
     }
 }
+
+#[tokio::test]
+async fn the_rate_of_the_last_day_counts_what_was_pruned_and_needs_an_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let now = std::time::UNIX_EPOCH + Duration::from_secs(100 * 86_400);
+    let begin = now - Duration::from_secs(2 * 86_400);
+    let reader = reader(&folder);
+    assert_eq!(reader.rate(now).unwrap(), None, "no event");
+    let mut receipts = Vec::new();
+    // An event of two deliveries every two minutes, for two days.
+    for n in 0..2 * 720 {
+        let mut entry = entry(&n.to_string(), &n.to_string(), false);
+        Arc::make_mut(&mut entry.received).origin.received = begin + Duration::from_secs(120 * n);
+        entry.deliveries.push(NewDelivery::new("s", "b", None));
+        receipts.push(append(&journal, entry).await);
+    }
+    within(futures_util::future::join_all(receipts)).await;
+    let found = reader.rate(now).unwrap().unwrap();
+    assert_eq!(found.events, 720);
+    let file = SqliteJournal::bytes(journal.file());
+    assert!((300..file / 1440).contains(&found.bytes), "{found:?} of {file}");
+    tamper(&journal, "DELETE FROM event WHERE id % 7 = 3; DELETE FROM delivery WHERE (id >> 16) % 7 = 3")
+        .await;
+    assert_eq!(reader.rate(now).unwrap().unwrap().events, 720);
+    assert_eq!(reader.rate(now + Duration::from_secs(2 * 86_400)).unwrap(), None, "nothing in the last day");
+    tamper(&journal, "DELETE FROM event WHERE id < 1430").await;
+    assert_eq!(reader.rate(now).unwrap(), None, "less than an hour");
+}
