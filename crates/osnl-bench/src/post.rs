@@ -1,4 +1,5 @@
-//! The least that a consumer with an effect does: one message at a time, its POST, the answer's head, its acknowledgement.
+//! The least that a consumer with an effect does, one message at a time: its POST, the head of the answer, its
+//! acknowledgement.
 
 use std::net::Ipv4Addr;
 

@@ -91,6 +91,9 @@ pub(super) fn run(stage: &Stage, effort: Effort) -> Result<()> {
     judge(plan, &samples, &waits)
 }
 
+/// Reads a figure from a minute: its sample, and the median and the 99th percentile of its events.
+type Figure = fn(&Sample, &[f64; 2]) -> f64;
+
 fn sample(process: &Process, file: &Path, cpu: f64) -> Result<Sample> {
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
     let bytes = bytes(file) + bytes(&file.with_extension("db-wal"));
@@ -126,7 +129,7 @@ fn judge(plan: Plan, samples: &[Sample], waits: &[[f64; 2]]) -> Result<()> {
     let columns = ["", "the second sixth of an hour", "the last", "wanted: at most 1.1 times"];
     let mut table = Table::new(&title, &columns);
     let mut grown = Vec::new();
-    let figures: [(&str, fn(&Sample, &[f64; 2]) -> f64); 5] = [
+    let figures: [(&str, Figure); 5] = [
         ("memory MiB", |sample, _| sample.memory),
         ("descriptors", |sample, _| sample.descriptors),
         ("CPU ms/event", |sample, _| sample.cpu),

@@ -58,8 +58,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Returns the bytes that the process has sent to the disk so far: pages of files as it changed them, also those that
-    /// the kernel has yet to write.
+    /// Returns the bytes that the process has sent to the disk so far: pages of files as it changed them, also those
+    /// that the kernel has yet to write.
     pub(super) fn written(&self) -> Result<u64> {
         let io = self.proc("io")?;
         let bytes = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
