@@ -55,8 +55,8 @@
 //! - `osnl_legacy::k2hr3` and `osnl_legacy::oss` serve the replacements of k2hr3_osnl and oss_watcher.
 //!
 //! Order, lowest first: `numbers`, `group`, `sentence`, `saved`, `connections`, `native`, `management`, `queues`,
-//! `unmatched`, `explain`, `replay`, `dead_letters`, `live`, `onlookers`, `overseer`, `probe`, `control`, `assembly`,
-//! `notification_listener`.
+//! `unmatched`, `explain`, `replay`, `verify`, `dead_letters`, `live`, `onlookers`, `overseer`, `probe`, `control`,
+//! `assembly`, `notification_listener`.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
 pub use osnl_action as action;

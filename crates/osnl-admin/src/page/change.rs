@@ -7,6 +7,7 @@ use osnl::control::{
 };
 
 use super::deliveries::{CHANGES, fields, number, request, takes, without, written};
+use super::incident::OUT_OF_ORDER;
 use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 use crate::access::Denial;
 use crate::answer;
@@ -14,8 +15,6 @@ use crate::answer;
 const NAMED: usize = 100;
 const COUNTED: u64 = 10_000;
 const RESOURCES: usize = 3;
-/// The field of a retry that may undo a later delivery of the same resource.
-pub(super) const OUT_OF_ORDER: &str = "out_of_order";
 
 #[derive(Template)]
 #[template(path = "change.html")]

@@ -1,8 +1,12 @@
+//! What an operator can do about an incident, as links and buttons of the page.
+
 use osnl::control::{Incident, IncidentKind as Kind, IncidentSeverity, Status, TargetReport, grouped};
 use osnl_core::rule::GUARD_REASON;
 
-use super::change::OUT_OF_ORDER;
 use super::text;
+
+/// The field of a retry that may undo a later delivery of the same resource.
+pub(super) const OUT_OF_ORDER: &str = "out_of_order";
 
 pub(super) struct Step {
     pub(super) words: String,

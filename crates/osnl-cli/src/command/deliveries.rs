@@ -1,3 +1,5 @@
+//! `osnl deliveries`: lists and shows deliveries, and changes them after a question.
+
 mod args;
 mod list;
 mod show;
