@@ -75,7 +75,7 @@ async fn an_action_has_its_state_failures_and_rules() {
     assert!(one.contains("href=\"/actions/%63hange\">change</a>"), "{one}");
     assert!(site.read("/actions/%63hange", &session).await.contains("<h1>Action change</h1>"));
     let (status, page) = site.running.ask("GET", "/actions/%3Cb%3E", &session, "").await;
-    assert!(status == 404 && page.contains("there is no action &#60;b&#62;"), "{page}");
+    assert!(status == 404 && page.contains("there is no action &#34;&#60;b&#62;&#34;"), "{page}");
     site.end().await;
 }
 

@@ -117,7 +117,7 @@ async fn a_retry_that_is_refused_for_its_order_is_offered_out_of_order() {
 #[tokio::test]
 async fn a_release_names_what_it_calls_and_is_red_for_a_deletion() {
     let http = |name: &str, method: &str| {
-        format!("[action:{name}]\ndriver = http\nurl = http://127.0.0.1:1/{name}\nmethod = {method}\n")
+        format!("[action:{name}]\ndriver = http\nurl = https://127.0.0.1:1/{name}\nmethod = {method}\n")
     };
     let template = "{{ 'DELETE' if event_type == 'port.delete.end' else 'PUT' }}";
     let sections = [http("purge", "DELETE"), http("tell", "POST"), http("both", template)].concat();
@@ -129,10 +129,10 @@ async fn a_release_names_what_it_calls_and_is_red_for_a_deletion() {
         site.keep_all(port(&format!("p{n}")), vec![held]).await;
     }
     for (filter, calls, style) in [
-        ("action=purge", "It calls 2 × DELETE http://127.0.0.1:1/purge (action purge).", "danger"),
-        ("action=tell", "It calls 1 × POST http://127.0.0.1:1/tell (action tell).", "primary"),
+        ("action=purge", "It calls 2 × DELETE https://127.0.0.1:1/purge (action purge).", "danger"),
+        ("action=tell", "It calls 1 × POST https://127.0.0.1:1/tell (action tell).", "primary"),
         ("action=both", "(action both).", "danger"),
-        ("rule=r", "It calls 2 × DELETE http://127.0.0.1:1/purge (action purge).", "danger"),
+        ("rule=r", "It calls 2 × DELETE https://127.0.0.1:1/purge (action purge).", "danger"),
         ("action=purge&about=p0", "It calls 1 × DELETE ", "danger"),
     ] {
         let path = format!("/deliveries/change?change=release&{filter}");

@@ -272,8 +272,14 @@ fn counts_of_a_queue_end_with_the_connection() {
     wait_until(SOON, "the broker has told its counts", || series() == 2);
     assert_eq!(rig.listener("neutron")["queue_messages"], 0);
     rig.vhost.set_password(&user, "behind");
-    rig.vhost.close_all_connections("the password has changed");
-    wait_until(SOON, "the login is refused", || rig.listener("neutron")["state"] == "connecting");
+    wait_until(SOON, "the login is refused", || {
+        let listener = rig.listener("neutron");
+        // A connection that the broker was about to list is not among those that are closed.
+        if listener["state"] != "connecting" {
+            rig.vhost.close_all_connections("the password has changed");
+        }
+        !listener["remedy"].is_null()
+    });
     let listener = rig.listener("neutron");
     assert_eq!(
         (&listener["queue_messages"], &listener["consumers"]),

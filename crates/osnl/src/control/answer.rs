@@ -435,3 +435,21 @@ pub struct ReplayResult {
     /// Events that the journal already had under the ids that were kept.
     pub kept_already: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_action_does_tells_whether_it_deletes() {
+        for (effect, expected) in [
+            ("DELETE http://h/delete", true),
+            ("POST http://h/delete", false),
+            ("{{ 'DELETE' if gone else 'PUT' }} http://h/", true),
+            ("DELETE http://h/v1/role, on the deletion of a port or an instance", true),
+            ("K2HR3 at http://h/", false),
+        ] {
+            assert_eq!(is_deletion(effect), expected, "{effect}");
+        }
+    }
+}

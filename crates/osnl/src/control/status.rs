@@ -8,7 +8,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::incident::Incident;
-use super::is_deletion;
 use crate::daemon::ReloadRefusalReason;
 use crate::queues::{BrokerPlace, Finding};
 
@@ -327,6 +326,9 @@ pub struct TargetReport {
     pub action: String,
     /// The target that the action calls; `null` for a stopped daemon.
     pub target: Option<String>,
+    /// Whether it deletes, as far as its method tells.
+    #[serde(default)]
+    pub deletes: bool,
     /// Whether the configuration has the action; `null` for a journal alone.
     pub configured: Option<bool>,
     /// `ok`, `down`, `probing` or `paused`; of a stopped daemon `paused` or nothing.
@@ -389,14 +391,6 @@ pub struct TargetReport {
     /// Services that deliveries need before their attempts, and that are down.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies_down: Vec<Unavailable>,
-}
-
-impl TargetReport {
-    /// Whether the action deletes, as far as its method tells.
-    #[must_use]
-    pub fn is_deletion(&self) -> bool {
-        self.target.as_deref().is_some_and(is_deletion)
-    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

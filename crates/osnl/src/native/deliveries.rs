@@ -34,7 +34,7 @@ options! {
         on_failure: ReadBySection, written("name of an action") => "Action that is called, once, for each delivery that this one gives up; the dead letter stays. That action may have an on_failure too.";
         on_dead: OnDead = "release_key" => "release_key: deliveries behind a dead letter of the same resource continue. hold_key: they wait until the dead letter is retried or discarded.";
         on_full: OverflowPolicy = "stop_intake" => "Effect of reaching max_pending: stop_intake stops the listeners concerned; dead_letter makes further deliveries dead letters.";
-        max_dead_age: Option<Duration>, at_least("1m") => "Time after which a dead letter is discarded, also one that holds its key. Without it: never.";
+        max_dead_age: Option<Duration>, within("1m", "3650d") => "Time after which a dead letter is discarded, also one that holds its key. Without it: never.";
         guard: Option<Rate> => "Most different resources within a time, as for a rule, over all rules that call the action.";
         enrich: ReadBySection, written("list") => "Sections [enrich:NAME] to query before the first attempt, in this order. Templates and when have the results under the sections' names.";
     }

@@ -77,10 +77,9 @@ pub(crate) enum Sort {
 /// The flags of `osnl deliveries list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0, also if no delivery is listed; 1 if there is no such action or rule; 69 if there is neither a daemon \
-                        nor a journal.\n\n\
-                        Examples:\n  osnl deliveries list --action roles --state pending,dead --since 1d\n  \
-                        osnl deliveries list web-7\n  osnl deliveries list --status 4xx"
+    after_help = "Exits with 0, also if none is listed; 1: no such action or rule; 69: neither a daemon nor a journal.\n\n\
+                  Examples:\n  osnl deliveries list --action roles --state pending,dead --since 1d\n  \
+                  osnl deliveries list --status 4xx"
 )]
 #[command(after_long_help = format!(
     "\

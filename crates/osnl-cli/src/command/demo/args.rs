@@ -6,7 +6,7 @@ use crate::flags::{OutputFormat, rate, secret};
 /// The flags of `osnl demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Exits with 0 if nothing was lost, else 1; 130 after Ctrl-C.\n\n\
-                        Examples:\n  osnl demo\n  osnl demo --count 100\n  \
+                        Examples:\n  osnl demo --count 100\n  \
                         osnl demo --format json | tail -n 1\n  \
                         osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/")]
 #[command(after_long_help = "\

@@ -59,14 +59,20 @@ impl ControlHandler {
             let of_action = Filter { action: Some(action.to_owned()), ..filter.clone() };
             let page = ListPage { limit: 1, ..ListPage::default() };
             let (_, counts) = self.store.journal.list(of_action, page, u64::MAX).await?;
-            let (action, target) = (action.to_owned(), self.target_of(action));
+            let (action, target) = (action.to_owned(), self.effect_of(action));
             calls.push(StartedCalls { action, deliveries: totals(counts).all, target });
         }
         calls.retain(|of| of.deliveries > 0);
         Ok(calls)
     }
 
-    fn target_of(&self, action: &str) -> Option<String> {
+    /// Returns what an action does, such as `DELETE https://…`; `None` for a stopped daemon.
+    fn effect_of(&self, action: &str) -> Option<String> {
+        let loaded = self.loaded();
+        let conf = loaded.iter().flat_map(|loaded| &loaded.conf.actions).find(|conf| *conf.name == *action);
+        if let Some(conf) = conf {
+            return Some(conf.driver.conf().does());
+        }
         let mut targets = self.live.iter().flat_map(|live| live.daemon.targets());
         targets.find(|target| **target.name() == *action).map(|target| target.target())
     }
@@ -74,7 +80,7 @@ impl ControlHandler {
     /// Whether an action deletes, as far as its method tells; a stopped daemon does not know.
     #[must_use]
     pub fn deletes(&self, action: &str) -> bool {
-        self.target_of(action).is_some_and(|target| is_deletion(&target))
+        self.effect_of(action).is_some_and(|effect| is_deletion(&effect))
     }
 
     async fn change_or_count(
