@@ -1,7 +1,7 @@
 //! The long form of the oracle, described in `osnl_testkit::oracle`.
 //!
 //! `--minutes N` (2), `--seed S` (the clock's), `--upstream` (k2hr3_osnl 1.0.8 in osnl's place, for 25 seconds),
-//! `--release`, `--osnl PATH` (another build). Between the faults an operator sends commands, reloads and renames
+//! `--dist`, `--osnl PATH` (another build). Between the faults an operator sends commands, reloads and renames
 //! queues, and a second daemon stands by; `--alone` omits the daemon, `--plain` both.
 //! A failure prints the seed and the end of the program's log, with exit status 1. Upstream loses events, so that its
 //! status is always 0.
@@ -20,7 +20,7 @@ struct Arguments {
     time: Duration,
     seed: Option<u64>,
     upstream: bool,
-    release: bool,
+    dist: bool,
     osnl: Option<PathBuf>,
     operations: bool,
     standby: bool,
@@ -82,7 +82,7 @@ pub(super) fn with_seed(args: &[String], seed: u64) -> String {
 
 impl Arguments {
     fn parse(args: &[String]) -> Result<Self> {
-        let (mut minutes, mut seed, mut upstream, mut release) = (None, None, false, false);
+        let (mut minutes, mut seed, mut upstream, mut dist) = (None, None, false, false);
         let (mut osnl, mut operations, mut standby) = (None, true, true);
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -90,12 +90,12 @@ impl Arguments {
                 "--minutes" => minutes = Some(number(arg, args.next())?),
                 "--seed" => seed = Some(number(arg, args.next())?),
                 "--upstream" => upstream = true,
-                "--release" => release = true,
+                "--dist" => dist = true,
                 "--alone" => standby = false,
                 "--plain" => (operations, standby) = (false, false),
                 "--osnl" => osnl = Some(super::program(arg, args.next())?),
                 other => bail!(
-                    "\"{other}\" is none of the options: --minutes N, --seed S, --release, --osnl PATH, --alone, \
+                    "\"{other}\" is none of the options: --minutes N, --seed S, --dist, --osnl PATH, --alone, \
                      --plain, --upstream"
                 ),
             }
@@ -106,7 +106,7 @@ impl Arguments {
             None => Duration::from_secs(120),
         };
         let (operations, standby) = (operations && !upstream, standby && !upstream);
-        Ok(Self { time, seed, upstream, release, osnl, operations, standby })
+        Ok(Self { time, seed, upstream, dist, osnl, operations, standby })
     }
 
     fn program(&self) -> Result<OracleProgram> {
@@ -116,10 +116,10 @@ impl Arguments {
         if let Some(path) = &self.osnl {
             return Ok(OracleProgram::Osnl(path.clone()));
         }
-        let profile = if self.release { "release" } else { "dev" };
+        let profile = if self.dist { step::DIST } else { "dev" };
         let build = ["build", "--locked", "-p", "osnl-cli", "--profile", profile];
         step::run(step::cargo().args(build).stdin(Stdio::null()))?;
-        let folder = if self.release { "release" } else { "debug" };
+        let folder = if self.dist { step::DIST } else { "debug" };
         Ok(OracleProgram::Osnl(step::target_dir().join(folder).join("osnl")))
     }
 }
@@ -153,7 +153,7 @@ mod tests {
         check("", Ok((120, None, "os")));
         check("--minutes 5 --seed 7", Ok((300, Some(7), "os")));
         check("--alone", Ok((120, None, "o")));
-        check("--plain --release", Ok((120, None, "")));
+        check("--plain --dist", Ok((120, None, "")));
         check("--upstream", Ok((25, None, "u")));
         check("--upstream --minutes 1", Ok((60, None, "u")));
         check("--osnl .", Ok((120, None, "os")));
