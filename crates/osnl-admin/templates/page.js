@@ -3,7 +3,7 @@
 
 // Refresh in place: the new content replaces the old one, unless somebody works in it.
 (() => {
-  const IN_USE = "input:focus, select:focus, textarea:focus, input:checked, details[open], output:not(:empty)";
+  const IN_USE = "input:focus, select:focus, textarea:focus, input:checked, details[open]:not([data-key]), output:not(:empty)";
   const refresh = async () => {
     const main = document.getElementById("main");
     const seconds = Number(main?.dataset.refresh);
@@ -26,7 +26,16 @@
         const next = page.getElementById("main");
         if (next && !isInUse()) {
           const focused = document.activeElement?.id || document.activeElement?.getAttribute("href");
+          const focusedKey = document.activeElement?.closest("summary")?.parentElement.dataset.key;
+          // An incident stays open, or closed, as somebody left it.
+          const wereOpen = new Map([...main.querySelectorAll("details[data-key]")].map((one) => [one.dataset.key, one.open]));
           main.replaceChildren(...next.childNodes);
+          for (const one of main.querySelectorAll("details[data-key]")) {
+            one.open = wereOpen.get(one.dataset.key) ?? one.open;
+            if (one.dataset.key === focusedKey) {
+              one.querySelector("summary").focus({ preventScroll: true });
+            }
+          }
           // The counters of the menu, and the time of the footer.
           for (const part of ["nav.pages", "footer"]) {
             const [old, made] = [document.querySelector(part), page.querySelector(part)];

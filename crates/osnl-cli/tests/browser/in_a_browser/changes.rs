@@ -14,7 +14,7 @@ fn an_action_is_paused_resumed_and_probed() {
             stage.log_in("/");
         }
         stage.open("/");
-        browser.click("main a[href='/actions/inventory']");
+        browser.click("main table a[href='/actions/inventory']");
         browser.click_text("Pause");
         stage.shows("No attempt starts until somebody resumes it.");
         assert!(stage.target("inventory")["paused_since"].is_null());
@@ -23,6 +23,7 @@ fn an_action_is_paused_resumed_and_probed() {
         assert!(stage.target("inventory")["paused_since"].is_string());
         stage.open("/");
         stage.shows("inventory: paused by the admin endpoint");
+        browser.click("details[data-key='action-paused action inventory'] > summary");
         browser.click_text("Resume");
         browser.click_text("Resume inventory");
         stage.shows("inventory is resumed");
@@ -48,12 +49,20 @@ fn a_page_that_stays_open_renews_its_counters_and_its_time() {
     let mut stage = Stage::start("browser-open");
     stage.log_in("/");
     let shown = |stage: &Stage, part: &str| stage.browser.text(part).replace('\n', " ");
+    // Several incidents are closed, and one stays as it was left.
+    let open = || {
+        stage.browser.run("return document.querySelectorAll('.incident details[open]').length", &json!([]))
+    };
+    assert_eq!(open(), 0);
+    stage.browser.click(".incident summary");
+    assert_eq!(open(), 1);
     let (menu, footer) = (shown(&stage, "nav.pages"), shown(&stage, "footer"));
     let unreadable = RawMessage { body: b"{".to_vec(), ..RawMessage::default() };
     stage.rig.publisher.raw(&unreadable);
     wait_until(SOON, "both are newer", || {
         shown(&stage, "nav.pages") != menu && shown(&stage, "footer") != footer
     });
+    assert_eq!(open(), 1);
     stage.browser.click("nav.pages a[href='/quarantine']");
     stage.arrive("/quarantine");
 }
@@ -64,6 +73,7 @@ fn deliveries_are_retried_released_and_discarded_after_a_look_at_what_would_happ
     let browser = &stage.browser;
     stage.log_in("/");
 
+    browser.click("li.incident:has(button.copy) summary");
     browser.click("button.copy");
     // Without a permission for the clipboard the command is selected.
     let is_taken = "const button = document.querySelector('button.copy'); \
@@ -99,7 +109,9 @@ fn deliveries_are_retried_released_and_discarded_after_a_look_at_what_would_happ
 
     browser.set_scripts(false);
     stage.open("/");
-    browser.click("a[href*='action=inventory'][href*='state=waiting-for-release']");
+    let held = "a[href*='action=inventory'][href*='state=waiting-for-release']";
+    browser.click(&format!("li.incident:has({held}) summary"));
+    browser.click(held);
     browser.click_text("Release all 2");
     stage.shows("2 deliveries would be released.");
     browser.click_text("Back");
