@@ -7,4 +7,5 @@ mod enrichment;
 mod legacy;
 mod stand;
 mod tap;
+mod verify;
 mod write_back;
