@@ -24,8 +24,8 @@ use crate::logging::{self, LogDestination, LogSettings};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Environment variables OS_<SECTION>__<OPTION> override files; --debug and --log-file override both.\n\n\
-                  Exits with 0 after a stop; 1 after another failure; 69 if a broker refuses access or another daemon has the \
-                  journal; 78 if the configuration is wrong; 130 if a second signal aborts.\n\n\
+                  Exits with 0 after a stop; 1 after another failure; 69 if another daemon has the journal \
+                  or the [admin] address; 78 if the configuration is wrong; 130 if a second signal aborts.\n\n\
                   Example:\n  osnl run --config-file /etc/osnl/osnl.conf"
 )]
 #[command(after_long_help = "\

@@ -15,8 +15,8 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs};
     osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if \
     osnl crashed three times before the deliveries of the message were stored. A message is kept whole if it \
     has at most 16 MiB and compresses to at most 4 MiB. Otherwise osnl keeps its first 64 KiB, its size, and \
-    its digest. The quarantine keeps at most max_dead messages with at most 64 MiB in all; the oldest are \
-    deleted first. Dead letters do not count here. With memory:// nothing is kept.")]
+    its digest. The quarantine keeps at most max_dead messages with at most 64 MiB in all; the oldest \
+    move to a file beside the journal. Dead letters do not count here. With memory://, such messages are dead letters.")]
 pub(crate) struct QuarantineArgs {
     #[command(subcommand)]
     pub(crate) command: QuarantineCommand,
