@@ -289,6 +289,7 @@ impl Pages {
             return Ok(PageCaller { csrf: self.sessions.own_csrf.clone(), has_session: false, owner });
         }
         let here = head.uri.path_and_query().map_or("/", |here| here.as_str());
+        let here = if login::is_path(here) { here } else { "/" };
         if head.method != Method::GET && head.method != Method::HEAD {
             return Err(refusal_page(StatusCode::FORBIDDEN, "The session has ended: log in again.").into());
         }

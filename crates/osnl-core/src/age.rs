@@ -40,6 +40,14 @@ impl EventAge {
     }
 }
 
+/// Returns the time by which an event is ordered (`order_by_event_time`): its own, but none after it was read, since else
+/// a publisher with a wrong clock would end the later events of others.
+#[must_use]
+pub fn order_time(notification: &Notification, read: Option<SystemTime>) -> Option<Timestamp> {
+    let time = Timestamp::parse(notification.timestamp.as_deref()?).ok()?;
+    Some(read.and_then(Timestamp::from_system).map_or(time, |read| time.min(read)))
+}
+
 #[must_use]
 pub fn length(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -94,6 +102,20 @@ mod tests {
         let reason = "too old: published 1960-01-01T00:00:00Z, 24435 d 12 h before it was read; the limit is 1 h 30 min \
                       (max_event_age)";
         check(Some("1960-01-01 00:00:00"), Some(5400), Some(reason));
+    }
+
+    #[test]
+    fn an_event_of_the_future_is_ordered_as_of_its_arrival() {
+        let read = UNIX_EPOCH + Duration::from_secs(1_795_608_000);
+        for (timestamp, expected) in [
+            ("9999-12-30 00:00:00", Some("2026-11-25T12:00:00Z")),
+            ("2026-11-25 11:59:59", Some("2026-11-25T11:59:59Z")),
+            ("soon", None),
+        ] {
+            let event = Notification { timestamp: Some(timestamp.to_owned()), ..Notification::default() };
+            let time = order_time(&event, Some(read)).map(|time| time.to_string());
+            assert_eq!(time.as_deref(), expected, "{timestamp}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! A time without a zone is UTC: no service sends local time.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use jiff::civil::DateTime;
 use serde::{Serialize, Serializer};
@@ -47,6 +48,12 @@ impl Timestamp {
             .or_else(named)
             .map(Self)
             .ok_or_else(|| TimestampError(crate::error::excerpt(text)))
+    }
+
+    /// Returns the time of a clock; `None` after the year 9999.
+    #[must_use]
+    pub fn from_system(at: SystemTime) -> Option<Self> {
+        jiff::Timestamp::try_from(at).ok().map(Self)
     }
 
     #[must_use]

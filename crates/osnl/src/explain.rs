@@ -24,8 +24,8 @@ pub mod words;
 use std::sync::Arc;
 
 use osnl_config::template::Names;
-use osnl_core::age::EventAge;
-use osnl_model::{Predicate, Priority, Timestamp, is_secret_path};
+use osnl_core::age::{EventAge, order_time};
+use osnl_model::{Predicate, Priority, is_secret_path};
 
 pub use self::compare::{EventSample, RuleComparison, RuleSetComparison};
 pub use self::effects::Effect;
@@ -208,8 +208,7 @@ impl<'a> Explainer<'a> {
     fn note_order(&mut self, event: &ExplainedEvent, verdicts: &mut [RuleVerdict]) {
         self.events += 1;
         let Some(notification) = event.notification() else { return };
-        let time = notification.timestamp.as_deref().and_then(|time| Timestamp::parse(time).ok());
-        let Some(time) = time else { return };
+        let Some(time) = order_time(notification, event.read) else { return };
         let message = notification.id().map_or_else(|| self.events.to_string(), str::to_owned);
         for RuleVerdict { rule, ruling, .. } in verdicts {
             let mut rules = self.conf.rules.iter().map(|conf| &conf.rule);

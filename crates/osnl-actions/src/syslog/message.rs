@@ -69,7 +69,7 @@ impl Header {
         if !text.is_empty() {
             message.push(' ');
             for c in text.chars() {
-                match c.is_control() {
+                match osnl_model::is_dangerous(c) {
                     true => message.extend(c.escape_default()),
                     false => message.push(c),
                 }
@@ -117,7 +117,7 @@ fn structured(id: &str, event: &Notification) -> String {
         for c in value[..value.floor_char_boundary(VALUE)].chars() {
             match c {
                 '"' | '\\' | ']' => data.extend(['\\', c]),
-                c if c.is_control() => data.push('_'),
+                c if osnl_model::is_dangerous(c) => data.push('_'),
                 c => data.push(c),
             }
         }
@@ -163,6 +163,13 @@ mod tests {
             message,
             "<134>1 2026-11-20T06:36:22.662155Z node1 osnl 4711 port.delete.end [osnl@32473 \
              event_type=\"port.delete.end\" message_id=\"m1\" priority=\"info\"] gone: Öl"
+        );
+        let turned = header().message(&event("x\u{202e}y", Priority::Info), received, "a\u{202e}b\u{1b}");
+        assert!(
+            turned.is_ascii()
+                && turned.contains("event_type=\"x_y\"")
+                && turned.ends_with("a\\u{202e}b\\u{1b}"),
+            "{turned}"
         );
         let bare = Header { sd_id: None, severity: Some(7), facility: 23, ..header() };
         let message = bare.message(&Notification::default(), UNIX_EPOCH, "");

@@ -44,7 +44,7 @@ fn form(status: StatusCode, message: String, next: String) -> AdminAnswer {
 }
 
 /// Whether a path is this endpoint's: `//host` and `/\host` lead to another host.
-fn is_path(next: &str) -> bool {
+pub(super) fn is_path(next: &str) -> bool {
     let mut bytes = next.bytes();
     bytes.next() == Some(b'/')
         && !matches!(bytes.next(), Some(b'/' | b'\\'))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use osnl_config::template::Names;
-use osnl_core::age::EventAge;
+use osnl_core::age::{EventAge, order_time};
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{KeySource, Mode, Rule, RuleMismatch, TimedEvent, WhenMismatch};
 use osnl_journal::dead_letters::RetriedDelivery;
@@ -101,12 +101,12 @@ impl<'r, 'a> FiredRule<'r, 'a> {
         once_each(deliveries)
     }
 
-    /// Returns the event's own time, if the rule orders by it. The operator's retry is of no order.
+    /// Returns the event's time, if the rule orders by it. The operator's retry is of no order.
     fn order_time(&self) -> Option<Timestamp> {
         let Self { rule, arrival, .. } = self;
         let is_timed = rule.order_by_event_time && arrival.retried.is_none();
-        let time = arrival.names.notification().timestamp.as_deref().filter(|_| is_timed)?;
-        Timestamp::parse(time).ok()
+        let time = order_time(arrival.names.notification(), Some(arrival.received.origin.received));
+        time.filter(|_| is_timed)
     }
 
     fn is_keyed_by_observer(&self, action: &str) -> bool {

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use osnl_testkit::hostile;
 
@@ -92,7 +92,7 @@ fn what_comes_again_after_a_return_counts_from_its_first_arrival() {
     let guards = Arc::new(Guards::new([], [("a".into(), rate)]));
     let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone()).with_guards(guards);
     let came = |n: u64| std::time::UNIX_EPOCH + Duration::from_secs(601 * n);
-    let notify = |n: u64, redelivered: bool, at: std::time::SystemTime| {
+    let notify = |n: u64, redelivered: bool, at: SystemTime| {
         let timestamp = jiff::Timestamp::try_from(came(n)).unwrap();
         let body = format!(
             "{{\"event_type\": \"port.delete.end\", \"message_id\": \"{n}\", \"timestamp\": \"{timestamp}\", \
@@ -363,7 +363,10 @@ fn an_event_that_is_older_than_one_before_it_is_a_dead_letter() {
                 r#"{{"event_type": "port.update.end", "message_id": "{n}", "timestamp": "2026-11-28 01:00:{time}",
                     "payload": {{"port": {{"id": "{port}"}}}}}}"#
             );
-            drop(engine.notify(ReceivedMessage::sample(body, *redelivered)));
+            let mut message = ReceivedMessage::sample(body, *redelivered);
+            // 2026-11-28 02:00:00
+            message.origin.received = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_831_200);
+            drop(engine.notify(message));
         }
         let reasons: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
         assert_eq!(counters.too_old.get(), reasons.len() as u64);

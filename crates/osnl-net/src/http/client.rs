@@ -25,6 +25,9 @@ use crate::http::url::{Scheme, Url};
 /// The time that a body has after its status, which has said what became of the request.
 pub const BODY_WAIT: Duration = Duration::from_secs(5);
 
+/// The most bytes of an answer's head: a longer one fails the attempt. All headers together, as other programs allow.
+const MOST_HEAD: usize = 64 * 1024;
+
 /// One HTTP request as it is sent.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -102,6 +105,7 @@ impl Client {
                 // Python's http.client writes names in title case, and requests to K2HR3 equal its
                 // requests byte for byte.
                 .http1_title_case_headers(true)
+                .http1_max_buf_size(MOST_HEAD)
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(options.pool.idle)
                 .pool_max_idle_per_host(kept)

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl_core::age::order_time;
 use osnl_model::{Budget, Timestamp};
 
 use super::build::OpenedJournal;
@@ -159,7 +160,7 @@ fn note_latest(
 
 fn timed(received: &ReceivedMessage, budget: &Budget) -> Option<(Timestamp, String)> {
     let notification = received.decode_within(budget).ok()?;
-    let time = Timestamp::parse(notification.timestamp.as_deref()?).ok()?;
+    let time = order_time(&notification, Some(received.origin.received))?;
     let message = Parts::new(&notification).message(received).to_owned();
     Some((time, message))
 }
