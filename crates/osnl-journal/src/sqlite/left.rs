@@ -215,12 +215,13 @@ fn are_lost(file: &File, holes: &[Range<u64>]) -> io::Result<bool> {
         .any(|hole| (hole.start / page_bytes + 1..=(hole.end - 1) / page_bytes + 1).any(is_written)))
 }
 
-/// Reads the chain of lists of free pages that begins with the given page; 0 is the end.
+/// Reads the chain of lists of free pages that begins with the given page; 0 is the end. A page with such a list is
+/// always written.
 fn free_pages(file: &File, page_bytes: u64, mut list: u64) -> io::Result<HashSet<u64>> {
-    let mut free = HashSet::new();
+    let (mut free, mut lists) = (HashSet::new(), HashSet::new());
     let mut page = vec![0; usize::try_from(page_bytes).unwrap_or_default()];
     // A page that comes twice would never end.
-    while list > 0 && free.insert(list) {
+    while list > 0 && lists.insert(list) {
         file.read_exact_at(&mut page, (list - 1) * page_bytes)?;
         let most = page.len() / 4 - 2;
         let count = usize::try_from(number(&page, 4)).unwrap_or(most).min(most);
@@ -261,6 +262,9 @@ mod tests {
         check(7..8, false);
         check(6..7, true);
         check(5..8, true);
+        // The pages with the lists.
+        check(3..4, true);
+        check(4..5, true);
         check(262_145..262_146, false);
         check(262_145..262_147, true);
     }
