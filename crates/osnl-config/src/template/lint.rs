@@ -95,6 +95,8 @@ impl<'a> EngineSource<'a> {
             }
             let inside = tokens.len();
             from = lex_until(written, open + 2, close, &mut tokens);
+            // Words of one pair of braces have no neighbours in the next one.
+            tokens.push(LintToken { kind: TokenKind::Sign, at: from..from });
             let is_all = written[..open].trim().is_empty() && written[from..].trim().is_empty();
             if close == "}}" && is_all && written[..from].ends_with(close) {
                 only = Some(open + 2..from - 2);

@@ -66,6 +66,9 @@ fn expressions() {
 
 #[test]
 fn templates() {
+    let names_are =
+        "the names are payload, context, event_type, publisher_id, priority, message_id, timestamp, resource";
+    let no_name = |name: &str| format!("there is no name {name}; {names_are}");
     let check = |source: &str, expected: Result<&str, &str>| {
         let rendered = Template::new(source).map_err(|error| error.to_string());
         let rendered =
@@ -76,14 +79,14 @@ fn templates() {
     check("{% for ip in payload.port.fixed_ips %}{{ ip.ip_address }};{% endfor %}", Ok("10.0.0.5;fd00::5;"));
     check("{% if payload.a.b is defined %}x{% else %}{# none #}y{% endif %}", Ok("y"));
     check("{{ payload.port.description|replace(',', '-') }}", Ok("a-b--c"));
+    check("{{ payload.port.id }} {{ (payload.port.mtu) }}", Ok("P-1 1500"));
+    check("{{ payload.port.mtu is number }}{{ even }}", Err(&no_name("even")));
     check("{{ payload.port.x }}", Err("the event has no payload.port.x"));
     check("{{ payload.port.x | default('-') }}", Ok("-"));
     check("{{ payload.port.tags | tojson }}", Ok("[\"blue\", \"prod\"]"));
     check("{% raw %}{{ nothing }}{% endraw %}", Ok("{{ nothing }}"));
     check("<b> & \"{{ publisher_id }}\"", Ok("<b> & \"network.node1\""));
-    let names_are =
-        "the names are payload, context, event_type, publisher_id, priority, message_id, timestamp, resource";
-    check("{{ paylod.x }}", Err(&format!("there is no name paylod; {names_are}; did you mean payload?")));
+    check("{{ paylod.x }}", Err(&format!("{}; did you mean payload?", no_name("paylod"))));
     check(
         "{% for payload in [1] %}{% endfor %}",
         Err("payload is a name already and cannot be another one; give the variable another name"),
