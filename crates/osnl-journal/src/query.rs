@@ -41,7 +41,7 @@ pub(crate) use self::page::{count_rows, counted_phases};
 pub use self::phase::{Phase, QueryContext, RowState};
 pub use self::records::{
     AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, HeldBy, HeldCause, KeptEvent,
-    KeyedEvent, Overview, RecentDelivery, Tally, Unreadable, UnreadableFilter,
+    KeyBounds, KeyedEvent, Overview, RecentDelivery, Tally, Unreadable, UnreadableFilter,
 };
 use crate::sqlite::SqliteJournal;
 use crate::{DeliveryId, JournalState, PausedActions};

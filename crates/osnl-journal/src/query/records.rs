@@ -1,6 +1,7 @@
 //! The rows and records that queries return.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_core::quarantine::{Extent, Glimpse};
@@ -120,9 +121,19 @@ pub struct RecentDelivery {
     pub has_passed: bool,
 }
 
-/// An event, and the order key of one of its deliveries.
+/// The bounds of a search for the latest order keys.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyBounds {
+    /// The most deliveries that are found.
+    pub keys: usize,
+    /// The most deliveries that are read, of all rules.
+    pub rows: usize,
+}
+
+/// An event, and the rule and the order key of one of its deliveries.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyedEvent<'a> {
+    pub rule: &'a Arc<str>,
     pub key: &'a str,
     pub number: i64,
     pub received: &'a ReceivedMessage,

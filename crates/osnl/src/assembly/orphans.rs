@@ -9,7 +9,7 @@ use osnl_model::{Budget, Timestamp};
 
 use super::build::OpenedJournal;
 use crate::intake::Parts;
-use crate::journal::query::{KeyedEvent, RecentDelivery};
+use crate::journal::query::{KeyBounds, KeyedEvent, RecentDelivery};
 use crate::journal::sqlite::{JournalRate, OpenError, SqliteReader};
 use crate::native::{JournalConf, Native};
 use crate::received::ReceivedMessage;
@@ -67,6 +67,8 @@ impl Native {
 
 /// The bytes of rows that a start reads, twice what an observer keeps.
 const MOST_SEEN: usize = 256 << 20;
+/// The deliveries that a start reads for rules that order by the time of events.
+const MOST_ORDERED: usize = 500_000;
 
 impl JournalConf {
     fn reader(&self) -> Result<Option<SqliteReader>, OpenError> {
@@ -120,16 +122,13 @@ impl Native {
         };
         let rules = self.rules.iter().map(|rule| &rule.rule);
         let rules = rules.filter(|rule| rule.order_by_event_time && !is_known(&rule.name));
-        let rules: Vec<&Arc<str>> = rules.map(|rule| &rule.name).collect();
+        let rules: Vec<Arc<str>> = rules.map(|rule| rule.name.clone()).collect();
         if rules.is_empty() {
             return;
         }
         let visited = self.journal.reader().and_then(|reader| {
             let Some(reader) = reader else { return Ok(()) };
-            for rule in rules {
-                note_latest(&reader, rule, guards.order(), &self.budget())?;
-            }
-            Ok(())
+            note_latest(&reader, &rules, guards.order(), &self.budget())
         });
         if let Err(error) = visited {
             tracing::warn!(
@@ -142,13 +141,14 @@ impl Native {
 
 fn note_latest(
     reader: &SqliteReader,
-    rule: &Arc<str>,
+    rules: &[Arc<str>],
     order: &EventOrder,
     budget: &Budget,
 ) -> Result<(), OpenError> {
     // Deliveries of one event follow each other.
     let mut latest: Option<(i64, Option<(Timestamp, String)>)> = None;
-    Ok(reader.latest_keys(rule, EventOrder::KEYS, |KeyedEvent { key, number, received }| {
+    let most = KeyBounds { keys: EventOrder::KEYS, rows: MOST_ORDERED };
+    Ok(reader.latest_keys(rules, most, |KeyedEvent { rule, key, number, received }| {
         if latest.as_ref().is_none_or(|(known, _)| *known != number) {
             latest = Some((number, timed(received, budget)));
         }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_model::BodyDigest;
@@ -6,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use super::super::rows::{self, delivery_id, event_of, from_millis, millis, received};
 use super::SqliteReader;
 use crate::DeliveryId;
-use crate::query::{KeyedEvent, RecentDelivery, RowState};
+use crate::query::{KeyBounds, KeyedEvent, RecentDelivery, RowState};
 
 /// The difference of time by which messages of several listeners may be out of order.
 const APART: Duration = Duration::from_secs(60);
@@ -62,28 +63,54 @@ impl SqliteReader {
         Ok(())
     }
 
-    /// Visits the latest events with deliveries of a rule and their order keys, oldest first, of up to `most` deliveries.
+    /// Visits the latest events with deliveries of some rules and their order keys, oldest first.
     /// Deliveries in shadow, and those that were dead letters from the first, have not been carried out.
-    pub fn latest_keys(&self, rule: &str, most: usize, mut visit: impl FnMut(KeyedEvent<'_>)) -> Result<()> {
-        let mut select = self.0.prepare(
-            "SELECT id, key FROM (SELECT id, key FROM delivery WHERE rule = ?1 AND key IS NOT NULL AND state <> ?2 \
-             AND (state <> ?3 OR attempts + tries > 0) ORDER BY id DESC LIMIT ?4) ORDER BY id",
-        )?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let mut keys = select.query(params![rule, RowState::Shadow, RowState::Dead, most])?;
+    pub fn latest_keys(
+        &self,
+        rules: &[Arc<str>],
+        most: KeyBounds,
+        mut visit: impl FnMut(KeyedEvent<'_>),
+    ) -> Result<()> {
+        let latest = self.latest_keyed(rules, most)?;
         let mut select = self.0.prepare(&format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED))?;
         let mut event = None;
-        while let Some(row) = keys.next()? {
-            let number = event_of(&self.0, delivery_id(row.get(0)?))?;
+        for (id, rule, key) in latest.iter().rev() {
+            let number = event_of(&self.0, delivery_id(*id))?;
             let found = match event.take() {
                 Some((known, found)) if known == number => found,
                 Some(_) | None => select.query_row([number], |row| received(row, 0))?,
             };
-            let key: String = row.get(1)?;
-            visit(KeyedEvent { key: &key, number, received: &found });
+            visit(KeyedEvent { rule, key, number, received: &found });
             event = Some((number, found));
         }
         Ok(())
+    }
+
+    /// Returns the number, the rule, and the order key of deliveries, newest first. No index has the rules, so the bound on
+    /// what is read keeps a rule that seldom matches from reading the whole journal.
+    fn latest_keyed<'a>(
+        &self,
+        rules: &'a [Arc<str>],
+        most: KeyBounds,
+    ) -> Result<Vec<(i64, &'a Arc<str>, String)>> {
+        let mut select = self.0.prepare(
+            "SELECT id, rule, key, key IS NOT NULL AND state <> ?1 AND (state <> ?2 OR attempts + tries > 0) \
+             FROM delivery ORDER BY id DESC LIMIT ?3",
+        )?;
+        let rows = i64::try_from(most.rows).unwrap_or(i64::MAX);
+        let mut rows = select.query(params![RowState::Shadow, RowState::Dead, rows])?;
+        let mut latest = Vec::new();
+        while latest.len() < most.keys
+            && let Some(row) = rows.next()?
+        {
+            let of = row.get_ref(1)?.as_str()?;
+            if let Some(rule) = rules.iter().find(|rule| ***rule == *of)
+                && row.get(3)?
+            {
+                latest.push((row.get(0)?, rule, row.get(2)?));
+            }
+        }
+        Ok(latest)
     }
 
     /// Returns the first event received since a time by binary search, as events are nearly in that order.

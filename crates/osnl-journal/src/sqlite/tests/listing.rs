@@ -1,6 +1,8 @@
 use super::hands::{one, only};
 use super::*;
-use crate::query::{About, AnswerPolicy, Filter, ListPage, Phase, QueryContext, RowOrder, RowState};
+use crate::query::{
+    About, AnswerPolicy, Filter, KeyBounds, KeyedEvent, ListPage, Phase, QueryContext, RowOrder, RowState,
+};
 use crate::{AttemptRetry, End, NewDelivery, Subject, UsedLimits};
 
 #[tokio::test]
@@ -45,6 +47,30 @@ async fn deliveries_are_found_by_what_is_known_of_them() {
     let expected = [("a", "waiting", 1), ("a", "ready", 1), ("a", "dead", 1), ("b", "ready", 1)];
     assert_eq!(tally, expected.map(|(action, state, count)| (action.to_owned(), state, count)));
     assert_eq!(reader.oldest_ready("a").unwrap(), at(100));
+}
+
+#[tokio::test]
+async fn the_latest_keys_of_rules_are_found_within_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for n in 1..=6 {
+        let mut entry = entry(&n.to_string(), &format!("k{n}"), false);
+        entry.deliveries.push(NewDelivery::new("s", "b", Some(format!("s{n}"))));
+        entry.deliveries.push(NewDelivery::new("without a key", "b", None));
+        within(append(&journal, entry).await).await;
+    }
+    let reader = reader(&folder);
+    let check = |rules: &[&str], (keys, rows): (usize, usize), expected: &[&str]| {
+        let rules: Vec<Arc<str>> = rules.iter().map(|rule| (*rule).into()).collect();
+        let mut found = Vec::new();
+        let visit = |one: KeyedEvent<'_>| found.push(format!("{} {} {}", one.number, one.rule, one.key));
+        reader.latest_keys(&rules, KeyBounds { keys, rows }, visit).unwrap();
+        assert_eq!(found, expected, "{rules:?} {keys} {rows}");
+    };
+    check(&["r"], (2, 100), &["5 r k5", "6 r k6"]);
+    check(&["r", "s", "without a key"], (3, 100), &["5 s s5", "6 r k6", "6 s s6"]);
+    check(&["r"], (100, 6), &["5 r k5", "6 r k6"]);
+    check(&["seldom"], (100, 6), &[]);
 }
 
 #[tokio::test]
