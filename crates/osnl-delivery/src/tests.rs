@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use osnl_core::attempt::Completion;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
-use osnl_journal::{Entry, NewDelivery, Receipt, Settle};
+use osnl_journal::{Entry, NewDelivery, PauseNote, Receipt, Settle};
 use osnl_model::Notification;
 
 use super::*;
@@ -187,22 +187,22 @@ async fn a_journal_in_memory_is_told_of_failed_attempts_that_are_repeated() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_target_is_not_called_and_what_waits_does_not_age() {
     let rig = Rig::start(None, Duration::from_secs(1));
-    rig.journal.pause("a", true);
+    rig.journal.set_pause("a", Some(PauseNote::default()));
     let receipt = rig.append("k").await;
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(*rig.action.attempts.lock().unwrap(), 0);
-    rig.journal.pause("b", true);
-    rig.journal.pause("a", false);
+    rig.journal.set_pause("b", Some(PauseNote::default()));
+    rig.journal.set_pause("a", None);
     assert_eq!(receipt.await, Settle::Acknowledge);
 
     *rig.action.failure.lock().unwrap() = Some(ErrorClass::Status(409));
     let receipt = rig.append("l").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    rig.journal.pause("a", true);
+    rig.journal.set_pause("a", Some(PauseNote::default()));
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(*rig.action.attempts.lock().unwrap(), 2);
     *rig.action.failure.lock().unwrap() = None;
-    rig.journal.pause("a", false);
+    rig.journal.set_pause("a", None);
     assert_eq!(receipt.await, Settle::Acknowledge);
     assert_eq!(*rig.action.attempts.lock().unwrap(), 3);
     rig.stop().await;

@@ -130,5 +130,20 @@ pub struct LearntFacts {
     pub changes: Vec<RowChange>,
 }
 
-/// The actions that the operator has paused, each with the time.
-pub type PausedActions = BTreeMap<String, SystemTime>;
+/// The pause of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub since: SystemTime,
+    /// The operator, and the reason; `None` if an older program has not kept them.
+    pub note: Option<PauseNote>,
+}
+
+/// The operator who pauses an action, and the reason for the next operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PauseNote {
+    pub by: String,
+    pub reason: Option<String>,
+}
+
+/// The actions that operators have paused.
+pub type PausedActions = BTreeMap<String, Pause>;

@@ -79,7 +79,7 @@ mod store;
 pub use self::bounds::{ActionTerms, JournalBounds, JournalTerms};
 pub(crate) use self::claim::reserved_numbers;
 pub use self::claim::{AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, SentRequest, UsedLimits};
-pub use self::contract::{Journal, LearntFacts, PausedActions};
+pub use self::contract::{Journal, LearntFacts, Pause, PauseNote, PausedActions};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};
 pub use self::outcome::{End, Handover, Outcome};
 pub use self::permit::Permit;

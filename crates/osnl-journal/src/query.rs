@@ -44,7 +44,7 @@ pub use self::records::{
     KeyBounds, KeyedEvent, Overview, RecentDelivery, Tally, Unreadable, UnreadableFilter,
 };
 use crate::sqlite::SqliteJournal;
-use crate::{DeliveryId, JournalState, PausedActions};
+use crate::{DeliveryId, JournalState, PauseNote, PausedActions};
 
 /// The reason why a store does not answer a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +109,8 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 
     fn numbers_quarantined(&self, filter: UnreadableFilter) -> Answer<'_, Vec<i64>>;
 
-    fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()>;
+    /// Pauses an action with a note, or resumes it.
+    fn set_paused<'a>(&'a self, action: &'a str, note: Option<PauseNote>) -> Answer<'a, ()>;
 
     /// Opens the journal for changes; a journal in memory refuses. The journal of a stopped daemon is open until the
     /// last clone is dropped, which blocks.

@@ -18,7 +18,10 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     let name = text::line(&action);
     let result = match (&*change, visit.form.is_some()) {
         (_, false) => None,
-        ("pause", true) => Some(ask(visit, &ControlRequest::Pause { action, by }).await.map(paused)?),
+        ("pause", true) => {
+            let reason = text::field(given, "reason").filter(|reason| !reason.trim().is_empty());
+            Some(ask(visit, &ControlRequest::Pause { action, reason, by }).await.map(paused)?)
+        }
         ("resume", true) => Some(ask(visit, &ControlRequest::Resume { action, by }).await.map(paused)?),
         (_, true) => {
             let result = ask(visit, &ControlRequest::Probe { action, by }).await?;
@@ -34,6 +37,7 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
             page.says = says(&change, &target);
             page.confirm = Some(ConfirmForm {
                 path: "/actions/change",
+                has_reason: change == "pause",
                 fields: vec![("action", target.action.clone()), ("change", change)],
                 button: format!("{verb} {name}"),
                 is_danger: false,

@@ -37,6 +37,8 @@ pub(super) type ChangeLists = Vec<(&'static str, Vec<String>)>;
 
 pub(super) struct ConfirmForm {
     pub(super) path: &'static str,
+    /// Whether the form asks for the operator's reason.
+    pub(super) has_reason: bool,
     pub(super) fields: Vec<(&'static str, String)>,
     pub(super) button: String,
     /// Whether the change cannot be undone, or may call a deletion.
@@ -84,6 +86,7 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
         page.is_final = change.verb == "discard";
         page.confirm = Some(ConfirmForm {
             path: "/deliveries/change",
+            has_reason: false,
             fields: vec![("query", change.written()), ("count", count.to_string())],
             button: format!("{} {}{}", capital(change.verb), deliveries(count), change.goal()),
             is_danger: page.is_final

@@ -61,6 +61,7 @@ pub(super) async fn reload(visit: PageVisit<'_>) -> PageAnswer {
     if is_preview && result.reloaded {
         page.says.push(EFFECT.to_owned());
         page.confirm = Some(ConfirmForm {
+            has_reason: false,
             path: "/configuration/reload",
             fields: Vec::new(),
             button: "Reload".to_owned(),

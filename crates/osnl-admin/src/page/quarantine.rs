@@ -75,6 +75,7 @@ pub(super) async fn change(visit: PageVisit<'_>) -> PageAnswer {
     if visit.form.is_none() && result.changed > 0 {
         page.is_final = change.discards;
         page.confirm = Some(ConfirmForm {
+            has_reason: false,
             path: "/quarantine/change",
             fields: vec![(
                 "query",

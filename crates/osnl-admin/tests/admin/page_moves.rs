@@ -28,8 +28,11 @@ async fn deliveries_move_after_a_preview() {
                 && preview.contains(&format!("Pause {action}</button>")),
             "{preview}"
         );
-        let (status, done) = post("/actions/change", &change).await;
+        assert!(preview.contains("name=\"reason\""), "{preview}");
+        let (status, done) = post("/actions/change", &format!("{change}&reason=its+target+moves")).await;
         assert!(status == 200 && done.contains(&format!("{action} is paused: no attempt starts")), "{done}");
+        let shown = site.read(&format!("/actions/{action}"), &session).await;
+        assert!(shown.contains("its target moves (paused since "), "{shown}");
     }
     site.keep(port("p1"), "first").await;
     site.keep(port("p2"), "first").await;

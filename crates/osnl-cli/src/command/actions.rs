@@ -3,7 +3,7 @@ mod args;
 use osnl::control::{ControlRequest, PauseResult, ProbeResult, Status, relative};
 
 use self::args::ActionsListArgs;
-pub(crate) use self::args::{ActionsArgs, ActionsCommand, OneActionArgs};
+pub(crate) use self::args::{ActionsArgs, ActionsCommand, OneActionArgs, PauseArgs};
 use super::asking::{NoAnswer, Respondent, age, clean, print, print_json, print_tinted, short};
 use super::deliveries::asks;
 use super::status;
@@ -14,8 +14,9 @@ pub(crate) fn run(args: &ActionsArgs) -> Exit {
     let done = match &args.command {
         ActionsCommand::List(args) => list(args),
         ActionsCommand::Probe(args) => probe(args),
-        ActionsCommand::Pause(args) => {
-            pause(args, &ControlRequest::Pause { action: args.action.clone(), by: asks() })
+        ActionsCommand::Pause(PauseArgs { one, reason }) => {
+            let (action, reason) = (one.action.clone(), reason.clone());
+            pause(one, &ControlRequest::Pause { action, reason, by: asks() })
         }
         ActionsCommand::Resume(args) => {
             pause(args, &ControlRequest::Resume { action: args.action.clone(), by: asks() })
@@ -77,7 +78,11 @@ pub(super) fn pause(args: &OneActionArgs, request: &ControlRequest) -> Result<Ex
                 "{action} is paused: no attempt starts, deliveries wait; to end the pause: osnl actions resume {action}\n"
             )
         }
-        (Some(since), false) => format!("{action} is paused already: {}\n", relative(since)),
+        (Some(since), false) => {
+            let reason =
+                paused.reason.as_deref().map_or(String::new(), |reason| format!("; {}", short(reason, 300)));
+            format!("{action} is paused already: {}{reason}\n", relative(since))
+        }
         (None, true) => format!("{action} is resumed\n"),
         (None, false) => format!("{action} was not paused\n"),
     }))

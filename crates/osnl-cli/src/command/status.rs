@@ -368,6 +368,10 @@ pub(super) fn targets(status: &Status) -> String {
         rows.iter_mut().skip(1).zip(targets).for_each(|(row, target)| row[done] = number(target.done));
     }
     let mut text = table_within(rows, columns, &[address, 2, 5]);
+    for (target, reason) in targets.iter().filter_map(|one| Some((one, one.paused_reason.as_deref()?))) {
+        let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {}", clean(by)));
+        text.push_str(&format!("  {}: paused{by}: {}\n", clean(&target.action), short(reason, 300)));
+    }
     for target in targets.iter().filter(|target| target.returns > 1) {
         let (name, times) = (clean(&target.action), target.returns);
         text.push_str(&format!(

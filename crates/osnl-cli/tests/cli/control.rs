@@ -170,12 +170,17 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         ("explain --counts --rule x", 1, "there is no rule x; there are r"),
         ("actions pause roles", 0, "roles is paused"),
         ("actions pause roles", 0, "roles is paused already: "),
+        ("actions pause roles --reason two\u{1b}[2J", 1, "the reason of a pause must be one line"),
+        ("actions pause roles --reason until-Monday", 0, "roles is paused"),
+        ("actions pause roles", 0, "; until-Monday"),
     ]);
     rig.publish([(1, 1), (1, 2)]);
     wait(&rig, "pending", 2);
     rig.check(&[
         ("status", 1, "!    roles: paused by "),
         ("status", 1, "do   osnl actions resume roles\n"),
+        ("status", 1, "why  until-Monday (paused since "),
+        ("actions list", 0, ": until-Monday\n"),
         ("deliveries list", 0, "2 deliveries: 2 pending"),
     ]);
     let listener = rig.listener("neutron");
@@ -185,6 +190,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     let is_paused = |rig: &Rig| {
         let target = rig.target("roles");
         assert_eq!((&target["state"], &target["pending"]), (&"paused".into(), &2.into()));
+        assert_eq!(target["paused_reason"], "until-Monday");
     };
     is_paused(&rig);
     // The next start replaces the killed daemon's socket.

@@ -138,7 +138,7 @@ impl Story {
                 self.log(format!("the target: {class:?}"));
                 *self.action.down.lock().unwrap() = class;
             }
-            8 => self.change(Change::Pause { action: "a".into(), by: "me".into() }).await,
+            8 => self.change(Change::Pause { action: "a".into(), note: PauseNote::default() }).await,
             9 => self.change(Change::Resume { action: "a".into() }).await,
             10 => self.change(Change::Hold { which: all(), why: "me".into() }).await,
             11 => self.change(Change::Release { which: all() }).await,

@@ -10,7 +10,7 @@ use crate::query::{
     About, AnswerPolicy, Bodies, CauseGroup, Filter, HeldBy, ListPage, Phase, PhaseCount, QueryContext,
     QueryError, RowOrder, RowState, UnreadableFilter,
 };
-use crate::{AttemptRetry, Begin, DeliveryId, NewDelivery};
+use crate::{AttemptRetry, Begin, DeliveryId, NewDelivery, PauseNote};
 
 async fn filled(rig: &StoreRig) {
     let journal = &*rig.journal;
@@ -268,9 +268,14 @@ pub(crate) async fn every_store_counts_and_pauses_alike(open: impl Fn() -> Store
         let actions = within(rig.queries.paused_actions()).await.expect("paused actions");
         actions.into_keys().collect::<Vec<_>>()
     };
-    within(rig.queries.set_paused("a", Some("me"))).await.expect("a pause");
-    assert_eq!(paused().await, ["a"]);
-    assert!(within(rig.queries.numbers()).await.expect("numbers").paused.contains_key("a"));
+    let note = |by: &str, reason: Option<&str>| PauseNote { by: by.into(), reason: reason.map(Into::into) };
+    let moving = note("me", Some("the target moves"));
+    for one in [note("eve", None), moving.clone(), note("bob", None)] {
+        within(rig.queries.set_paused("a", Some(one))).await.expect("a pause");
+        assert_eq!(paused().await, ["a"]);
+    }
+    let kept = within(rig.queries.numbers()).await.expect("numbers").paused;
+    assert_eq!(kept["a"].note, Some(moving));
     within(rig.queries.set_paused("a", None)).await.expect("a resume");
     assert_eq!(paused().await, [""; 0]);
 }

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::{FailedAttempts, MemoryJournal, MemoryLane, PendingDelivery};
-use crate::DeliveryId;
 use crate::query::{DeliveryListRow, FailingKey, RowState, Tally};
+use crate::{DeliveryId, Pause, PauseNote};
 
 impl MemoryJournal {
     #[must_use]
@@ -96,11 +96,18 @@ impl MemoryJournal {
 
     /// Pauses for the life of the process. The messages stay unsettled, and return to the broker after too long a
     /// wait.
-    pub fn pause(&self, action: &str, pause: bool) {
-        self.paused.send_if_modified(|paused| match (pause, paused.contains_key(action)) {
-            (true, false) => paused.insert(action.to_owned(), SystemTime::now()).is_none(),
-            (false, true) => paused.remove(action).is_some(),
-            (true, true) | (false, false) => false,
+    ///
+    /// A reason for an action that is paused replaces the former one, and its operator.
+    pub fn set_pause(&self, action: &str, note: Option<PauseNote>) {
+        self.paused.send_if_modified(|paused| {
+            let Some(note) = note else { return paused.remove(action).is_some() };
+            let known = paused.get(action).map(|pause| pause.since);
+            if known.is_some() && note.reason.is_none() {
+                return false;
+            }
+            let since = known.unwrap_or_else(SystemTime::now);
+            paused.insert(action.to_owned(), Pause { since, note: Some(note) });
+            true
         });
     }
 }

@@ -14,7 +14,7 @@ use crate::query::{
     Unreadable, UnreadableFilter, groups_of, page_of,
 };
 use crate::sqlite::SqliteJournal;
-use crate::{DeliveryId, Journal as _, PausedActions};
+use crate::{DeliveryId, Journal as _, PauseNote, PausedActions};
 
 fn ready<'a, T: Send + 'a>(answer: Result<T, QueryError>) -> Answer<'a, T> {
     Box::pin(std::future::ready(answer))
@@ -119,8 +119,8 @@ impl JournalQueries for MemoryJournal {
         unsupported(NO_QUARANTINE)
     }
 
-    fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()> {
-        self.pause(action, by.is_some());
+    fn set_paused<'a>(&'a self, action: &'a str, note: Option<PauseNote>) -> Answer<'a, ()> {
+        self.set_pause(action, note);
         ready(Ok(()))
     }
 

@@ -1,5 +1,5 @@
 use super::{Filter, RowState};
-use crate::DeliveryId;
+use crate::{DeliveryId, PauseNote};
 
 /// An operator's change of deliveries or of an action.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub enum Change {
     /// Lets no attempt of an action begin until it is resumed.
     Pause {
         action: String,
-        by: String,
+        note: PauseNote,
     },
     Resume {
         action: String,

@@ -1,6 +1,5 @@
 //! The rows and records that queries return.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -195,8 +194,6 @@ pub struct Overview {
     /// Deliveries that are held because the process ended unexpectedly during their attempts.
     pub suspects: u64,
     pub paused: PausedActions,
-    /// The operator who paused each action.
-    pub paused_by: BTreeMap<String, String>,
 }
 
 /// A message in quarantine.

@@ -56,8 +56,8 @@ pub(super) struct ChangeBatchResult {
 pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBatchResult> {
     let mut answer = ChangeBatchResult { known_until: work.now, ..ChangeBatchResult::default() };
     let which = match &batch.change {
-        Change::Pause { action, by } => {
-            paused::pause(work.connection, action, by, work.now)?;
+        Change::Pause { action, note } => {
+            paused::pause(work.connection, action, note, work.now)?;
             return Ok(answer);
         }
         Change::Resume { action } => {

@@ -20,7 +20,6 @@ impl SqliteReader {
                 "SELECT count(*) FROM suspect s JOIN delivery d ON d.id = s.delivery WHERE d.state = 2",
             )?,
             paused: paused::list(&self.0)?,
-            paused_by: paused::by(&self.0)?,
         })
     }
 }

@@ -1,50 +1,67 @@
-//! Paused actions, which survive a restart: `meta` has a row `paused NAME` with the time of each. A row
-//! `paused-by NAME` has the operator on a second line, with the same time.
+//! Paused actions, which survive a restart: `meta` has a row `paused NAME` with the time of each. Rows `paused-by NAME` and
+//! `paused-for NAME` have the operator and the reason on a second line, with the same time.
 
-use std::collections::BTreeMap;
-
-use rusqlite::{Connection, Result};
+use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use super::rows::from_millis;
-use crate::PausedActions;
+use crate::{Pause, PauseNote, PausedActions};
 
 const PREFIX: &str = "paused ";
 const BY: &str = "paused-by ";
+const FOR: &str = "paused-for ";
 
-pub(super) fn pause(connection: &Connection, action: &str, by: &str, now: i64) -> Result<()> {
+/// Pauses an action. A reason for an action that is paused replaces the former one, and its operator.
+pub(super) fn pause(connection: &Connection, action: &str, note: &PauseNote, now: i64) -> Result<()> {
     const INSERT: &str = "INSERT OR IGNORE INTO meta (name, value) VALUES (?1, ?2)";
-    if connection.execute(INSERT, (format!("{PREFIX}{action}"), now))? > 0 {
-        connection.execute(INSERT, (format!("{BY}{action}\n{by}"), now))?;
+    const SINCE: &str = "SELECT value FROM meta WHERE name = ?1";
+    let name = format!("{PREFIX}{action}");
+    let since: Option<i64> = connection.query_row(SINCE, [&name], |row| row.get(0)).optional()?;
+    if since.is_some() && note.reason.is_none() {
+        return Ok(());
+    }
+    let since = since.unwrap_or(now);
+    connection.execute(INSERT, (name, since))?;
+    forget_note(connection, action)?;
+    connection.execute(INSERT, (format!("{BY}{action}\n{}", note.by), since))?;
+    if let Some(reason) = &note.reason {
+        connection.execute(INSERT, (format!("{FOR}{action}\n{reason}"), since))?;
     }
     Ok(())
 }
 
 pub(super) fn resume(connection: &Connection, action: &str) -> Result<()> {
     connection.execute("DELETE FROM meta WHERE name = ?1", [format!("{PREFIX}{action}")])?;
-    let by = format!("{BY}{action}\n");
-    connection.execute("DELETE FROM meta WHERE substr(name, 1, length(?1)) = ?1", [by])?;
+    forget_note(connection, action)
+}
+
+fn forget_note(connection: &Connection, action: &str) -> Result<()> {
+    for prefix in [BY, FOR] {
+        let begin = format!("{prefix}{action}\n");
+        connection.execute("DELETE FROM meta WHERE substr(name, 1, length(?1)) = ?1", [begin])?;
+    }
     Ok(())
 }
 
+/// Returns the paused actions. A row of a note that an older program left at a resume has a different time and is ignored.
 pub(super) fn list(connection: &Connection) -> Result<PausedActions> {
-    let mut select = connection.prepare_cached("SELECT name, value FROM meta WHERE name GLOB 'paused *'")?;
-    let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, from_millis(row.get(1)?))))?;
-    let rows = rows.collect::<Result<Vec<_>>>()?;
-    Ok(rows.into_iter().filter_map(|(name, at)| Some((name.strip_prefix(PREFIX)?.to_owned(), at))).collect())
-}
-
-/// Returns the operator that paused each action. A row that an older program left at a resume has a different
-/// time and is ignored.
-pub(super) fn by(connection: &Connection) -> Result<BTreeMap<String, String>> {
-    let mut select = connection.prepare_cached(
-        "SELECT b.name FROM meta b WHERE b.name GLOB 'paused-by *' AND EXISTS (SELECT 1 FROM meta p WHERE p.value = b.value \
-         AND p.name = 'paused ' || substr(b.name, 11, instr(b.name, char(10)) - 11))",
-    )?;
-    let rows = select.query_map([], |row| row.get::<_, String>(0))?;
-    let rows = rows.collect::<Result<Vec<_>>>()?;
-    let split = |name: String| {
-        let (action, by) = name.strip_prefix(BY)?.split_once('\n')?;
-        Some((action.to_owned(), by.to_owned()))
-    };
-    Ok(rows.into_iter().filter_map(split).collect())
+    // The rows of pauses come before those of notes, and those of operators before those of reasons.
+    let mut select = connection
+        .prepare_cached("SELECT name, value FROM meta WHERE name GLOB 'paused[ -]*' ORDER BY name")?;
+    let mut rows = select.query([])?;
+    let mut paused = PausedActions::new();
+    while let Some(row) = rows.next()? {
+        let (name, since): (String, _) = (row.get(0)?, from_millis(row.get(1)?));
+        if let Some(action) = name.strip_prefix(PREFIX) {
+            paused.insert(action.to_owned(), Pause { since, note: None });
+            continue;
+        }
+        let noted = name.strip_prefix(BY).or_else(|| name.strip_prefix(FOR));
+        let Some((action, words)) = noted.and_then(|noted| noted.split_once('\n')) else { continue };
+        let Some(pause) = paused.get_mut(action).filter(|pause| pause.since == since) else { continue };
+        match &mut pause.note {
+            None => pause.note = Some(PauseNote { by: words.to_owned(), reason: None }),
+            Some(note) => note.reason = Some(words.to_owned()),
+        }
+    }
+    Ok(paused)
 }

@@ -24,7 +24,7 @@ use crate::query::{
     DeliveryListRow, DiskUse, Filter, JournalNumbers, JournalQueries, KeptEvent, ListPage, QueryError,
     RowState, StoreFacts, Unreadable, UnreadableFilter,
 };
-use crate::{DeliveryId, Journal as _, PausedActions};
+use crate::{DeliveryId, Journal as _, PauseNote, PausedActions};
 
 /// The number of threads that read the file at once. A disk that hangs keeps each of these threads; without a
 /// bound, no thread would be left to look up host names.
@@ -251,10 +251,10 @@ impl JournalQueries for SqliteQueries {
         self.read(move |reader| reader.numbers_quarantined(&filter))
     }
 
-    fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()> {
+    fn set_paused<'a>(&'a self, action: &'a str, note: Option<PauseNote>) -> Answer<'a, ()> {
         let action = action.to_owned();
-        let change = match by {
-            Some(by) => Change::Pause { action, by: by.to_owned() },
+        let change = match note {
+            Some(note) => Change::Pause { action, note },
             None => Change::Resume { action },
         };
         Box::pin(async move {

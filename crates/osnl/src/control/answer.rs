@@ -402,8 +402,11 @@ pub struct PauseResult {
     pub action: String,
     /// The start of the pause; `null` if the action is not paused.
     pub paused_since: Option<String>,
-    /// Whether the request has changed that.
+    /// Whether the request has changed that, or the reason.
     pub changed: bool,
+    /// The operator's reason for the pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The result of a probe on request.

@@ -32,6 +32,7 @@ use super::refusal::{Code, RequestRefusal};
 use super::{ControlRequest, OnProgress, SocketPlace};
 use crate::daemon::{ATTENTION_AGE, DaemonState, ReloadScope};
 use crate::dead_letters::{DeadLetterQueues, MemoryAndQueues};
+use crate::journal::PauseNote;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::query::{DiskUse, JournalQueries, QueryError};
 use crate::journal::sqlite::{SqliteJournal, SqliteQueries};
@@ -257,9 +258,11 @@ impl ControlHandler {
             ControlRequest::ForgetQueue { queue, vhost, by } => {
                 json(self.forget_queue(queue, vhost.as_deref(), by))
             }
-            ControlRequest::Pause { action, by } => json(self.set_paused(action, true, by).await?),
+            ControlRequest::Pause { action, reason, by } => {
+                json(self.pause(action, PauseNote { by: by.clone(), reason: reason.clone() }).await?)
+            }
             ControlRequest::Probe { action, by } => json(self.probe(action, by).await?),
-            ControlRequest::Resume { action, by } => json(self.set_paused(action, false, by).await?),
+            ControlRequest::Resume { action, by } => json(self.set_paused(action, None, by).await?),
             ControlRequest::Replay { events, keep_ids, guarded, by } => {
                 json(self.replay(events, *keep_ids, *guarded, by).await?)
             }

@@ -106,6 +106,9 @@ pub enum ControlRequest {
     Pause {
         /// The action.
         action: String,
+        /// The reason for the next operator: one line of at most 300 characters. A second one replaces the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
         by: String,
     },
     Probe {

@@ -342,6 +342,9 @@ pub struct TargetReport {
     /// The operator that paused the action.
     #[serde(default)]
     pub paused_by: Option<String>,
+    /// The operator's reason for the pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_reason: Option<String>,
     /// Resources whose deliveries fail repeatedly while the target is reachable, longest first; at most ten.
     #[serde(default)]
     pub failing: Vec<FailingResource>,

@@ -18,7 +18,7 @@ use crate::journal::query::{
     UnreadableFilter, groups_of, page_of,
 };
 use crate::journal::sqlite::SqliteJournal;
-use crate::journal::{DeliveryId, JournalState, PausedActions};
+use crate::journal::{DeliveryId, JournalState, PauseNote, PausedActions};
 use crate::received::ReceivedMessage;
 
 #[derive(Debug)]
@@ -168,8 +168,8 @@ impl JournalQueries for MemoryAndQueues {
         Box::pin(async move { Ok(self.unread(&filter).await?.iter().map(|one| one.id).collect()) })
     }
 
-    fn set_paused<'a>(&'a self, action: &'a str, by: Option<&'a str>) -> Answer<'a, ()> {
-        self.journal.set_paused(action, by)
+    fn set_paused<'a>(&'a self, action: &'a str, note: Option<PauseNote>) -> Answer<'a, ()> {
+        self.journal.set_paused(action, note)
     }
 
     fn open_to_change(self: Arc<Self>) -> Answer<'static, Arc<SqliteJournal>> {

@@ -22,8 +22,8 @@ pub(crate) enum ActionsCommand {
     #[command(after_help = "Example:\n  osnl actions probe roles")]
     Probe(OneActionArgs),
     /// Pause an action until it is resumed, also over a restart
-    #[command(after_help = "Example:\n  osnl actions pause roles")]
-    Pause(OneActionArgs),
+    #[command(after_help = "Example:\n  osnl actions pause roles --reason 'the target moves until Monday'")]
+    Pause(PauseArgs),
     /// Resume a paused action
     #[command(after_help = "Example:\n  osnl actions resume roles")]
     Resume(OneActionArgs),
@@ -39,6 +39,16 @@ pub(crate) struct ActionsListArgs {
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+}
+
+/// The flags of `osnl actions pause`.
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    /// Reason for the next operator, shown until the action is resumed
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) one: OneActionArgs,
 }
 
 /// The action that a subcommand probes, pauses, or resumes.

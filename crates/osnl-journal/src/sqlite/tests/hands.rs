@@ -1,6 +1,6 @@
 use super::*;
 use crate::query::{Change, Filter, ListPage, Phase, RecentDelivery, RowState};
-use crate::{AttemptRetry, Begin, End, Handover, UsedLimits};
+use crate::{AttemptRetry, Begin, End, Handover, Pause, PauseNote, UsedLimits};
 
 pub(super) fn only(states: &[RowState]) -> Filter {
     Filter { states: states.to_vec(), ..Filter::default() }
@@ -297,19 +297,26 @@ async fn a_preview_says_what_a_change_would_do_and_does_nothing() {
 async fn a_pause_is_kept_until_it_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
-    let pause = |action: &str| Change::Pause { action: action.into(), by: "eve".into() };
-    journal.change(pause("a")).await.unwrap();
-    let since = journal.paused().borrow().clone();
-    journal.change(pause("a")).await.unwrap();
-    journal.change(pause("it's %_*")).await.unwrap();
+    let note = |by: &str, reason: Option<&str>| PauseNote { by: by.into(), reason: reason.map(Into::into) };
+    let pause = |action: &str, note| Change::Pause { action: action.into(), note };
+    let moving = note("maria", Some("paused-by a\nits move ends on Monday"));
+    journal.change(pause("a", note("eve", None))).await.unwrap();
+    let since = journal.paused().borrow()["a"].since;
+    journal.change(pause("a", moving.clone())).await.unwrap();
+    journal.change(pause("a", note("bob", None))).await.unwrap();
+    journal.change(pause("it's %_*", note("eve", None))).await.unwrap();
     drop(journal);
     let journal = open(&folder);
     let paused = journal.paused();
     assert_eq!(paused.borrow().keys().collect::<Vec<_>>(), ["a", "it's %_*"]);
-    assert_eq!(paused.borrow()["a"], since["a"], "twice is once");
+    let known = Pause { since, note: Some(moving) };
+    assert_eq!(paused.borrow()["a"], known, "a reason is replaced, and a pause begins once");
+    assert_eq!(paused.borrow()["it's %_*"].note, Some(note("eve", None)));
     assert_eq!(reader(&folder).overview().unwrap().paused, *paused.borrow());
     journal.change(Change::Resume { action: "a".into() }).await.unwrap();
     assert_eq!(paused.borrow().keys().collect::<Vec<_>>(), ["it's %_*"]);
+    journal.change(pause("a", note("eve", None))).await.unwrap();
+    assert_eq!(paused.borrow()["a"].note, Some(note("eve", None)), "the reason has ended with its pause");
 }
 
 #[tokio::test]

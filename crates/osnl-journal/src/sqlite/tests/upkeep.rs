@@ -15,6 +15,7 @@ use super::super::upkeep::{
     compact, restore, verify,
 };
 use super::*;
+use crate::PauseNote;
 use crate::query::{Filter, ListPage, Phase};
 
 fn quiet() -> Observer {
@@ -264,8 +265,8 @@ async fn a_restored_journal_repeats_what_was_pending_and_names_what_was_made_sin
     assert_eq!(verify(&replaced.file, &quiet()).unwrap().contents.events, 6);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let journal = open(&folder);
-    assert!(journal.paused().borrow().contains_key("a"));
-    assert_eq!(reader(&folder).overview().unwrap().paused_by["a"], "anna");
+    let note = PauseNote { by: "anna".to_owned(), reason: Some("restored from a backup".to_owned()) };
+    assert_eq!(journal.paused().borrow()["a"].note, Some(note));
     keep(&journal, "7", "f").await;
     let kept: Vec<_> = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
     let kept: Vec<_> = kept.iter().map(|row| (row.id.to_string(), Phase::word_of(row.state))).collect();

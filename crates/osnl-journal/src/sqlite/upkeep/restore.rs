@@ -17,8 +17,8 @@ use super::super::{paused, quarantine, writer};
 use super::part::PartFile;
 use super::verify::problems;
 use super::{Contents, Observer, UpkeepError, UpkeepProgress, contents, copy, open, settle, take};
-use crate::DeliveryId;
 use crate::files::beside;
+use crate::{DeliveryId, PauseNote};
 
 /// The backup that becomes the journal.
 pub enum BackupSource<'a> {
@@ -227,8 +227,9 @@ fn pause(connection: &Connection, by: &str) -> Result<Vec<String>> {
     let sql = concat!("SELECT DISTINCT action FROM tally WHERE ", is!(open), " AND count > 0");
     let mut select = connection.prepare(sql)?;
     let actions = select.query_map([], |row| row.get(0))?.collect::<Result<BTreeSet<String>>>()?;
+    let note = PauseNote { by: by.to_owned(), reason: Some("restored from a backup".to_owned()) };
     for action in &actions {
-        paused::pause(connection, action, by, millis(SystemTime::now()))?;
+        paused::pause(connection, action, &note, millis(SystemTime::now()))?;
     }
     Ok(actions.into_iter().collect())
 }

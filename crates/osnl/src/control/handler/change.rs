@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
@@ -14,13 +14,15 @@ use super::super::{
 };
 use super::ControlHandler;
 use super::deliveries::totals;
-use crate::journal::DeliveryId;
 use crate::journal::query::{
     Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, QueryContext, QueryError, RowState,
 };
 use crate::journal::sqlite::{ChangeRun, SqliteJournal};
+use crate::journal::{DeliveryId, Pause, PauseNote};
 
 const NAMED: usize = 1000;
+/// The most characters of the reason of a pause.
+const LONGEST_REASON: usize = 300;
 
 /// The patience for one request. A commit takes milliseconds; a journal that cannot be written takes until
 /// the operator repairs it.
@@ -149,19 +151,35 @@ impl ControlHandler {
         Ok(changes)
     }
 
+    pub(super) async fn pause(&self, action: &str, note: PauseNote) -> Result<PauseResult, RequestRefusal> {
+        let is_fit = |reason: &String| {
+            !reason.trim().is_empty()
+                && reason.chars().count() <= LONGEST_REASON
+                && !reason.contains(osnl_model::is_dangerous)
+        };
+        if !note.reason.as_ref().is_none_or(is_fit) {
+            let why = format!(
+                "the reason of a pause must be one line of 1 to {LONGEST_REASON} characters, without control characters"
+            );
+            return Err(RequestRefusal::new(Code::BadRequest, why));
+        }
+        let by = note.by.clone();
+        self.set_paused(action, Some(note), &by).await
+    }
+
     pub(super) async fn set_paused(
         &self,
         action: &str,
-        pause: bool,
+        note: Option<PauseNote>,
         by: &str,
     ) -> Result<PauseResult, RequestRefusal> {
-        let known = self.paused_since(action).await?;
+        let known = self.pause_of(action).await?;
         if known.is_none() {
             self.is_configured(action)?;
         }
-        let set = self.store.journal.set_paused(action, pause.then_some(by));
+        let done = if note.is_some() { "paused" } else { "resumed" };
+        let set = self.store.journal.set_paused(action, note);
         let unknown = |_| {
-            let done = if pause { "paused" } else { "resumed" };
             let why = format!(
                 "the journal has not answered for {} s: {action} may have been {done}, may be later, or not at all; look at it \
                  with osnl status, then ask again",
@@ -170,25 +188,32 @@ impl ControlHandler {
             RequestRefusal::new(Code::Unavailable, why)
         };
         timeout(PATIENCE, set).await.map_err(unknown)??;
-        let now = self.paused_since(action).await?;
-        if known.is_some() != now.is_some() {
-            match pause {
-                true => {
-                    tracing::warn!(action.name = action, by, "paused: no attempt starts, deliveries wait")
+        let now = self.pause_of(action).await?;
+        let reason = now.as_ref().and_then(|pause| pause.note.as_ref()?.reason.clone());
+        if known != now {
+            match &now {
+                Some(_) => {
+                    tracing::warn!(
+                        action.name = action,
+                        by,
+                        reason,
+                        "paused: no attempt starts, deliveries wait"
+                    )
                 }
-                false => tracing::warn!(action.name = action, by, "resumed"),
+                None => tracing::warn!(action.name = action, by, "resumed"),
             }
         }
         Ok(PauseResult {
             action: action.to_owned(),
-            paused_since: now.map(time::shown),
-            changed: known.is_some() != now.is_some(),
+            changed: known != now,
+            paused_since: now.map(|pause| time::shown(pause.since)),
+            reason,
         })
     }
 
-    async fn paused_since(&self, action: &str) -> Result<Option<SystemTime>, RequestRefusal> {
+    async fn pause_of(&self, action: &str) -> Result<Option<Pause>, RequestRefusal> {
         let paused = self.store.journal.paused_actions().await?;
-        Ok(paused.get(action).copied())
+        Ok(paused.get(action).cloned())
     }
 
     /// Returns the deliveries that a delivery loop has in hand and gives back within a moment, since they only wait.

@@ -15,6 +15,7 @@ use super::super::{AttemptAnswer, Delivery, DeliveryObstacle, List, MaskedMessag
 use super::ControlHandler;
 use crate::delivery::{TargetMonitor, TargetState};
 use crate::intake::Parts;
+use crate::journal::PausedActions;
 use crate::journal::query::{
     BoundedCount, DeliveryDetails, DeliveryListRow, ListPage, Phase, QueryContext, RowOrder, RowState,
 };
@@ -50,13 +51,14 @@ impl ControlHandler {
         let targets: Vec<TargetMonitor> = self.live.iter().flat_map(|live| live.daemon.targets()).collect();
         let is_paused = |one: &TargetMonitor| one.status().borrow().state == TargetState::Paused;
         // Only the journal knows who has paused an action.
-        let overview = match targets.iter().any(is_paused) {
-            true => self.kept_in_time().await.ok().and_then(|kept| kept.overview),
-            false => None,
+        let paused = match targets.iter().any(is_paused) {
+            true => self.store.journal.paused_actions().await.unwrap_or_default(),
+            false => PausedActions::new(),
         };
         let target = |one: TargetMonitor| {
             let state = one.status().borrow().state;
-            let paused_by = overview.as_ref().and_then(|kept| kept.paused_by.get(&**one.name()).cloned());
+            let note = paused.get(&**one.name()).and_then(|pause| pause.note.as_ref());
+            let paused_by = note.map(|note| note.by.clone());
             (
                 one.name().to_string(),
                 DeliveryTarget { name: one.target(), max_attempts: one.max_attempts(), state, paused_by },

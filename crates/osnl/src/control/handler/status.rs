@@ -320,12 +320,14 @@ fn target(
         of.map(|of| of.count).sum()
     };
     let oldest = kept.oldest.get(name).copied();
-    let paused = kept.paused.get(name).copied();
+    let paused = kept.paused.get(name);
+    let note = paused.and_then(|pause| pause.note.as_ref());
     let mut report = TargetReport {
         action: name.to_owned(),
         configured,
-        paused_since: paused.map(time::shown),
-        paused_by: kept.overview.as_ref().and_then(|overview| overview.paused_by.get(name).cloned()),
+        paused_since: paused.map(|pause| time::shown(pause.since)),
+        paused_by: note.map(|note| note.by.clone()),
+        paused_reason: note.and_then(|note| note.reason.clone()),
         pending: count(&[RowState::Waiting, RowState::Ready]),
         oldest_pending: oldest.map(time::shown),
         oldest_pending_seconds: oldest.map(time::age),
@@ -340,7 +342,7 @@ fn target(
         ..TargetReport::default()
     };
     // The loop notices the pause a moment after the journal.
-    let mut state = paused.map(|since| (TargetState::Paused, since));
+    let mut state = paused.map(|pause| (TargetState::Paused, pause.since));
     if let Some(published) = published {
         let status = *published.status().borrow();
         report.target = Some(published.target());

@@ -60,9 +60,10 @@ fn paused(target: &TargetReport) -> Option<Incident> {
     let what = format!("{name}: paused{by}{}", lasting(target.since_seconds));
     let found = incident(target, Kind::ActionPaused, what);
     let found = found.mended_by_command(format!("osnl actions resume {name}"));
-    let found = match &target.since {
-        Some(at) => found.because(format!("paused since {at}{by}")),
-        None => found,
+    let found = match (&target.paused_reason, &target.since) {
+        (Some(reason), Some(at)) => found.because(format!("{reason} (paused since {at}{by})")),
+        (None, Some(at)) => found.because(format!("paused since {at}{by}")),
+        (_, None) => found,
     };
     Some(since(found, target))
 }

@@ -146,7 +146,7 @@ fn a_request_that_is_not_understood_is_refused_with_the_reason() {
         ),
         ("/queues/osnl/forget", r#"{"vhost": 4}"#, "vhost: 4 is not a string; allowed: a string"),
         ("/reload", r#"{"now": true}"#, "now is not a member; allowed: none"),
-        ("/actions/a/pause", r#"{"reason": "x"}"#, "reason is not a member; allowed: none"),
+        ("/actions/a/resume", r#"{"reason": "x"}"#, "reason is not a member; allowed: none"),
     ] {
         check(Method::POST, path, "", body, refusal);
     }
@@ -188,7 +188,7 @@ fn a_written_request_is_read_as_the_same() {
         list(None),
         ControlRequest::Show { id: "a/b?".to_owned(), raw: true },
         ControlRequest::QuarantineShow { id: 4, raw: false },
-        ControlRequest::Pause { action: "r s".to_owned(), by: by.clone() },
+        ControlRequest::Pause { action: "r s".to_owned(), reason: Some("a b&c".to_owned()), by: by.clone() },
         ControlRequest::Retry { filter: filter.clone(), out_of_order: true, dry_run: true, by },
     ] {
         let (route, target, body) = Route::write(&request).unwrap();

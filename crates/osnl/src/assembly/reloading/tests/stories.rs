@@ -235,8 +235,11 @@ impl ReloadStory {
     }
 
     async fn step(&mut self) {
-        let pause =
-            |action: &str| ControlRequest::Pause { action: action.to_owned(), by: "story".to_owned() };
+        let pause = |action: &str| ControlRequest::Pause {
+            action: action.to_owned(),
+            reason: None,
+            by: "story".to_owned(),
+        };
         match self.random.u32(..14) {
             0..=3 => {
                 let events = self.random.usize(1..5);

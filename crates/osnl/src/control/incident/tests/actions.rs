@@ -168,6 +168,9 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
         &judge_target(&paused, &BOUNDS),
         &[(IncidentKind::ActionPaused, Warning, what, why, "osnl actions resume hook")],
     );
+    let noted = TargetReport { paused_reason: Some("its target moves".to_owned()), ..paused };
+    let why = "its target moves (paused since 2026-11-20T06:41:53Z by eve)";
+    assert_eq!(judge_target(&noted, &BOUNDS)[0].why.as_deref(), Some(why));
     let one = TargetReport { failing: vec![failing("web-7", 7)], pending: 1, ..target("hook") };
     let doing = "osnl deliveries show 17.0; osnl tries each again; the other deliveries go on";
     let what = "hook: web-7 fails for 2 min, 7 attempts; 1 waits";
