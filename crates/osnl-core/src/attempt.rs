@@ -186,22 +186,26 @@ pub enum Uncorrected<'a> {
 }
 
 impl<'a> Uncorrected<'a> {
-    /// Reads the words of an [`ActionError`], as a journal keeps them. `None` if a retry may succeed.
+    /// Reads the words of an [`ActionError`], as a journal keeps them, and the cause in them, which is the same for each
+    /// action that the event does not fit. `None` if a retry may succeed.
     #[must_use]
-    pub fn from_reason(reason: &'a str) -> Option<Self> {
+    pub fn from_reason(reason: &'a str) -> Option<(Self, &'a str)> {
         if let Some(rest) = reason.strip_prefix(MISFIT) {
-            let option =
-                rest.strip_prefix(": ").and_then(|rest| rest.split_once(": ")).map(|(option, _)| option);
+            let rest = rest.strip_prefix(": ").unwrap_or(rest);
             let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-            let is_option = |option: &&str| option.starts_with("[enrich:") || option.chars().all(is_name);
-            return Some(Self::Template(option.filter(is_option)));
+            let is_option = |option: &str| option.starts_with("[enrich:") || option.chars().all(is_name);
+            let named = rest.split_once(": ").filter(|(option, _)| is_option(option));
+            return Some(match named {
+                Some((option, cause)) => (Self::Template(Some(option)), cause),
+                None => (Self::Template(None), rest),
+            });
         }
         let is_final = |class: ErrorClass| {
             reason
                 .strip_prefix(&*class.to_string())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
         };
-        [ErrorClass::Content, ErrorClass::Rejected].into_iter().any(is_final).then_some(Self::Event)
+        [ErrorClass::Content, ErrorClass::Rejected].into_iter().any(is_final).then_some((Self::Event, reason))
     }
 }
 
@@ -332,13 +336,22 @@ mod tests {
         let template = |reason: &str| ActionError::template(reason).to_string();
         let of = |class| ActionError::new(class, "url: x").to_string();
         for (reason, expected) in [
-            (template("url: a value that is empty: x"), Some(Uncorrected::Template(Some("url")))),
-            (template("header.X-Name: no"), Some(Uncorrected::Template(Some("header.X-Name")))),
-            (template("[enrich:port] id: too long"), Some(Uncorrected::Template(Some("[enrich:port] id")))),
-            (template("the address of a recipient: none"), Some(Uncorrected::Template(None))),
-            (template("none"), Some(Uncorrected::Template(None))),
-            (of(ErrorClass::Content), Some(Uncorrected::Event)),
-            (of(ErrorClass::Rejected), Some(Uncorrected::Event)),
+            (
+                template("url: a value that is empty: x"),
+                Some((Uncorrected::Template(Some("url")), "a value that is empty: x")),
+            ),
+            (template("header.X-Name: no"), Some((Uncorrected::Template(Some("header.X-Name")), "no"))),
+            (
+                template("[enrich:port] id: too long"),
+                Some((Uncorrected::Template(Some("[enrich:port] id")), "too long")),
+            ),
+            (
+                template("the address of a recipient: none"),
+                Some((Uncorrected::Template(None), "the address of a recipient: none")),
+            ),
+            (template("none"), Some((Uncorrected::Template(None), "none"))),
+            (of(ErrorClass::Content), Some((Uncorrected::Event, &*of(ErrorClass::Content)))),
+            (of(ErrorClass::Rejected), Some((Uncorrected::Event, &*of(ErrorClass::Rejected)))),
             (of(ErrorClass::Status(404)), None),
             (of(ErrorClass::Connect), None),
         ] {

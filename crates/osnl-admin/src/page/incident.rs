@@ -76,16 +76,23 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             [Some(failing), letters(), None]
         }
         Kind::DeadLetters => {
-            let shown =
-                letters().unwrap_or_else(|| Step::link("Show dead letters", "/deliveries?state=dead"));
+            let of_cause = match &incident.actions[..] {
+                [_, _, ..] => {
+                    incident.why.as_deref().map_or(String::new(), |why| format!("&text={}", text::query(why)))
+                }
+                _ => String::new(),
+            };
+            let state = format!("dead{of_cause}");
+            let path = format!("/deliveries?state={state}");
+            let shown = letters().unwrap_or_else(|| Step::link("Show dead letters", path));
             let retry = match are_overtaken(incident, status) {
-                true => of_all("Retry out of order", "retry", &format!("dead&{OUT_OF_ORDER}=yes"), ""),
-                false => of_all("Retry all", "retry", "dead", ""),
+                true => of_all("Retry out of order", "retry", &format!("{state}&{OUT_OF_ORDER}=yes"), ""),
+                false => of_all("Retry all", "retry", &state, ""),
             };
             [
                 Some(Step { style: "primary", ..shown }),
                 retry,
-                of_all("Discard all", "discard", "dead", "danger"),
+                of_all("Discard all", "discard", &state, "danger"),
             ]
         }
         Kind::WaitingForRelease => {
@@ -211,6 +218,9 @@ mod tests {
         assert_eq!(shown("target-down", json!({"actions": ["c"]}), true), []);
         let dead = step("Show 4 dead letters", "/deliveries?action=a%26b&state=dead", "primary");
         assert_eq!(shown("dead-letters", json!({}), false), [dead]);
+        let of_one_cause = json!({"actions": ["a&b", "c"], "why": "no payload.x"});
+        let path = "change=discard&state=dead&text=no%20payload.x";
+        assert!(shown("dead-letters", of_one_cause, true)[2].1.ends_with(path));
         let two = json!({"actions": ["a", "b"], "for_release": 11});
         assert_eq!(
             shown("waiting-for-release", two, true)[1..],

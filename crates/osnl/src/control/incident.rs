@@ -21,7 +21,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::actions::{judge_guards, judge_target};
+pub(super) use self::actions::{join_letters, judge_guards, judge_target};
 pub use self::cause::IncidentCause;
 pub(super) use self::daemon::{judge_configuration, judge_expiry, judge_stop, judge_streams, no_daemon};
 pub(super) use self::fold::fold;

@@ -78,6 +78,7 @@ impl ControlHandler {
         let listening = listeners.iter().filter(|one| stop.is_none() || !incident::has_ended(one));
         incidents.extend(listening.flat_map(incident::judge_listener));
         incidents.extend(targets.iter().flat_map(|target| incident::judge_target(target, &bounds)));
+        incident::join_letters(&mut incidents, &targets);
         incidents.extend(incident::judge_guards(&targets));
         let overview = kept.overview.as_ref();
         incidents.extend(overview.and_then(|kept| incident::judge_suspects(kept.suspects)));

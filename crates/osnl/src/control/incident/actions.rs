@@ -311,25 +311,66 @@ fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
 /// The reason for which no dead letter can be retried in order.
 const OVERTAKEN: &str = "a later delivery of each resource was delivered";
 
-/// Returns what an operator corrects first, because a retry alone fails again.
-fn correction(action: &str, uncorrected: Uncorrected<'_>) -> String {
-    match uncorrected {
-        Uncorrected::Template(Some(option)) if option.starts_with('[') => {
-            format!("correct {option}, such as by a default for the value; osnl reload")
-        }
-        Uncorrected::Template(Some(option)) => {
-            format!("correct [action:{action}] {option}, such as by a default for the value; osnl reload")
-        }
-        Uncorrected::Template(None) => {
+/// Returns what an operator corrects first, because a retry alone fails again, in the actions of one cause.
+fn correction(of: &[(&TargetReport, Uncorrected<'_>)]) -> String {
+    let place = |(target, uncorrected): &(&TargetReport, Uncorrected<'_>)| match uncorrected {
+        Uncorrected::Template(Some(option)) if option.starts_with('[') => (*option).to_owned(),
+        Uncorrected::Template(Some(option)) => format!("[action:{}] {option}", target.action),
+        Uncorrected::Template(None) => format!("the template in [action:{}]", target.action),
+        Uncorrected::Event => format!("[action:{}]", target.action),
+    };
+    let mut places: Vec<String> = of.iter().map(place).collect();
+    // Actions have an enrichment in common.
+    places.dedup();
+    let places = places.join(", ");
+    match of {
+        [(_, Uncorrected::Event)] => {
             format!(
-                "correct the template in [action:{action}], such as by a default for the value; osnl reload"
+                "a retry alone fails again: correct {places}, its rule, or its target first, and osnl reload"
             )
         }
-        Uncorrected::Event => {
+        [(_, Uncorrected::Event), ..] => {
             format!(
-                "a retry alone fails again: correct [action:{action}], its rule, or its target first, and osnl reload"
+                "a retry alone fails again: correct {places}, their rules, or their targets first, and osnl reload"
             )
         }
+        _ => format!("correct {places}, such as by a default for the value; osnl reload"),
+    }
+}
+
+/// Makes one incident of the dead letters of several actions that have one cause, such as an event without a value that
+/// each of them needs.
+pub(in crate::control) fn join_letters(incidents: &mut Vec<Incident>, targets: &[TargetReport]) {
+    let mut causes: BTreeMap<&str, Vec<(&TargetReport, Uncorrected<'_>)>> = BTreeMap::new();
+    for target in targets {
+        let is_alone = |one: &Incident| one.kind == Kind::DeadLetters && one.actions == [&*target.action];
+        let reason = target.dead_reason.as_deref().filter(|_| target.configured != Some(false));
+        if let Some((uncorrected, cause)) = reason.and_then(Uncorrected::from_reason)
+            && incidents.iter().any(is_alone)
+        {
+            causes.entry(cause).or_default().push((target, uncorrected));
+        }
+    }
+    for (cause, of) in causes.into_iter().filter(|(_, of)| of.len() > 1) {
+        let actions: Vec<String> = of.iter().map(|(target, _)| target.action.clone()).collect();
+        incidents.retain(|one| {
+            one.kind != Kind::DeadLetters || !matches!(&*one.actions, [of] if actions.contains(of))
+        });
+        let names = actions.join(", ");
+        let count = of.iter().map(|(target, _)| target.dead).sum();
+        let what = format!("{names}: {} of one cause", counted(count, "dead letter", "dead letters"));
+        let text = shell_quoted(cause);
+        let then = match of.iter().all(|(target, _)| target.is_overtaken) {
+            true => {
+                format!("{OVERTAKEN}: osnl deliveries discard --text {text}, or retry with --out-of-order")
+            }
+            false => format!("then osnl deliveries retry --text {text}, or discard"),
+        };
+        let found = Incident::new(Kind::DeadLetters, Severity::Warning, format!("action {names}"), what)
+            .because(cause)
+            .mended_by_command(format!("osnl deliveries list --state dead --text {text}"))
+            .mended_by(format!("{}; {then}", correction(&of)));
+        incidents.push(Incident { actions, ..found });
     }
 }
 
@@ -365,7 +406,7 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         false => format!("then osnl deliveries retry --action {name}, or discard"),
     };
     let found = found.mended_by(match reason.and_then(Uncorrected::from_reason) {
-        Some(uncorrected) => format!("{}; {then}", correction(name, uncorrected)),
+        Some((uncorrected, _)) => format!("{}; {then}", correction(&[(target, uncorrected)])),
         None => then,
     });
     Some(reason.into_iter().fold(found, Incident::because))

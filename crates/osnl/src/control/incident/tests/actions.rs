@@ -217,6 +217,32 @@ fn dead_letters_that_a_retry_alone_cannot_deliver_tell_what_to_correct_first() {
 }
 
 #[test]
+fn one_event_that_fits_no_template_of_several_actions_is_one_incident() {
+    let misfit = |option: &str| {
+        format!("the action's template does not fit this event: {option}: the event has no payload.x")
+    };
+    let letters =
+        |name: &str, reason: String| TargetReport { dead: 1, dead_reason: Some(reason), ..target(name) };
+    let targets = [
+        letters("hook", misfit("url")),
+        letters("mail", misfit("subject")),
+        letters("busy", "status 409: the event has no payload.x".to_owned()),
+        letters("other", misfit("url") + ".y"),
+        TargetReport { configured: Some(false), ..letters("gone", misfit("url")) },
+    ];
+    let mut found: Vec<Incident> = targets.iter().flat_map(|target| judge_target(target, &BOUNDS)).collect();
+    join_letters(&mut found, &targets);
+    let what: Vec<&str> = found.iter().map(|one| &*one.what).collect();
+    let joined = "hook, mail: 2 dead letters of one cause";
+    assert_eq!(what, ["busy: 1 dead letter", "other: 1 dead letter", "gone: 1 dead letter", joined]);
+    let doing = "osnl deliveries list --state dead --text 'the event has no payload.x'; correct [action:hook] url, \
+                 [action:mail] subject, such as by a default for the value; osnl reload; then osnl deliveries retry --text \
+                 'the event has no payload.x', or discard";
+    let expected = [(IncidentKind::DeadLetters, Warning, joined, "the event has no payload.x", doing)];
+    check(&found[3..], &expected);
+}
+
+#[test]
 fn deliveries_without_a_known_cause_are_an_incident_when_they_are_old_or_many() {
     let old = |seconds| TargetReport { oldest_pending_seconds: Some(seconds), pending: 1, ..target("hook") };
     check(&judge_target(&old(899), &BOUNDS), &[]);
