@@ -151,7 +151,7 @@ pub fn shown(value: &str) -> String {
     let mut chars = value.chars();
     let head: String = chars.by_ref().take(60).collect();
     let rest = if chars.next().is_some() { "…" } else { "" };
-    format!("\"{}{rest}\"", head.escape_debug())
+    format!("\"{}{rest}\"", osnl_model::one_line(&head.escape_debug().to_string()))
 }
 
 #[must_use]
@@ -186,7 +186,7 @@ fn one_line(name: &str) -> String {
         return "…".to_owned();
     }
     let head: String = name.chars().take(60).collect();
-    head.escape_debug().to_string()
+    osnl_model::one_line(&head.escape_debug().to_string()).into_owned()
 }
 
 #[cfg(test)]
@@ -221,6 +221,7 @@ mod tests {
         let check = |value: &str, expected: &str| assert_eq!(shown(value), expected);
         check("soon", "\"soon\"");
         check("a\n\"b\"\u{1b}", "\"a\\n\\\"b\\\"\\u{1b}\"");
+        check("d\u{435}lete", "\"d\\u{435}lete\"");
         check(&"x".repeat(61), &format!("\"{}…\"", "x".repeat(60)));
         check("rabbit://u:secret@h", "the value (not shown, it looks like a URL)");
         check("u:secret@h", "the value (not shown, it looks like a URL)");

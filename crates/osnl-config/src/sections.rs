@@ -58,6 +58,6 @@ pub use self::raw::{RawEntry, RawSection};
 pub use self::reader::SectionReader;
 pub use self::schema::{Dialect, ForeignSection, FormerOption, Schema, SectionDef, SectionOption};
 pub use self::secret_files::{open_files, read_all};
-pub use self::slips::{joined, repeated};
+pub use self::slips::{disguised, joined, repeated};
 #[cfg(test)]
 pub(crate) use self::unknown::normalized;

@@ -70,7 +70,7 @@ use std::time::Duration;
 
 #[cfg(feature = "kafka")]
 use osnl_brokers::kafka::KafkaOptions;
-use osnl_config::sections::{Findings, Layers, joined, repeated};
+use osnl_config::sections::{Findings, Layers, disguised, joined, repeated};
 use osnl_config::template::Expression;
 use osnl_config::{
     ConfigError, ConfigErrors, Environment, Finding, Ini, Level, LogFile, Rate, ReadError, ValueOrigin,
@@ -364,6 +364,7 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     findings.errors.extend(layers.alike());
     findings.warnings.extend(secret_file::read_all(&mut layers, &sources.environment));
     findings.warnings.extend(joined(&layers));
+    findings.warnings.extend(disguised(&layers));
     findings.warnings.extend(secret_file::open_files(&layers));
     findings.warnings.extend(programs::open_to_others(&layers));
     let last = texts.last().map_or("configuration", |(name, _)| name.as_str());

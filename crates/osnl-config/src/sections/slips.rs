@@ -1,7 +1,9 @@
 //! Mistakes that leave a valid file with another meaning: an indented option that becomes part of the value
-//! above, and a repeated section.
+//! above, a repeated section, and characters that read as others.
 
 use std::collections::HashMap;
+
+use osnl_model::{LookAlike, is_dangerous, look_alikes};
 
 use super::{Layers, RawEntry, RawSection};
 use crate::{ConfigError, Finding, Ini, IniEntry, IniSection, ValueOrigin, Warning};
@@ -24,6 +26,45 @@ fn joined_in(section: &RawSection) -> Vec<Warning> {
     };
     // Texts of variables have no columns.
     lines.filter(|(entry, ..)| matches!(entry.origin, ValueOrigin::File { .. })).map(warning).collect()
+}
+
+/// Finds names and values with a character that is not the one that it shows, or that shows none. Secrets are left out.
+pub fn disguised(layers: &Layers) -> Vec<Warning> {
+    let names = layers.sections.iter().filter_map(|section| {
+        let (_, words) = disguise(&section.name)?;
+        Some(
+            Finding::new("", format!("its name {words}"))
+                .group(&section.heading())
+                .from_origin(&section.place),
+        )
+    });
+    let values = layers.sections.iter().flat_map(|section| {
+        let is_secret =
+            move |entry: &RawEntry| section.option(&entry.option).is_some_and(|known| known.row.secret);
+        let public = section.entries.iter().filter(move |entry| entry.file.is_none() && !is_secret(entry));
+        public.filter_map(move |entry| {
+            let (row, words) = disguise(&entry.text)?;
+            let finding = Finding::new("", words).group(&section.heading()).option(&entry.option);
+            let mut finding = finding.from_origin(&entry.origin);
+            finding.line = finding.line.map(|line| line.saturating_add(row));
+            Some(finding)
+        })
+    });
+    names.chain(values).map(|finding| Warning(finding.allowed("type it anew, unless it is meant"))).collect()
+}
+
+/// Returns the row and the description of the first such character of a text.
+fn disguise(text: &str) -> Option<(u32, String)> {
+    let hidden = text.char_indices().find(|(_, c)| is_dangerous(*c) && !c.is_control());
+    let hidden = hidden.map(|(at, c)| {
+        (at, format!("has U+{:04X}, which is not visible or a blank of another kind", u32::from(c)))
+    });
+    let alike = look_alikes(text).first().map(|LookAlike { at, character, reads_as }| {
+        (*at, format!("has U+{:04X}, which reads as {reads_as}", u32::from(*character)))
+    });
+    let (at, words) = hidden.into_iter().chain(alike).min()?;
+    let row = text[..at].bytes().filter(|byte| *byte == b'\n').count();
+    Some((u32::try_from(row).unwrap_or(u32::MAX), words))
 }
 
 fn option_of<'a>(section: &RawSection, line: &'a str) -> Option<&'a str> {

@@ -162,3 +162,35 @@ fn the_examples_load_without_a_warning() {
     }
     assert!(count > 0);
 }
+
+#[test]
+fn a_character_that_reads_as_another_one_is_told_and_a_secret_is_not() {
+    let text = |event_type: &str, name: &str, password: &str| {
+        format!(
+            "[listener:l]\ntransport_url = rabbit://u:p@one/\nexchange = neutron\npool = osnl\n\
+             [rule:r]\nactions = {name}\nevent_type = {event_type}\n\
+             [action:{name}]\ndriver = http\nurl = https://h/\nauth = basic\nusername = u\npassword = {password}\n"
+        )
+    };
+    let check = |event_type: &str, name: &str, expected: &[&str]| {
+        let loaded = load(&text(event_type, name, "s\u{435}cret\u{200b}")).unwrap();
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        let warnings: Vec<String> = warnings.filter(|warning| warning.contains("type it anew")).collect();
+        assert_eq!(warnings, expected);
+    };
+    check("^port\\.delete", "roles", &[]);
+    let rule =
+        "a.conf:7: [rule:r] event_type: has U+0435, which reads as e; type it anew, unless it is meant";
+    check("^port\\.d\u{435}lete", "roles", &[rule]);
+    let hidden = "a.conf:7: [rule:r] event_type: has U+200B, which is not visible or a blank of another kind; \
+                  type it anew, unless it is meant";
+    check("^port\\.delete\u{200b}\\.end", "roles", &[hidden]);
+    check(
+        "^port\\.delete",
+        "r\u{43e}les",
+        &[
+            "a.conf:6: [rule:r] actions: has U+043E, which reads as o; type it anew, unless it is meant",
+            "a.conf:8: [action:r\\u{43e}les]: its name has U+043E, which reads as o; type it anew, unless it is meant",
+        ],
+    );
+}
