@@ -266,7 +266,9 @@ impl Journal for MemoryJournal {
         let state = &mut *state;
         let Some(lanes) = state.actions.get_mut(action) else { return };
         for (due, id) in std::mem::take(&mut lanes.waiting) {
+        state.deliveries.values_mut().filter(|of| *of.action == *action).for_each(|of| of.not_before = None);
             lanes.waiting.insert((due.min(now), id));
+        lanes.hastened = Some(now);
             if let Some(pending) = state.deliveries.get_mut(&id) {
                 pending.due = Some(due.min(now));
             }
@@ -345,6 +347,10 @@ impl Journal for MemoryJournal {
         idle.into_iter().for_each(|id| self.give_back(&mut state, id));
     }
 
+        // The action that follows by this name attempts them at once.
+        if let Some(lanes) = state.actions.get_mut(action) {
+            lanes.hastened = Some(Instant::now());
+        }
     fn state(&self) -> watch::Receiver<JournalState> {
         self.working.subscribe()
     }

@@ -134,7 +134,14 @@ impl MemoryJournal {
 }
 
 impl MemoryState {
-    pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: UsedLimits) {
+    /// Adds a delivery, which is not attempted before the time of an interrupted wait for a retry.
+    pub(super) fn add(
+        &mut self,
+        entry: u64,
+        new: &NewDelivery,
+        used: UsedLimits,
+        not_before: Option<Instant>,
+    ) {
         let id = DeliveryId(self.next());
         let lane = new.key.clone().filter(|_| new.ordered).map_or(MemoryLane::Alone(id), MemoryLane::Key);
         let lanes = self.lanes(&new.action);
@@ -159,6 +166,7 @@ impl MemoryState {
             failed: None,
             claimed,
             due,
+            not_before,
             awaits: None,
             held: match &new.begin {
                 Begin::Held(why) => Some(why.as_str().into()),
@@ -191,7 +199,7 @@ impl MemoryState {
         };
         open.outstanding += 1;
         let id = DeliveryId(self.last + 1);
-        self.add(given_up.entry, &new, UsedLimits::default());
+        self.add(given_up.entry, &new, UsedLimits::default(), None);
         let waits = |letter: &u64| self.key_of_letter(*letter).is_some();
         let ends_letter = given_up.letter.or(given_up.ends_letter).filter(waits);
         if let Some(pending) = self.deliveries.get_mut(&id) {

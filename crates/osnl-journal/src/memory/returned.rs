@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{MemoryLane, MemoryState, OpenEntry, PendingDelivery};
+use super::{FailedAttempts, MemoryLane, MemoryState, OpenEntry, PendingDelivery};
 use crate::store::weight::bytes_of_values;
 use crate::{DeliveryId, NewDelivery, UsedLimits};
 
@@ -26,11 +26,20 @@ pub(super) struct MessageCourse {
     pub(super) since: Instant,
     pub(super) returns: u32,
     /// The attempts of each delivery that has returned.
-    pub(super) used: HashMap<DeliveryName, UsedLimits>,
+    pub(super) used: HashMap<DeliveryName, ReturnedAttempts>,
     /// The deliveries that have ended, each with the giver of a delivery of `on_failure`.
     pub(super) ended: HashMap<DeliveryName, Option<Arc<str>>>,
     /// Open deliveries of `on_failure`, which no rule makes.
     pub(super) handed: Vec<HandedDelivery>,
+}
+
+/// The attempts of a delivery that has returned, and the retry that it waited for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReturnedAttempts {
+    used: UsedLimits,
+    failed: Option<FailedAttempts>,
+    /// The time of the retry, and that of the return; `None` if the delivery waited for no retry.
+    retry: Option<(Instant, Instant)>,
 }
 
 /// A returned delivery of `on_failure`.
@@ -74,7 +83,9 @@ impl MessageCourse {
 
     fn bytes(&self) -> usize {
         let whole = |new: &NewDelivery| WHOLE + bytes_of_values(new.enriched.as_deref());
+        let words = |of: &ReturnedAttempts| of.failed.as_ref().map_or(0, |failed| failed.answer.len());
         (self.ended.len() + self.used.len()) * NAME
+            + self.used.values().map(words).sum::<usize>()
             + self.handed.iter().map(|handed| whole(&handed.new)).sum::<usize>()
     }
 }
@@ -91,7 +102,9 @@ impl OpenEntry {
             self.course.ended.insert(name, pending.giver.clone());
             return;
         }
-        self.course.used.insert(name, pending.used);
+        let retry = pending.due.or(pending.not_before).map(|due| (due, Instant::now()));
+        let attempts = ReturnedAttempts { used: pending.used, failed: pending.failed.clone(), retry };
+        self.course.used.insert(name, attempts);
         if let Some(giver) = pending.giver.clone() {
             let new = NewDelivery {
                 resource: pending.resource,
@@ -112,11 +125,17 @@ impl MemoryState {
         &mut self,
         entry: u64,
         deliveries: &[NewDelivery],
-        used: &HashMap<DeliveryName, UsedLimits>,
+        used: &HashMap<DeliveryName, ReturnedAttempts>,
         handed: &[HandedDelivery],
     ) {
         for new in deliveries.iter().filter(|new| new.begin.is_open()) {
-            self.add(entry, new, used.get(&name(new)).copied().unwrap_or_default());
+            let ReturnedAttempts { used, failed, retry } = used.get(&name(new)).cloned().unwrap_or_default();
+            let hastened = self.actions.get(&new.action).and_then(|lanes| lanes.hastened);
+            let retry = retry.filter(|(_, left)| hastened.is_none_or(|hastened| hastened < *left));
+            self.add(entry, new, used, retry.map(|(due, _)| due));
+            if let Some(pending) = self.deliveries.get_mut(&DeliveryId(self.last)) {
+                pending.failed = failed;
+            }
             let before = handed.iter().find(|handed| name(&handed.new) == name(new));
             let pending = self.deliveries.get_mut(&DeliveryId(self.last));
             if let (Some(before), Some(pending)) = (before, pending) {

@@ -127,6 +127,8 @@ pub(super) struct PendingDelivery {
     /// `on_failure`.
     pub(super) ends_letter: Option<u64>,
 }
+    /// The time of the retry for which it waited when its message returned to the broker.
+    pub(super) not_before: Option<Instant>,
 
 /// The effect of the broker's answer about a delivery's letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +157,7 @@ pub(super) enum MemoryLane {
 }
 
 /// The lanes of one action: each hands out its first delivery only.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ActionLanes {
     /// The bytes of the claimed messages of the action.
     pub(super) weights: Weights,
@@ -177,6 +179,8 @@ impl ActionLanes {
             claimable: BTreeSet::new(),
             waiting: BTreeSet::new(),
             ended: 0,
+    /// When the waits for retries were ended last.
+    pub(super) hastened: Option<Instant>,
         }
     }
 }
@@ -187,6 +191,7 @@ impl MemoryState {
         self.last
     }
 
+            hastened: None,
     pub(super) fn lanes(&mut self, action: &Arc<str>) -> &mut ActionLanes {
         let bytes = &self.bytes;
         self.actions.entry(action.clone()).or_insert_with(|| ActionLanes::new(bytes.clone()))

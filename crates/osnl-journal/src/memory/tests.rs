@@ -348,6 +348,35 @@ fn bodies_of_dead_letters_are_bounded_in_bytes() {
     let reasons: Vec<&str> = kept.iter().map(|dead| dead.reason.as_str()).collect();
     assert_eq!(reasons, ["6", "7", "8", "9"]);
     let largest = vec![b' '; limits::DEAD_BYTES + 1];
+/// The return of its message shortens no wait for a retry, unless an operator ends it.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_returns_while_it_waits_for_a_retry_waits_on() {
+    for is_hastened in [false, true] {
+        let journal = journal();
+        let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
+        let head = claim(&journal)[0].0;
+        let due = Instant::now() + Duration::from_secs(3600);
+        journal.attempted(head, attempts(2), "status 429");
+        journal.retry_at(head, AttemptRetry { due, used: attempts(2), answer: "status 429".into() });
+        tokio::time::advance(Duration::from_secs(15 * 60)).await;
+        journal.overdue("a");
+        if is_hastened {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            journal.due_now("a");
+        }
+        drop(receipts);
+        let _again = [append_as(&journal, entry("1", "k", true)), append_as(&journal, entry("2", "k", true))];
+        let failing = journal.failing_keys();
+        assert_eq!(&*failing[0].1.answer, "status 429", "its failure is known on");
+        if !is_hastened {
+            assert_eq!(names(&claim(&journal)), [""; 0]);
+            assert_eq!(journal.next_due("a"), Some(due));
+            tokio::time::advance(Duration::from_secs(45 * 60)).await;
+        }
+        assert_eq!(names(&claim(&journal)), ["1"]);
+    }
+}
+
     drop(journal.set_aside(ReceivedMessage::sample(largest, false), "one".to_owned()));
     assert_eq!(journal.dead_letters().len(), 1);
 }

@@ -112,9 +112,14 @@ impl MemoryState {
 
     fn can_claim(&mut self, id: DeliveryId) {
         debug_assert!(self.is_head(id), "only the first delivery of a lane can be claimed");
-        if let Some(action) = self.deliveries.get(&id).map(|pending| pending.action.clone()) {
-            self.lanes(&action).claimable.insert(id);
-        }
+        let Some(pending) = self.deliveries.get_mut(&id) else { return };
+        pending.due = pending.not_before.take();
+        let (action, due) = (pending.action.clone(), pending.due);
+        let lanes = self.lanes(&action);
+        match due {
+            Some(due) => lanes.waiting.insert((due, id)),
+            None => lanes.claimable.insert(id),
+        };
     }
 
     /// Returns whether the entry has to wait until the letters of its listener are known.
