@@ -43,9 +43,10 @@ pub trait Intake: Send + Sync {
     /// Returns the obstacle to keeping or ending messages, if known.
     fn obstacle(&self) -> Option<Obstacle>;
 
-    /// Notes that the listener has subscribed, and the next message is the first of a new session.
-    fn subscribed(&self, listener: &str) {
-        let _ = listener;
+    /// Notes that the listener has subscribed, with the most messages that may be open. The next message is the first of a
+    /// new session.
+    fn subscribed(&self, listener: &str, prefetch: u16) {
+        let _ = (listener, prefetch);
     }
 
     /// Notes the messages of a batch before the first is read, so that one that ends the process is known afterwards.
@@ -212,8 +213,8 @@ enum EntryPlace {
 }
 
 impl Intake for RuleEngine {
-    fn subscribed(&self, listener: &str) {
-        self.journal.subscribed(listener);
+    fn subscribed(&self, listener: &str, prefetch: u16) {
+        self.journal.subscribed(listener, prefetch);
     }
 
     fn upcoming(&self, batch: &Batch) {

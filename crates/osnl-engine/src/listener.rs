@@ -264,7 +264,7 @@ impl Listener {
             };
             let lost = before.take().map(|at| at.elapsed());
             let recount = self.subscribed(&*consumer, lost, recounted.take());
-            self.intake.subscribed(&self.config.name);
+            self.intake.subscribed(&self.config.name, self.config.options.prefetch);
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);
             let (found, watch) = (consumer.subscription().clone(), consumer.binding_watch());

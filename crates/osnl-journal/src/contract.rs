@@ -40,9 +40,9 @@ pub trait Journal: Send + Sync {
     /// then.
     fn is_crowded(&self, action: &str) -> bool;
 
-    /// Notes that a listener has subscribed: another daemon may have read its queue before. `memory://` reads the dead
-    /// letter queue again before it keeps the next message; a file needs nothing.
-    fn subscribed(&self, listener: &str);
+    /// Notes that a listener has subscribed, with the most messages that may be open: another daemon may have read its queue
+    /// before. `memory://` reads the dead letter queue again before it keeps the next message; a file needs nothing.
+    fn subscribed(&self, listener: &str, prefetch: u16);
 
     /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt;

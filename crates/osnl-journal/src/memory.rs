@@ -187,13 +187,15 @@ impl Journal for MemoryJournal {
         open.map(|open| &open.course).or_else(|| state.returned.get(&identity)).map(|course| course.received)
     }
 
-    fn is_crowded(&self, _action: &str) -> bool {
+    fn is_crowded(&self, action: &str) -> bool {
         let state = self.lock();
-        state.entries.len() + state.parked() >= self.limits().window
+        state.entries.len() + state.parked() >= self.limits().window || state.has_full_window(action)
     }
 
-    fn subscribed(&self, listener: &str) {
-        self.lock().letters.subscribed(listener);
+    fn subscribed(&self, listener: &str, prefetch: u16) {
+        let mut state = self.lock();
+        state.letters.subscribed(listener);
+        state.windows.entry(listener.into()).or_default().most = Some(prefetch.into());
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
@@ -264,11 +266,11 @@ impl Journal for MemoryJournal {
         let now = Instant::now();
         let mut state = self.lock();
         let state = &mut *state;
-        let Some(lanes) = state.actions.get_mut(action) else { return };
-        for (due, id) in std::mem::take(&mut lanes.waiting) {
         state.deliveries.values_mut().filter(|of| *of.action == *action).for_each(|of| of.not_before = None);
-            lanes.waiting.insert((due.min(now), id));
+        let Some(lanes) = state.actions.get_mut(action) else { return };
         lanes.hastened = Some(now);
+        for (due, id) in std::mem::take(&mut lanes.waiting) {
+            lanes.waiting.insert((due.min(now), id));
             if let Some(pending) = state.deliveries.get_mut(&id) {
                 pending.due = Some(due.min(now));
             }
@@ -345,12 +347,12 @@ impl Journal for MemoryJournal {
             .collect();
         idle.sort_unstable();
         idle.into_iter().for_each(|id| self.give_back(&mut state, id));
-    }
-
         // The action that follows by this name attempts them at once.
         if let Some(lanes) = state.actions.get_mut(action) {
             lanes.hastened = Some(Instant::now());
         }
+    }
+
     fn state(&self) -> watch::Receiver<JournalState> {
         self.working.subscribe()
     }
@@ -452,6 +454,7 @@ impl MemoryJournal {
         state.returned.take(&identity);
         let wanted = course.wanted(&deliveries);
         let (used, handed) = (course.used.clone(), std::mem::take(&mut course.handed));
+        state.windows.entry(received.origin.listener.clone()).or_default().open += 1;
         state.identities.insert(identity.clone(), entry_id);
         state.entries.insert(
             entry_id,

@@ -35,8 +35,8 @@ impl Journal for Moody {
         self.inner.is_crowded(action)
     }
 
-    fn subscribed(&self, listener: &str) {
-        self.inner.subscribed(listener);
+    fn subscribed(&self, listener: &str, prefetch: u16) {
+        self.inner.subscribed(listener, prefetch);
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {

@@ -80,8 +80,8 @@ impl Intake for LiveRules {
         self.engine().obstacle()
     }
 
-    fn subscribed(&self, listener: &str) {
-        self.engine().subscribed(listener);
+    fn subscribed(&self, listener: &str, prefetch: u16) {
+        self.engine().subscribed(listener, prefetch);
     }
 
     fn upcoming(&self, batch: &Batch) {

@@ -31,6 +31,8 @@ pub(super) struct MemoryState {
     pub(super) deliveries: HashMap<DeliveryId, PendingDelivery>,
     /// The lanes of each action.
     pub(super) actions: HashMap<Arc<str>, ActionLanes>,
+    /// The open messages of each listener.
+    pub(super) windows: HashMap<Arc<str>, OpenWindow>,
     /// The open entry of each message, by which a redelivered message finds it.
     pub(super) identities: HashMap<MessageIdentity, u64>,
     /// Messages that have ended, whose further copies have no effect.
@@ -59,6 +61,14 @@ pub(super) struct MemoryState {
     pub(super) closed: bool,
     /// The bytes of all claimed messages, which bound the claims.
     pub(super) bytes: Arc<AtomicUsize>,
+}
+
+/// The open messages of a listener.
+#[derive(Debug, Default)]
+pub(super) struct OpenWindow {
+    pub(super) open: usize,
+    /// The most of them; `None` before the listener has subscribed.
+    pub(super) most: Option<usize>,
 }
 
 /// A message that the broker keeps, because one of its deliveries has not ended.
@@ -117,6 +127,8 @@ pub(super) struct PendingDelivery {
     pub(super) claimed: Option<Weight>,
     /// The time of its retry; `None` if it waits for none.
     pub(super) due: Option<Instant>,
+    /// The time of the retry for which it waited when its message returned to the broker.
+    pub(super) not_before: Option<Instant>,
     /// The effect of the broker's next answer about the delivery's letter; `None` if no answer is awaited.
     pub(super) awaits: Option<Awaited>,
     /// The reason for which a guard holds the delivery.
@@ -127,8 +139,6 @@ pub(super) struct PendingDelivery {
     /// `on_failure`.
     pub(super) ends_letter: Option<u64>,
 }
-    /// The time of the retry for which it waited when its message returned to the broker.
-    pub(super) not_before: Option<Instant>,
 
 /// The effect of the broker's answer about a delivery's letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +150,7 @@ pub(super) enum Awaited {
 }
 
 /// The first and the latest failure of a delivery, for the status.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FailedAttempts {
     pub(super) since: SystemTime,
     pub(super) at: SystemTime,
@@ -157,7 +167,7 @@ pub(super) enum MemoryLane {
 }
 
 /// The lanes of one action: each hands out its first delivery only.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct ActionLanes {
     /// The bytes of the claimed messages of the action.
     pub(super) weights: Weights,
@@ -169,6 +179,8 @@ pub(super) struct ActionLanes {
     pub(super) waiting: BTreeSet<(Instant, DeliveryId)>,
     /// The deliveries that have ended, by which a listener sees progress.
     pub(super) ended: u64,
+    /// When the waits for retries were ended last.
+    pub(super) hastened: Option<Instant>,
 }
 
 impl ActionLanes {
@@ -179,8 +191,7 @@ impl ActionLanes {
             claimable: BTreeSet::new(),
             waiting: BTreeSet::new(),
             ended: 0,
-    /// When the waits for retries were ended last.
-    pub(super) hastened: Option<Instant>,
+            hastened: None,
         }
     }
 }
@@ -191,7 +202,6 @@ impl MemoryState {
         self.last
     }
 
-            hastened: None,
     pub(super) fn lanes(&mut self, action: &Arc<str>) -> &mut ActionLanes {
         let bytes = &self.bytes;
         self.actions.entry(action.clone()).or_insert_with(|| ActionLanes::new(bytes.clone()))
@@ -242,6 +252,9 @@ impl MemoryState {
         }
         let Some(mut open) = self.entries.remove(&entry) else { return };
         self.identities.remove(&open.identity);
+        if let Some(window) = self.windows.get_mut(&open.received.origin.listener) {
+            window.open -= 1;
+        }
         let settle = if open.returned { Settle::Requeue } else { Settle::Acknowledge };
         // Without a waiting receipt the connection is gone, and the broker redelivers the message.
         let mut is_unsettled = true;
@@ -254,6 +267,18 @@ impl MemoryState {
         } else if is_unsettled || open.identity.id.is_some() {
             self.has_finished(open.identity);
         }
+    }
+
+    /// Whether a listener with a delivery of this action is handed no more messages until one of its messages ends.
+    pub(super) fn has_full_window(&self, action: &str) -> bool {
+        let is_full = |listener: &Arc<str>| {
+            let window = self.windows.get(listener);
+            let is_full = |of: &OpenWindow, most| of.open + self.parked_of(listener) >= most;
+            window.is_some_and(|of| of.most.is_some_and(|most| is_full(of, most)))
+        };
+        let listener = |of: &PendingDelivery| Some(&self.entries.get(&of.entry)?.received.origin.listener);
+        let mut own = self.deliveries.values().filter(|of| *of.action == *action).filter_map(listener);
+        self.windows.keys().any(is_full) && own.any(is_full)
     }
 
     pub(super) fn has_finished(&mut self, identity: MessageIdentity) {

@@ -245,6 +245,26 @@ fn a_window_full_of_messages_is_crowded() {
     assert!(!journal.is_crowded("a"));
 }
 
+/// The windows of several listeners are one bound, and each is handed no more than its own.
+#[test]
+fn a_full_window_of_one_of_several_listeners_crowds_its_actions() {
+    let journal = MemoryJournal::new(MemoryLimits::for_prefetch(12), Arc::default());
+    journal.subscribed("small", 2);
+    journal.subscribed("large", 10);
+    let keep = |id: &str, listener: &str, action: &str| {
+        let mut message = entry(id, id, false);
+        Arc::make_mut(&mut message.received).origin.listener = listener.into();
+        message.deliveries = vec![NewDelivery::new("r", action, None)];
+        append_as(&journal, message)
+    };
+    let _open = [keep("1", "small", "a"), keep("2", "large", "b"), keep("3", "large", "b")];
+    assert!(!journal.is_crowded("a"));
+    let _second = keep("4", "small", "a");
+    assert_eq!(["a", "b"].map(|action| journal.is_crowded(action)), [true, false]);
+    journal.end(claim(&journal)[0].0, Outcome::Delivered.into());
+    assert!(!journal.is_crowded("a"));
+}
+
 #[test]
 fn a_redelivered_message_adopts_its_open_entry() {
     let journal = journal();
@@ -328,26 +348,6 @@ async fn what_waits_for_a_retry_is_returned_by_the_journal_itself_when_it_is_ove
     assert_eq!(journal.next_due("a"), None);
 }
 
-#[test]
-fn closing_leaves_open_messages_to_the_broker() {
-    let journal = journal();
-    let before = append(&journal, "1", "k");
-    journal.close().now_or_never();
-    assert_eq!(before.now_or_never(), Some(Settle::Leave));
-    assert_eq!(append(&journal, "2", "k").now_or_never(), Some(Settle::Leave));
-}
-
-#[test]
-fn bodies_of_dead_letters_are_bounded_in_bytes() {
-    let journal = journal();
-    let body = bytes::Bytes::from(vec![b' '; limits::DEAD_BYTES / 4]);
-    for n in 0..10 {
-        drop(journal.set_aside(ReceivedMessage::sample(body.clone(), false), n.to_string()));
-    }
-    let kept = journal.dead_letters();
-    let reasons: Vec<&str> = kept.iter().map(|dead| dead.reason.as_str()).collect();
-    assert_eq!(reasons, ["6", "7", "8", "9"]);
-    let largest = vec![b' '; limits::DEAD_BYTES + 1];
 /// The return of its message shortens no wait for a retry, unless an operator ends it.
 #[tokio::test(start_paused = true)]
 async fn a_delivery_that_returns_while_it_waits_for_a_retry_waits_on() {
@@ -377,6 +377,26 @@ async fn a_delivery_that_returns_while_it_waits_for_a_retry_waits_on() {
     }
 }
 
+#[test]
+fn closing_leaves_open_messages_to_the_broker() {
+    let journal = journal();
+    let before = append(&journal, "1", "k");
+    journal.close().now_or_never();
+    assert_eq!(before.now_or_never(), Some(Settle::Leave));
+    assert_eq!(append(&journal, "2", "k").now_or_never(), Some(Settle::Leave));
+}
+
+#[test]
+fn bodies_of_dead_letters_are_bounded_in_bytes() {
+    let journal = journal();
+    let body = bytes::Bytes::from(vec![b' '; limits::DEAD_BYTES / 4]);
+    for n in 0..10 {
+        drop(journal.set_aside(ReceivedMessage::sample(body.clone(), false), n.to_string()));
+    }
+    let kept = journal.dead_letters();
+    let reasons: Vec<&str> = kept.iter().map(|dead| dead.reason.as_str()).collect();
+    assert_eq!(reasons, ["6", "7", "8", "9"]);
+    let largest = vec![b' '; limits::DEAD_BYTES + 1];
     drop(journal.set_aside(ReceivedMessage::sample(largest, false), "one".to_owned()));
     assert_eq!(journal.dead_letters().len(), 1);
 }

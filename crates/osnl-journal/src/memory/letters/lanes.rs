@@ -163,6 +163,10 @@ impl MemoryState {
         self.letters.listeners.values().map(|of| of.parked.len()).sum()
     }
 
+    pub(in crate::memory) fn parked_of(&self, listener: &str) -> usize {
+        self.letters.listeners.get(listener).map_or(0, |of| of.parked.len())
+    }
+
     /// Returns whether the entry is the copy of a letter that is gone: it has had its effect, or was discarded.
     pub(in crate::memory) fn is_stale_copy(&self, entry: &Entry) -> bool {
         let is_served = self.letters.listeners.contains_key(&entry.received.origin.listener);

@@ -48,7 +48,7 @@ impl World {
         let journal = MemoryJournal::new(limits, Arc::default());
         journal.keep_dead_letters_of(listener());
         journal.set_gating([listener()].into());
-        journal.subscribed(&listener());
+        journal.subscribed(&listener(), 100);
         journal
     }
 
