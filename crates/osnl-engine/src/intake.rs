@@ -317,7 +317,9 @@ impl RuleEngine {
         for decision in decided {
             match decision {
                 RuleDecision::Fires(rule) => {
-                    self.counters.series.streams.note(StreamKind::Rule, &rule.name, 1, arrived);
+                    if !received.origin.redelivered && arrival.retried.is_none() {
+                        self.counters.series.streams.note(StreamKind::Rule, &rule.name, 1, arrived);
+                    }
                     let new = FiredRule::new(self, rule, &arrival).deliveries(&mut failed);
                     if let (Some(age), None, false) = (age, rule.max_event_age, received.origin.redelivered)
                         && new.iter().any(|new| new.begin.is_open())

@@ -398,8 +398,10 @@ impl<'a> Core<'a> {
         }
         counters.received.add(arrived as u64);
         series.received.add(arrived as u64);
+        // What the broker delivers again, and what an operator puts back, ends no silence of the services.
+        let fresh = self.batch.iter().filter(|message| !message.redelivered && message.marks.is_none());
         let streams = &counters.series.streams;
-        streams.note(StreamKind::Listener, &config.name, arrived, SystemTime::now());
+        streams.note(StreamKind::Listener, &config.name, fresh.count(), SystemTime::now());
         gauges.received(arrived);
     }
 

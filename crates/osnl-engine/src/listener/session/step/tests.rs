@@ -249,6 +249,37 @@ async fn messages_that_take_long_leave_other_tasks_their_turns() {
     assert_eq!((core.settling.window.unsettled(), rig.listener.counters.received.get()), (4, 5));
 }
 
+/// A message that returns again and again would hide that its service publishes no more.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_again_ends_no_silence() {
+    let mut rig = Rig::new(1, QueueKind::OSLO).await;
+    let mut first = core(&rig, 4);
+    rig.poll(&mut first).await;
+    let transport = rig.listener.transport.clone();
+    let ListenerConfig { targets, options, .. } = &rig.listener.config;
+    let next = transport.listen(targets, options).await.unwrap();
+    std::mem::replace(&mut rig.consumer, next).close().await;
+    let streams = &rig.listener.counters.clone().series.streams;
+    let expect = osnl_config::Rate { keys: 1, within: Duration::from_secs(600) };
+    let stream = osnl_core::metrics::ExpectedStream {
+        kind: StreamKind::Listener,
+        name: "l".into(),
+        expect,
+        listeners: vec!["l".into()],
+    };
+    streams.expect([stream], SystemTime::now());
+    let mut core = core(&rig, 4);
+    for (is_fresh, messages) in [(false, 1), (true, 2)] {
+        if is_fresh {
+            let body = r#"{"event_type": "x", "message_id": "9"}"#.to_owned();
+            assert_eq!(rig.broker.publish(&Target::new("x", "n"), &Priority::Info, body), 1);
+        }
+        rig.poll(&mut core).await;
+        assert_eq!(core.open.len(), messages);
+        assert_eq!(streams.states(SystemTime::now())[0].last.is_some(), is_fresh);
+    }
+}
+
 /// 200 messages of 30 KB once made four million deliveries: 660 MiB, and a transaction of 22 seconds.
 #[tokio::test(start_paused = true)]
 async fn with_many_deliveries_open_nothing_more_is_looked_at() {
