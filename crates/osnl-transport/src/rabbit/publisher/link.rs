@@ -90,6 +90,7 @@ impl Link {
 
     pub(super) async fn register(&self, shards: &Shards) -> Result<(), TransportError> {
         let mut registered = self.registered.lock().await;
+        registered.retain(|_, one| !one.has_ended());
         if let Entry::Vacant(place) = registered.entry(shards.clone()) {
             place.insert(self.patiently(shards::register(&self.connection, shards)).await?);
         }

@@ -8,10 +8,11 @@
 //! Each publisher also consumes the queue that keeps the number, where no message ever is. While one publishes by a
 //! former number, the broker counts its consumer, and the number stays. A quorum queue knows no conditional deletion:
 //! two publishers with different numbers that connect at the same instant are told apart by the queue of the splitter
-//! alone, which has one active consumer.
+//! alone, which has one active consumer. A consumer that has ended is replaced before the next message.
 
 use std::num::NonZeroU32;
 
+use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicConsumeOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
@@ -28,8 +29,16 @@ const TRIES: usize = 3;
 
 /// The consumer by which the broker knows that a publisher is there. It gets no message.
 pub(super) struct Registration {
-    _channel: Channel,
-    _consumer: Consumer,
+    channel: Channel,
+    consumer: Consumer,
+}
+
+impl Registration {
+    /// Whether the broker counts the consumer no more: it ends with its queue, which anybody may delete.
+    pub(super) fn has_ended(&mut self) -> bool {
+        let next = self.consumer.next().now_or_never();
+        !self.channel.status().connected() || next.is_some_and(|next| !matches!(next, Some(Ok(_))))
+    }
 }
 
 /// Registers a publisher by this number of shards.
@@ -142,7 +151,7 @@ async fn consume(
     let channel = side.channel().await?;
     let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
     match channel.basic_consume(name.as_str().into(), ShortString::default(), options, none).await {
-        Ok(consumer) => Ok(Registration { _channel: channel, _consumer: consumer }),
+        Ok(consumer) => Ok(Registration { channel, consumer }),
         Err(error) => {
             let what = format!("consume from queue \"{name}\"");
             Err(OperationFailure { what, error }.into())

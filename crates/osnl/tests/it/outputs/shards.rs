@@ -132,6 +132,11 @@ fn another_number_waits_until_the_former_shards_are_empty_and_unread() {
     let (daemon, _folder) = started(2, &broker);
     publish_ports(&broker, 0..20);
     daemon.wait_until("all are published", |c| c.delivered.get() == 20);
+    // The number is kept on, also when its queue is deleted.
+    let count = Shards::new(Shards::EXCHANGE, NonZeroU32::new(2).unwrap()).count_queue();
+    vhost.ctl(&["delete_queue", &count]);
+    publish_ports(&broker, 20..21);
+    daemon.wait_until("one more is published", |c| c.delivered.get() == 21);
     let other = MemoryBroker::new();
     let (waiting, _other_folder) = started(3, &other);
     publish_ports(&other, 0..20);
