@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use osnl::control::{ControlHandler, ControlSocket, SocketPlace, bind_private, may_ask};
 use osnl::daemon::Daemon;
-use osnl::group::SystemGroup;
 use osnl::native::{AdminAddress, AdminConf};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
@@ -25,6 +24,8 @@ use crate::tls::CurrentTls;
 
 /// A pause after a failure to accept, such as too many open files.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The interval of looks at the file of a socket, and of attempts to make the control socket.
+const LOOK: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AdminStartError {
@@ -49,7 +50,7 @@ pub struct AdminEndpoint;
 enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener, PathBuf),
-    Control(ControlSocket, Option<SystemGroup>),
+    Control(ControlSocket, SocketPlace),
 }
 
 impl AdminEndpoint {
@@ -95,7 +96,7 @@ impl AdminEndpoint {
     }
 }
 
-/// Adds the server on the control socket to a daemon with a state directory. If the socket cannot be bound,
+/// Adds the server on the control socket to a daemon with a state directory. While the socket cannot be bound,
 /// the daemon runs without the server, and the log has the reason.
 #[must_use]
 pub fn serve_control_socket(daemon: Daemon, handler: Arc<ControlHandler>) -> Daemon {
@@ -104,19 +105,26 @@ pub fn serve_control_socket(daemon: Daemon, handler: Arc<ControlHandler>) -> Dae
 }
 
 pub async fn answer_on(place: SocketPlace, handler: Arc<ControlHandler>, stop: CancellationToken) {
-    match place.bind() {
-        Ok(socket) => {
-            let service = Service::new(handler, Access::for_control_socket(), None, None);
-            BoundEndpoint { socket: Socket::Control(socket, place.group), service }.run(stop).await;
-        }
-        Err(error) => {
-            tracing::warn!(
+    let mut fails = false;
+    let socket = loop {
+        match place.bind() {
+            Ok(socket) => break socket,
+            Err(error) if !std::mem::replace(&mut fails, true) => tracing::warn!(
                 path = %place.path().display(),
                 error = error.to_string(),
                 "no control socket: osnl status and deliveries cannot ask this process"
-            );
+            ),
+            Err(_) => {}
         }
+        if timeout(LOOK, stop.cancelled()).await.is_ok() {
+            return;
+        }
+    };
+    if fails {
+        tracing::info!(path = %place.path().display(), "there is a control socket now");
     }
+    let service = Service::new(handler, Access::for_control_socket(), None, None);
+    BoundEndpoint { socket: Socket::Control(socket, place), service }.run(stop).await;
 }
 
 fn is_other_file(path: &Path) -> bool {
@@ -147,6 +155,9 @@ impl BoundEndpoint {
     }
 
     async fn serve_all(&self, stop: &CancellationToken) {
+        let mut made_again: Option<Socket> = None;
+        let mut look = interval_at(Instant::now() + LOOK, LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         match (self.address(), &self.socket) {
             (Some(address), _) => tracing::info!(%address, "the admin endpoint listens"),
             (None, Socket::Unix(_, path)) => {
@@ -158,11 +169,18 @@ impl BoundEndpoint {
         let mut shares = Shares::new();
         let (mut fails, pace) = (false, Pace::new());
         loop {
+            let socket = made_again.as_ref().unwrap_or(&self.socket);
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = shares.ended() => continue,
-                accepted = self.socket.accept() => accepted,
+                accepted = socket.accept() => accepted,
+                _ = look.tick() => {
+                    if let Some(socket) = socket.made_again() {
+                        made_again = Some(socket);
+                    }
+                    continue;
+                }
             };
             match accepted {
                 Ok((stream, caller)) => {
@@ -208,6 +226,26 @@ fn folder_of_socket(path: &Path) -> io::Result<()> {
 }
 
 impl Socket {
+    /// Makes a socket again whose file another program has removed; `None` if it is there or cannot be made.
+    fn made_again(&self) -> Option<Self> {
+        let path = match self {
+            Self::Tcp(_) => return None,
+            Self::Unix(_, path) => path.clone(),
+            Self::Control(_, place) => place.path(),
+        };
+        let is_removed = path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if !is_removed || !path.parent().is_some_and(Path::is_dir) {
+            return None;
+        }
+        let made = match self {
+            Self::Tcp(_) => return None,
+            Self::Unix(..) => Self::Unix(bind_private(&path).ok()?, path.clone()),
+            Self::Control(_, place) => Self::Control(place.bind().ok()?, place.clone()),
+        };
+        tracing::warn!(path = %path.display(), server = self.name(), "the socket was removed, and is made again");
+        Some(made)
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Tcp(_) | Self::Unix(..) => "the admin endpoint",
@@ -231,9 +269,9 @@ impl Socket {
                 let caller = Caller::new(by, Rights::AsConfigured, &stream);
                 Ok((Box::new(stream), caller))
             }
-            Self::Control(socket, group) => {
+            Self::Control(socket, place) => {
                 let (stream, _) = socket.listener().accept().await?;
-                let rights = match (stream.peer_cred(), group) {
+                let rights = match (stream.peer_cred(), &place.group) {
                     (Ok(peer), _) if may_ask(peer.uid()) => Rights::All,
                     (Ok(peer), Some(group)) if socket.admits(&peer, group) => {
                         Rights::Reads(group.name.clone())

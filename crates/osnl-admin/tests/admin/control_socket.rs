@@ -70,6 +70,44 @@ impl TestServer {
     }
 }
 
+/// Looks each second; the time is paused, so that the server's own looks come at once.
+async fn wait_until_it_is(there: bool, path: &Path) {
+    for _ in 0..60 {
+        if path.exists() == there {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("{} exists: {}", path.display(), !there);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_removed_is_made_again() {
+    let server = TestServer::start().await;
+    tokio::time::pause();
+    std::fs::remove_file(server.socket()).unwrap();
+    wait_until_it_is(true, &server.socket()).await;
+    tokio::time::resume();
+    assert_eq!(server.ask("GET", "/api/v1/status", "", "").await.0, 200);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_cannot_be_made_at_the_start_is_made_later() {
+    tokio::time::pause();
+    let folder = tempfile::tempdir().unwrap();
+    let path = socket_path(folder.path());
+    std::fs::write(&path, "").unwrap();
+    let place = SocketPlace { state_dir: folder.path().to_owned(), group: None };
+    let (mut task, stop) = (JoinSet::new(), CancellationToken::new());
+    task.spawn(answer_on(place, handler(&Arc::default()), stop.clone()));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    std::fs::remove_file(&path).unwrap();
+    wait_until_it_is(true, &path).await;
+    stop.cancel();
+    task.join_next().await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn broken_requests_get_an_answer_and_harm_nobody() {
     let server = TestServer::start().await;
