@@ -9,6 +9,7 @@
 //! report the step at which a server refused.
 
 use std::fmt::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ pub(super) async fn hear(said: &[u8]) -> Result<String, ActionError> {
     talk.expect(Whose::Ours).await?;
     let can = talk.hello().await?;
     let (mut talk, _) = server.logged_in(talk, can).await?;
-    talk.ask("DATA", Whose::Mails).await?;
+    talk.begin("DATA", Whose::Mails).await?;
     Ok(talk.data(b"text").await?.text(&server))
 }
 
@@ -212,7 +213,7 @@ impl MailServer {
                 return Err(refused.swap_remove(last).1);
             }
         }
-        talk.ask("DATA", Whose::Mails).await?;
+        talk.begin("DATA", Whose::Mails).await?;
         let reply = talk.data(&letter.bytes).await?;
         // The server has accepted the mail; an error after that does not matter.
         let _ = talk.write(b"QUIT\r\n").await;
@@ -298,8 +299,8 @@ impl MailServer {
         if offers("PLAIN") {
             talk.secret(&format!("AUTH PLAIN {}", login.plain())).await?;
         } else if offers("LOGIN") {
-            talk.secret("AUTH LOGIN").await?;
-            talk.secret(&BASE64_STANDARD.encode(user)).await?;
+            talk.begin("AUTH LOGIN", Whose::Ours).await?;
+            talk.begin(&BASE64_STANDARD.encode(user), Whose::Ours).await?;
             talk.secret(&BASE64_STANDARD.encode(password)).await?;
         } else {
             let reason = format!("{self}: offers {}; known: PLAIN, LOGIN", self.offered(&mechanisms));
@@ -328,6 +329,12 @@ impl Talk<'_> {
     async fn ask(&mut self, command: &str, whose: Whose) -> Result<SmtpReply, ActionError> {
         self.write(format!("{command}\r\n").as_bytes()).await?;
         self.expect(whose).await
+    }
+
+    /// Sends a command after whose answer the rest of it follows.
+    async fn begin(&mut self, command: &str, whose: Whose) -> Result<SmtpReply, ActionError> {
+        self.write(format!("{command}\r\n").as_bytes()).await?;
+        self.expect_one_of(300..=399, whose).await
     }
 
     async fn data(&mut self, bytes: &[u8]) -> Result<SmtpReply, ActionError> {
@@ -365,9 +372,23 @@ impl Talk<'_> {
     }
 
     async fn expect(&mut self, whose: Whose) -> Result<SmtpReply, ActionError> {
+        self.expect_one_of(200..=299, whose).await
+    }
+
+    /// Reads an answer with one of these codes. Another code of success is none: the server has not done what was asked.
+    async fn expect_one_of(
+        &mut self,
+        codes: RangeInclusive<u16>,
+        whose: Whose,
+    ) -> Result<SmtpReply, ActionError> {
         let reply = self.reply().await?;
         let class = match (reply.code, whose) {
-            (200..=399, _) => return Ok(reply),
+            (code, _) if codes.contains(&code) => return Ok(reply),
+            (code @ ..400, _) => {
+                let reason =
+                    format!("{}: answers {code} out of turn: {}", self.server, reply.text(self.server));
+                return Err(ActionError::unusable("no mail server", reason));
+            }
             (code @ 400..=499, _) => ErrorClass::Busy(Some(code)),
             (code, Whose::Ours) => ErrorClass::Refused(Some(code)),
             (_, Whose::Mails) => ErrorClass::Rejected,
@@ -444,5 +465,6 @@ mod tests {
         check("450 later\r\n", Err(ErrorClass::Busy(Some(450)))).await;
         check("550 no\r\n", Err(ErrorClass::Rejected)).await;
         check("hello\r\n", Err(ErrorClass::Connect)).await;
+        check("354 go on\r\n", Err(ErrorClass::Connect)).await;
     }
 }
