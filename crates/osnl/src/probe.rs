@@ -332,10 +332,40 @@ fn queue(
 
 #[cfg(test)]
 mod tests {
+    use osnl_action::driver::ProbeVerdict;
     use osnl_transport::TransportError;
 
     use super::*;
     use crate::native::{Sources, load_texts};
+
+    #[test]
+    fn a_critical_finding_fails_the_check_as_the_status_has_it() {
+        let check = |kind, severity, expected: ProbeVerdict| {
+            let found = Finding {
+                kind,
+                severity,
+                broker: "mq".to_owned(),
+                vhost: "/".to_owned(),
+                subject: "queue q".to_owned(),
+                seen: "it is full".to_owned(),
+                consequence: "messages are lost".to_owned(),
+                command: "rabbitmqctl x".to_owned(),
+                deployers: std::collections::BTreeMap::new(),
+                files: Vec::new(),
+            };
+            let probe = probe_of_finding(Probe::new("listener:l", "queue q"), &found);
+            assert_eq!(
+                (probe.verdict, &*probe.found),
+                (expected, "it is full: messages are lost"),
+                "{found:?}"
+            );
+            assert_eq!(probe.advice.as_deref(), Some("rabbitmqctl x"));
+        };
+        check(FindingKind::Unread, FindingSeverity::Critical, ProbeVerdict::Failed);
+        check(FindingKind::Unread, FindingSeverity::Warning, ProbeVerdict::Warning);
+        check(FindingKind::Unread, FindingSeverity::Note, ProbeVerdict::Warning);
+        check(FindingKind::NotBound, FindingSeverity::Critical, ProbeVerdict::Warning);
+    }
 
     #[test]
     fn a_queue_that_cannot_be_looked_at_has_the_remedy_of_the_daemon() {

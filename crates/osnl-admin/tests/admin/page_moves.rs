@@ -126,11 +126,15 @@ async fn a_release_names_what_it_calls_and_is_red_for_a_deletion() {
     let sections = [http("purge", "DELETE"), http("tell", "POST"), http("both", template)].concat();
     let site = RunningDaemon::with("allow_changes = yes", &sections).await;
     let session = log_in(&site.running).await;
+    assert!(!site.read("/", &session).await.contains("For release"), "the column is left out without any");
     for (n, action) in ["purge", "purge", "tell", "both"].into_iter().enumerate() {
         let begin = Begin::Held(format!("guard of action {action}: more than 1 per 1m"));
         let held = NewDelivery { begin, ..NewDelivery::new("r", action, None) };
         site.keep_all(port(&format!("p{n}")), vec![held]).await;
     }
+    let overview = site.read("/", &session).await;
+    let held = "<a href=\"/deliveries?action=purge&amp;state=waiting-for-release\">2</a>";
+    assert!(overview.contains(">For release</th>") && overview.contains(held), "{overview}");
     for (filter, calls, style) in [
         ("action=purge", "It calls 2 × DELETE https://127.0.0.1:1/purge (action purge).", "danger"),
         ("action=tell", "It calls 1 × POST https://127.0.0.1:1/tell (action tell).", "primary"),
