@@ -5,24 +5,17 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, ensure};
 use futures_util::StreamExt as _;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::options::BasicAckOptions;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::{messages, queue};
 
-const PREFETCH: u16 = 200;
 const END: &[u8] = b"\r\n\r\n";
 
 /// Consumes until the process is ended.
 pub(crate) async fn run(url: &str, port: u16) -> Result<()> {
-    let (_connection, channel) = queue::open(url).await?;
-    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-    let options = BasicConsumeOptions::default();
-    let mut deliveries = channel
-        .basic_consume(queue::QUEUE.into(), ShortString::default(), options, FieldTable::default())
-        .await?;
+    let (_connection, channel, mut deliveries) = queue::consume(url).await?;
     let mut target = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     target.set_nodelay(true)?;
     while let Some(delivery) = deliveries.next().await {

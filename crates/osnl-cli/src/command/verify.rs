@@ -52,7 +52,7 @@ fn verify(args: &VerifyArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     let runtime = app::runtime().map_err(|error| (Exit::Failed, error.to_string()))?;
     let cloud = cloud(args, conf, action, &http)?;
     let all = match (&args.ids, args.from) {
-        (Some(file), _) => of_file(file)?,
+        (Some(file), _) => read_ids(file)?,
         (None, Some(IdSource::K2hr3)) => {
             let roles = roles(args, conf, action)?;
             runtime.block_on(members(&roles, &http))?
@@ -208,7 +208,7 @@ fn cloud(
     found.cloud(http).map_err(|error| (Exit::Config, masked(&format!("[enrich:{}] {error}", found.name))))
 }
 
-fn of_file(file: &Path) -> Result<ResourceIds, SavedEventsRefusal> {
+fn read_ids(file: &Path) -> Result<ResourceIds, SavedEventsRefusal> {
     let read = if file == Path::new("-") {
         ResourceIds::read("stdin", io::stdin().lock())
     } else {

@@ -18,8 +18,6 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_encode;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -30,7 +28,7 @@ use super::answer::{AnswerLine, OnProgress};
 use super::refusal::{Code, RequestRefusal};
 use super::routes::{RESERVED, Route};
 use super::silence::{Silence, listening_process};
-use super::socket::{may_ask, with_short};
+use super::socket::{connect_within, may_ask, with_short};
 use super::{ControlRequest, JOURNAL_HEADER, LINES, socket_path};
 
 /// The largest answer in bytes, which is a message's body.
@@ -221,13 +219,4 @@ fn refused(text: &[u8]) -> AskError {
         }
         Err(error) => error.into(),
     }
-}
-
-/// Connects, and waits at most `patience` while the queue of connections is full: a hung daemon's queue has
-/// the connections of all commands that gave up.
-pub(super) fn connect_within(path: &Path, patience: Duration) -> io::Result<UnixStream> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
-    connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(socket.into())
 }

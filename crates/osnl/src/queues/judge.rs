@@ -6,13 +6,12 @@ use osnl_transport::{
     ALARM_REMEDY, AS_CONFIGURED, BrokerVersion, ExchangeInspection, NO_STREAMS, STREAM, shell_quoted,
 };
 
-use super::nothing::messages;
 use super::services::{ServiceSetting, bound};
 use super::{
     Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, Survey, Wanted,
 };
 use crate::management::risk::{QueueRisk, risks};
-use crate::numbers::grouped;
+use crate::numbers::{counted, grouped};
 
 /// A services' queue with more messages than this is not bounded by the policy that osnl names.
 const BOUND: u64 = 1000;
@@ -531,4 +530,8 @@ fn grown(row: &QueueRow) -> String {
         Some(growth) if growth > 0.0 => format!(", grows by {growth:.1}/s"),
         Some(_) | None => String::new(),
     }
+}
+
+pub(super) fn messages(count: u64) -> String {
+    counted(count, "message", "messages")
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use osnl_transport::shell_quoted;
 
-use super::nothing::messages;
+use super::judge::messages;
 use super::{Finding, FindingKind as Kind, FindingSeverity as Severity};
 use crate::listener::{OwnQueue, UnreadQueue};
 

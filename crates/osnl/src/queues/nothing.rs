@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use osnl_model::nearest;
 use osnl_transport::{BrokerVersion, ExchangeInspection};
 
-use super::judge::Judge;
+use super::judge::{Judge, messages};
 use super::services::{PRIORITIES, ServiceSetting};
 use super::{EXCHANGES, Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, TOPICS};
-use crate::numbers::counted;
 
 const NOTHING: &str = "nothing reaches the listener from this exchange";
 const NO_COPY: &str = "a reader of this exchange gets nothing";
@@ -266,8 +265,4 @@ impl Judge<'_> {
 /// Matches one word of a binding's pattern. `*` and `#` stand for a whole topic or priority.
 pub(super) fn is_match(pattern: &str, text: &str) -> bool {
     pattern == text || pattern.split('.').any(|word| word == "*" || word == "#")
-}
-
-pub(super) fn messages(count: u64) -> String {
-    counted(count, "message", "messages")
 }

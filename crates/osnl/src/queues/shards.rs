@@ -3,8 +3,7 @@
 
 use osnl_transport::{ExchangeInspection, Shards, shell_quoted};
 
-use super::judge::Judge;
-use super::nothing::messages;
+use super::judge::{Judge, messages};
 use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, WantedShards};
 
 const WAITS: &str = "the events of this shard wait at the splitter";

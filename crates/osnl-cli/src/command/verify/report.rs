@@ -16,6 +16,7 @@ use crate::flags::OutputFormat;
 /// The resources that are shown as text without `--verbose`.
 const SHOWN: u64 = 20;
 
+/// Writes what is found, and counts it for the last line.
 pub(super) struct VerifyReport<'a> {
     args: &'a VerifyArgs,
     out: StandardOutput,
