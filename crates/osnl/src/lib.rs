@@ -54,7 +54,7 @@
 //! - [`verify`] asks by id whether resources exist, and plans a deletion event for each that does not.
 //! - `osnl_legacy::k2hr3` and `osnl_legacy::oss` serve the replacements of k2hr3_osnl and oss_watcher.
 //!
-//! Order, lowest first: `numbers`, `group`, `sentence`, `saved`, `connections`, `native`, `management`, `queues`,
+//! Order, lowest first: `incident_kind`, `numbers`, `group`, `sentence`, `saved`, `connections`, `native`, `management`, `queues`,
 //! `unmatched`, `explain`, `replay`, `verify`, `dead_letters`, `live`, `onlookers`, `overseer`, `probe`, `control`,
 //! `assembly`, `notification_listener`.
 
@@ -81,6 +81,7 @@ pub mod enrich {
 }
 pub mod explain;
 pub mod group;
+mod incident_kind;
 pub mod live;
 mod management;
 pub mod native;

@@ -28,74 +28,9 @@ pub(super) use self::fold::fold;
 pub(super) use self::journal::{judge_journal, judge_quarantine, judge_suspects, unreadable_journal};
 pub(super) use self::listeners::{has_ended, judge_left_queue, judge_listener};
 use super::time::span;
+pub use crate::incident_kind::{IncidentKind, IncidentSeverity};
 use crate::numbers::{counted, grouped};
 use crate::queues::{BrokerPlace, FindingKind};
-
-/// The names in JSON do not change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IncidentKind {
-    NoDaemon,
-    Stopping,
-    JournalUnreadable,
-    /// The journal is at its limit: nothing is read from the broker.
-    JournalFull,
-    JournalFailed,
-    NearBound,
-    NotReloaded,
-    ListenerConnecting,
-    /// The broker takes no messages of any publisher, by an alarm of memory or disk.
-    PublishersBlocked,
-    /// A listener reads its queue, and an exchange that should fill it is missing.
-    ExchangeMissing,
-    /// An exchange that should fill the queue is not a topic exchange: nothing comes by it, or everything.
-    ExchangeType,
-    /// A listener reads nothing, because nothing more can be kept.
-    ListenerBlocked,
-    ListenerEnded,
-    ListenerStalled,
-    /// Another program reads the same queue: each message goes to one of the readers.
-    QueueShared,
-    /// A queue that another program has made can lose messages that ours would keep.
-    QueueLossy,
-    ServicesQueueUnread,
-    OtherRules,
-    NeverReceived,
-    /// Messages that were unsettled when a connection ended did not come back.
-    MessagesMissing,
-    /// The position of a consumer group did not exist any more: messages were deleted before they were read.
-    PositionLost,
-    /// Messages wait in a queue of ours that has no reader, or whose reader takes none.
-    QueueUnread,
-    ActionPaused,
-    TargetRefuses,
-    /// The target does not work; osnl tries again until the target works.
-    TargetDown,
-    DependencyDown,
-    /// The deliveries of a resource fail again and again while others succeed.
-    ResourceFailing,
-    /// More deliveries begin than end, since no more calls may run at the same time.
-    FallsBehind,
-    PendingOld,
-    PendingFull,
-    WaitingForRelease,
-    DeadLetters,
-    Orphaned,
-    Quarantined,
-    /// Deliveries wait for an operator since the process ended unexpectedly while attempting them.
-    Suspects,
-    OldEvents,
-    Silent,
-    CanaryLate,
-    Certificate,
-}
-
-impl IncidentKind {
-    #[must_use]
-    pub fn name(self) -> String {
-        word(&self)
-    }
-}
 
 impl From<FindingKind> for IncidentKind {
     fn from(finding: FindingKind) -> Self {
@@ -109,23 +44,6 @@ impl From<FindingKind> for IncidentKind {
             FindingKind::PublishersBlocked => Self::PublishersBlocked,
             _ => Self::QueueLossy,
         }
-    }
-}
-
-/// The urgency of an incident for the operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum IncidentSeverity {
-    /// It can wait for the morning.
-    Warning,
-    /// Events are not read, or not delivered.
-    Critical,
-}
-
-impl IncidentSeverity {
-    #[must_use]
-    pub fn name(self) -> String {
-        word(&self)
     }
 }
 
@@ -409,11 +327,6 @@ impl fmt::Display for Incident {
 
 pub(super) fn sort(incidents: &mut [Incident]) {
     incidents.sort_by_key(Incident::place);
-}
-
-fn word(value: &impl Serialize) -> String {
-    let value = serde_json::to_value(value).unwrap_or_default();
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn lasting(seconds: Option<u64>) -> String {
