@@ -14,6 +14,7 @@
 
 mod announce;
 mod bindings;
+mod gaps;
 mod gauges;
 mod groups;
 #[cfg(test)]
@@ -31,12 +32,14 @@ use std::time::{Duration, SystemTime};
 use osnl_model::{Budget, Priority, Target};
 use osnl_transport::{Backoff, Consumer, ListenOptions, Subscription, Transport, TransportError};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout};
 
 pub use self::announce::ANOTHER_LIMIT;
 use self::bindings::BindingCleanup;
 pub(crate) use self::bindings::ReadTurn;
 pub use self::bindings::{Bindings, ExitObstacle, OwnQueue, QueueExit, ReadQueue, UnreadQueue};
+pub use self::gaps::{DropLimits, Gap, GapBook, GapCause, GapFact, GapScope, VerifiedAction};
 pub use self::gauges::{
     BindingGaps, ConnectedQueues, ConnectionObserver, ConnectionTrouble, DepthGauge, Gauges, ListenerState,
     LossyQueue,
@@ -76,6 +79,9 @@ impl ListenerConfig {
     }
 }
 
+/// The interval of writes of the last sign of life.
+const LIFE_INTERVAL: Duration = Duration::from_secs(60);
+
 pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Keeps one subscription at a broker alive and hands its messages to an [`Intake`].
@@ -96,6 +102,8 @@ pub struct Listener {
     groups: Option<GroupStore>,
     /// Removes bindings of its queues that the configuration no longer has; `None` in programs that listen themselves.
     tidying: Option<BindingCleanup>,
+    /// The gaps of the daemon, and the part of this listener in them.
+    gaps: (Arc<GapBook>, GapScope),
     /// Looks for what a connection does not show: policies, other consumers, alarms. Changes nothing.
     oversight: Option<Arc<dyn Oversight>>,
     /// Former queues whose last messages come before those of the queues that it reads now.
@@ -139,6 +147,7 @@ impl Listener {
         counters: Arc<Counters>,
     ) -> Self {
         let series = counters.series.listener(&config.name);
+        let gaps = (Arc::default(), GapScope::new(&config.name, &config.targets));
         Self {
             config,
             transport,
@@ -148,6 +157,7 @@ impl Listener {
             observer: None,
             groups: None,
             tidying: None,
+            gaps,
             oversight: None,
             turns: Vec::new(),
             stall: watch::Sender::new(None),
@@ -171,6 +181,13 @@ impl Listener {
             self.gauges.set_received_before();
         }
         self.tidying = Some(tidying);
+        self
+    }
+
+    /// Sets the record of gaps, without which nothing outlives the listener.
+    #[must_use]
+    pub fn with_gaps(mut self, book: Arc<GapBook>) -> Self {
+        self.gaps.0 = book;
         self
     }
 
@@ -276,7 +293,7 @@ impl Listener {
                 }
             };
             let besides = async {
-                tokio::join!(tidying, self.oversee(&found));
+                tokio::join!(tidying, self.oversee(&found), self.shows_life());
                 std::future::pending::<Infallible>().await
             };
             // In this order: the oversight judges what the looks at the bindings have shown.
@@ -288,6 +305,10 @@ impl Listener {
             };
             let unsettled = session.unsettled();
             self.gauges.set_unsettled(0);
+            if let Some(depth) = self.gauges.depth().filter(|depth| depth.messages == 0) {
+                let at = if matches!(ended, Ok(SessionEnd::Drained)) { SystemTime::now() } else { depth.at };
+                self.gaps.0.heard(&self.config.name, at);
+            }
             before = Some(Instant::now());
             losses.ended(opened.elapsed(), ended.is_err(), self.transport.reconnect());
             self.count_ended(unsettled);
@@ -352,6 +373,21 @@ impl Listener {
         }
     }
 
+    pub(crate) fn note_gap(&self, fact: GapFact) {
+        let (book, scope) = &self.gaps;
+        book.note(scope, fact, SystemTime::now());
+    }
+
+    /// Records each minute the latest look at which the queues were empty.
+    async fn shows_life(&self) {
+        loop {
+            sleep(LIFE_INTERVAL).await;
+            let Some(depth) = self.gauges.depth().filter(|depth| depth.messages == 0) else { continue };
+            let (book, name) = (self.gaps.0.clone(), self.config.name.clone());
+            let _ = spawn_blocking(move || book.heard(&name, depth.at)).await;
+        }
+    }
+
     fn enter(&self, state: ListenerState) {
         let now = SystemTime::now();
         self.gauges.entered(now);
@@ -395,7 +431,7 @@ impl Listener {
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
-                () = tokio::time::sleep(pause) => {}
+                () = sleep(pause) => {}
             }
         }
         for attempt in 1.. {
@@ -434,6 +470,9 @@ impl Listener {
                     return Ok(None);
                 }
             };
+            if let TransportError::NoQueue { queue } = &error {
+                self.note_gap(GapFact::QueueMissing { queue: queue.clone() });
+            }
             let is_start = cause == ConnectCause::Start && attempt == 1;
             let fatal = is_start && self.config.refused_access_is_fatal && error.is_refused_access();
             if fatal || !error.is_recoverable() {
@@ -458,7 +497,7 @@ impl Listener {
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
-                () = tokio::time::sleep(pause) => {}
+                () = sleep(pause) => {}
             }
         }
         Ok(None)

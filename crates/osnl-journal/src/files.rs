@@ -3,9 +3,9 @@
 //! `unmatched/store.rs` of `osnl` replaces its file without a sync, because counts that are written each second wait
 //! for no disk.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +32,14 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new)?;
     file.write_all(contents)?;
     put(&file, &new, path)
+}
+
+/// Replaces a file of the state folder, which is created if it is missing (0700).
+pub fn replace_in_folder(path: &Path, contents: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    replace(path, contents)
 }
 
 /// Puts a written file into the place of another; durable at the return.

@@ -20,8 +20,9 @@ use tokio::time::{Instant, timeout};
 use self::alarms::BrokerAlarm;
 pub(crate) use self::alarms::BrokerAlarms;
 use crate::daemon::ListenerHandle;
-use crate::listener::{BindingGaps, OverseenListener, Oversight};
+use crate::listener::{BindingGaps, GapFact, OverseenListener, Oversight};
 use crate::management::client::ApiQuestion;
+use crate::management::risk::drop_limits;
 use crate::management::{BrokerFacts, UnknownFact};
 use crate::queues::{
     BrokerPlace, DaemonCounts, Finding, FindingKind, FindingSeverity, QueueRow, QueueState, Survey, Wanted,
@@ -118,6 +119,7 @@ impl Overseer {
         let began = Instant::now();
         let (mut depths, mut kinds) = (ServicesQueues::default(), ExchangeKinds::default());
         let (mut pause, mut is_asked) = (SOON, false);
+        let mut waited = Some(u64::from(found.waiting));
         // Who is told that nothing was ever received is told why.
         let first = gauges.silent_after().map_or(FIRST, |after| after.min(FIRST));
         loop {
@@ -141,12 +143,31 @@ impl Overseer {
             let services = (&depths.rows[..], &kinds, near);
             let seen = self.judged(listener, (asked, before.facts.clone()), services);
             say_overseen(listener.name, &before, &seen);
+            if let Some((facts, _)) = seen.facts.as_ref().filter(|_| seen.unknown.is_none()) {
+                self.note_limits(listener, facts, waited.take());
+            }
             let is_known = seen.unknown.is_none() || wanted.management.is_none();
             let usual = if seen.findings.is_empty() { AGAIN } else { WHILE_FOUND };
             pause = if is_known { usual } else { pause.mul_f64(1.5).min(usual) };
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
             let wait = if is_thorough { pause } else { pause.min(first.saturating_sub(began.elapsed())) };
             is_asked = timeout(wait, gauges.survey_is_asked()).await.is_ok();
+        }
+    }
+
+    /// Notes the limits by which messages may have been dropped. `waited`: the messages at the subscription.
+    fn note_limits(&self, listener: OverseenListener<'_>, facts: &BrokerFacts, waited: Option<u64>) {
+        let (OverseenListener { found, gauges, gaps: (book, scope), .. }, now) =
+            (listener, SystemTime::now());
+        let depth = gauges.depth();
+        let messages = depth.as_ref().map_or(0, |depth| depth.messages).max(waited.unwrap_or(0));
+        let since = depth.and_then(|depth| depth.waiting_since).filter(|_| waited.is_none());
+        for (name, queue) in facts.queues.iter().filter(|(name, _)| found.queues().contains(&&**name)) {
+            let limits =
+                queue.as_ref().ok().and_then(|queue| drop_limits((&**name, queue), &self.wanted.kind));
+            if let Some(limits) = limits {
+                book.note(scope, GapFact::Limited { limits, messages, since }, now);
+            }
         }
     }
 

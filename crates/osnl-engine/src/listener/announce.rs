@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use osnl_transport::{AS_CONFIGURED, Consumer, ListenOptions, OpenQueue, QueueType, Subscription};
+use osnl_transport::{
+    AS_CONFIGURED, Consumer, ListenOptions, OpenQueue, PartitionSeen, QueueType, Subscription,
+};
 
 use super::Listener;
+use super::gaps::GapFact;
 use super::returns::ReturnVerdict;
 
 pub const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
@@ -217,7 +220,25 @@ impl Listener {
         }
         self.gauges.connected(found, away.is_some());
         self.gauges.forget_waiting();
-        self.gauges.record_partitions(consumer.partitions());
+        let created = found.open.iter().filter(|queue| queue.created).map(|queue| queue.name.to_string());
+        self.note_gap(GapFact::Subscribed {
+            queues: found.queues().iter().map(ToString::to_string).collect(),
+            created: created.collect(),
+            is_transient: self.is_auto_deleted() || found.durable == Some(false),
+            is_again: away.is_some(),
+            is_empty: found.waiting == 0,
+        });
+        let partitions = consumer.partitions();
+        self.note_positions(partitions.as_deref());
+        self.gauges.record_partitions(partitions);
+    }
+
+    pub(super) fn note_positions(&self, partitions: Option<&[PartitionSeen]>) {
+        for PartitionSeen { topic, partition, lost, .. } in partitions.into_iter().flatten() {
+            let Some(lost) = *lost else { continue };
+            let (topic, partition) = (topic.to_string(), *partition);
+            self.note_gap(GapFact::Position { topic, partition, lost });
+        }
     }
 
     /// Announces a subscription: one after a lost connection, or one by which a standby counts the other consumers again
@@ -256,13 +277,17 @@ impl Listener {
                 queue.redelivered = messages,
                 "as many messages as were unsettled are delivered again"
             ),
-            Some(ReturnVerdict::Missing(messages)) => tracing::error!(
-                listener.name = listener,
-                queue.name = queues,
-                queue.missing = messages,
-                "unsettled messages did not come back, and the queue is empty: a delivery limit or a time-out of the queue \
-                 has dropped or dead-lettered them, a consumer that has left has read them, or an operator has purged it"
-            ),
+            Some(ReturnVerdict::Missing(messages)) => {
+                tracing::error!(
+                    listener.name = listener,
+                    queue.name = queues,
+                    queue.missing = messages,
+                    "unsettled messages did not come back, and the queue is empty: a delivery limit or a time-out of the \
+                     queue has dropped or dead-lettered them, a consumer that has left has read them, or an operator has \
+                     purged it"
+                );
+                self.note_gap(GapFact::NotBack { messages });
+            }
             Some(ReturnVerdict::Unknown(messages)) => tracing::warn!(
                 listener.name = listener,
                 queue.name = queues,

@@ -28,14 +28,12 @@ mod exit;
 mod looks;
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use osnl_journal::files;
+use osnl_journal::files::replace_in_folder;
 use osnl_transport::{Binding, QueueSeen};
 use serde_json::{Value, json};
 
@@ -354,7 +352,7 @@ impl Bindings {
         let now = text(&state.made);
         if now != before
             && let Some(path) = &self.path
-            && let Err(error) = replace(path, &now)
+            && let Err(error) = replace_in_folder(path, now.as_bytes())
         {
             tracing::warn!(
                 path = %path.display(),
@@ -367,13 +365,6 @@ impl Bindings {
     fn lock(&self) -> MutexGuard<'_, BindingsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    files::replace(path, text.as_bytes())
 }
 
 fn text(made: &[BoundQueue]) -> String {

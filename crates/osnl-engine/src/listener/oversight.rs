@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use osnl_transport::{BoxFuture, Subscription, Transport};
 
-use super::{Gauges, Listener};
+use super::{GapBook, GapScope, Gauges, Listener};
 
 /// Watches what a connection does not show: policies, other consumers, the services' queues, alarms of the broker.
 ///
@@ -21,12 +21,15 @@ pub struct OverseenListener<'a> {
     pub found: &'a Subscription,
     pub transport: &'a dyn Transport,
     pub gauges: &'a Gauges,
+    /// The record of gaps, and the part of the listener in it.
+    pub gaps: (&'a GapBook, &'a GapScope),
 }
 
 impl Listener {
     pub(super) async fn oversee(&self, found: &Subscription) {
         let Some(oversight) = &self.oversight else { return };
         let (name, transport, gauges) = (&self.config.name, &*self.transport, &*self.gauges);
-        oversight.watch(OverseenListener { name, found, transport, gauges }).await;
+        let gaps = (&*self.gaps.0, &self.gaps.1);
+        oversight.watch(OverseenListener { name, found, transport, gauges, gaps }).await;
     }
 }

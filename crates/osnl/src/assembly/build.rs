@@ -27,7 +27,7 @@ use crate::in_hand::InHand;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::journal::{ActionTerms, Journal};
-use crate::listener::{Bindings, GroupStore, ListenerConfig};
+use crate::listener::{Bindings, GapBook, GroupStore, ListenerConfig};
 use crate::metrics::Counters;
 use crate::native::{ActionConf, JournalConf, ListenerConf, Native, proxy_warnings};
 use crate::overseer::BrokerAlarms;
@@ -94,6 +94,7 @@ impl Native {
             live: Arc::default(),
             observer: self.observer(),
             bindings: Arc::new(Bindings::open(state_folder.as_deref(), opened.store.journal.facts().name())),
+            gaps: Arc::new(GapBook::open(state_folder.as_deref())),
             alarms: BrokerAlarms::default(),
             transports: HashMap::new(),
             rules: HashMap::new(),

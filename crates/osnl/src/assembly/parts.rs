@@ -13,7 +13,7 @@ use crate::daemon::DaemonState;
 use crate::enrich::EnrichmentStep;
 use crate::in_hand::InHand;
 use crate::intake::{LiveRules, Observe, RuleEngine};
-use crate::listener::{Bindings, Listener, ReadQueue};
+use crate::listener::{Bindings, GapBook, Listener, ReadQueue};
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
 use crate::native::{ConfInForce, ListenerConf, Native};
@@ -44,6 +44,7 @@ pub(super) struct AssemblyParts {
     pub(super) live: Arc<LiveEvents>,
     pub(super) observer: Option<Arc<dyn SharedObserver>>,
     pub(super) bindings: Arc<Bindings>,
+    pub(super) gaps: Arc<GapBook>,
     pub(super) alarms: BrokerAlarms,
     pub(super) transports: HashMap<String, Arc<dyn Transport>>,
     pub(super) rules: HashMap<Arc<str>, Arc<LiveRules>>,
@@ -137,6 +138,7 @@ impl AssemblyParts {
             None => listener,
         };
         let listener = listener.with_bindings(self.bindings.clone(), conf.read_queues());
+        let listener = listener.with_gaps(self.gaps.clone());
         Ok(match self.lasting_folder(native).filter(|_| is_shared) {
             Some(folder) => listener.with_groups(Native::groups(folder, &conf.name)?),
             None => listener,

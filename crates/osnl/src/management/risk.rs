@@ -2,10 +2,13 @@
 //!
 //! A setting in the listener's own section is intended, and no risk.
 
+use std::time::Duration;
+
 use osnl_transport::{AS_CONFIGURED, QueueKind, shell_quoted};
 use serde_json::{Map, Value, json};
 
 use super::{QueueFacts, QueuePolicies, reading};
+use crate::listener::DropLimits;
 
 /// The default delivery limit of a quorum queue since RabbitMQ 4.0.
 const DEFAULT_LIMIT: i64 = 20;
@@ -49,6 +52,20 @@ struct QueueJudge<'a> {
     queue: &'a QueueFacts,
     wanted: &'a QueueKind,
     major: Option<u32>,
+}
+
+/// Returns the limits by which the broker drops waiting messages of a queue; `None` without one.
+pub(crate) fn drop_limits((name, queue): (&str, &QueueFacts), wanted: &QueueKind) -> Option<DropLimits> {
+    let judge = QueueJudge { name, vhost: "", queue, wanted, major: None };
+    let number = |key: &str| {
+        let (_, value) = judge.bound(key)?;
+        reading::number(&value).and_then(|number| u64::try_from(number).ok())
+    };
+    let [ttl, max_length] = ["message-ttl", "max-length"].map(number);
+    let seen = ["message-ttl", "max-length"].iter().filter_map(|key| Some(judge.judge_key(key)?.seen));
+    let words = format!("queue {name}: {}", seen.collect::<Vec<_>>().join("; "));
+    let found = DropLimits { ttl: ttl.map(Duration::from_millis), max_length, words };
+    (ttl.is_some() || max_length.is_some()).then_some(found)
 }
 
 impl QueueJudge<'_> {

@@ -6,7 +6,7 @@ use osnl_transport::{QueueKind, QueueType};
 use serde_json::{Value, json};
 
 use super::client::ApiQuestion;
-use super::risk::risks;
+use super::risk::{drop_limits, risks};
 use super::{BrokerFacts, UnknownFact, reading};
 use crate::native::ManagementConf;
 
@@ -259,4 +259,19 @@ fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_
     let hostile = policy(json!({"message-ttl": "\u{1b}[31m", "max-length": u64::MAX, "expires": {"a": []}}));
     let found = judged("x", &hostile, kind, true);
     assert!(!format!("{found:?}").contains('\u{1b}'), "{found:?}");
+}
+
+#[test]
+fn the_limits_of_waiting_messages_are_those_in_force() {
+    let limits = |found: Value| {
+        let facts = reading::queue("a/b c", queue(&found).to_string().as_bytes()).unwrap();
+        drop_limits(("q", &facts), &QueueKind::DURABLE)
+    };
+    assert_eq!(limits(json!({"effective_policy_definition": {"expires": 9, "delivery-limit": 9}})), None);
+    let both = json!({"policy": "p", "effective_policy_definition": {"message-ttl": 60000, "max-length": 7},
+                      "arguments": {"x-max-length": 5}});
+    let found = limits(both).unwrap();
+    assert_eq!((found.ttl, found.max_length), (Some(std::time::Duration::from_secs(60)), Some(5)));
+    let words = "queue q: policy \"p\" sets message-ttl = 60000; its declaration sets max-length = 5";
+    assert_eq!(found.words, words);
 }

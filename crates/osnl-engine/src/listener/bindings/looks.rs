@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 use osnl_transport::{BINDING_INTERVAL, Binding, BindingLook, BindingWatch, Subscription, TransportError};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::listener::{BindingGaps, ConnectionTrouble, Listener};
+use crate::listener::{BindingGaps, ConnectionTrouble, GapFact, Listener};
 
 const MISSING: Duration = Duration::from_secs(1);
 const REFUSED: Duration = Duration::from_secs(60);
@@ -268,6 +268,11 @@ impl Listener {
         let name = &*self.config.name;
         if !changes.missing.is_empty() {
             self.say_missing(queues, kept);
+        }
+        let without = changes.bound.iter().map(|(exchange, _)| exchange).chain(&changes.made);
+        for exchange in without.filter(|_| self.gauges.has_received()) {
+            let looked = SystemTime::now().checked_sub(BINDING_INTERVAL).unwrap_or(SystemTime::UNIX_EPOCH);
+            self.note_gap(GapFact::Bound { exchange: exchange.clone(), looked });
         }
         for (exchange, without) in &changes.bound {
             tracing::info!(

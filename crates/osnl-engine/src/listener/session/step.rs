@@ -246,7 +246,9 @@ impl<'a> Core<'a> {
                 let Listener { config, stall, counters, gauges, .. } = self.listener;
                 let was_standby = self.watchdog.is_standby();
                 if let SessionWake::Answer(answer) = &wake {
-                    gauges.answered(answer.as_ref().ok(), consumer.partitions());
+                    let partitions = consumer.partitions();
+                    self.listener.note_positions(partitions.as_deref());
+                    gauges.answered(answer.as_ref().ok(), partitions);
                     self.count_returned(answer.is_ok(), stage, consumer);
                 }
                 if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {

@@ -72,6 +72,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         observer: None,
         groups: None,
         tidying: None,
+        gaps: rig.listener.gaps.clone(),
         oversight: None,
         turns: Vec::new(),
         stall: rig.listener.stall.clone(),
