@@ -12,6 +12,7 @@ pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod gaps;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod journal;
@@ -64,7 +65,7 @@ pub(crate) struct Osnl {
 /// The commands by task. A test compares them with [`Command`].
 const TASKS: &[(&str, &[&str])] = &[
     ("Set up", &["init", "check", "run", "reload", "events", "demo"]),
-    ("Watch", &["status", "queues", "history", "tap", "explain"]),
+    ("Watch", &["status", "queues", "gaps", "history", "tap", "explain"]),
     ("Repair", &["deliveries", "actions", "quarantine", "replay", "verify"]),
     ("Drop-ins", &["k2hr3-osnl", "oss-watcher"]),
     ("Expert", &["config", "journal", "test", "send", "man", "completions"]),
@@ -118,6 +119,8 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     /// Find troubles of exchanges and queues, each with its remedy
     Queues(Box<queues::QueuesArgs>),
+    /// Show when notifications could not reach osnl, until verified
+    Gaps(gaps::GapsArgs),
     /// Show what happened to one resource, oldest first
     History(history::HistoryArgs),
     /// Reload the daemon's configuration
@@ -175,6 +178,7 @@ impl Command {
             Self::Status(args) => status::run(&args),
             Self::Reload(args) => reload::run(&args),
             Self::Queues(args) => queues::run(&args),
+            Self::Gaps(args) => gaps::run(&args),
             Self::History(args) => history::run(&args),
             Self::Actions(args) => actions::run(&args),
             Self::Deliveries(args) => deliveries::run(&args),

@@ -33,10 +33,8 @@ pub enum IncidentKind {
     ServicesQueueUnread,
     OtherRules,
     NeverReceived,
-    /// Messages that were unsettled when a connection ended did not come back.
-    MessagesMissing,
-    /// The position of a consumer group did not exist any more: messages were deleted before they were read.
-    PositionLost,
+    /// A listener could not have received what was published in an interval.
+    Gap,
     /// Messages wait in a queue of ours that has no reader, or whose reader takes none.
     QueueUnread,
     ActionPaused,

@@ -44,6 +44,13 @@ pub(super) fn write(measured: &Measurements, process: Option<&ProcessNumbers>, o
             samples.sample(&labels.each_ref().map(String::as_str), 1u64);
         }
     });
+    out.family(&of::GAPS, |samples| {
+        for listener in &measured.listeners {
+            for (certainty, count) in ["possible", "certain"].into_iter().zip(listener.gaps) {
+                samples.sample(&[&listener.name, certainty], count);
+            }
+        }
+    });
     listeners(&measured.listeners, out);
     out.family(&of::RULE_MATCHES, |samples| {
         measured.rules.iter().for_each(|(rule, times)| samples.sample(&[rule], *times));

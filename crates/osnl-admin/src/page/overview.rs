@@ -1,5 +1,5 @@
 use askama::Template;
-use osnl::control::{Incident, ListenerStatus, Status, TargetReport, grouped, span};
+use osnl::control::{Incident, IncidentKind, ListenerStatus, Status, TargetReport, grouped, span};
 
 use super::deliveries::tone;
 use super::frame::Standing;
@@ -41,6 +41,14 @@ impl OverviewPage {
     /// Deliveries that wait for release are rare, so the column is left out without any.
     fn is_any_for_release(&self) -> bool {
         self.is_counted && self.status.targets.iter().any(|target| target.for_release > 0)
+    }
+
+    /// Returns the open gaps of a listener in words, such as `2 gaps`.
+    fn gaps(&self, listener: &str) -> Option<String> {
+        let mut gaps = self.incidents.iter().filter(|one| one.kind == IncidentKind::Gap);
+        let of = gaps.find(|one| one.listeners.iter().any(|name| name == listener))?;
+        let (_, words) = of.what.split_once(": ")?;
+        Some(words.split(" of ").next()?.to_owned())
     }
 
     fn numbers(&self) -> impl Iterator<Item = (usize, (String, String))> {

@@ -39,6 +39,34 @@ async fn an_incident_has_links_and_buttons_for_what_to_do() {
 }
 
 #[tokio::test]
+async fn the_gaps_of_a_listener_are_in_its_row_and_in_the_metrics() {
+    let gap = |id: u64, is_certain: bool| {
+        format!(
+            r#"{{"id": {id}, "listener": "l", "exchanges": [], "topics": [], "from": {id}00, "until": {id}30,
+                "cause": "stopped", "is_certain": {is_certain}, "detail": null, "verified": []}}"#
+        )
+    };
+    let gaps = [gap(1, true), gap(2, true), gap(3, false)].join(",");
+    let gaps = format!(r#"{{"format": 1, "next": 3, "heard": {{}}, "gaps": [{gaps}]}}"#);
+    let site = RunningDaemon::with_gaps("", "", &gaps).await;
+    let session = log_in(&site.running).await;
+    let page = site.read("/", &session).await;
+    for words in [
+        "<br><span class=\"badge warn\">3 gaps</span></td>",
+        "l: 3 gaps of up to 30 s, in which notifications did not arrive</h3>",
+        "<code>osnl gaps dismiss 1</code>",
+    ] {
+        assert!(page.contains(words), "{words} in {page}");
+    }
+    let metrics = site.running.ask("GET", "/metrics", &session, "").await.1;
+    for (certainty, count) in [("possible", 1), ("certain", 2)] {
+        let line = format!("osnl_gaps{{listener=\"l\",certainty=\"{certainty}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    site.end().await;
+}
+
+#[tokio::test]
 async fn an_action_has_its_state_failures_and_rules() {
     let site = RunningDaemon::start("allow_changes = yes").await;
     let session = log_in(&site.running).await;

@@ -67,6 +67,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
                     .collect(),
             }),
             certificate_ends: Some(1_900_000_000),
+            gaps: [0, 1],
         }],
         actions: (0..actions).map(action).collect(),
         rules: (0..rules).map(|n| (format!("rule-{n:04}").into(), n as u64)).collect(),

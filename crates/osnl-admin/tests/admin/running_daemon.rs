@@ -31,7 +31,15 @@ impl RunningDaemon {
 
     /// Starts with further sections of the configuration.
     pub(crate) async fn with(lines: &str, sections: &str) -> Self {
+        Self::with_gaps(lines, sections, "").await
+    }
+
+    /// Starts with a file of gaps.
+    pub(crate) async fn with_gaps(lines: &str, sections: &str, gaps: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        if !gaps.is_empty() {
+            std::fs::write(folder.path().join("gaps.json"), gaps).unwrap();
+        }
         let file = folder.path().join("osnl.conf");
         let place = folder.path().display();
         let text = format!(

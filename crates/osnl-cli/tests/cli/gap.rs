@@ -196,3 +196,77 @@ fn queues_apply_binds_what_no_management_api_shows() {
     assert!(code == Some(0) && text.contains(line) && text.ends_with("applied\n"), "{text}{errors}");
     assert!(rig.vhost.list_bindings().iter().any(|one| one.queue == "osnl" && one.exchange == "neutron"));
 }
+
+/// The gaps that `osnl gaps` lists: cause, certainty, and the command that closes each.
+fn gaps(place: &Place) -> Vec<(String, bool, String)> {
+    let asked = Command::new(env!("CARGO_BIN_EXE_osnl"))
+        .args(["gaps", "--format", "json", "-c", "a.conf"])
+        .current_dir(place.path(""))
+        .output()
+        .unwrap();
+    let found: Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let found: Vec<_> = found["gaps"].as_array().unwrap().clone();
+    assert_eq!(asked.status.code(), Some(i32::from(!found.is_empty())));
+    let word = |gap: &Value, name: &str| gap[name].as_str().unwrap().to_owned();
+    found.iter().map(|gap| (word(gap, "cause"), gap["is_certain"] == true, word(gap, "command"))).collect()
+}
+
+#[test]
+fn a_restart_of_the_broker_is_a_gap_of_a_transient_queue_alone() {
+    let broker = Broker::start();
+    let vhost = broker.root();
+    for (name, is_durable) in [("durable", true), ("transient", false)] {
+        let place = Place::new();
+        let (state, url) = (place.path("state").display().to_string(), vhost.url());
+        place.write(
+            "a.conf",
+            format!(
+                "[DEFAULT]\nstate_dir = {state}\n[journal]\nallow_volatile = yes\n[listener:nova]\ntransport_url = {url}\n\
+                 exchange = {name}\ndeclare = create\npool = osnl-{name}\nsingle_active_consumer = false\ndurable = {is_durable}\n\
+                 amqp_durable_queues = {is_durable}\n[rule:r]\nactions = roles\n\
+                 [action:roles]\ndriver = http\nmethod = DELETE\nurl = http://127.0.0.1:9/\n"
+            ),
+        );
+        let run = || place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "a.conf"]).listening();
+        run().stop();
+        let osnl = run();
+        broker.kill9();
+        osnl.wait_for("reconnecting");
+        broker.start_again();
+        osnl.wait_for(if is_durable { "back after a lost connection" } else { "made anew" });
+        let expected =
+            |cause: &str| vec![(cause.to_owned(), true, "osnl verify roles --ids FILE --live".to_owned())];
+        wait_until(SOON, "the gaps", || {
+            gaps(&place) == if is_durable { Vec::new() } else { expected("connection-lost") }
+        });
+        let log = osnl.stop();
+        assert_eq!(log.contains("the listener has a gap"), !is_durable, "{log}");
+        if is_durable {
+            continue;
+        }
+        // Gaps outlive the process, and are an incident until they are closed.
+        vhost.delete_queue("osnl-transient");
+        let osnl = run();
+        let found: Vec<String> = gaps(&place).into_iter().map(|(cause, ..)| cause).collect();
+        assert_eq!(found, ["connection-lost", "stopped"]);
+        let ask = |args: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+            let asked =
+                command.args(args).args(["-c", "a.conf"]).current_dir(place.path("")).output().unwrap();
+            (asked.status.code(), String::from_utf8(asked.stdout).unwrap())
+        };
+        let (_, status) = ask(&["status"]);
+        assert!(status.contains("2 gaps of up to") && status.contains("osnl verify roles"), "{status}");
+        let (_, text) = ask(&["gaps"]);
+        assert!(
+            text.contains("certain") && text.contains("-> osnl verify roles --ids FILE --live"),
+            "{text}"
+        );
+        assert_eq!(ask(&["gaps", "dismiss", "1"]), (Some(0), "1 gap dismissed\n".to_owned()));
+        assert_eq!(ask(&["gaps", "dismiss", "1"]).0, Some(1));
+        assert_eq!(ask(&["gaps", "dismiss", "--all"]), (Some(0), "1 gap dismissed\n".to_owned()));
+        assert_eq!(ask(&["gaps"]), (Some(0), "no gaps\n".to_owned()));
+        assert!(!ask(&["status"]).1.contains(" gap"));
+        osnl.stop();
+    }
+}

@@ -115,6 +115,16 @@ fn each_answer_of_a_daemon_is_what_the_document_describes() {
         ),
         ("POST", "/reload", "", json!({}), "/reloaded", json!(true)),
         ("POST", "/queues/{queue}/forget", "/queues/osnl/forget", json!({}), "/forgotten", json!([])),
+        ("GET", "/gaps", "/gaps", json!({}), "/gaps", json!([])),
+        ("POST", "/gaps/dismiss", "", json!({"all": true}), "/closed", json!([])),
+        (
+            "POST",
+            "/gaps/verified",
+            "",
+            json!({"action": "plain", "until": "2026-01-01T00:00:00Z"}),
+            "/closed",
+            json!([]),
+        ),
     ] {
         let target = if target.is_empty() { path } else { target };
         let (status, answer) = api.ask(method, path, target, &body);

@@ -121,6 +121,7 @@ impl Native {
         parts.state = Some(daemon.state());
         let handler = ControlHandler::for_daemon(opened.store, daemon.state(), counters.clone())
             .with_bindings(parts.bindings.clone())
+            .with_gaps(parts.gaps.clone())
             .with_rules(parts.ring.clone(), parts.guards_in_force.clone())
             .with_configuration(parts.conf_in_force.clone())
             .with_live_events(parts.live.clone());

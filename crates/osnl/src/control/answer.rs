@@ -11,6 +11,7 @@ use super::refusal::RequestRefusal;
 use super::status::LeftQueue;
 use crate::daemon::{ReloadRefusalReason, SectionChange};
 use crate::journal::query::{Phase, is_refused_for_order};
+use crate::listener::GapCause;
 
 /// The part of a long request that is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -429,6 +430,42 @@ pub struct ProbeResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForgottenQueues {
     pub forgotten: Vec<LeftQueue>,
+}
+
+/// The open gaps of the listeners, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GapList {
+    pub gaps: Vec<GapRow>,
+}
+
+/// An interval in which a listener could not have received what was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GapRow {
+    /// The number by which the gap is dismissed.
+    pub id: u64,
+    pub listener: String,
+    pub exchanges: Vec<String>,
+    pub topics: Vec<String>,
+    pub from: String,
+    pub until: String,
+    /// The length of the interval.
+    pub seconds: u64,
+    pub since_seconds: u64,
+    pub cause: GapCause,
+    /// Whether what was published meanwhile is lost for certain; else it may be.
+    pub is_certain: bool,
+    /// The cause in words.
+    pub why: String,
+    /// The actions that delete and have not been verified since.
+    pub to_verify: Vec<String>,
+    /// The command that closes the gap, or is the first of several.
+    pub command: String,
+}
+
+/// Gaps that a request has closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClosedGaps {
+    pub closed: Vec<GapRow>,
 }
 
 /// The numbers of events that a replay appended.

@@ -4,6 +4,7 @@ mod change;
 mod configuration;
 mod dead_letters;
 mod deliveries;
+mod gaps;
 mod groups;
 mod history;
 mod measure;
@@ -36,7 +37,7 @@ use crate::journal::PauseNote;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::query::{DiskUse, JournalQueries, QueryError};
 use crate::journal::sqlite::{SqliteJournal, SqliteQueries};
-use crate::listener::Bindings;
+use crate::listener::{Bindings, GapBook};
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
 use crate::native::{ConfInForce, LoadedConf};
@@ -79,6 +80,7 @@ pub struct ControlHandler {
     live: Option<LiveParts>,
     names: Option<Arc<ConfiguredNames>>,
     bindings: Option<Arc<Bindings>>,
+    gaps: Option<Arc<GapBook>>,
     rules: Option<Arc<Ring>>,
     guards: Option<Arc<GuardsInForce>>,
     conf: Arc<ConfInForce>,
@@ -108,6 +110,7 @@ impl ControlHandler {
             }),
             names: None,
             bindings: None,
+            gaps: None,
             rules: None,
             guards: None,
             conf: Arc::default(),
@@ -163,6 +166,12 @@ impl ControlHandler {
     }
 
     #[must_use]
+    pub(crate) fn with_gaps(mut self, gaps: Arc<GapBook>) -> Self {
+        self.gaps = Some(gaps);
+        self
+    }
+
+    #[must_use]
     pub fn for_file(journal: PathBuf, names: Option<Arc<ConfiguredNames>>) -> Self {
         Self::without_daemon(Store::new(Arc::new(SqliteQueries::for_file(journal))), names)
     }
@@ -177,8 +186,8 @@ impl ControlHandler {
     }
 
     fn without_daemon(store: Store, names: Option<Arc<ConfiguredNames>>) -> Self {
-        let (live, bindings, rules, guards, conf, live_events, socket, trials) = Default::default();
-        Self { store, live, names, bindings, rules, guards, conf, live_events, socket, trials }
+        let (live, bindings, gaps, rules, guards, conf, live_events, socket, trials) = Default::default();
+        Self { store, live, names, bindings, gaps, rules, guards, conf, live_events, socket, trials }
     }
 
     pub fn set_admin_certificate(&self, ends: Option<i64>) {
@@ -257,6 +266,11 @@ impl ControlHandler {
             ControlRequest::Reload { by } => json(self.reload(ReloadScope::Configuration, by).await?),
             ControlRequest::ForgetQueue { queue, vhost, by } => {
                 json(self.forget_queue(queue, vhost.as_deref(), by))
+            }
+            ControlRequest::Gaps => json(self.gaps()),
+            ControlRequest::DismissGaps { gaps, all, by } => json(self.dismiss_gaps(gaps, *all, by)?),
+            ControlRequest::VerifiedGaps { action, until, by } => {
+                json(self.verified_gaps(action, until, by)?)
             }
             ControlRequest::Pause { action, reason, by } => {
                 json(self.pause(action, PauseNote { by: by.clone(), reason: reason.clone() }).await?)

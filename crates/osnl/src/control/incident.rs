@@ -9,6 +9,7 @@ mod actions;
 mod cause;
 mod daemon;
 mod fold;
+mod gaps;
 mod journal;
 mod listeners;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub(super) use self::actions::{join_letters, judge_guards, judge_target};
 pub use self::cause::IncidentCause;
 pub(super) use self::daemon::{judge_configuration, judge_expiry, judge_stop, judge_streams, no_daemon};
 pub(super) use self::fold::fold;
+pub(super) use self::gaps::judge_gaps;
 pub(super) use self::journal::{judge_journal, judge_quarantine, judge_suspects, unreadable_journal};
 pub(super) use self::listeners::{has_ended, judge_left_queue, judge_listener};
 use super::time::span;
@@ -211,8 +213,7 @@ impl Incident {
             | IncidentKind::ServicesQueueUnread
             | IncidentKind::OtherRules
             | IncidentKind::NeverReceived
-            | IncidentKind::MessagesMissing
-            | IncidentKind::PositionLost
+            | IncidentKind::Gap
             | IncidentKind::DeadLetters
             | IncidentKind::Quarantined
             | IncidentKind::OldEvents
@@ -241,7 +242,6 @@ impl Incident {
                 | Kind::QueueShared
                 | Kind::QueueLossy
                 | Kind::OtherRules
-                | Kind::PositionLost
         );
         let label = self.label.as_deref().or(self.why.as_deref());
         label.or_else(|| is_constant.then(|| self.what_without_subject()))
@@ -297,10 +297,9 @@ impl Incident {
             Kind::ListenerEnded if is_critical => 0,
             Kind::NearBound
             | Kind::NotReloaded
-            | Kind::MessagesMissing
+            | Kind::Gap
             | Kind::QueueLossy
             | Kind::OtherRules
-            | Kind::PositionLost
             | Kind::OldEvents
             | Kind::Certificate
                 if !is_critical =>

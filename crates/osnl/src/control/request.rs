@@ -177,6 +177,24 @@ pub enum ControlRequest {
         vhost: Option<String>,
         by: String,
     },
+    Gaps,
+    /// Closes gaps without a verification.
+    DismissGaps {
+        /// The numbers of the gaps.
+        #[serde(default)]
+        gaps: Vec<u64>,
+        /// All gaps; then no number may be given.
+        #[serde(default)]
+        all: bool,
+        by: String,
+    },
+    /// Closes the gaps that a complete verification of an action covers.
+    VerifiedGaps {
+        action: String,
+        /// The time before which each missed deletion was found.
+        until: String,
+        by: String,
+    },
 }
 
 impl ControlRequest {

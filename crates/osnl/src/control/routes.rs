@@ -19,8 +19,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use super::answer::{
-    ChangeResult, DeliveryGroups, ForgottenQueues, List, PauseResult, ProbeResult, ReloadResult,
-    ReplayResult, ResourceHistory, Show,
+    ChangeResult, ClosedGaps, DeliveryGroups, ForgottenQueues, GapList, List, PauseResult, ProbeResult,
+    ReloadResult, ReplayResult, ResourceHistory, Show,
 };
 use super::quarantine::{QuarantineChanges, QuarantineList, QuarantineShow};
 use super::{ControlRequest, Status, query};
@@ -276,6 +276,24 @@ pub static ROUTES: &[Route] = &[
         "forget-queue",
         "Remove a queue without a listener from the status.",
         "The queues that are shown no longer.",
+    ),
+    Route::get::<GapList>(
+        "/gaps",
+        "gaps",
+        "List the intervals in which a listener could not have received what was published.",
+        "The gaps that are neither verified nor dismissed, oldest first.",
+    ),
+    Route::post::<ClosedGaps>(
+        "/gaps/dismiss",
+        "dismiss-gaps",
+        "Close gaps without a verification.",
+        "The gaps that were closed.",
+    ),
+    Route::post::<ClosedGaps>(
+        "/gaps/verified",
+        "verified-gaps",
+        "Close the gaps that a verification of an action covers, as osnl verify does at its end.",
+        "The gaps that were closed.",
     ),
 ];
 

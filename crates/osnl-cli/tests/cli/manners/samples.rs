@@ -46,6 +46,8 @@ pub(super) const SAMPLES: &[Sample] = &[
     sample("tap", &["--listener", "neutron", "--lines", "--rates", "--for", "4s"], 1, Json::Lines, false),
     sample("queues", &["--pause", "100ms"], 0, Json::One, true),
     sample("queues forget", &["none"], 1, Json::One, false),
+    sample("gaps", &[], 0, Json::One, false),
+    sample("gaps dismiss", &["9"], 1, Json::One, false),
     sample("demo", &["--count", "3", "--rate", "1000"], 0, Json::Lines, true),
     sample("deliveries retry", &["--state", "dead", "--dry-run"], 0, Json::One, false),
     sample("deliveries discard", &["--state", "dead", "--dry-run"], 0, Json::One, false),

@@ -8,8 +8,7 @@ use std::time::SystemTime;
 use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
 use osnl_transport::QueueDepths;
 
-use super::super::Incident;
-use super::super::LagStatus;
+use super::super::{GapRow, Incident, LagStatus};
 use super::ControlHandler;
 use super::status::{lag, present_depth};
 use crate::daemon::{DaemonState, ListenerHandle};
@@ -51,6 +50,8 @@ pub struct MeasuredListener {
     pub lag: Option<LagStatus>,
     /// The last valid second, since 1970.
     pub certificate_ends: Option<i64>,
+    /// The open gaps: those that are only possible, and the certain ones.
+    pub gaps: [u64; 2],
 }
 
 /// The values of one action.
@@ -125,7 +126,7 @@ impl ControlHandler {
         Some(Measurements {
             started: live.started,
             counters: live.counters.clone(),
-            listeners: listeners(daemon, &live.counters),
+            listeners: listeners(daemon, &live.counters, &self.gaps().gaps),
             actions: names.into_iter().map(action).collect(),
             rules: self.rules.as_ref().map(|ring| ring.fired()).unwrap_or_default(),
             guards: self.guards.as_ref().map(|now| now.now().states(SystemTime::now())).unwrap_or_default(),
@@ -152,7 +153,10 @@ impl ControlHandler {
     }
 }
 
-fn listeners(daemon: &DaemonState, counters: &Counters) -> Vec<MeasuredListener> {
+fn listeners(daemon: &DaemonState, counters: &Counters, gaps: &[GapRow]) -> Vec<MeasuredListener> {
+    let open = |name: &str, is_certain: bool| {
+        gaps.iter().filter(|gap| gap.listener == name && gap.is_certain == is_certain).count() as u64
+    };
     let measured = |listener: ListenerHandle| MeasuredListener {
         state: listener.state.borrow().name(),
         is_stalled: listener.stall.borrow().is_some(),
@@ -161,6 +165,7 @@ fn listeners(daemon: &DaemonState, counters: &Counters) -> Vec<MeasuredListener>
         waiting: present_depth(&listener).map(|_| listener.gauges.waiting()).unwrap_or_default(),
         lag: lag(&listener),
         certificate_ends: listener.gauges.opened().certificate_ends,
+        gaps: [false, true].map(|is_certain| open(&listener.name, is_certain)),
         name: listener.name,
     };
     daemon.listeners().into_iter().map(measured).collect()

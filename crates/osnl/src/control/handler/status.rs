@@ -85,6 +85,7 @@ impl ControlHandler {
         let unread = self.quarantine_reason(kept).await;
         incidents.extend(overview.and_then(|kept| incident::judge_quarantine(kept.unreadable, unread)));
         incidents.extend(left_queues.iter().filter_map(incident::judge_left_queue));
+        incidents.extend(incident::judge_gaps(&self.gaps().gaps));
         incidents.extend(live.iter().flat_map(|live| incident::judge_streams(&live.counters)));
         incidents.extend(configuration.iter().filter_map(incident::judge_configuration));
         let expiries = self.expiries();

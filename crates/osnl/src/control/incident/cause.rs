@@ -44,8 +44,7 @@ impl Kind {
             | Self::ServicesQueueUnread
             | Self::OtherRules
             | Self::NeverReceived
-            | Self::MessagesMissing
-            | Self::PositionLost
+            | Self::Gap
             | Self::QueueUnread
             | Self::ActionPaused
             | Self::WaitingForRelease

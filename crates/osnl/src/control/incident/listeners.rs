@@ -1,8 +1,8 @@
 //! The incidents of listeners and of their queues at the broker.
 
 use super::{
-    Incident, IncidentActor, IncidentKind as Kind, IncidentSeverity as Severity, and_more, counted, grouped,
-    lasting, verb,
+    Incident, IncidentActor, IncidentKind as Kind, IncidentSeverity as Severity, counted, grouped, lasting,
+    verb,
 };
 use crate::control::time::span;
 use crate::control::{LeftQueue, ListenerStatus};
@@ -31,9 +31,8 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
             let queue = if listener.state == "listening" { shared(listener) } else { unread(listener) };
             let found = listener.management.iter().flat_map(|seen| &seen.findings);
             let all = unbound(listener).into_iter().chain(queue).chain(lossy(listener));
-            let all = all.chain(never_received(listener)).chain(missing(listener));
-            let mut all: Vec<Incident> =
-                all.chain(lost_position(listener)).chain(old_events(listener)).collect();
+            let all = all.chain(never_received(listener)).chain(old_events(listener));
+            let mut all: Vec<Incident> = all.collect();
             let is_told = |own: &Incident, found: &Incident| {
                 own.kind == found.kind && (own.subject == found.subject || !own.subject.starts_with("queue "))
             };
@@ -209,44 +208,6 @@ fn finding_incident(listener: &ListenerStatus, finding: &Finding) -> Incident {
         FindingKind::Unread if found.command.is_some() => found.mended_by(BOUND_EFFECT),
         _ => found,
     }
-}
-
-fn missing(listener: &ListenerStatus) -> Option<Incident> {
-    let (name, messages) = (&listener.name, listener.missing_messages);
-    (messages > 0).then_some(())?;
-    let why = match listener.queue_created {
-        Some(_) => "the queue did not exist any more and was created anew",
-        None => {
-            "the queue is empty: a delivery limit or a time-out has dropped or dead-lettered them, another consumer has read \
-             them, or an operator has purged it"
-        }
-    };
-    let what = format!(
-        "{name}: {} unsettled when a connection ended, and did not come back",
-        counted(messages, "message was", "messages were")
-    );
-    let found = incident(listener, Kind::MessagesMissing, Severity::Warning, what).because(why);
-    Some(found.mended_by(
-        "see the limits of the queue: osnl check --connect with management_url; deliveries that osnl has read are made; a \
-         restart of osnl ends this note",
-    ))
-}
-
-/// Partitions whose position did not exist any more when the listener began to read them.
-fn lost_position(listener: &ListenerStatus) -> Option<Incident> {
-    let lag = listener.lag.as_ref()?;
-    let mut lost = lag.partitions.iter().filter_map(|partition| Some((partition, partition.lost.as_ref()?)));
-    let (partition, words) = lost.next()?;
-    let more = and_more(lost.count() as u64, "partition");
-    let what = format!(
-        "{}: topic {}, partition {}: {words}{more}",
-        listener.name, partition.topic, partition.partition
-    );
-    let found = incident(listener, Kind::PositionLost, Severity::Warning, what).because(format!(
-        "the topic was deleted and created anew, its messages expired unread, or the offsets of group {} expired",
-        lag.group
-    ));
-    Some(found.mended_by("a restart of osnl ends this note"))
 }
 
 /// Messages that the active consumer of a standby's queue does not take.

@@ -1,4 +1,5 @@
 mod actions;
+mod calls;
 mod listeners;
 
 use std::time::SystemTime;

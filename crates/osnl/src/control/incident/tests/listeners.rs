@@ -1,6 +1,7 @@
 use super::super::listeners::UNBOUND;
 use super::*;
-use crate::control::{LagStatus, LeftQueue, ManagementStatus, PartitionLag};
+use crate::control::{GapRow, LeftQueue, ManagementStatus};
+use crate::listener::GapCause;
 use crate::queues::{Finding, FindingSeverity};
 use osnl_transport::AS_CONFIGURED;
 
@@ -193,28 +194,6 @@ fn a_shared_queue_is_an_incident_and_a_standby_with_an_active_reader_is_none() {
     );
 }
 
-#[test]
-fn a_lost_position_is_an_incident_while_the_listener_reads_on() {
-    let words = "the committed offset 1000 does not exist any more; messages are read from offset 0 on";
-    let partition = |partition, is_lost: bool| PartitionLag {
-        topic: "n.info".to_owned(),
-        partition,
-        lost: is_lost.then(|| words.to_owned()),
-        ..PartitionLag::default()
-    };
-    let judge = |lost: &[bool], expected: Option<&str>| {
-        let partitions = (0..).zip(lost).map(|(number, is_lost)| partition(number, *is_lost)).collect();
-        let lag = LagStatus { group: "osnl".to_owned(), messages: None, partitions };
-        let found = judge_listener(&ListenerStatus { lag: Some(lag), ..listener("listening") });
-        let expected = expected.map(|expected| format!("nova: topic n.info, partition {expected}"));
-        assert_eq!(found.first().map(|one| &one.what), expected.as_ref());
-    };
-    judge(&[false, false], None);
-    judge(&[false, true], Some(&format!("1: {words}")));
-    judge(&[true, true], Some(&format!("0: {words} (and 1 more partition)")));
-    judge(&[true, true, true], Some(&format!("0: {words} (and 2 more partitions)")));
-}
-
 /// B51, issue 46: virtual host and broker are named, and what is not known is not well.
 #[test]
 fn a_left_queue_is_an_incident_while_it_holds_or_receives_messages_or_may() {
@@ -257,4 +236,35 @@ fn a_history_that_is_worked_off_is_an_incident_while_it_lasts() {
     let doing =
         "max_event_age = 1d in [listener:nova] would make dead letters of such events, which can be retried";
     check(&judge_listener(&old), &[(IncidentKind::OldEvents, Warning, what, "", doing)]);
+}
+
+#[test]
+fn the_gaps_of_a_listener_are_one_incident_with_the_command_that_closes_them() {
+    let gap = |id, listener: &str, is_certain, to_verify: &[&str]| GapRow {
+        id,
+        listener: listener.to_owned(),
+        exchanges: Vec::new(),
+        topics: Vec::new(),
+        from: "2026-11-27T02:14:08.000Z".to_owned(),
+        until: "2026-11-27T02:14:50.000Z".to_owned(),
+        seconds: 30 * id,
+        since_seconds: 600,
+        cause: GapCause::QueueRecreated,
+        is_certain,
+        why: "the queue was deleted and made anew".to_owned(),
+        to_verify: to_verify.iter().map(|name| (*name).to_owned()).collect(),
+        command: format!("osnl gaps dismiss {id}"),
+    };
+    let gaps = [gap(1, "nova", false, &["roles"]), gap(2, "nova", true, &[]), gap(3, "neutron", false, &[])];
+    let why = "the queue was deleted and made anew";
+    let verify = "osnl gaps dismiss 1; or osnl gaps dismiss, if nothing can have been missed";
+    let nova = "nova: 2 gaps of up to 60 s, in which notifications did not arrive";
+    let neutron = "neutron: 1 gap of 90 s, in which notifications may not have arrived";
+    let expected = [
+        (IncidentKind::Gap, Warning, nova, why, verify),
+        (IncidentKind::Gap, Warning, neutron, why, "osnl gaps dismiss 3; osnl gaps shows each"),
+    ];
+    check(&judge_gaps(&gaps), &expected);
+    let labels: Vec<_> = judge_gaps(&gaps).iter().map(|one| one.reason().map(str::to_owned)).collect();
+    assert_eq!(labels, [Some(why.to_owned()), Some(why.to_owned())], "no number that changes");
 }
