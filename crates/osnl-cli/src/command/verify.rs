@@ -25,7 +25,7 @@ use self::report::VerifyReport;
 use super::confirm::agreed_to;
 use super::progress::Display;
 use super::replay::{AppendSettings, ReplayDaemon};
-use super::saved_events::{self, SavedEventsRefusal, known, masked, say};
+use super::saved_events::{self, SavedEventsRefusal, known, masked, say, time};
 use crate::app;
 use crate::exit::Exit;
 
@@ -114,8 +114,19 @@ impl VerifyRun<'_> {
             display.advise(resume(done));
             stretches.next();
         }
-        let is_whole = stretches.peek().is_none();
-        Ok(self.report.end(self.verifier.tally(), is_whole, done))
+        let (is_whole, tally) = (stretches.peek().is_none(), self.verifier.tally());
+        let covers = self.report.covers_until(tally, is_whole);
+        let closed = match (&self.daemon, covers) {
+            (Some(daemon), Some(until)) => {
+                let closed = daemon.close_gaps(&self.args.action, time(until));
+                closed.unwrap_or_else(|error| {
+                    say(&format!("warning: the gaps are not closed: {error}"));
+                    0
+                })
+            }
+            (Some(_), None) | (None, _) => 0,
+        };
+        Ok(self.report.end(tally, is_whole, done, closed))
     }
 
     /// Lets the operator decide about a suspicion before anything of the stretch is appended. A dry run goes on, but

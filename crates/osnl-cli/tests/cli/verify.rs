@@ -107,12 +107,28 @@ fn instances_that_a_role_still_holds_are_removed_once_and_within_the_guard() {
     let (code, _, stderr) = stand.verify(&live);
     assert!(code == Some(69) && stderr.contains("no daemon has this journal"), "{stderr}");
 
+    let gap = |id: u64, listener: &str, until: u64| {
+        json!({"id": id, "listener": listener, "exchanges": ["nova"], "topics": [], "from": 1, "until": until,
+               "cause": "queue-recreated", "is_certain": true, "detail": null, "verified": []})
+    };
+    let later = 99_999_999_999_u64;
+    let gaps = json!([gap(1, "nova", 2), gap(2, "nova", later), gap(3, "other", 2)]);
+    std::fs::create_dir(stand.place.path("state")).unwrap();
+    stand
+        .place
+        .write("state/gaps.json", json!({"format": 1, "next": 3, "heard": {}, "gaps": gaps}).to_string());
     let osnl = stand.daemon();
+    let (_, dry, _) = stand.verify(&[&from[..], &["--format", "json"]].concat());
+    assert_eq!(summary(&dry)["gaps_closed"], 0);
     let (code, stdout, stderr) = stand.verify(&live);
     assert!(
-        code == Some(0) && stdout.ends_with("4 gone, 0 unknown; 4 deletions appended\n"),
+        code == Some(0) && stdout.ends_with("4 gone, 0 unknown; 4 deletions appended; 1 gap closed\n"),
         "{stdout}{stderr}"
     );
+    let (_, left, _) = run(&stand.place, &["gaps", "-c", "a.conf", "--format", "json"]);
+    let left: Value = serde_json::from_str(&left).unwrap();
+    let left: Vec<_> = left["gaps"].as_array().unwrap().iter().map(|gap| &gap["id"]).collect();
+    assert_eq!(left, [2, 3], "of another listener, and after the verification");
     // The guard holds the fourth.
     wait_until(SOON, "three deletions", || stand.deletions().len() == 3);
     let (_, listed, _) =

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osnl::control::{
-    Again, AskError, ControlBackend, ControlClient, ControlRequest, LONGEST_REQUEST, ReplayResult,
-    RequestProgress, Where, reach,
+    Again, AskError, ClosedGaps, ControlBackend, ControlClient, ControlRequest, LONGEST_REQUEST,
+    ReplayResult, RequestProgress, Where, reach,
 };
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::native::Native;
@@ -93,6 +93,13 @@ impl ReplayDaemon {
         }
         send(&mut group)?;
         Ok((appended, copies))
+    }
+
+    /// Closes the gaps that a complete verification of an action covers, and returns their number.
+    pub(in crate::command) fn close_gaps(&self, action: &str, until: String) -> Result<usize, AskError> {
+        let request = ControlRequest::VerifiedGaps { action: action.to_owned(), until, by: asks() };
+        let told: ClosedGaps = app::block_on(self.0.ask(&request, Some(&self.1)))??;
+        Ok(told.closed.len())
     }
 
     fn ask(&self, events: Vec<Again>, how: AppendSettings) -> Result<ReplayResult, AskError> {

@@ -94,12 +94,19 @@ impl<'a> VerifyReport<'a> {
     }
 
     /// Returns the time before which each deletion is found; `None` if an answer is missing, or a part of the ids.
-    fn covers_until(&self, tally: VerifyTally, is_whole: bool) -> Option<SystemTime> {
+    pub(super) fn covers_until(&self, tally: VerifyTally, is_whole: bool) -> Option<SystemTime> {
         let is_complete = is_whole && tally.unknown == 0 && self.no_effect == 0 && self.young == 0;
         self.began.filter(|_| is_complete && self.args.after.is_none())
     }
 
-    pub(super) fn end(mut self, tally: VerifyTally, is_whole: bool, done: Option<ResourceId>) -> Exit {
+    /// `closed`: the gaps that the verification has closed.
+    pub(super) fn end(
+        mut self,
+        tally: VerifyTally,
+        is_whole: bool,
+        done: Option<ResourceId>,
+        closed: usize,
+    ) -> Exit {
         let VerifyTally { asked, there, gone, unknown } = tally;
         let covers = self.covers_until(tally, is_whole).map(time);
         match self.args.format {
@@ -116,6 +123,7 @@ impl<'a> VerifyReport<'a> {
                 "without_effect": self.no_effect,
                 "complete": is_whole && unknown == 0 && self.no_effect == 0,
                 "covers_until": covers,
+                "gaps_closed": closed,
                 "after": done.map(|id| id.to_string()),
                 "live": self.args.live,
             }})),
@@ -124,7 +132,11 @@ impl<'a> VerifyReport<'a> {
                 if hidden > 0 {
                     self.out.line(&format!("{} more: --verbose shows each", grouped(hidden)));
                 }
-                self.out.line(&self.text(tally));
+                let closed = match closed {
+                    0 => String::new(),
+                    closed => format!("; {} closed", counted(closed as u64, "gap", "gaps")),
+                };
+                self.out.line(&format!("{}{closed}", self.text(tally)));
             }
         }
         let is_complete = is_whole && unknown == 0 && self.no_effect == 0;
