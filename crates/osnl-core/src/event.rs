@@ -13,6 +13,10 @@ use serde_json::Value;
 use super::received::ReceivedMessage;
 
 pub const FAILURE: &str = "failure";
+/// The name by which templates read the payload of an event about an incident of osnl.
+pub const INCIDENT: &str = "incident";
+/// The beginning of the event types of such events.
+pub const OF_INCIDENT: &str = "osnl.incident.";
 /// The name of the number of finished calls.
 const DONE: &str = "osnl:done";
 
@@ -105,6 +109,11 @@ impl Event {
         let names = match self.resource {
             None => Names::new(self.notification.clone()),
             Some(_) => Names::for_part(self.notification.clone(), self.payload().into_owned()),
+        };
+        let event_type = self.notification.event_type.as_deref().unwrap_or_default();
+        let names = match event_type.starts_with(OF_INCIDENT) {
+            true => names.with(INCIDENT, self.notification.payload.clone()),
+            false => names,
         };
         let enriched = self.enriched.iter().flat_map(|enriched| enriched.iter());
         enriched.filter(|(name, _)| !is_of_action(name)).fold(names, |names, (name, value)| {

@@ -4,6 +4,7 @@ mod build;
 mod canary;
 mod error;
 mod exits;
+mod incidents;
 mod orphans;
 mod parts;
 mod refusals;

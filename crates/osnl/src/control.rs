@@ -53,6 +53,7 @@ pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
     ConfiguredNames, ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
+pub(crate) use self::incident::{CallTerms, IncidentCall, KnownIncidents};
 pub use self::incident::{Incident, IncidentActor, IncidentCause, IncidentKind, IncidentSeverity};
 pub use self::no_access::NoAccess;
 pub use self::quarantine::{

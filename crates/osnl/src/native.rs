@@ -5,6 +5,7 @@
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [admin]            listen, token, tls_certificate, tls_key, client_ca_file, allow_changes, host_names, ...
 //! [canary]           listener, every, action
+//! [incidents]        actions, after, severity, kinds
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may also be in a listener
 //! [oslo_messaging_kafka]   those of its Kafka driver, in a build with Kafka
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
@@ -40,6 +41,7 @@ mod explain;
 mod fallback;
 mod findings;
 mod guests;
+mod incidents;
 pub mod journal;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -86,6 +88,8 @@ pub use self::change::ConfInForce;
 pub(crate) use self::derived::hosts;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::drivers::Drivers;
+pub(crate) use self::fallback::chain;
+pub use self::incidents::IncidentsConf;
 pub use self::journal::KeepUnmatched;
 pub use self::lenient::state_folder_of;
 pub(crate) use self::management::ManagementConf;
@@ -122,6 +126,7 @@ pub struct Native {
     pub keep_unmatched: KeepUnmatched,
     pub admin: Option<AdminConf>,
     pub canary: Option<CanaryConf>,
+    pub incidents: Option<IncidentsConf>,
     /// The listeners in the order of the files; never empty, like rules and actions.
     pub listeners: Vec<ListenerConf>,
     pub rules: Vec<RuleConf>,

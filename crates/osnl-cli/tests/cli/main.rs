@@ -24,6 +24,7 @@ mod history;
 mod hostile_screens;
 mod hung_daemon;
 mod hung_parts;
+mod incidents;
 mod init;
 mod journal;
 mod journalled;

@@ -27,6 +27,7 @@ use tokio::task::spawn_blocking;
 
 use super::error::BuildError;
 use super::exits::{self, LeavingListener};
+use super::incidents::IncidentTask;
 use super::orphans::follow_releases;
 use super::parts::{AssemblyParts, MakeTransport, real};
 use super::{reload_summary, secrets};
@@ -84,6 +85,10 @@ impl LoadedConf {
         let (state, conf) = (daemon.state(), parts.conf_in_force.clone());
         let watch = secrets::watch(state, conf, sources.environment.clone());
         let daemon = daemon.serving("watch over secrets", watch);
+        let (conf, journal) = (parts.conf_in_force.clone(), parts.opened.journal.clone());
+        let journal = (journal, parts.opened.sqlite.is_some());
+        let calls = IncidentTask::new(handler.clone(), conf, journal, parts.state_folder.as_deref());
+        let daemon = daemon.serving("calls about incidents", calls.service());
         let running = RunningDaemon { sources, loaded, values, parts, make, logs, next: None };
         Ok((daemon.with_reload(Box::new(running), counters.clone()), handler))
     }

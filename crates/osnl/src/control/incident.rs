@@ -6,6 +6,7 @@
 //! its symptoms and no incidents.
 
 mod actions;
+mod calls;
 mod cause;
 mod daemon;
 mod fold;
@@ -23,6 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::actions::{join_letters, judge_guards, judge_target};
+pub(crate) use self::calls::{CallTerms, IncidentCall, KnownIncidents};
 pub use self::cause::IncidentCause;
 pub(super) use self::daemon::{judge_configuration, judge_expiry, judge_stop, judge_streams, no_daemon};
 pub(super) use self::fold::fold;

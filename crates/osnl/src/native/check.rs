@@ -21,10 +21,11 @@ use super::admin::admin;
 use super::canary::{self, canary};
 use super::drivers::Drivers;
 use super::enrich::enrich;
+use super::incidents::incidents;
 use super::journal::journal_with_unmatched;
 #[cfg(feature = "kafka")]
 use super::kinds::KAFKA;
-use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
+use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, INCIDENTS, JOURNAL, LISTENER, RABBIT, RULE};
 use super::options::{DaemonOptions, RuleOptions, StreamOptions};
 use super::{
     ActionConf, JournalConf, KeepUnmatched, ListenerConf, Native, RuleConf, deliveries, fallback, management,
@@ -91,9 +92,13 @@ impl<'a> Checker<'a> {
         let mut actions =
             self.each(ACTION, |reader| action(reader, drivers, &known_enrichments, &known_actions));
         let mut rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
+        let incidents = self
+            .unnamed(INCIDENTS)
+            .map_or(Some(None), |section| incidents(&mut self.reader(section), &known_actions));
+        let told = incidents.iter().flatten().flat_map(|conf| conf.actions.iter().cloned()).collect();
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
             self.one_queue_each(listeners);
-            self.used(listeners, rules, &known_actions, actions.as_deref().unwrap_or_default());
+            self.used(listeners, rules, &known_actions, actions.as_deref().unwrap_or_default(), told);
             self.reachable(listeners, rules);
         }
         if let (Some(rules), Some(actions)) = (&mut rules, &mut actions) {
@@ -138,6 +143,7 @@ impl<'a> Checker<'a> {
             keep_unmatched: keep_unmatched?,
             admin: admin?,
             canary: canary?,
+            incidents: incidents?,
             listeners: listeners?,
             rules: rules?,
             actions: actions?,
@@ -201,6 +207,7 @@ impl<'a> Checker<'a> {
         rules: &[RuleConf],
         known: &[&str],
         actions: &[ActionConf],
+        told: BTreeSet<Arc<str>>,
     ) {
         let enabled = || rules.iter().filter(|rule| rule.enabled);
         for listener in listeners {
@@ -210,7 +217,7 @@ impl<'a> Checker<'a> {
                 self.reader(section).warn("", problem, "name it in the listeners of a rule");
             }
         }
-        let used = fallback::used(rules, actions);
+        let used = fallback::used(rules, actions, told);
         for name in known {
             let idle = !used.contains(*name);
             if let (true, Some(section)) = (idle, self.named(ACTION, name)) {

@@ -25,7 +25,7 @@ pub(super) fn read(reader: &mut SectionReader<'_>, actions: &[&str]) -> Option<O
     }
 }
 
-pub(super) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>> {
+pub(crate) fn chain<'a>(actions: &'a [ActionConf], of: &str) -> Vec<&'a Arc<str>> {
     let mut chain: Vec<&Arc<str>> = Vec::new();
     let mut at = of;
     let next = |of: &str| {
@@ -52,9 +52,14 @@ pub(super) fn circle(actions: &[ActionConf], of: &str) -> Option<String> {
     })
 }
 
-pub(super) fn used(rules: &[RuleConf], actions: &[ActionConf]) -> BTreeSet<Arc<str>> {
+/// `told`: the actions that are called about incidents.
+pub(super) fn used(
+    rules: &[RuleConf],
+    actions: &[ActionConf],
+    told: BTreeSet<Arc<str>>,
+) -> BTreeSet<Arc<str>> {
     let fired = rules.iter().filter(|rule| rule.enabled).flat_map(|rule| &rule.rule.actions);
-    let fired: BTreeSet<Arc<str>> = fired.cloned().collect();
+    let fired: BTreeSet<Arc<str>> = fired.cloned().chain(told).collect();
     let behind: Vec<Arc<str>> = fired.iter().flat_map(|name| chain(actions, name)).cloned().collect();
     fired.into_iter().chain(behind).collect()
 }

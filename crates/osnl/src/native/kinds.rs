@@ -6,6 +6,7 @@ pub(crate) const VALUES: &str = "values";
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const CANARY: &str = "canary";
+pub(crate) const INCIDENTS: &str = "incidents";
 /// The section's name in OpenStack's own files; a listener may override each option.
 pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(crate) const KAFKA: &str = "oslo_messaging_kafka";

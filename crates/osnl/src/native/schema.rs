@@ -1,6 +1,6 @@
 //! The sections and options of the native form.
 //!
-//! An option is a field of its section's struct: `journal.rs`, `admin.rs`, `canary.rs`, `enrich.rs`, `deliveries.rs`,
+//! An option is a field of its section's struct: `journal.rs`, `admin.rs`, `canary.rs`, `incidents.rs`, `enrich.rs`, `deliveries.rs`,
 //! `options.rs`, `topology.rs`; of a driver in its `conf.rs`, of brokers in the crate of each.
 
 #[cfg(feature = "kafka")]
@@ -14,6 +14,7 @@ use super::admin::AdminOptions;
 use super::canary::CanaryOptions;
 use super::deliveries::ActionOptions;
 use super::enrich::EnrichOptions;
+use super::incidents::IncidentOptions;
 use super::journal;
 use super::options::{DaemonOptions, RuleOptions, StreamOptions};
 use super::topology::ListenerOptions;
@@ -111,7 +112,7 @@ const fn foreign(name: &'static str) -> ForeignSection {
 }
 
 #[rustfmt::skip]
-pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 11 } else { 10 }] = [
+pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 12 } else { 11 }] = [
     SectionDef::new(DEFAULT, "The daemon as a whole.", DaemonOptions::OPTIONS),
     SectionDef {
         keyed: VALUES_KEYED,
@@ -120,6 +121,7 @@ pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 11 } else 
     journal::section("The journal, which keeps events and deliveries.").with_shared(&journal::OF_JOURNAL),
     SectionDef::new(ADMIN, "The endpoint for monitoring and for requests over HTTP. It is off unless listen is set. Changes of this section need a restart.", AdminOptions::OPTIONS),
     SectionDef::new(CANARY, "Test notifications that osnl publishes to the broker and receives again, through a rule and the journal. They are off unless listener is set. Changes of this section need a restart.", CanaryOptions::OPTIONS),
+    SectionDef::new(INCIDENTS, "Calls of actions when an incident of osnl status begins and ends. They are off unless actions is set.", IncidentOptions::OPTIONS),
     SectionDef::new(RABBIT, "The options of oslo.messaging's rabbit driver, for all listeners. The query of a transport_url and the listener's own section override them. Without an option, osnl's own behaviour applies.", &RABBIT_DEFS),
     #[cfg(feature = "kafka")]
     SectionDef::new(KAFKA, "The options of oslo.messaging's Kafka driver, for all listeners on Kafka. The query of a transport_url overrides them.", &KAFKA_DEFS),

@@ -1,0 +1,164 @@
+//! Calls the actions of `[incidents]`: compares the incidents every five seconds, and appends an event to the journal
+//! for each that begins or ends. Order, retries, and templates are those of any delivery.
+//!
+//! `<state_dir>/incidents.json` has the incidents that have begun.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use osnl_journal::files::replace_in_folder;
+use osnl_model::{Emission, Framing, Priority};
+use osnl_transport::{Properties, stamp};
+use serde_json::value::to_raw_value;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::control::{CallTerms, ControlHandler, IncidentCall, KnownIncidents};
+use crate::daemon::ServiceTask;
+use crate::journal::{Journal, NewDelivery, Settle, Subject};
+use crate::native::{ConfInForce, Native};
+use crate::received::{MessageNotes, Origin, ReceivedMessage};
+use crate::replay::{self, ReplaySettings};
+
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The time that the journal may take for an event; later the next look decides anew.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The rule of these deliveries, and their publisher with the host's name.
+const RULE: &str = "incidents";
+
+impl Native {
+    /// Returns the terms of `[incidents]`; `None` without an action.
+    pub(crate) fn call_terms(&self) -> Option<CallTerms> {
+        let conf = self.incidents.as_ref()?;
+        let with_fallbacks = |name: &Arc<str>| {
+            let chain = crate::native::chain(&self.actions, name).into_iter().cloned();
+            (name.clone(), chain.chain([name.clone()]).collect())
+        };
+        let actions = conf.actions.iter().map(with_fallbacks).collect();
+        let (after, severity, kinds) = (conf.after, conf.severity, conf.kinds.clone());
+        Some(CallTerms { actions, after, severity, kinds })
+    }
+}
+
+/// The task that calls, and the incidents that it knows.
+pub(super) struct IncidentTask {
+    handler: Arc<ControlHandler>,
+    conf: Arc<ConfInForce>,
+    journal: Arc<dyn Journal>,
+    is_durable: bool,
+    /// The file of known incidents; without it a restart may begin an incident again.
+    path: Option<PathBuf>,
+    known: KnownIncidents,
+}
+
+impl IncidentTask {
+    pub(super) fn new(
+        handler: Arc<ControlHandler>,
+        conf: Arc<ConfInForce>,
+        (journal, is_durable): (Arc<dyn Journal>, bool),
+        folder: Option<&Path>,
+    ) -> Self {
+        let path = folder.map(|folder| folder.join("incidents.json"));
+        let text = path.as_ref().and_then(|path| fs::read(path).ok());
+        let known = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { handler, conf, journal, is_durable, path, known }
+    }
+
+    pub(super) fn service(mut self) -> ServiceTask {
+        Box::new(|end| {
+            Box::pin(async move {
+                let mut tick = interval(CHECK_INTERVAL);
+                tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    let look = async {
+                        tick.tick().await;
+                        self.look().await;
+                    };
+                    tokio::select! {
+                        biased;
+                        () = end.cancelled() => return,
+                        () = look => {}
+                    }
+                }
+            })
+        })
+    }
+
+    async fn look(&mut self) {
+        let Some(terms) = self.conf.get().and_then(|loaded| loaded.conf.call_terms()) else {
+            self.known = KnownIncidents::default();
+            return;
+        };
+        let Ok(status) = self.handler.status().await else { return };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (next, calls) = self.known.after(&status.incidents, &terms, now);
+        self.known = next;
+        if calls.is_empty() {
+            return;
+        }
+        for call in calls {
+            if !append(&*self.journal, &call, self.is_durable).await {
+                self.known.undo(call, now);
+            }
+        }
+        let text = serde_json::to_vec(&self.known).unwrap_or_default();
+        if let Some(path) = &self.path
+            && let Err(error) = replace_in_folder(path, &text)
+        {
+            tracing::warn!(
+                path = %path.display(),
+                error = error.to_string(),
+                "the file of incidents cannot be written: after a restart actions may be called again"
+            );
+        }
+    }
+}
+
+/// Returns whether the journal has the event. One in memory answers only after the call.
+async fn append(journal: &dyn Journal, call: &IncidentCall, is_durable: bool) -> bool {
+    let Some((received, notification)) = event(call) else { return false };
+    let actions: Vec<Arc<str>> = call.actions.iter().map(|name| name.as_str().into()).collect();
+    let delivery = |action: &Arc<str>| NewDelivery::new(RULE, action.clone(), Some(call.resource()));
+    let deliveries = actions.iter().map(delivery).collect();
+    let how = ReplaySettings { keep_ids: true, ..ReplaySettings::default() };
+    let mut entry = replay::entry(received, &notification, deliveries, how);
+    for delivery in &mut entry.deliveries {
+        delivery.subject = Subject { id: Some(call.resource()), name: None };
+    }
+    let Ok(mut permit) = timeout(PATIENCE, journal.reserve(&actions, 1)).await else { return false };
+    let receipt = journal.append(&mut permit, entry);
+    !is_durable || matches!(timeout(PATIENCE, receipt).await, Ok(Settle::Acknowledge))
+}
+
+fn event(call: &IncidentCall) -> Option<(ReceivedMessage, osnl_model::Notification)> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let emission = Emission {
+        message_id: Some(stamp::message_id()),
+        publisher_id: Some(format!("osnl.{host}")),
+        event_type: Some(call.event_type().to_owned()),
+        priority: Some(if call.is_begin { Priority::Error } else { Priority::Info }),
+        payload: to_raw_value(&call.payload()).ok()?,
+        timestamp: Some(stamp::timestamp()),
+        unique_id: None,
+        context: Vec::new(),
+        extra: Vec::new(),
+    };
+    let properties = Properties {
+        content_type: Some("application/json".into()),
+        content_encoding: Some("utf-8".into()),
+        compression: None,
+    };
+    let origin = Origin {
+        listener: "osnl".into(),
+        queue: RULE.into(),
+        exchange: String::new(),
+        routing_key: String::new(),
+        redelivered: false,
+        received: SystemTime::now(),
+    };
+    let body = emission.body(Framing::Envelope).ok()?.into_bytes().into();
+    let received = ReceivedMessage { body, properties, origin, noted: MessageNotes::default() };
+    let notification = received.decode().ok()?;
+    Some((received, notification))
+}
