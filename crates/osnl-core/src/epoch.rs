@@ -1,5 +1,37 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Returns the time of day. In a thread with a simulated clock, that clock's.
+#[must_use]
+pub fn now() -> SystemTime {
+    #[cfg(feature = "sample")]
+    if let Some(now) = simulated::now() {
+        return now;
+    }
+    SystemTime::now()
+}
+
+/// A time of day that follows tokio's paused clock, for one thread.
+#[cfg(feature = "sample")]
+pub mod simulated {
+    use std::cell::Cell;
+    use std::time::SystemTime;
+
+    use tokio::time::Instant;
+
+    thread_local! {
+        static CLOCK: Cell<Option<(Instant, SystemTime)>> = const { Cell::new(None) };
+    }
+
+    /// Sets the time of day of this thread; `None` is the system's again.
+    pub fn set(now: Option<SystemTime>) {
+        CLOCK.set(now.map(|now| (Instant::now(), now)));
+    }
+
+    pub(super) fn now() -> Option<SystemTime> {
+        CLOCK.get().map(|(began, at)| at + began.elapsed())
+    }
+}
+
 pub fn millis(at: SystemTime) -> i64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

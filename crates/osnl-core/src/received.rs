@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use crate::epoch;
 use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Excess, Head, Notification};
 use osnl_transport::{Cut, IncomingMessage, Marks, Properties};
@@ -52,7 +53,7 @@ impl ReceivedMessage {
                 exchange: message.exchange.clone(),
                 routing_key: message.routing_key.clone(),
                 redelivered: message.redelivered,
-                received: SystemTime::now(),
+                received: epoch::now(),
             },
             noted: MessageNotes {
                 cut: message.cut.as_deref().copied(),

@@ -5,9 +5,10 @@
 //! after a change of settings, a held target is probed before any delivery is given up.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, Completion};
+use osnl_core::epoch;
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, DeliveryId, SentRequest};
 use tokio::time::Instant;
@@ -101,7 +102,7 @@ impl Course {
                 for (claimed, host) in claimed {
                     // The age is taken at once, so that later changes of the system clock have no effect.
                     let came = claimed.event.received.origin.received;
-                    let ago = SystemTime::now().duration_since(came).unwrap_or_default();
+                    let ago = epoch::now().duration_since(came).unwrap_or_default();
                     let returns = self.schedule.add(claimed, host, now.checked_sub(ago), now);
                     out.extend(returns.map(Consequence::Return));
                 }

@@ -2,9 +2,9 @@
 //! `failure` is stored with the enrichments, so that each attempt sends the same.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use jiff::Timestamp;
+use osnl_core::epoch;
 use osnl_core::event::{EnrichedValues, FAILURE};
 use osnl_core::fallback::Fallback;
 use osnl_journal::Handover;
@@ -26,7 +26,7 @@ impl AbandonedDelivery<'_> {
 
     fn failure(self, before: Option<&Value>) -> Arc<EnrichedValues> {
         let Self { action, reason, attempts, answer } = self;
-        let at = Timestamp::try_from(SystemTime::now()).map(|at| at.to_string()).unwrap_or_default();
+        let at = Timestamp::try_from(epoch::now()).map(|at| at.to_string()).unwrap_or_default();
         let failure = json!({
             "action": action, "reason": reason, "attempts": attempts, "answer": answer, "at": at,
             "before": before,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_core::attempt::ActionError;
+use osnl_core::epoch;
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerChange, FailedKey};
@@ -153,7 +154,7 @@ impl Hosts {
         if host.breaker.is_closed() {
             self.changed |= host.held.take().is_some();
         } else if let Some(error) = error {
-            let since = host.held.take().map_or_else(SystemTime::now, |(since, _)| since);
+            let since = host.held.take().map_or_else(epoch::now, |(since, _)| since);
             host.held = Some((since, error.to_string()));
             self.changed = true;
         }

@@ -69,11 +69,12 @@ mod suspects;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use osnl_core::attempt::{Action, ActionError, ErrorClass};
+use osnl_core::epoch;
 use osnl_core::event::Event;
 pub use osnl_core::fallback::Fallback;
 use osnl_core::metrics::{ActionSeries, Counters};
@@ -417,7 +418,7 @@ fn attempt(
     Box::pin(async move {
         let PreparedBatch { ids, mut events, decided, answered } =
             preparation.prepare(&*journal, ids, events).await;
-        let (mut results, begun, now) = (Vec::new(), Instant::now(), SystemTime::now());
+        let (mut results, begun, now) = (Vec::new(), Instant::now(), epoch::now());
         for (id, event) in ids.iter().zip(&mut events) {
             event.began = Some(now);
             event.delivery = Some(id.to_string().into());

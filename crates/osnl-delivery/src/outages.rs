@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_core::epoch;
 use tokio::time::Instant;
 
 use super::breaker::LONGEST_OPEN;
@@ -67,7 +68,7 @@ impl Outages {
             hold: Hold::begin(now),
             outage: Outage {
                 dependency: dependency.clone(),
-                since: SystemTime::now(),
+                since: epoch::now(),
                 reason: String::new(),
                 next_try: now,
             },

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl_core::attempt::{Completion, ErrorClass};
+use osnl_core::epoch;
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, DeliveryId, End};
 use tokio::time::Instant;
@@ -168,7 +169,7 @@ impl DeliveryLoop {
     fn failed(&self, error: &str, remedy: Option<Cow<'static, str>>, class: Option<ErrorClass>) {
         self.counters.failures.increment();
         *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(LastFailure { at: SystemTime::now(), answer: error.to_owned(), remedy, class });
+            Some(LastFailure { at: epoch::now(), answer: error.to_owned(), remedy, class });
     }
 
     fn last_answer(&self) -> String {

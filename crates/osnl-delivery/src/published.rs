@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use osnl_core::attempt::ErrorClass;
+use osnl_core::epoch;
 use osnl_journal::DeliveryId;
 use osnl_net::http::Expiry;
 use tokio::sync::{Notify, watch};
@@ -56,7 +57,7 @@ pub struct TargetStatus {
 
 impl TargetStatus {
     pub(super) fn begin() -> Self {
-        Self { state: TargetState::Closed, since: SystemTime::now(), outage: None }
+        Self { state: TargetState::Closed, since: epoch::now(), outage: None }
     }
 
     pub(super) fn becomes(&mut self, state: TargetState) -> bool {
@@ -67,7 +68,7 @@ impl TargetStatus {
             TargetState::Open { .. } | TargetState::Probing => true,
             TargetState::Closed | TargetState::Paused => false,
         };
-        let now = SystemTime::now();
+        let now = epoch::now();
         match state {
             TargetState::Closed => self.outage = None,
             TargetState::Open { .. } | TargetState::Probing => self.outage = self.outage.or(Some(now)),

@@ -7,10 +7,11 @@ mod tasks;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use osnl_core::epoch;
 use osnl_journal::state_lock::StateLock;
 use osnl_transport::{BoxFuture, TransportError};
 use tokio::task::JoinSet;
@@ -320,13 +321,13 @@ fn reloaded(
         reloads.ended += 1;
         let since = reloads.failed.as_ref().map(|(since, _)| *since);
         (reloads.loaded, reloads.failed) = match &outcome {
-            ReloadOutcome::Done(_) => (SystemTime::now(), None),
+            ReloadOutcome::Done(_) => (epoch::now(), None),
             ReloadOutcome::Refused(refused) => {
-                (reloads.loaded, Some((since.unwrap_or_else(SystemTime::now), refused.clone())))
+                (reloads.loaded, Some((since.unwrap_or_else(epoch::now), refused.clone())))
             }
         };
         let by = asked.as_ref().map(|asked| asked.by.clone()).unwrap_or_default();
-        reloads.last = Some(EndedReload { at: SystemTime::now(), by, outcome: outcome.clone() });
+        reloads.last = Some(EndedReload { at: epoch::now(), by, outcome: outcome.clone() });
     };
     if !is_preview {
         state.note(note);

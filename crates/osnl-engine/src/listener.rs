@@ -29,6 +29,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_core::epoch;
 use osnl_model::{Budget, Priority, Target};
 use osnl_transport::{Backoff, Consumer, ListenOptions, Subscription, Transport, TransportError};
 use tokio::sync::watch;
@@ -389,7 +390,7 @@ impl Listener {
     }
 
     fn enter(&self, state: ListenerState) {
-        let now = SystemTime::now();
+        let now = epoch::now();
         self.gauges.entered(now);
         if matches!(state, ListenerState::Listening | ListenerState::Standby) {
             let is_standby = state == ListenerState::Standby;
@@ -482,7 +483,7 @@ impl Listener {
                 self.tidying.iter().for_each(BindingCleanup::made_nothing);
             }
             let pause = backoff.after(&error);
-            let next = SystemTime::now() + pause;
+            let next = epoch::now() + pause;
             let trouble = ConnectionTrouble {
                 reason: error.to_string(),
                 remedy: self.remedy(&error),

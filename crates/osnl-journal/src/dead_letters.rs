@@ -34,6 +34,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use osnl_core::age::EventAge;
+use osnl_core::epoch;
 use osnl_core::event::idempotency_key;
 use osnl_core::quarantine::{Extent, Glimpse};
 use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
@@ -276,7 +277,7 @@ fn common(received: &ReceivedMessage, kind: &str, reason: &str) -> BTreeMap<Stri
     BTreeMap::from([
         header(KIND, kind),
         header(REASON, reason),
-        header(ENDED, &shown(SystemTime::now())),
+        header(ENDED, &shown(epoch::now())),
         header(RECEIVED, &shown(origin.received)),
         header(LISTENER, &origin.listener),
         header(QUEUE, &origin.queue),
@@ -430,7 +431,7 @@ pub fn carried_out(letter: &QueuedMessage, listener: &Arc<str>, queue: &str) -> 
             exchange: text(EXCHANGE),
             routing_key: text(ROUTING_KEY),
             redelivered: true,
-            received: SystemTime::now(),
+            received: epoch::now(),
         },
         noted: MessageNotes { cut, marks: Some(Arc::new(headers)), ..MessageNotes::default() },
         body,

@@ -34,6 +34,7 @@ mod state;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use osnl_core::epoch;
 use osnl_core::event::{EnrichedValues, Event};
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
@@ -243,7 +244,7 @@ impl Journal for MemoryJournal {
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str) {
         if let Some(pending) = self.lock().deliveries.get_mut(&delivery) {
             pending.used = used;
-            let at = SystemTime::now();
+            let at = epoch::now();
             let since = pending.failed.as_ref().map_or(at, |failed| failed.since);
             pending.failed = Some(FailedAttempts { since, at, answer: answer.into() });
         }
@@ -323,9 +324,10 @@ impl Journal for MemoryJournal {
         });
         let heads = heads.filter_map(|(lane, _)| state.head(action, lane));
         let heads = heads.filter(|id| state.deliveries.get(id).is_some_and(|head| head.awaits.is_none()));
-        let (claimed, mut own): (Vec<_>, Vec<_>) =
-            heads.partition(|id| state.deliveries.get(id).is_some_and(|p| p.claimed.is_some()));
-        own.sort_unstable();
+        let mut heads: Vec<DeliveryId> = heads.collect();
+        heads.sort_unstable();
+        let is_claimed = |id: &DeliveryId| state.deliveries.get(id).is_some_and(|p| p.claimed.is_some());
+        let (claimed, own): (Vec<_>, Vec<_>) = heads.into_iter().partition(is_claimed);
         own.into_iter().for_each(|id| self.give_back(&mut state, id));
         claimed
     }

@@ -64,6 +64,7 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use osnl_core::ends::{self, EndReports};
+use osnl_core::epoch;
 use osnl_core::event::EnrichedValues;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
@@ -250,7 +251,7 @@ impl SqliteState {
         }
         let reason = format!("the journal's thread ended unexpectedly: {words}; restart osnl");
         self.gate.set_open(false);
-        self.state.send_replace(JournalState::Failed { reason: reason.clone(), since: SystemTime::now() });
+        self.state.send_replace(JournalState::Failed { reason: reason.clone(), since: epoch::now() });
         tracing::error!(
             reason = words,
             "the journal's thread ended unexpectedly; restart osnl; what was not acknowledged stays with the broker",

@@ -20,7 +20,7 @@ use super::rates::Rates;
 use super::silence::Streams;
 use crate::age::EventAge;
 use crate::attempt::{CLASSES, Completion, ErrorClass};
-use crate::epoch::{from_millis, millis};
+use crate::epoch::{self, from_millis, millis};
 
 /// The numbers of each listener, action, and rule, for metrics.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ impl ListenerSeries {
     }
 
     pub fn appended(&self, notification: &Notification) {
-        if let Some(time) = delay(notification, SystemTime::now()) {
+        if let Some(time) = delay(notification, epoch::now()) {
             self.append.observe(time);
         }
     }
@@ -200,7 +200,7 @@ impl ActionSeries {
         match done {
             Completion::Delivered(_) => {
                 self.delivered.increment();
-                let now = SystemTime::now();
+                let now = epoch::now();
                 if let Some(time) = delay(notification, now) {
                     self.effect.observe_delivery(time, delivery, now);
                 }

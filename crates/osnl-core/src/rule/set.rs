@@ -16,6 +16,7 @@ use osnl_model::{Head, Priority};
 
 use super::counts::{FailureCounts, HeadNumbers, Heads};
 use super::{Condition, Rule, RuleCounts, StepLimits};
+use crate::epoch;
 use crate::metrics::{Counters, RuleSeries};
 
 /// The number of texts remembered of one kind. A service that exceeds it puts ids into the texts, so remembering is
@@ -119,7 +120,7 @@ impl RuleSet {
             if failed.is_none()
                 && let Some(series) = self.series.get(at)
             {
-                series.fires(SystemTime::now());
+                series.fires(epoch::now());
             }
             memo.failed.behind_head(at, failed);
         }

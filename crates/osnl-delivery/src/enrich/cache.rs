@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 use osnl_config::Rate;
 use osnl_core::attempt::ErrorClass;
+use osnl_core::epoch;
 use osnl_model::memory_of;
 use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
@@ -160,7 +161,7 @@ impl Enricher {
                 None => {
                     state.last += 1;
                     let flight = self.clone().ask(kind, id.to_owned()).boxed().shared();
-                    let airborne = Airborne { flight, number: state.last, asked: SystemTime::now() };
+                    let airborne = Airborne { flight, number: state.last, asked: epoch::now() };
                     state.flights.insert(key.clone(), airborne.clone());
                     airborne
                 }
@@ -175,7 +176,7 @@ impl Enricher {
         drop(landing);
         match &answer {
             Ok(found) => self.remember(key, found.clone(), number, asked),
-            Err(_) => self.lock().failed_at = Some(SystemTime::now()),
+            Err(_) => self.lock().failed_at = Some(epoch::now()),
         }
         match &answer {
             Err(error) if error.is_unreachable() => self.is_down(error),

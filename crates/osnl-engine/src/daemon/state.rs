@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use osnl_core::epoch;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::reload::{ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadRequest, ReloadScope};
@@ -113,7 +114,7 @@ impl ListenerHandle {
 impl DaemonState {
     pub(crate) fn new(listeners: &[Listener], deliveries: &[DeliveryLoop]) -> Self {
         let (asked, inbox) = mpsc::channel(WAITING);
-        let reloads = Reloads { loaded: SystemTime::now(), begun: 0, ended: 0, failed: None, last: None };
+        let reloads = Reloads { loaded: epoch::now(), begun: 0, ended: 0, failed: None, last: None };
         let state = Self {
             shown: Mutex::default(),
             version: watch::Sender::new(0),
@@ -153,7 +154,7 @@ impl DaemonState {
     }
 
     pub(crate) fn begin_stop(&self, is_failure: bool) {
-        let stop = DaemonStop { since: SystemTime::now(), is_failure };
+        let stop = DaemonStop { since: epoch::now(), is_failure };
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
     }
 

@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use osnl_core::epoch;
 use osnl_journal::files::replace_in_folder;
 use osnl_transport::{Binding, QueueSeen};
 use serde_json::{Value, json};
@@ -252,7 +253,7 @@ impl Bindings {
                 made.declared || !seen.is_some_and(|seen| is_done(&seen)) || !made.own.is_same(queue)
             });
             let of = made.iter_mut().find(|made| made.own.is_same(queue));
-            of.into_iter().for_each(|made| made.seen = seen.map(|seen| (seen, SystemTime::now())));
+            of.into_iter().for_each(|made| made.seen = seen.map(|seen| (seen, epoch::now())));
         });
     }
 

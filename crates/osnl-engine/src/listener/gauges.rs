@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use osnl_core::epoch;
 use osnl_transport::{Binding, OpenQueue, PartitionSeen, QueueDepths, Subscription};
 use tokio::sync::Notify;
 
@@ -258,7 +259,7 @@ impl Gauges {
 
     pub(super) fn created_again(&self) {
         self.returns().created();
-        *self.created.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
+        *self.created.lock().unwrap_or_else(PoisonError::into_inner) = Some(epoch::now());
     }
 
     pub fn created(&self) -> Option<SystemTime> {
@@ -298,7 +299,7 @@ impl Gauges {
 
     fn set_depth(&self, messages: u64, consumers: u64) {
         let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
-        *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, SystemTime::now()));
+        *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, epoch::now()));
     }
 
     #[must_use]
@@ -309,7 +310,7 @@ impl Gauges {
     pub(super) fn received(&self, messages: usize) {
         if messages > 0 {
             self.received.fetch_add(messages as u64, Ordering::Relaxed);
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = epoch::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.last_message.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
     }

@@ -1,7 +1,8 @@
 //! Lost connections and failed attempts: how long the listener waits, and what it logs.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use osnl_core::epoch;
 use osnl_transport::{Backoff, Reconnect, TransportError};
 use tokio::time::Instant;
 
@@ -68,7 +69,7 @@ impl Listener {
             remedy: None,
             needs_operator: error.needs_operator(),
             attempts: losses.short,
-            next: SystemTime::now() + pause,
+            next: epoch::now() + pause,
         };
         self.say_failed(&trouble, false, pause, &mut losses.said);
         self.gauges.failed(Some(trouble));

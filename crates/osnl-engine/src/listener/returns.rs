@@ -7,8 +7,9 @@
 mod blockade;
 mod count;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use osnl_core::epoch;
 use osnl_transport::Consumer;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -59,7 +60,7 @@ impl Listener {
                 }
                 None => "; whether another consumer reads the queue now is not known".to_owned(),
             };
-            let begun = SystemTime::now();
+            let begun = epoch::now();
             let shown = async {
                 loop {
                     let reason = self.intake.obstacle().map_or_else(|| reason.clone(), |o| o.to_string());

@@ -23,8 +23,9 @@ mod visits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
+use osnl_core::epoch;
 use tokio::sync::oneshot;
 
 use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
@@ -248,7 +249,7 @@ impl Letters {
 
     fn next_place(&mut self) -> u64 {
         // Later than the letters of a queue that was read in part, also if another daemon has put them there.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let now = epoch::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         self.last_place = (self.last_place + 1).max(u64::try_from(now).unwrap_or_default());
         self.last_place
     }

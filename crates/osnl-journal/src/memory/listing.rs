@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl_core::epoch;
 use tokio::time::Instant;
 
 use super::{FailedAttempts, MemoryJournal, MemoryLane, PendingDelivery};
@@ -105,7 +106,7 @@ impl MemoryJournal {
             if known.is_some() && note.reason.is_none() {
                 return false;
             }
-            let since = known.unwrap_or_else(SystemTime::now);
+            let since = known.unwrap_or_else(epoch::now);
             paused.insert(action.to_owned(), Pause { since, note: Some(note) });
             true
         });
@@ -113,7 +114,7 @@ impl MemoryJournal {
 }
 
 fn system_time(at: Instant) -> SystemTime {
-    let now = (Instant::now(), SystemTime::now());
+    let now = (Instant::now(), epoch::now());
     now.1 + at.saturating_duration_since(now.0) - now.0.saturating_duration_since(at)
 }
 

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
 use osnl_core::ends::EndReports;
+use osnl_core::epoch;
 use rusqlite::Connection;
 
 use super::SqliteState;
@@ -72,7 +73,7 @@ pub(super) struct WalHold(Mutex<Option<SystemTime>>);
 impl WalHold {
     fn copied(&self, is_whole: bool) {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *since = if is_whole { None } else { Some(since.unwrap_or_else(SystemTime::now)) };
+        *since = if is_whole { None } else { Some(since.unwrap_or_else(epoch::now)) };
     }
 
     pub(super) fn since(&self) -> Option<SystemTime> {

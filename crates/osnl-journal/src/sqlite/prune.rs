@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, params};
 
@@ -14,6 +14,7 @@ use super::{SqliteOptions, archive, blocks, enriched, quarantine};
 use crate::DeliveryId;
 use crate::claim::numbers;
 use crate::store::shares::QuarantineBounds;
+use osnl_core::epoch;
 
 const BATCH_ROWS: i64 = 250;
 /// The longest time for which a batch may delay appends.
@@ -43,7 +44,7 @@ pub(super) struct Pruner<'a> {
 pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
     let end = Instant::now() + AT_MOST;
     let retention = i64::try_from(pruner.options.bounds.retention.as_millis()).unwrap_or(i64::MAX);
-    let cutoff = millis(SystemTime::now()).saturating_sub(retention);
+    let cutoff = millis(epoch::now()).saturating_sub(retention);
     loop {
         let size = used(pruner.connection)?;
         // A file that is too large loses its oldest history early. After a stop of intake, this continues

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use osnl_config::duration;
+use osnl_core::epoch;
 use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -224,7 +225,7 @@ impl JournalWriter {
         let now = self.shared.clock.now();
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
+        let mut work = Work::new(&transaction, millis(epoch::now()), self.next_event);
         let changes = work.connection.execute(work::CLAMP_DUE, [now])? + work.fulfil_all()?;
         work.finish()?;
         if changes > 0 {
@@ -373,7 +374,7 @@ impl JournalWriter {
                     let _ = sender.send(super::enriched::known(connection, &object).unwrap_or_default());
                 }
                 (SqliteCommand::Barrier(sender), _) => {
-                    let _ = sender.send(millis(SystemTime::now()));
+                    let _ = sender.send(millis(epoch::now()));
                 }
                 _ => {}
             }
@@ -389,7 +390,7 @@ impl JournalWriter {
     fn transact(&mut self, batch: &[SqliteCommand]) -> rusqlite::Result<CommittedBatch> {
         let Some(connection) = &mut self.connection else { return Err(closed()) };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
+        let mut work = Work::new(&transaction, millis(epoch::now()), self.next_event);
         work.unsettled = &self.unsettled;
         if let [SqliteCommand::Change(..)] = batch {
             work.claimed = self.shared.claimable.suspend();
@@ -465,7 +466,7 @@ impl JournalWriter {
     /// there are any. After a failed read, the next tick looks again.
     fn discard_outdated(&mut self) -> bool {
         let Some(connection) = &self.connection else { return false };
-        let now = millis(SystemTime::now());
+        let now = millis(epoch::now());
         let mut are_any = false;
         for (action, terms) in &*self.shared.gate.terms() {
             let Some(age) = terms.max_dead_age else { continue };

@@ -1,8 +1,8 @@
 //! The clock of due times: milliseconds since 1970 from a clock that does not jump while the process runs.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use osnl_core::epoch::millis;
+use osnl_core::epoch::{self, millis};
 use tokio::time::Instant;
 
 /// A clock of due times that no change of the system clock moves.
@@ -24,7 +24,7 @@ pub(crate) struct Due {
 impl Clock {
     #[must_use]
     pub(crate) fn start() -> Self {
-        Self { began: Instant::now(), at: millis(SystemTime::now()) }
+        Self { began: Instant::now(), at: millis(epoch::now()) }
     }
 
     #[must_use]

@@ -15,8 +15,9 @@
 //! The broker's count excludes pushed messages, so the listener must be idle too.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use osnl_core::epoch;
 use osnl_transport::{Binding, Consumer, QueueSeen, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -219,7 +220,7 @@ impl Listener {
             turn.bound.cancel();
         }
         for turn in self.turns.iter().filter(|turn| !turn.over.is_cancelled()) {
-            self.blocked(SystemTime::now(), turn.reason());
+            self.blocked(epoch::now(), turn.reason());
             if !turn.comes(&mut *session.consumer, shutdown).await? {
                 return Ok(SessionEnd::Drained);
             }

@@ -17,8 +17,9 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use osnl_core::epoch;
 use osnl_transport::{BINDING_INTERVAL, Binding, BindingLook, BindingWatch, Subscription, TransportError};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -242,7 +243,7 @@ impl Listener {
             remedy: self.no_exchange_remedy(kept),
             needs_operator: false,
             attempts: 0,
-            next: SystemTime::now() + MISSING,
+            next: epoch::now() + MISSING,
         });
         self.gauges.failed(trouble);
         self.gauges.set_gaps(kept.gaps());

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use osnl_core::epoch;
 use osnl_transport::{Batch, BoxFuture, Consumer, IncomingMessage, QueueType, TransportError, Window};
 use tokio::time::Instant;
 
@@ -333,7 +334,7 @@ impl<'a> Core<'a> {
             self.arrived();
         }
         let Listener { config, intake, counters, series, .. } = self.listener;
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let mut unmatched = 0;
         intake.upcoming(&self.batch);
         let mut is_first = true;
@@ -403,7 +404,7 @@ impl<'a> Core<'a> {
         // What the broker delivers again, and what an operator puts back, ends no silence of the services.
         let fresh = self.batch.iter().filter(|message| !message.redelivered && message.marks.is_none());
         let streams = &counters.series.streams;
-        streams.note(StreamKind::Listener, &config.name, fresh.count(), SystemTime::now());
+        streams.note(StreamKind::Listener, &config.name, fresh.count(), epoch::now());
         gauges.received(arrived);
     }
 
@@ -430,7 +431,7 @@ impl<'a> Core<'a> {
 
 fn system_time(at: Instant, now: Instant) -> SystemTime {
     let ago = now.saturating_duration_since(at);
-    SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
+    epoch::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// The deliveries of one open message, which count until it is dropped.

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
@@ -19,6 +18,7 @@ use super::verify::problems;
 use super::{Contents, Observer, UpkeepError, UpkeepProgress, contents, copy, open, settle, take};
 use crate::files::beside;
 use crate::{DeliveryId, PauseNote};
+use osnl_core::epoch;
 
 /// The backup that becomes the journal.
 pub enum BackupSource<'a> {
@@ -230,6 +230,7 @@ fn pause(connection: &Connection, by: &str) -> Result<Vec<String>> {
     let note = PauseNote { by: by.to_owned(), reason: Some("restored from a backup".to_owned()) };
     for action in &actions {
         paused::pause(connection, action, &note, millis(SystemTime::now()))?;
+use osnl_core::epoch;
     }
     Ok(actions.into_iter().collect())
 }

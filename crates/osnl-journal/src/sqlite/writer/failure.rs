@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use rusqlite::ErrorCode;
@@ -17,6 +17,7 @@ use super::super::{OpenError, checkpoint, trouble};
 use super::{JournalWriter, SqliteCommand, TICK};
 use crate::JournalState;
 use crate::files::{beside, put, sync_folder};
+use osnl_core::epoch;
 
 const REMIND: Duration = Duration::from_secs(60);
 /// Bytes of the head of a WAL, and of the head of each page in it, by SQLite's file format.
@@ -219,7 +220,7 @@ impl JournalWriter {
             }
             None => {
                 say();
-                let since = SystemTime::now();
+                let since = epoch::now();
                 self.failing = Some((since, now));
                 since
             }
@@ -300,7 +301,7 @@ impl JournalWriter {
         let Some(connection) = &self.connection else { return Err(closed()) };
         connection.execute(
             "INSERT INTO meta (name, value) VALUES ('probe', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            [millis(SystemTime::now())],
+            [millis(epoch::now())],
         )?;
         Ok(())
     }
@@ -314,7 +315,7 @@ impl JournalWriter {
                 true
             }
             (Some(reason), JournalState::Working | JournalState::Failed { .. }) => {
-                *state = JournalState::Full { reason: reason.clone(), since: SystemTime::now() };
+                *state = JournalState::Full { reason: reason.clone(), since: epoch::now() };
                 true
             }
         });
