@@ -197,6 +197,8 @@ impl Journal for MemoryJournal {
         let mut state = self.lock();
         state.letters.subscribed(listener);
         state.windows.entry(listener.into()).or_default().most = Some(prefetch.into());
+        // What has returned comes first in the new session.
+        state.away.retain(|_, of| **of != *listener);
     }
 
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
@@ -431,9 +433,14 @@ impl MemoryJournal {
         }
         let lost =
             entry.deliveries.iter().any(|new| new.begin.is_open() && state.retired.contains(&new.action));
-        if lost {
-            // The message's rules are being replaced; the next rules decide at its redelivery.
+        // Either the message's rules are being replaced, and the next rules decide at its redelivery; or an earlier message
+        // of its lane is on its way back, and this one must not overtake it.
+        if lost || (course.is_none() && state.is_behind_returned(&entry)) {
+            state.returns_unkept(&entry, identity);
             return Some((sender, Settle::Requeue));
+        }
+        if course.is_some() {
+            state.is_back(&entry);
         }
         if state.is_stale_copy(&entry) {
             begin::count_copy(&entry.received, &identity, &self.counters);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{FailedAttempts, MemoryLane, MemoryState, OpenEntry, PendingDelivery};
 use crate::store::weight::bytes_of_values;
-use crate::{DeliveryId, NewDelivery, UsedLimits};
+use crate::{DeliveryId, Entry, NewDelivery, UsedLimits};
 
 /// The rule, action and resource of a delivery among those of one message.
 pub(super) type DeliveryName = (Arc<str>, Arc<str>, Option<u32>);
@@ -94,6 +94,13 @@ fn name(new: &NewDelivery) -> DeliveryName {
     (new.rule.clone(), new.action.clone(), new.resource)
 }
 
+/// Returns the lanes of an entry's deliveries, each with its action.
+fn lanes(entry: &Entry) -> impl Iterator<Item = (Arc<str>, MemoryLane)> {
+    let ordered =
+        entry.deliveries.iter().filter(|new| new.ordered && new.begin.is_open() && new.letter.is_none());
+    ordered.filter_map(|new| Some((new.action.clone(), MemoryLane::Key(new.key.clone()?))))
+}
+
 impl OpenEntry {
     /// Notes how a delivery of the message has left: ended, or returned.
     pub(super) fn leaves(&mut self, pending: &PendingDelivery, returned: bool) {
@@ -157,6 +164,40 @@ impl MemoryState {
             });
         }
         Some(course)
+    }
+
+    /// Notes that a lane's next message is on its way back. A quorum queue gets it only with the end of the session, so a
+    /// later message may arrive before.
+    pub(super) fn goes_back(&mut self, pending: &PendingDelivery) {
+        let Some(open) = self.entries.get(&pending.entry).filter(|_| pending.letter.is_none()) else {
+            return;
+        };
+        if matches!(pending.lane, MemoryLane::Key(_)) {
+            let listener = open.received.origin.listener.clone();
+            self.away.insert((pending.action.clone(), pending.lane.clone()), listener);
+        }
+    }
+
+    pub(super) fn is_behind_returned(&self, entry: &Entry) -> bool {
+        !self.away.is_empty() && lanes(entry).any(|lane| self.away.contains_key(&lane))
+    }
+
+    pub(super) fn is_back(&mut self, entry: &Entry) {
+        if !self.away.is_empty() {
+            lanes(entry).for_each(|lane| drop(self.away.remove(&lane)));
+        }
+    }
+
+    /// Returns a message of which nothing is kept, and what follows it in its lanes. When it comes again, it waits for
+    /// nothing that has not come.
+    pub(super) fn returns_unkept(&mut self, entry: &Entry, identity: crate::identity::MessageIdentity) {
+        let listener = &entry.received.origin.listener;
+        self.away.extend(lanes(entry).map(|lane| (lane, listener.clone())));
+        if self.returned.get(&identity).is_none() {
+            let course = MessageCourse::begin(entry.received.origin.received);
+            let bytes = identity.bytes() + course.bytes();
+            self.returned.insert(identity, course, bytes);
+        }
     }
 
     pub(super) fn has_returned(&mut self, open: OpenEntry) {

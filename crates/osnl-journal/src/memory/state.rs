@@ -39,6 +39,8 @@ pub(super) struct MemoryState {
     pub(super) finished: RecentItems<MessageIdentity, ()>,
     /// Messages that have returned to the broker, whose limits go on when they come again.
     pub(super) returned: RecentItems<MessageIdentity, MessageCourse>,
+    /// Lanes whose next message is on its way back to the broker, each with its listener: later messages follow it.
+    pub(super) away: HashMap<(Arc<str>, MemoryLane), Arc<str>>,
     /// The latest JSON of objects of an enrichment (`kind:id`).
     pub(super) objects: RecentItems<String, String>,
     /// The letters in dead letter queues, which hold deliveries of their lanes.
