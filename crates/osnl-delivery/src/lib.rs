@@ -320,7 +320,12 @@ impl DeliveryLoop {
         if !withdrawn.is_empty() {
             self.course.step(Wake::Withdrawn(withdrawn), now, &mut consequences);
         }
-        let is_crowded = self.course.schedule.gathers() && self.journal.is_crowded(&self.name);
+        // What is claimed now may be all that the journal can take.
+        let gathers = match &wake {
+            Wake::Claimed(_) => self.course.schedule.waits_for_others(),
+            _ => self.course.schedule.gathers(),
+        };
+        let is_crowded = gathers && self.journal.is_crowded(&self.name);
         self.course.schedule.crowd(is_crowded);
         self.course.step(wake, now, &mut consequences);
         if self.course.sweeps(now) {

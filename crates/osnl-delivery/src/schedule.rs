@@ -315,7 +315,11 @@ impl Schedule {
 
     /// Returns whether deliveries wait for others that go into the same call.
     pub(super) fn gathers(&self) -> bool {
-        !self.batch.wait.is_zero() && self.items.len() > self.under_way.len()
+        self.waits_for_others() && self.items.len() > self.under_way.len()
+    }
+
+    pub(super) fn waits_for_others(&self) -> bool {
+        !self.batch.wait.is_zero()
     }
 
     pub(super) fn crowd(&mut self, is_crowded: bool) {
