@@ -84,6 +84,8 @@ pub use self::rate::JournalRate;
 pub use self::reader::SqliteReader;
 pub use self::selection::ChangeRun;
 use self::stuck::DiskWait;
+#[cfg(feature = "sample")]
+pub use self::writer::DrivenWriter;
 use self::writer::{Apply, JournalWriter, NewEntry, SqliteCommand};
 use super::identity::MessageIdentity;
 use super::store::claimable::Claimable;
@@ -282,6 +284,30 @@ impl std::fmt::Debug for OnRelease {
 
 impl SqliteJournal {
     pub fn open(options: SqliteOptions, counters: Arc<Counters>) -> Result<Self, OpenError> {
+        let (mut journal, writer) = Self::prepare(options, counters)?;
+        let theirs = journal.shared.clone();
+        let run = move || {
+            if let Err(words) = ends::caught(|| writer.run()) {
+                theirs.writer_is_gone(&words);
+                theirs.ends.report("journal", words);
+            }
+        };
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run)?;
+        journal.writer = Mutex::new(Some(thread));
+        Ok(journal)
+    }
+
+    /// Opens a journal whose writer has no thread: the caller commits, so that a simulation decides when.
+    #[cfg(feature = "sample")]
+    pub fn open_driven(
+        options: SqliteOptions,
+        counters: Arc<Counters>,
+    ) -> Result<(Self, DrivenWriter), OpenError> {
+        let (journal, writer) = Self::prepare(options, counters)?;
+        Ok((journal, DrivenWriter::new(writer)))
+    }
+
+    fn prepare(options: SqliteOptions, counters: Arc<Counters>) -> Result<(Self, JournalWriter), OpenError> {
         let shared = Arc::new(SqliteState {
             claimable: Claimable::default(),
             clock: Clock::start(),
@@ -304,15 +330,8 @@ impl SqliteJournal {
         let max_dead = options.bounds.max_dead;
         let writer = JournalWriter::open(options, shared.clone(), receiver)?;
         let max_size = writer.max_size;
-        let theirs = shared.clone();
-        let run = move || {
-            if let Err(words) = ends::caught(|| writer.run()) {
-                theirs.writer_is_gone(&words);
-                theirs.ends.report("journal", words);
-            }
-        };
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run)?;
-        Ok(Self { shared, commands, path, max_size, max_dead, writer: Mutex::new(Some(thread)) })
+        let journal = Self { shared, commands, path, max_size, max_dead, writer: Mutex::default() };
+        Ok((journal, writer))
     }
 
     #[must_use]

@@ -2,6 +2,8 @@
 //! callers.
 
 mod answers;
+#[cfg(feature = "sample")]
+mod driven;
 mod failure;
 mod fetching;
 
@@ -9,14 +11,17 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use osnl_config::duration;
 use osnl_core::epoch;
 use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+#[cfg(feature = "sample")]
+pub use self::driven::DrivenWriter;
 use self::failure::SavedCopy;
 use super::change::{self, ChangeBatch, ChangeBatchResult};
 use super::checkpoint::{self, Checkpointer};
@@ -253,42 +258,53 @@ impl JournalWriter {
     pub(super) fn run(mut self) {
         let mut waiting = Vec::new();
         loop {
-            let batch = self.gather(&mut waiting);
-            self.shared.disk_wait.begins();
-            let nothing_left = batch.is_empty() && self.closing;
-            let bytes: u64 = batch.iter().map(SqliteCommand::bytes).sum();
-            if nothing_left || !self.commit(batch) {
+            let batch = self.gather(&mut waiting, true);
+            if !self.carry_out(batch) {
                 break;
             }
-            self.room = self.room.saturating_sub(bytes);
-            let is_due = Instant::now() >= self.next_tick || (bytes > 0 && self.room == 0);
-            if is_due && !self.closing {
-                let pause = if self.tick() { SOON } else { TICK };
-                self.next_tick = Instant::now() + pause;
-            }
-            if self.shared.disk_wait.ends() && !self.closing {
-                // The tick publishes whether there is room, as the disk answers again.
-                self.tick();
-            }
         }
+        self.end(waiting);
+    }
+
+    /// Commits a group of commands, and looks at the file if that is due; `false` at the end.
+    fn carry_out(&mut self, batch: Vec<SqliteCommand>) -> bool {
+        self.shared.disk_wait.begins();
+        let nothing_left = batch.is_empty() && self.closing;
+        let bytes: u64 = batch.iter().map(SqliteCommand::bytes).sum();
+        if nothing_left || !self.commit(batch) {
+            return false;
+        }
+        self.room = self.room.saturating_sub(bytes);
+        let is_due = Instant::now() >= self.next_tick || (bytes > 0 && self.room == 0);
+        if is_due && !self.closing {
+            let pause = if self.tick() { SOON } else { TICK };
+            self.next_tick = Instant::now() + pause;
+        }
+        if self.shared.disk_wait.ends() && !self.closing {
+            // The tick publishes whether there is room, as the disk answers again.
+            self.tick();
+        }
+        true
+    }
+
+    fn end(mut self, waiting: Vec<oneshot::Sender<()>>) {
         self.check_before_close();
         self.checkpointer.set(None);
-        self.connection = None;
-        drop(self.place);
+        drop((self.connection, self.place));
         for waiting in waiting {
             let _ = waiting.send(());
         }
     }
 
     /// Takes at least one command unless the next tick is due; an operator's change is alone.
-    fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<SqliteCommand> {
+    fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>, waits: bool) -> Vec<SqliteCommand> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let most = self.room.max((self.max_size / 20).clamp(LEAST_ROOM, MOST_ROOM));
         let is_full = self.is_full();
         while batch.len() < AT_ONCE && bytes < most {
             let next = match self.backlog.pop_front() {
                 Some(command) => Ok(command),
-                None if batch.is_empty() && !self.closing => {
+                None if batch.is_empty() && !self.closing && waits => {
                     self.commands.recv_timeout(self.next_tick.saturating_duration_since(Instant::now()))
                 }
                 None => self.commands.try_recv().map_err(|_| RecvTimeoutError::Timeout),

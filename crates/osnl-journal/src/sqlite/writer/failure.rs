@@ -3,11 +3,12 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, io};
 
 use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
+use tokio::time::Instant;
 
 use super::super::connection::closed;
 use super::super::left::FileLoss;
