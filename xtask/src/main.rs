@@ -22,6 +22,7 @@ mod package;
 mod publish;
 mod release;
 mod setup;
+mod simulate;
 mod soak;
 mod spine;
 mod stage;
@@ -57,6 +58,8 @@ cargo xtask COMMAND
                            measure what a message costs (docs/benchmarks.md)
   fuzz [--minutes N] [TARGET…]
                            give every reader malformed inputs, and save those that break something
+  simulate [--seed N] [--seeds N] [--minutes M] [--from N] | --faults [NAME...]
+                           play stories under a seed: kills, losses, outages in one thread; or find planted faults
   soak [--minutes N] [--seed S] [--huge N]
                            send hostile messages among normal ones to a daemon with bounded memory
   stage night [--events N] [--plain]
@@ -72,8 +75,8 @@ fn main() -> ExitCode {
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
     let takes_arguments = [
-        "test", "bench", "ci", "chaos", "docs", "fuzz", "package", "publish", "release", "soak", "stage",
-        "tidy",
+        "test", "bench", "ci", "chaos", "docs", "fuzz", "package", "publish", "release", "simulate", "soak",
+        "stage", "tidy",
     ]
     .contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&rest),
         "chaos" => chaos::run(&rest),
         "fuzz" => fuzz::run(&rest),
+        "simulate" => simulate::run(&rest),
         "soak" => soak::run(&rest),
         "package" => package::run(&rest),
         "publish" => publish::run(&rest),

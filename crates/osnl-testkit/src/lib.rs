@@ -20,6 +20,7 @@
 //! | `Tansu` (feature `kafka`) | an independent broker that speaks Kafka's protocol, for `cargo xtask test --kafka` |
 //! | `ListenOnly` (feature `conformance`) | a test's own transport, for listening only |
 //! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
+//! | `simulation` (feature `simulation`) | the spine with models of broker and target, in one thread: a seed is a story |
 //! | [`hostile`] | hostile notification bodies: deep, wide, quadratic, compressed bombs |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
 //! | [`PrintedMessage`] | the messages and files of k2hr3_osnl's manual |
@@ -58,6 +59,8 @@ mod process;
 mod program;
 mod proxy;
 mod pty;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod sink;
 mod tls;
 mod wait;

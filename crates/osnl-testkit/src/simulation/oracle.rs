@@ -1,0 +1,271 @@
+//! The promises of osnl, against what broker and target have seen.
+//!
+//! | promise | broken by |
+//! | --- | --- |
+//! | each event has its effect, or a dead letter says why not | `lost` |
+//! | the first effects about a key come in the order of its events, of each life of a daemon and over all lives of one | `order` |
+//! | no two calls of one key are under way in a daemon | `overlap` |
+//! | an effect repeats only after a kill, or after an answer that did not arrive | `repeated` |
+//! | a message is acknowledged after the end of its deliveries (`memory://`) | `early` |
+//! | an event becomes a dead letter only after its attempts, or after `hold_max` | `given up` |
+//! | every wait ends | `stuck`, `held` |
+//! | every task of a daemon ends with it | `left over` |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use osnl_journal::Outcome;
+use tokio::time::Instant;
+
+use super::story::{Nature, Settings};
+use super::world::Who;
+
+/// What one event has had.
+#[derive(Clone, Debug)]
+pub(super) struct EventRecord {
+    key: u8,
+    nature: Nature,
+    published: Instant,
+    /// Its first arrival in each life.
+    received: BTreeMap<u32, Instant>,
+    /// The lives in which it had effects.
+    effects: Vec<u32>,
+    /// Answers that refused it.
+    refused: u32,
+    /// Effects whose answer did not arrive.
+    repeats: usize,
+    /// Lives that ended its delivery.
+    ended: BTreeSet<u32>,
+    /// The reason of its last end; `None` after a success.
+    dead: Option<String>,
+    removed: bool,
+}
+
+impl EventRecord {
+    pub(super) fn new(key: u8, nature: Nature, published: Instant) -> Self {
+        Self {
+            key,
+            nature,
+            published,
+            received: BTreeMap::new(),
+            effects: Vec::new(),
+            refused: 0,
+            repeats: 0,
+            ended: BTreeSet::new(),
+            dead: None,
+            removed: false,
+        }
+    }
+}
+
+/// Gathers the evidence of a story, and judges it.
+#[derive(Debug)]
+pub(super) struct Oracle {
+    settings: Settings,
+    events: BTreeMap<usize, EventRecord>,
+    /// Ends of lives, and connections that were lost to a standby: each may repeat the effects that were under way.
+    kills: usize,
+    /// The latest event of each key with an effect: over all lives of a daemon, and in each.
+    latest: BTreeMap<(Option<u32>, u8), usize>,
+    /// The keys of calls under way, of each life.
+    under_way: BTreeSet<(u32, u8)>,
+    /// The latest pause or reload, after which a hold may begin anew.
+    disturbed: Option<Instant>,
+    broken: Vec<String>,
+    /// The length of the trace.
+    line: usize,
+}
+
+impl Oracle {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            settings: settings.clone(),
+            events: BTreeMap::new(),
+            kills: 0,
+            latest: BTreeMap::new(),
+            under_way: BTreeSet::new(),
+            disturbed: None,
+            broken: Vec::new(),
+            line: 0,
+        }
+    }
+
+    pub(super) fn at(&mut self, line: usize) {
+        self.line = line;
+    }
+
+    pub(super) fn breaks(&mut self, words: String) {
+        let line = self.line;
+        self.broken.push(format!("{words} (line {line} of the trace)"));
+    }
+
+    pub(super) fn published(&mut self, event: usize, record: EventRecord) {
+        self.events.insert(event, record);
+    }
+
+    pub(super) fn body(&self, event: usize) -> String {
+        let key = self.events.get(&event).map_or(0, |record| record.key);
+        format!(
+            r#"{{"message_id":"m{event}","event_type":"port.update.end","priority":"INFO","payload":{{"key":"k{key}"}}}}"#
+        )
+    }
+
+    pub(super) fn killed(&mut self, _: Who) {
+        self.kills += 1;
+    }
+
+    /// Notes that a standby may repeat what the other daemon has under way.
+    pub(super) fn cut(&mut self) {
+        self.kills += usize::from(self.settings.standby);
+    }
+
+    pub(super) fn disturbed(&mut self, until: Instant) {
+        self.disturbed = self.disturbed.max(Some(until));
+    }
+
+    pub(super) fn received(&mut self, who: Who, event: usize) {
+        if let Some(record) = self.events.get_mut(&event) {
+            record.received.entry(who.life).or_insert_with(Instant::now);
+        }
+    }
+
+    /// Notes the beginning of a call: no other of its keys may be under way.
+    pub(super) fn calls(&mut self, who: Who, events: &[usize]) {
+        for (event, key) in self.keys(events) {
+            if !self.under_way.insert((who.life, key)) && self.settings.is_ordered() {
+                self.breaks(format!("overlap: event {event} is called while another of key {key} is"));
+            }
+        }
+    }
+
+    pub(super) fn called(&mut self, who: Who, events: &[usize]) {
+        for (_, key) in self.keys(events) {
+            self.under_way.remove(&(who.life, key));
+        }
+    }
+
+    fn keys(&self, events: &[usize]) -> Vec<(usize, u8)> {
+        events.iter().filter_map(|event| Some((*event, self.events.get(event)?.key))).collect()
+    }
+
+    pub(super) fn nature(&self, event: usize) -> (Nature, u32) {
+        self.events.get(&event).map_or((Nature::Good, 0), |record| (record.nature, record.refused))
+    }
+
+    pub(super) fn refuses(&mut self, event: usize) {
+        if let Some(record) = self.events.get_mut(&event) {
+            record.refused += 1;
+        }
+    }
+
+    pub(super) fn repeats(&mut self, event: usize) {
+        if let Some(record) = self.events.get_mut(&event) {
+            record.repeats += 1;
+        }
+    }
+
+    pub(super) fn has_effect(&mut self, who: Who, event: usize) {
+        let Some(record) = self.events.get_mut(&event) else { return };
+        let key = record.key;
+        let is_first = record.effects.is_empty();
+        let is_first_of_life = !record.effects.contains(&who.life);
+        record.effects.push(who.life);
+        // A daemon that cannot keep a message gives it back, and the other one may take it.
+        let lives = record.received.len().max(1);
+        let (effects, most) = (record.effects.len(), lives + self.kills + record.repeats);
+        if effects > most {
+            self.breaks(format!("repeated: event {event} has {effects} effects, and {most} are explained"));
+        }
+        if !self.settings.is_ordered() {
+            return;
+        }
+        let lives = [(None, is_first && !self.settings.standby), (Some(who.life), is_first_of_life)];
+        for (life, _) in lives.into_iter().filter(|(_, is_first)| *is_first) {
+            let latest = self.latest.entry((life, key)).or_insert(event);
+            let before = *latest;
+            *latest = event.max(before);
+            if before > event {
+                self.breaks(format!("order: event {event} of key {key} takes effect after event {before}"));
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self, who: Who, event: usize, outcome: &Outcome) {
+        let Some(record) = self.events.get_mut(&event) else { return };
+        match outcome {
+            Outcome::Returned => return,
+            Outcome::Delivered | Outcome::NothingToDo => record.dead = None,
+            Outcome::Dead(why) | Outcome::DeadHoldingKey(why) => record.dead = Some(why.clone()),
+        }
+        record.ended.insert(who.life);
+        let (record, limits) = (record.clone(), self.settings.clone());
+        match &record.dead {
+            None if record.effects.is_empty() => {
+                self.breaks(format!("lost: event {event} ends as delivered and had no effect"));
+            }
+            Some(why) if why.contains("hold_max") => {
+                let waited = record.published.elapsed();
+                if limits.hold_max.is_none_or(|most| waited < most) {
+                    self.breaks(format!("given up: event {event} after {waited:?}: {why}"));
+                }
+            }
+            Some(why) if record.nature != Nature::Final && record.refused < limits.max_attempts => {
+                let refused = record.refused;
+                self.breaks(format!("given up: event {event} after {refused} refusals: {why}"));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, who: Who, event: usize) {
+        let sqlite = self.settings.sqlite;
+        let Some(record) = self.events.get_mut(&event) else { return };
+        record.removed = true;
+        if !sqlite && !record.ended.contains(&who.life) {
+            self.breaks(format!("early: event {event} is acknowledged before its end"));
+        }
+    }
+
+    /// Judges events that waited for the whole of an outage, at its end: `hold_max` must have given them up.
+    pub(super) fn outage_ends(&mut self, since: Instant, lives: &[u32]) {
+        let Some(most) = self.settings.hold_max.filter(|_| !self.settings.standby) else { return };
+        // A message may be on its way back to the daemon, whose pauses grow with the wait.
+        let most = most * 5 + Duration::from_secs(600);
+        let mut late = Vec::new();
+        for (event, record) in &self.events {
+            let arrived = lives.iter().find_map(|life| record.received.get(life));
+            let Some(arrived) = arrived.filter(|_| record.ended.is_empty()) else { continue };
+            let begun = self.disturbed.map_or(since, |at| at.max(since)).max(*arrived);
+            let waited = begun.elapsed();
+            if waited > most {
+                late.push(format!("held: event {event} has waited for {waited:?} and is not given up"));
+            }
+        }
+        late.into_iter().for_each(|words| self.breaks(words));
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.events.values().all(|record| {
+            record.removed
+                && (!record.ended.is_empty())
+                && (record.dead.is_some() || !record.effects.is_empty())
+        })
+    }
+
+    pub(super) fn not_settled(&mut self, left: String) {
+        let open: Vec<usize> =
+            self.events.iter().filter(|(_, r)| r.ended.is_empty()).map(|(n, _)| *n).collect();
+        self.breaks(format!("stuck: events {open:?} have not ended{left}"));
+    }
+
+    /// Returns the broken promises, the first first.
+    pub(super) fn judge(&mut self) -> Vec<String> {
+        let lost =
+            self.events.iter().filter(|(_, record)| record.effects.is_empty() && record.dead.is_none());
+        let lost: Vec<usize> = lost.map(|(event, _)| *event).collect();
+        if !lost.is_empty() {
+            self.breaks(format!("lost: events {lost:?} have neither an effect nor a dead letter"));
+        }
+        std::mem::take(&mut self.broken)
+    }
+}
