@@ -58,7 +58,8 @@ async fn the_gaps_of_a_listener_are_in_its_row_and_in_the_metrics() {
     ] {
         assert!(page.contains(words), "{words} in {page}");
     }
-    let metrics = site.running.ask("GET", "/metrics", &session, "").await.1;
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let metrics = site.running.ask("GET", "/metrics", &bearer, "").await.1;
     for (certainty, count) in [("possible", 1), ("certain", 2)] {
         let line = format!("osnl_gaps{{listener=\"l\",certainty=\"{certainty}\"}} {count}\n");
         assert!(metrics.contains(&line), "{line} in {metrics}");

@@ -137,7 +137,7 @@ fn what_is_shown_reads_back_as_the_same() {
     let again = load(&hidden).unwrap();
     assert_eq!(
         warnings(&again),
-        ["a.conf:43: [listener:neutron] transport_url: the password is ***, as osnl config show hides it; \
+        ["a.conf:49: [listener:neutron] transport_url: the password is ***, as osnl config show hides it; \
              write the password, or use --show-secrets"]
     );
     // A value that no file can hold.
