@@ -307,7 +307,7 @@ impl Listener {
             let unsettled = session.unsettled();
             self.gauges.set_unsettled(0);
             if let Some(depth) = self.gauges.depth().filter(|depth| depth.messages == 0) {
-                let at = if matches!(ended, Ok(SessionEnd::Drained)) { SystemTime::now() } else { depth.at };
+                let at = if matches!(ended, Ok(SessionEnd::Drained)) { epoch::now() } else { depth.at };
                 self.gaps.0.heard(&self.config.name, at);
             }
             before = Some(Instant::now());
@@ -376,7 +376,7 @@ impl Listener {
 
     pub(crate) fn note_gap(&self, fact: GapFact) {
         let (book, scope) = &self.gaps;
-        book.note(scope, fact, SystemTime::now());
+        book.note(scope, fact, epoch::now());
     }
 
     /// Records each minute the latest look at which the queues were empty.

@@ -272,7 +272,7 @@ impl Listener {
         }
         let without = changes.bound.iter().map(|(exchange, _)| exchange).chain(&changes.made);
         for exchange in without.filter(|_| self.gauges.has_received()) {
-            let looked = SystemTime::now().checked_sub(BINDING_INTERVAL).unwrap_or(SystemTime::UNIX_EPOCH);
+            let looked = epoch::now().checked_sub(BINDING_INTERVAL).unwrap_or(SystemTime::UNIX_EPOCH);
             self.note_gap(GapFact::Bound { exchange: exchange.clone(), looked });
         }
         for (exchange, without) in &changes.bound {
