@@ -245,9 +245,7 @@ fn messages_that_a_delivery_limit_drops_are_counted_and_not_called_kept() {
     wait_until(SOON, "they are missed", || listener(&place)["missing_messages"] == 3);
     let (code, text) = osnl(&place, &["status"]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains(
-        "why  unsettled messages did not come back after a lost connection: messages: 3"
-    ));
+    assert!(text.contains("why  unsettled messages did not come back after a lost connection: messages: 3"));
     daemon.wait_for("unsettled messages did not come back, and the queue is empty");
     assert!(!daemon.stderr().contains("kept"), "{}", daemon.stderr());
 }

@@ -11,6 +11,9 @@ use super::{FailedAttempts, MemoryLane, MemoryState, OpenEntry, PendingDelivery}
 use crate::store::weight::bytes_of_values;
 use crate::{DeliveryId, Entry, NewDelivery, UsedLimits};
 
+/// The most lanes that are known to be on their way back. Others may be overtaken by what a quorum queue keeps.
+const MOST_AWAY: usize = 100_000;
+
 /// The rule, action and resource of a delivery among those of one message.
 pub(super) type DeliveryName = (Arc<str>, Arc<str>, Option<u32>);
 
@@ -172,7 +175,7 @@ impl MemoryState {
         let Some(open) = self.entries.get(&pending.entry).filter(|_| pending.letter.is_none()) else {
             return;
         };
-        if matches!(pending.lane, MemoryLane::Key(_)) {
+        if matches!(pending.lane, MemoryLane::Key(_)) && self.away.len() < MOST_AWAY {
             let listener = open.received.origin.listener.clone();
             self.away.insert((pending.action.clone(), pending.lane.clone()), listener);
         }
@@ -192,7 +195,9 @@ impl MemoryState {
     /// nothing that has not come.
     pub(super) fn returns_unkept(&mut self, entry: &Entry, identity: crate::identity::MessageIdentity) {
         let listener = &entry.received.origin.listener;
-        self.away.extend(lanes(entry).map(|lane| (lane, listener.clone())));
+        if self.away.len() < MOST_AWAY {
+            self.away.extend(lanes(entry).map(|lane| (lane, listener.clone())));
+        }
         if self.returned.get(&identity).is_none() {
             let course = MessageCourse::begin(entry.received.origin.received);
             let bytes = identity.bytes() + course.bytes();

@@ -17,7 +17,7 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use osnl_core::epoch;
 use osnl_transport::{BINDING_INTERVAL, Binding, BindingLook, BindingWatch, Subscription, TransportError};

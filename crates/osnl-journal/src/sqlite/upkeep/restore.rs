@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
+use osnl_core::epoch;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
 use super::super::connection::open_guarded;
@@ -18,7 +19,6 @@ use super::verify::problems;
 use super::{Contents, Observer, UpkeepError, UpkeepProgress, contents, copy, open, settle, take};
 use crate::files::beside;
 use crate::{DeliveryId, PauseNote};
-use osnl_core::epoch;
 
 /// The backup that becomes the journal.
 pub enum BackupSource<'a> {
@@ -229,8 +229,7 @@ fn pause(connection: &Connection, by: &str) -> Result<Vec<String>> {
     let actions = select.query_map([], |row| row.get(0))?.collect::<Result<BTreeSet<String>>>()?;
     let note = PauseNote { by: by.to_owned(), reason: Some("restored from a backup".to_owned()) };
     for action in &actions {
-        paused::pause(connection, action, &note, millis(SystemTime::now()))?;
-use osnl_core::epoch;
+        paused::pause(connection, action, &note, millis(epoch::now()))?;
     }
     Ok(actions.into_iter().collect())
 }
