@@ -17,7 +17,7 @@ use osnl_engine::daemon::{Daemon, DaemonState, Reload, ReloadChanges, ReloadRefu
 use osnl_engine::intake::{LiveRules, RuleEngine};
 use osnl_engine::listener::{Listener, ListenerConfig};
 use osnl_journal::memory::MemoryJournal;
-use osnl_journal::{ClaimedDelivery, DeliveryId, Journal, Outcome};
+use osnl_journal::{ClaimedDelivery, DeliveryId, Journal, Outcome, PauseNote};
 use osnl_model::{Priority, Target};
 use osnl_transport::{BoxFuture, Declare, ListenOptions, QueueKind};
 use tokio::sync::{Notify, watch};
@@ -239,7 +239,7 @@ impl Lives {
         let mut state = self.world.lock();
         state.say(format_args!("{} pauses its action for {length:?}", parts.who));
         state.oracle.disturbed(Instant::now() + length);
-        memory.pause("a", true);
+        memory.set_pause("a", Some(PauseNote { by: "the story".to_owned(), reason: None }));
         self.paused.lock().unwrap().push((Instant::now() + length, daemon));
         self.pauses.notify_one();
     }
@@ -266,7 +266,7 @@ impl Lives {
         let Some(Running { parts, .. }) = self.seats[daemon].running.borrow().clone() else { return };
         if let Some(memory) = &parts.memory {
             self.world.lock().say(format_args!("{} resumes its action", parts.who));
-            memory.pause("a", false);
+            memory.set_pause("a", None);
         }
     }
 
