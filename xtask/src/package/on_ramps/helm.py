@@ -120,6 +120,8 @@ def wrong_values():
     expect("endpoints.oslo_messaging is missing", listeners={"nova": {"endpoint": "oslo_messaging", "exchanges": ["nova"]}})
     expect("a journal on a volume has one daemon", replicas=2)
     expect("replica", replica=2)
+    expect("'enable'", persistence={"enable": False})
+    expect("caBundle", caBundle={"secret": "combined-ca-bundle"})
 
 
 def main():
@@ -137,7 +139,7 @@ def main():
         assert words in together, f"no manifest has {words!r}"
         assert refused(together.replace(words, wrong)), f"the schemas take {wrong!r}"
     wrong_values()
-    step(f"{len(MISTAKES)} mistakes in manifests and 6 in values are found")
+    step(f"{len(MISTAKES)} mistakes in manifests and 8 in values are found")
 
     endpoints()
     names = [part["metadata"]["name"] for part in parts(texts["rhoso"]) if part["kind"] == "TransportURL"]
