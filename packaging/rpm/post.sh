@@ -11,6 +11,7 @@ for name in k2hr3_osnl k2hr3-osnl oss_watcher oss-watcher; do
     case $name in
         *-*) page="--slave /usr/share/man/man1/$name.1.gz $name.1.gz /usr/share/man/man1/osnl-$name.1.gz" ;;
     esac
+    # shellcheck disable=SC2086 # $page is several words, or none
     update-alternatives --install /usr/bin/$name $name /usr/bin/osnl 50 $page
 done
 if [ -d /run/systemd/system ]; then

@@ -2,6 +2,7 @@
 #
 # Three things would start a node or epmd: invoke-rc.d and deb-systemd-invoke, which both ask policy-rc.d;
 # systemctl, which erlang-base calls by itself and which a mask stops; and the next boot.
+# shellcheck disable=SC2086,SC2116 # $units, $before, and $fetch are lists of words
 set -eu
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 

@@ -11,6 +11,7 @@ pid() {
 begin=$(date +%s%N)
 apt install "$old"
 installed_units=$(systemctl is-enabled osnl k2hr3_osnl 2> /dev/null || true)
+# shellcheck disable=SC2086,SC2116 # several lines become one
 same "$(echo $installed_units)" "disabled disabled" "units after the installation"
 step "installed, $(dpkg-query -W -f '${Version}' osnl)"
 ! systemctl start osnl 2> /dev/null || fails "the sample runs as it is"
@@ -101,11 +102,13 @@ step "k2hr3_osnl.service: the manual's message is a request"
 
 kill -KILL "$(pid osnl)"
 systemctl kill --signal=KILL osnl 2> /dev/null || true
+# shellcheck disable=SC2016 # the inner shell asks each time
 soon sh -c '[ "$(systemctl show --property=NRestarts --value osnl)" -ge 1 ]'
 soon systemctl is-active --quiet osnl
 step "killed: systemd starts it again"
 
 apt remove osnl
+# shellcheck disable=SC2046,SC2005 # several lines become one
 same "$(echo $(systemctl is-active osnl osnl@east k2hr3_osnl))" "inactive inactive inactive" "the units after the removal"
 [ -f /var/lib/osnl/journal.db ] || fails "the journal is gone"
 apt purge osnl
