@@ -334,7 +334,7 @@ impl<'a> Core<'a> {
             self.arrived();
         }
         let Listener { config, intake, counters, series, .. } = self.listener;
-        let begun = Instant::now();
+        let begun = std::time::Instant::now();
         let mut unmatched = 0;
         intake.upcoming(&self.batch);
         let mut is_first = true;
