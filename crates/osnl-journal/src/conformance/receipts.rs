@@ -101,7 +101,7 @@ pub(crate) async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: i
     } else {
         assert_eq!(within(append(journal, entry("5", "k", false)).await).await, Settle::Requeue);
         assert_eq!(claim(journal, "a", 0).await.len(), 0);
-        let _receipt = append(journal, entry("6", "k", false)).await;
+        let _receipt = append(journal, entry("6", "new", false)).await;
         assert_eq!(names(&claim(journal, "a", 1).await), ["6"]);
     }
 }

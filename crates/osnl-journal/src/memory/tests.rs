@@ -195,6 +195,29 @@ async fn what_on_failure_has_taken_waits_on_over_a_return() {
     assert_eq!(names(&claim(&journal)), ["1"]);
 }
 
+/// A quorum queue gets a returned message only when the session ends, and later messages arrive before.
+#[test]
+fn what_arrives_behind_a_returned_message_of_its_key_returns_too_and_waits_only_once() {
+    for new_session in [false, true] {
+        let journal = journal();
+        let first = append(&journal, "1", "k");
+        journal.end(claim(&journal)[0].0, Outcome::Returned.into());
+        assert_eq!(first.now_or_never(), Some(Settle::Requeue));
+        let (later, _other) = (append(&journal, "2", "k"), append(&journal, "3", "other"));
+        assert_eq!(later.now_or_never(), Some(Settle::Requeue));
+        assert_eq!(names(&claim(&journal)), ["3"]);
+        if new_session {
+            journal.subscribed("l");
+        } else {
+            // Another daemon has taken the first: this one need not wait for it.
+            let _again = append_as(&journal, entry("2", "k", true));
+            assert_eq!(names(&claim(&journal)), ["2"]);
+        }
+        let _receipts = append(&journal, "4", "k");
+        assert_eq!(names(&claim(&journal)).len(), usize::from(new_session));
+    }
+}
+
 /// A reload takes an action of `on_failure` away while its delivery is open.
 #[test]
 fn without_the_action_of_on_failure_only_the_given_up_delivery_is_decided_anew() {
