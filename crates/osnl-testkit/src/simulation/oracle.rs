@@ -167,7 +167,8 @@ impl Oracle {
     pub(super) fn has_effect(&mut self, who: Who, event: usize) {
         let Some(record) = self.events.get_mut(&event) else { return };
         let key = record.key;
-        let is_first = record.effects.is_empty();
+        // What was a dead letter before a kill, and comes again, has no order any more.
+        let is_first = record.effects.is_empty() && record.ended.is_empty();
         let is_first_of_life = !record.effects.contains(&who.life);
         record.effects.push(who.life);
         // A daemon that cannot keep a message gives it back, and the other one may take it.
