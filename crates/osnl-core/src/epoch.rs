@@ -1,4 +1,4 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Returns the time of day. In a thread with a simulated clock, that clock's.
 #[must_use]
@@ -8,6 +8,17 @@ pub fn now() -> SystemTime {
         return now;
     }
     SystemTime::now()
+}
+
+/// Returns whether work that began then has taken so long, in real time. In a thread with a simulated clock it never has,
+/// so that a story is the same on each machine.
+#[must_use]
+pub fn has_taken(begun: Instant, longest: Duration) -> bool {
+    #[cfg(feature = "sample")]
+    if simulated::now().is_some() {
+        return false;
+    }
+    begun.elapsed() >= longest
 }
 
 /// A time of day that follows tokio's paused clock, for one thread.

@@ -207,7 +207,7 @@ fn what_arrives_behind_a_returned_message_of_its_key_returns_too_and_waits_only_
         assert_eq!(later.now_or_never(), Some(Settle::Requeue));
         assert_eq!(names(&claim(&journal)), ["3"]);
         if new_session {
-            journal.subscribed("l");
+            journal.subscribed("l", 9);
         } else {
             // Another daemon has taken the first: this one need not wait for it.
             let _again = append_as(&journal, entry("2", "k", true));

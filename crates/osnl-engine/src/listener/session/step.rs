@@ -339,7 +339,7 @@ impl<'a> Core<'a> {
         intake.upcoming(&self.batch);
         let mut is_first = true;
         let mut again = 0;
-        while (std::mem::take(&mut is_first) || begun.elapsed() < SLICE)
+        while (std::mem::take(&mut is_first) || !epoch::has_taken(begun, SLICE))
             && let Some(message) = self.batch.take_first()
         {
             // Another consumer of the group reads the partition now.
