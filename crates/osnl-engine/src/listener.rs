@@ -306,10 +306,7 @@ impl Listener {
             };
             let unsettled = session.unsettled();
             self.gauges.set_unsettled(0);
-            if let Some(depth) = self.gauges.depth().filter(|depth| depth.messages == 0) {
-                let at = if matches!(ended, Ok(SessionEnd::Drained)) { epoch::now() } else { depth.at };
-                self.gaps.0.heard(&self.config.name, at);
-            }
+            self.was_heard(matches!(ended, Ok(SessionEnd::Drained)));
             before = Some(Instant::now());
             losses.ended(opened.elapsed(), ended.is_err(), self.transport.reconnect());
             self.count_ended(unsettled);
@@ -377,6 +374,13 @@ impl Listener {
     pub(crate) fn note_gap(&self, fact: GapFact) {
         let (book, scope) = &self.gaps;
         book.note(scope, fact, epoch::now());
+    }
+
+    /// Records the sign of life at the end of a session: the drain itself, or the latest look before a loss.
+    fn was_heard(&self, is_drained: bool) {
+        if let Some(depth) = self.gauges.depth().filter(|depth| depth.messages == 0) {
+            self.gaps.0.heard(&self.config.name, if is_drained { epoch::now() } else { depth.at });
+        }
     }
 
     /// Records each minute the latest look at which the queues were empty.

@@ -188,8 +188,8 @@ async fn the_token_is_given_once_in_a_form() {
     // A link from another site carries no cookie; the next request, from this page, does.
     let (status, answer) = site.running.ask("GET", "/deliveries", "Sec-Fetch-Site: cross-site\r\n", "").await;
     assert!(status == 200 && answer.contains("content=\"0; url=/deliveries\""), "{answer}");
-    let (status, answer) =
-        site.running.ask("GET", "//evil.example/x", "Sec-Fetch-Site: cross-site\r\n", "").await;
+    let head = "Sec-Fetch-Site: cross-site\r\nAccept: text/html\r\n";
+    let (status, answer) = site.running.ask("GET", "//evil.example/x", head, "").await;
     assert!(status == 200 && answer.contains("content=\"0; url=/\"") && !answer.contains("evil"), "{answer}");
     // The API requires the token and no session.
     let (status, _) = site.running.ask("GET", "/api/v1/status", &session, "").await;
