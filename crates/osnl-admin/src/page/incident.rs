@@ -76,15 +76,9 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             [Some(failing), letters(), None]
         }
         Kind::DeadLetters => {
-            let of_cause = match &incident.actions[..] {
-                [_, _, ..] => {
-                    incident.why.as_deref().map_or(String::new(), |why| format!("&text={}", text::query(why)))
-                }
-                _ => String::new(),
-            };
-            let state = format!("dead{of_cause}");
-            let path = format!("/deliveries?state={state}");
-            let shown = letters().unwrap_or_else(|| Step::link("Show dead letters", path));
+            let state = format!("dead{}", cause_condition(incident));
+            let of_several = || Step::link("Show dead letters", format!("/deliveries?state={state}"));
+            let shown = letters().unwrap_or_else(of_several);
             let retry = match are_overtaken(incident, status) {
                 true => of_all("Retry out of order", "retry", &format!("{state}&{OUT_OF_ORDER}=yes"), ""),
                 false => of_all("Retry all", "retry", &state, ""),
@@ -157,6 +151,12 @@ fn deletes(incident: &Incident, status: &Status) -> bool {
 fn are_overtaken(incident: &Incident, status: &Status) -> bool {
     let mut dead = concerned(incident, status).filter(|target| target.dead > 0).peekable();
     dead.peek().is_some() && dead.all(|target| target.is_overtaken)
+}
+
+/// Returns the condition for the reason that letters of several actions share.
+fn cause_condition(incident: &Incident) -> String {
+    let why = incident.why.as_deref().filter(|_| incident.actions.len() > 1);
+    why.map_or(String::new(), |why| format!("&text={}", text::query(why)))
 }
 
 /// Returns the condition for the reason of a guard; other guards and unexpected ends keep deliveries of the same actions

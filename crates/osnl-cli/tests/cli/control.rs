@@ -170,7 +170,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         ("explain --counts --rule x", 1, "there is no rule x; there are r"),
         ("actions pause roles", 0, "roles is paused"),
         ("actions pause roles", 0, "roles is paused already: "),
-        ("actions pause roles --reason two\u{1b}[2J", 1, "the reason of a pause must be one line"),
+        ("actions pause roles --reason two\u{1b}[2J", 2, "the reason of a pause must be one line"),
         ("actions pause roles --reason until-Monday", 0, "roles is paused"),
         ("actions pause roles", 0, "; until-Monday"),
     ]);

@@ -80,7 +80,7 @@ fn templates() {
     check("{% if payload.a.b is defined %}x{% else %}{# none #}y{% endif %}", Ok("y"));
     check("{{ payload.port.description|replace(',', '-') }}", Ok("a-b--c"));
     check("{{ payload.port.id }} {{ (payload.port.mtu) }}", Ok("P-1 1500"));
-    check("{{ payload.port.mtu is number }}{{ even }}", Err(&no_name("even")));
+    check("{{ payload.port.mtu is number }}{{ nobody }}", Err(&no_name("nobody")));
     check("{{ payload.port.x }}", Err("the event has no payload.port.x"));
     check("{{ payload.port.x | default('-') }}", Ok("-"));
     check("{{ payload.port.tags | tojson }}", Ok("[\"blue\", \"prod\"]"));

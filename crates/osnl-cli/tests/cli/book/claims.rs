@@ -28,6 +28,8 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("SECURITY.md", "and 64 MiB of bodies", "osnl/src/dead_letters/queue.rs", "const BODIES: u64 = 64 << 20;"),
     ("SECURITY.md", "at three unexpected ends", "osnl-journal/src/in_hand.rs", "const MOST_ENDS: u32 = 3;"),
     ("SECURITY.md", "(`reply_limit`, 64 KiB;", "osnl-net/src/http/client.rs", "reply_limit: 64 * 1024"),
+    ("SECURITY.md", "all headers 64 KiB;", "osnl-net/src/http/client.rs", "const MOST_HEAD: usize = 64 * 1024;"),
+    ("SECURITY.md", "has at most 64 streams", "osnl-model/src/body.rs", "const MOST_STREAMS: usize = 64;"),
     ("SECURITY.md", "mail servers 16 KiB", "osnl-actions/src/mail/smtp.rs", "const LONGEST_REPLY: usize = 16 * 1024;"),
     ("SECURITY.md", "Without a test: the 16 KiB", "osnl-actions/src/mail/smtp.rs", "const LONGEST_REPLY: usize = 16 * 1024;"),
     ("SECURITY.md", "for at most an hour", "osnl-net/src/http/answer.rs", "const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);"),

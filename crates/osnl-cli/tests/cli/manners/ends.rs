@@ -35,8 +35,7 @@ fn wrong_use_is_2_and_says_where_to_look() {
             assert_eq!((told.code, &*told.stdout), (Some(2), ""), "osnl {}", node.name);
             assert!(told.stderr.contains("[possible values: "), "osnl {}: {}", node.name, told.stderr);
         }
-        // osnl queues alone looks at the queues.
-        if !node.below.is_empty() && node.name != "queues" {
+        if !node.below.is_empty() && !tree::ALSO_ALONE.contains(&&*node.name) {
             let told = execute(&place, &words);
             assert_eq!(told.code, Some(2), "osnl {} alone", node.name);
             let heading = if node.name.is_empty() { "Set up:" } else { "Commands:" };

@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 
 use super::OSNL;
 
+/// Commands with others below them that also do something alone.
+pub(super) const ALSO_ALONE: [&str; 2] = ["gaps", "queues"];
+
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) name: String,

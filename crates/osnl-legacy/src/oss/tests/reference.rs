@@ -33,6 +33,7 @@ fn variables_are_spelt_as_they_are_read() {
             "OS_JOURNAL__<OPTION>",
             "OS_ADMIN__<OPTION>",
             "OS_CANARY__<OPTION>",
+            "OS_INCIDENTS__<OPTION>",
             "OS_OSLO_MESSAGING_RABBIT__<OPTION>",
             "OS_LISTENER_<NAME>__<OPTION>",
             "OS_RULE_<NAME>__<OPTION>",
