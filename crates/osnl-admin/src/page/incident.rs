@@ -7,6 +7,8 @@ use super::text;
 
 /// The field of a retry that may undo a later delivery of the same resource.
 pub(super) const OUT_OF_ORDER: &str = "out_of_order";
+/// The list of deliveries with which osnl ended unexpectedly.
+const SUSPECTS: &str = "/deliveries?state=waiting-for-release&text=unexpectedly";
 
 pub(super) struct Step {
     pub(super) words: String,
@@ -104,10 +106,7 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
                 of_all("Discard all", "discard", state, ""),
             ]
         }
-        Kind::Suspects => {
-            let path = "/deliveries?state=waiting-for-release&text=unexpectedly";
-            [Some(Step::link("Show them", path)), None, None]
-        }
+        Kind::Suspects => [Some(Step::link("Show them", SUSPECTS)), None, None],
         Kind::Orphaned => [
             show(incident.waiting + incident.for_release, "orphan", "orphans", "orphaned"),
             of_all("Discard all", "discard", "orphaned", "danger"),

@@ -58,19 +58,19 @@ fn of_action(kind: IncidentKind, action: &str) -> Incident {
 fn an_incident_begins_and_ends_once_whatever_its_kind_becomes() {
     let mut rig = CallRig::new(terms(&[("chat", &[])]));
     let down = of_action(IncidentKind::TargetDown, "roles");
-    rig.lasts(115, &[down.clone()]);
+    rig.lasts(115, std::slice::from_ref(&down));
     rig.called(&[]);
-    rig.lasts(10, &[down.clone()]);
+    rig.lasts(10, std::slice::from_ref(&down));
     rig.called(&["begin target-down/action roles 120 -> chat"]);
     rig.lasts(3600, &[of_action(IncidentKind::TargetRefuses, "roles")]);
     rig.lasts(5, &[]);
-    rig.lasts(5, &[down.clone()]);
+    rig.lasts(5, std::slice::from_ref(&down));
     rig.called(&[]);
     rig.lasts(60, &[]);
     rig.called(&["end target-down/action roles 3740 -> chat"]);
     // It comes and goes.
     for _ in 0..20 {
-        rig.lasts(150, &[down.clone()]);
+        rig.lasts(150, std::slice::from_ref(&down));
         rig.lasts(30, &[]);
     }
     let calls = std::mem::take(&mut rig.calls);
@@ -96,7 +96,7 @@ fn no_action_is_called_about_itself_and_nothing_while_the_journal_keeps_nothing(
     let down = of_action(IncidentKind::TargetDown, "roles");
     alone.lasts(900, &[failed, down.clone()]);
     alone.called(&[]);
-    alone.lasts(125, &[down.clone()]);
+    alone.lasts(125, std::slice::from_ref(&down));
     alone.called(&["begin target-down/action roles 120 -> chat"]);
     // What the journal has not taken is decided again.
     let (mut known, calls) =
@@ -110,11 +110,11 @@ fn no_action_is_called_about_itself_and_nothing_while_the_journal_keeps_nothing(
 fn severity_and_kinds_choose_and_the_payload_has_no_null() {
     let warning = Incident { severity: Warning, ..of_action(IncidentKind::DeadLetters, "roles") };
     let mut rig = CallRig::new(terms(&[("chat", &[])]));
-    rig.lasts(200, &[warning.clone()]);
+    rig.lasts(200, std::slice::from_ref(&warning));
     rig.called(&[]);
     let of = CallTerms { severity: Warning, kinds: vec![IncidentKind::Gap], ..terms(&[("chat", &[])]) };
     let mut rig = CallRig::new(of);
-    rig.lasts(200, &[warning.clone()]);
+    rig.lasts(200, std::slice::from_ref(&warning));
     rig.called(&[]);
     rig.terms.kinds.push(IncidentKind::DeadLetters);
     rig.now += 200;
