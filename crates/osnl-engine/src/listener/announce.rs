@@ -286,10 +286,7 @@ impl Listener {
                      queue has dropped or dead-lettered them, a consumer that has left has read them, or an operator has \
                      purged it"
                 );
-                // A standby may have taken over, read them, and left again.
-                if !self.config.options.queue.single_active_consumer {
-                    self.note_gap(GapFact::NotBack { messages });
-                }
+                self.note_gap(GapFact::NotBack { messages });
             }
             Some(ReturnVerdict::Unknown(messages)) => tracing::warn!(
                 listener.name = listener,
