@@ -247,7 +247,8 @@ impl Vhost {
     pub fn close_all_connections(&self, reason: &str) {
         let reason = binary(reason);
         self.ask(&format!(
-            "begin [rabbit_networking:close_connection(P, binary_to_list({reason})) || {CONNECTIONS_HERE}], true end"
+            "begin [(catch rabbit_networking:close_connection(P, binary_to_list({reason}))) || {CONNECTIONS_HERE}], \
+             true end"
         ));
     }
 
