@@ -49,6 +49,9 @@ use crate::{setup, step};
 const FEATURES: &str = "amqp1,kafka";
 const FEATURES_OF_WHEEL: &str = "amqp1,kafka-static";
 
+/// The package of the program.
+const PROGRAM: &str = "osnl-cli";
+
 const REVISION: &str = "1";
 
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {

@@ -212,6 +212,16 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
         done = subprocess.run([BIN / 'k2hr3-osnl', '-v'], capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, done.stdout), (0, 'k2hr3-osnl 1.0.8\n'), done.stderr)
 
+    def test_the_licences(self):
+        """Each wheel has the licences of all that it contains."""
+        for wheel, part in (('osnl', 'ratatui'), ('osnl-k2hr3', 'pyo3')):
+            with self.subTest(wheel):
+                files = [file for file in metadata.files(wheel) if file.name == 'LICENSE-THIRD-PARTY.txt']
+                self.assertEqual(len(files), 1)
+                text = files[0].read_text(encoding='utf-8')
+                self.assertIn(f'\n{part} ', text)
+                self.assertIn('librdkafka - Apache Kafka C driver library', text)
+
     def test_a_mix_of_both_packages(self):
         """The original beside it owns the same files."""
         import k2hr3_osnl

@@ -15,7 +15,7 @@ use osnl_testkit::Broker;
 
 use super::origin::{Origin, released};
 use super::stage::Stage;
-use super::{folder, pristine, sh, version};
+use super::{FEATURES, PROGRAM, folder, licences, pristine, sh, version};
 use crate::{setup, step};
 
 /// The user of many images that need none, without a name on the host.
@@ -70,7 +70,8 @@ pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
     file(&root.join("etc/group"), &format!("osnl:x:{USER}:\n"))?;
     let packaging = step::root().join("packaging");
     copy(&packaging.join("etc/osnl.conf"), &root.join("etc/osnl/osnl.conf"), 0o644)?;
-    file(&root.join("usr/share/doc/osnl/THIRD-PARTY.txt"), &super::licences::text()?)?;
+    let third_party = licences::text(PROGRAM, FEATURES)?;
+    file(&root.join("usr/share/doc/osnl/THIRD-PARTY.txt"), &third_party)?;
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
         copy(&step::root().join(name), &root.join("usr/share/doc/osnl").join(name), 0o644)?;
     }

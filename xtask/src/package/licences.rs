@@ -1,7 +1,7 @@
-//! `THIRD-PARTY.txt`: the foreign parts of the program, and their licences.
+//! `THIRD-PARTY.txt`: the foreign parts of the program, or of the Python module, and their licences.
 //!
-//! cargo's metadata names every crate of `osnl-cli` on this platform, without tests and build scripts. A crate
-//! without a text is listed with its licence expression.
+//! cargo's metadata names every crate of the package on this platform, without tests and build scripts, but with the
+//! sources of OpenSSL, which a build script compiles. A crate without a text is listed with its licence expression.
 //!
 //! cargo-about 0.9.3 (140 s to install, 67 s to run) finds none of the sixteen texts of librdkafka and the C sources
 //! in it. The package must carry these, and each would be written down by hand at every new version.
@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::FEATURES;
 use crate::step;
+
+/// A dependency of a build script whose sources are linked all the same: with the feature `kafka-static`.
+const OPENSSL: &str = "openssl_src";
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ForeignCrate {
@@ -25,13 +27,14 @@ struct ForeignCrate {
     folder: PathBuf,
 }
 
-pub(super) fn text() -> Result<String> {
-    let parts = parts()?;
+/// Returns the list of a package of this workspace, built with the features.
+pub(super) fn text(package: &str, features: &str) -> Result<String> {
+    let parts = parts(package, features)?;
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut out = String::from(
         "osnl contains these libraries, and of each the texts of its licence follow below the list.\n\
-         It also contains SQLite, which its authors have put in the public domain, and Rust's standard library \
-         (MIT OR Apache-2.0).\n\n",
+         It also contains SQLite, which its authors have put in the public domain, Rust's standard library \
+         (MIT OR Apache-2.0), and notifications recorded from services of OpenStack (Apache-2.0).\n\n",
     );
     for part in &parts {
         let found = licence_texts(&part.folder)?;
@@ -49,23 +52,24 @@ pub(super) fn text() -> Result<String> {
     Ok(out)
 }
 
-fn parts() -> Result<Vec<ForeignCrate>> {
+fn parts(package: &str, features: &str) -> Result<Vec<ForeignCrate>> {
     let platform = platform()?;
     let mut cargo = step::cargo();
     cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
-    cargo.args(["--features", FEATURES]);
+    cargo.args(["--features", features]);
     let metadata: Value = serde_json::from_str(&step::output(&mut cargo)?).context("cargo metadata")?;
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut edges: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for node in list(&metadata["resolve"]["nodes"]) {
-        let normal = list(&node["deps"])
-            .into_iter()
-            .filter(|dep| list(&dep["dep_kinds"]).iter().any(|kind| kind["kind"].is_null()));
-        edges.insert(text(&node["id"]), normal.map(|dep| text(&dep["pkg"])).collect());
+        let contained = list(&node["deps"]).into_iter().filter(|dep| {
+            dep["name"] == OPENSSL || list(&dep["dep_kinds"]).iter().any(|kind| kind["kind"].is_null())
+        });
+        edges.insert(text(&node["id"]), contained.map(|dep| text(&dep["pkg"])).collect());
     }
     let packages = list(&metadata["packages"]);
-    let start = packages.iter().find(|package| package["name"] == "osnl-cli").context("no osnl-cli")?;
+    let start = packages.iter().find(|found| found["name"] == package);
+    let start = start.with_context(|| format!("no {package}"))?;
     let mut reached = BTreeSet::new();
     let mut open = vec![text(&start["id"])];
     while let Some(id) = open.pop() {
@@ -89,7 +93,7 @@ fn parts() -> Result<Vec<ForeignCrate>> {
         })
         .collect();
     parts.sort();
-    ensure!(!parts.is_empty(), "cargo metadata names no dependency of osnl-cli");
+    ensure!(!parts.is_empty(), "cargo metadata names no dependency of {package}");
     if let Some(part) = parts.iter().find(|part| part.licence.is_empty()) {
         anyhow::bail!("{} {} names no licence", part.name, part.version);
     }
@@ -149,6 +153,7 @@ fn is_licence(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::FEATURES;
     use super::{is_licence, parts, text};
 
     #[test]
@@ -162,20 +167,24 @@ mod tests {
     }
 
     #[test]
-    fn what_the_program_contains_is_listed_and_what_tests_need_is_not() {
-        let parts = parts().unwrap();
-        let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-        for name in ["lapin", "rdkafka-sys", "rusqlite", "rustls", "tokio"] {
-            assert!(names.contains(&name), "{name}: {names:?}");
-        }
-        for name in ["proptest", "tempfile", "osnl-model", "cc"] {
-            assert!(!names.contains(&name), "{name} is no part of the program");
-        }
+    fn what_a_package_contains_is_listed_and_what_tests_need_is_not() {
+        let check = |package: &str, its: &str, not_its: &str| {
+            let parts = parts(package, FEATURES).unwrap();
+            let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+            for name in ["lapin", "rdkafka-sys", "rusqlite", "rustls", "tokio", its] {
+                assert!(names.contains(&name), "{package}: {name}: {names:?}");
+            }
+            for name in ["proptest", "tempfile", "osnl-model", "cc", not_its] {
+                assert!(!names.contains(&name), "{package}: {name} is no part of it");
+            }
+        };
+        check("osnl-cli", "ratatui", "pyo3");
+        check("osnl-python", "pyo3", "ratatui");
     }
 
     #[test]
     fn the_c_sources_that_crates_carry_have_their_licences() {
-        let text = text().unwrap();
+        let text = text("osnl-cli", FEATURES).unwrap();
         for words in ["librdkafka - Apache Kafka C driver library", "Meta Platforms, Inc.", "Daan Leijen"] {
             assert!(text.contains(words), "{words}");
         }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-use super::{FEATURES, REVISION, folder, licences, source_date, source_date_as, version};
+use super::{FEATURES, PROGRAM, REVISION, folder, licences, source_date, source_date_as, version};
 use crate::{setup, step};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Stage {
     pub(super) fn make(profile: Profile) -> Result<Self> {
         setup::kafka()?;
         let mut cargo = step::cargo();
-        cargo.args(["build", "--locked", "-p", "osnl-cli", "--features", FEATURES]);
+        cargo.args(["build", "--locked", "-p", PROGRAM, "--features", FEATURES]);
         let name = match profile {
             Profile::Dist => {
                 cargo.args(["--profile", step::DIST]);
@@ -41,7 +41,7 @@ impl Stage {
         let _ = std::fs::remove_dir_all(&stage.folder);
         let dist = stage.folder.join(step::DIST);
         std::fs::create_dir_all(&dist).with_context(|| dist.display().to_string())?;
-        std::fs::write(dist.join("THIRD-PARTY.txt"), licences::text()?)?;
+        std::fs::write(dist.join("THIRD-PARTY.txt"), licences::text(PROGRAM, FEATURES)?)?;
         let built = step::target_dir().join(name).join("osnl");
         let version = format!("{}-{REVISION}", version()?);
         let words =
@@ -56,7 +56,7 @@ impl Stage {
 
     pub(super) fn deb(&self) -> Result<Vec<PathBuf>> {
         let mut deb = Command::new(setup::cargo_deb()?);
-        deb.args(["--package", "osnl-cli", "--no-build", "--locked", "--quiet", "--deb-revision", REVISION]);
+        deb.args(["--package", PROGRAM, "--no-build", "--locked", "--quiet", "--deb-revision", REVISION]);
         deb.args(["--profile", step::DIST]);
         // The tool's own gzip is Zopfli, which takes minutes.
         deb.arg("--compress-system");

@@ -13,11 +13,16 @@ use osnl_testkit::Broker;
 
 use super::origin::{Origin, released};
 use super::stage::Profile;
-use super::{FEATURES, FEATURES_OF_WHEEL, folder};
+use super::{FEATURES, FEATURES_OF_WHEEL, PROGRAM, folder, licences};
 use crate::{setup, step};
 
-/// A project, and how its wheel's name begins.
-const WHEELS: [(&str, &str); 2] = [("packaging/pypi/osnl", "osnl-"), ("crates/osnl-python", "osnl_k2hr3-")];
+/// A project, the package that it builds, and how its wheel's name begins.
+const WHEELS: [(&str, &str, &str); 2] =
+    [("packaging/pypi/osnl", PROGRAM, "osnl-"), ("crates/osnl-python", "osnl-python", "osnl_k2hr3-")];
+
+/// Of the name, because `license-files` of both projects takes `LICENSE-*` into `dist-info/licenses`. The file is there
+/// only while a wheel is built.
+const LICENCES: &str = "LICENSE-THIRD-PARTY.txt";
 
 /// The oldest glibc of the released wheels, that of RHEL 8. Zig links for it, because this machine's glibc is newer.
 const GLIBC: &str = "manylinux_2_28";
@@ -30,24 +35,34 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
     };
     let out = folder()?.join("wheels");
     let _ = std::fs::remove_dir_all(&out);
-    for (project, _) in WHEELS {
+    let features = match profile {
+        Profile::Dist => FEATURES_OF_WHEEL,
+        Profile::Debug => FEATURES,
+    };
+    for (project, package, _) in WHEELS {
+        let place = step::root().join(project);
         let mut build = step::building(&maturin);
         build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
         match profile {
             Profile::Dist => {
-                build.args(["--profile", step::DIST, "--features", FEATURES_OF_WHEEL]);
+                build.args(["--profile", step::DIST]);
                 for_older_glibc(&mut build, &maturin)?;
             }
             Profile::Debug => {
-                build.args(["--profile", "dev", "--auditwheel", "skip", "--features", FEATURES]);
+                build.args(["--profile", "dev", "--auditwheel", "skip"]);
             }
         }
-        build.current_dir(step::root().join(project)).stdin(Stdio::null());
+        build.args(["--features", features]).current_dir(&place).stdin(Stdio::null());
         // Another target folder would build everything again.
         build.env("CARGO_TARGET_DIR", step::target_dir());
-        step::run(&mut build).with_context(|| format!("the wheel of {project}"))?;
+        let listed = place.join(LICENCES);
+        std::fs::write(&listed, licences::text(package, features)?)
+            .with_context(|| listed.display().to_string())?;
+        let built = step::run(&mut build).with_context(|| format!("the wheel of {project}"));
+        let _ = std::fs::remove_file(&listed);
+        built?;
     }
-    WHEELS.iter().map(|(_, name)| wheel(&out, name)).collect()
+    WHEELS.iter().map(|(_, _, name)| wheel(&out, name)).collect()
 }
 
 /// Lets Zig link; maturin looks for Zig as a module of the first Python in PATH.
