@@ -142,7 +142,7 @@ const PLACES: [Place; 24] = [
     page("README.md", &["osnl has no public repository, no tracker, and no address yet."], &["The source is at <{repository}>, issues are at <{tracker}>."]),
     page("SECURITY.md",
         &["There is no public repository yet, and no address for reports: report to the person who gave you osnl."],
-        &["Report it privately: {security}. Please do not open a public issue before a release with the fix is available."]),
+        &["Report it privately: {security}. You get an answer within seven days. Please do not open a public issue before a release with the fix is available."]),
     page("CODE_OF_CONDUCT.md", &["There is no public address yet."], &["Write to the maintainers: {security}."]),
     page("CONTRIBUTING.md", &["There is no public repository yet."], &["Changes and issues: <{repository}>, <{tracker}>."]),
 ];
