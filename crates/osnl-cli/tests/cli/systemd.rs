@@ -14,6 +14,7 @@ use crate::daemon::{Case, Daemon, SOON, Way};
 
 const OURS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/k2hr3_osnl.service");
 const RUN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/osnl.service");
+const INSTANCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/osnl@.service");
 const THEIRS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/k2hr3/systemd/k2hr3_osnl.service");
 const PROGRAM: &str = "/usr/bin/k2hr3_osnl";
 const MANUAL_PROGRAM: &str = "/usr/local/bin/k2hr3_osnl";
@@ -105,6 +106,16 @@ fn both_units_run_as_a_user_of_their_own_and_leave_nothing_behind() {
 }
 
 /// Runs only where systemd is installed; elsewhere the test above is the only one.
+#[test]
+fn an_instance_is_locked_in_as_the_daemon_of_the_packages() {
+    let shared = |unit: &str| -> Vec<_> {
+        let is_own =
+            |name: &str| ["Description", "ExecStart", "ExecReload", "StateDirectory"].contains(&name);
+        settings(unit).into_iter().filter(|(_, name, _)| !is_own(name)).collect()
+    };
+    assert_eq!(shared(INSTANCE), shared(RUN));
+}
+
 #[test]
 fn systemd_accepts_our_unit() {
     is_accepted(OURS, "k2hr3_osnl.service", PROGRAM);
