@@ -22,6 +22,7 @@ use crate::{setup, step};
 const USER: &str = "65532";
 
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+const LICENCE_OF_CERTIFICATES: &str = "/usr/share/doc/ca-certificates/copyright";
 
 /// The path of certificates for Debian's OpenSSL, with which Kafka's client library is linked.
 const OF_OPENSSL: &str = "usr/lib/ssl/cert.pem";
@@ -62,7 +63,9 @@ pub(super) fn make(stage: &Stage) -> Result<PathBuf> {
         copy(&copyright, &root.join(copyright.strip_prefix("/").unwrap_or(&copyright)), 0o644)?;
     }
     ensure!(Path::new(CERTIFICATES).exists(), "there is no {CERTIFICATES}: apt-get install ca-certificates");
-    copy(Path::new(CERTIFICATES), &root.join(&CERTIFICATES[1..]), 0o644)?;
+    for path in [CERTIFICATES, LICENCE_OF_CERTIFICATES] {
+        copy(Path::new(path), &root.join(&path[1..]), 0o644)?;
+    }
     let openssl = root.join(OF_OPENSSL);
     fs::create_dir_all(openssl.parent().unwrap_or(&root))?;
     symlink(CERTIFICATES, &openssl)?;
