@@ -1,4 +1,4 @@
-//! All recordings, those of thirteen services: each versioned object is read without its class, has the
+//! All recordings, those of twelve services: each versioned object is read without its class, has the
 //! members that its project's catalogue declares, and is written unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
