@@ -31,18 +31,26 @@ const PARTS: &[LongPart] = &[
     part("page", &["test", "-p", "osnl-cli", "--test", "browser"], PAGE),
     part("library", &["test", "--library"], LIBRARY),
     part("package", &["package", "test"], PACKAGING),
-    part("release", &["package", "release"], PACKAGING),
-    part("release-bookworm", &["package", "test", "--candidate"], PACKAGING),
-    part("release-trixie", &["package", "test", "--candidate", "--suite", "trixie"], PACKAGING),
-    part("release-jammy", &["package", "test", "--candidate", "--suite", "jammy"], PACKAGING),
-    part("release-noble", &["package", "test", "--candidate", "--suite", "noble"], PACKAGING),
-    part("release-systemd", &["package", "systemd-test", "--candidate"], PACKAGING),
-    part("release-ansible", &["package", "ansible-test", "--candidate"], PACKAGING),
-    part("release-image", &["package", "image-test", "--candidate"], PACKAGING),
-    part("release-wheel", &["package", "wheel-test", "--candidate"], PACKAGING),
+    part("release", &["package", "release"], RELEASE),
+    part("release-bookworm", &["package", "test", "--candidate"], RELEASE),
+    part("release-trixie", &["package", "test", "--candidate", "--suite", "trixie"], RELEASE),
+    part("release-jammy", &["package", "test", "--candidate", "--suite", "jammy"], RELEASE),
+    part("release-noble", &["package", "test", "--candidate", "--suite", "noble"], RELEASE),
+    part("release-systemd", &["package", "systemd-test", "--candidate"], RELEASE),
+    part("release-ansible", &["package", "ansible-test", "--candidate"], RELEASE),
+    part("release-image", &["package", "image-test", "--candidate"], RELEASE),
+    part("release-wheel", &["package", "wheel-test", "--candidate"], RELEASE),
     part("on-ramps", &["package", "on-ramps"], ON_RAMPS),
-    part("amqp1", &["test", "--amqp1"], &["crates/osnl-amqp1", "crates/osnl-cli/tests/amqp1"]),
-    part("kafka", &["test", "--kafka"], &["crates/osnl-kafka", "crates/osnl-cli/tests/kafka"]),
+    part(
+        "amqp1",
+        &["test", "--amqp1"],
+        &["crates/osnl-amqp1", "crates/osnl-transport", "crates/osnl-cli/tests/amqp1"],
+    ),
+    part(
+        "kafka",
+        &["test", "--kafka"],
+        &["crates/osnl-kafka", "crates/osnl-transport", "crates/osnl-cli/tests/kafka"],
+    ),
     part("broker-4", &["test", "--broker", "4"], BROKER),
     part("broker-4.3", &["test", "--broker", "4.3"], BROKER),
     part(
@@ -57,7 +65,7 @@ const PARTS: &[LongPart] = &[
     part("shards", &["chaos", "--shards", "--minutes", "10"], DELIVERY),
     part("outage", &["chaos", "--outage"], DELIVERY),
     part("soak", &["soak", "--minutes", "10", "--huge", "200"], DELIVERY),
-    part("fuzz", &["fuzz", "--minutes", "60"], &["fuzz", "crates/osnl-model", "crates/osnl-transport"]),
+    part("fuzz", &["fuzz", "--minutes", "60"], FUZZED),
     part("bench", &["bench"], DELIVERY),
     part("endurance", &["bench", "endurance"], DELIVERY),
     part("bench-full", &["bench", "--full", "commands", "page", "shards"], DELIVERY),
@@ -77,6 +85,7 @@ const LIBRARY: &[&str] = &[
     "fixtures/emission",
     "fuzz/library.rs",
 ];
+/// What the gate installs as packages.
 const PACKAGING: &[&str] = &[
     "packaging",
     "crates/osnl-cli/Cargo.toml",
@@ -84,6 +93,8 @@ const PACKAGING: &[&str] = &[
     "xtask/src/package",
     "xtask/src/package.rs",
 ];
+/// A release has the whole program.
+const RELEASE: &[&str] = &["crates", "packaging", "xtask/src/package", "xtask/src/package.rs"];
 const ON_RAMPS: &[&str] = &[
     "packaging/ansible",
     "packaging/helm",
@@ -93,15 +104,30 @@ const ON_RAMPS: &[&str] = &[
     "xtask/src/package/on_ramps.rs",
     "xtask/src/setup/on-ramps-requirements.txt",
 ];
-const BROKER: &[&str] = &["crates/osnl-amqp1", "crates/osnl-transport"];
+const BROKER: &[&str] = &["crates"];
 const DELIVERY: &[&str] = &[
+    "crates/osnl-model",
+    "crates/osnl-net",
+    "crates/osnl-config",
     "crates/osnl-transport",
+    "crates/osnl-core",
     "crates/osnl-journal",
     "crates/osnl-delivery",
     "crates/osnl-action",
     "crates/osnl-engine",
     "crates/osnl-actions",
     "crates/osnl",
+    "crates/osnl-cli/src",
+];
+const FUZZED: &[&str] = &[
+    "fuzz",
+    "crates/osnl-model",
+    "crates/osnl-net",
+    "crates/osnl-config",
+    "crates/osnl-transport",
+    "crates/osnl-journal",
+    "crates/osnl",
+    "library/osnl-notify",
 ];
 
 const fn part(name: &'static str, args: &'static [&'static str], paths: &'static [&'static str]) -> LongPart {
