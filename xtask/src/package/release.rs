@@ -24,7 +24,7 @@ package: next, as root:
   cargo xtask package ansible-test --candidate
   cargo xtask package wheel-test --candidate
   cargo xtask package image-test --candidate
-then tag the commit, push it, `cargo publish --workspace` here and in library, and upload the files";
+then, as CONTRIBUTING.md says: tag the commit, push it, publish the crates, and upload the files";
 
 pub(super) fn make(flags: &[&str]) -> Result<ExitCode> {
     let key = match *flags {
