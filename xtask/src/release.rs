@@ -13,9 +13,10 @@ use crate::step;
 
 const MANIFEST: &[&str] = &["[workspace.package]\nversion = \"@\"", "\", version = \"@\""];
 const DEB: &str = "osnl_@-1_amd64.deb";
-const PLACES: [(&str, &[&str]); 12] = [
+const PLACES: [(&str, &[&str]); 13] = [
     ("Cargo.toml", MANIFEST),
     ("library/Cargo.toml", MANIFEST),
+    ("crates/osnl-python/pyproject.toml", &["\"osnl==@\""]),
     ("README.md", &[DEB]),
     ("docs/getting-started.md", &["version=@ ", "osnl @, process"]),
     ("docs/install.md", &[DEB, "osnl-@-1.x86_64.rpm"]),
