@@ -5,6 +5,7 @@
 
 pub(crate) mod long;
 
+use std::io::{self, IsTerminal as _};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -87,17 +88,21 @@ fn gate() -> Result<ExitCode> {
         let result = run(&mut outcome);
         times.push((name, started.elapsed()));
         if let Err(error) = result {
-            report(&times, &outcome);
+            report(&times, &runs, &outcome);
             return Err(error.context(format!("the step `{name}` failed; {advice}")));
         }
     }
-    report(&times, &outcome);
+    report(&times, &runs, &outcome);
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(times: &[(&str, Duration)], outcome: &CiOutcome) {
+fn report(times: &[(&str, Duration)], runs: &LongRuns, outcome: &CiOutcome) {
     for (name, time) in times {
         println!("ci: {name:<8} {:>7.1} s", time.as_secs_f32());
+    }
+    if let Some(due) = runs.due() {
+        let (red, end) = if io::stdout().is_terminal() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        println!("ci: {red}{due}{end}");
     }
     if let Some(count) = outcome.count {
         println!("{count}");

@@ -231,6 +231,20 @@ impl LongRuns {
         Some(format!("nothing under {} changed since {}", paths.join(", "), short(&run.commit)))
     }
 
+    /// Returns a line that names the parts without a passed run of the present code; `None` if there are none.
+    pub(super) fn due(&self) -> Option<String> {
+        let due: Vec<&str> =
+            PARTS.iter().map(|part| part.name).filter(|name| self.not_due(name).is_none()).collect();
+        (!due.is_empty()).then(|| {
+            format!(
+                "{} of {} long runs are older than their code, or have not passed: {}; ci --long runs them",
+                due.len(),
+                PARTS.len(),
+                due.join(", ")
+            )
+        })
+    }
+
     fn lines(&self) -> impl Iterator<Item = String> {
         PARTS.iter().map(|part| {
             let name = part.name;
@@ -295,6 +309,7 @@ mod tests {
             LongRuns([("soak".to_owned(), run)].into())
         };
         assert_eq!(LongRuns::default().not_due("soak"), None);
+        assert!(LongRuns::default().due().unwrap().contains(", soak, "));
         assert_eq!(runs(&head, "failed").not_due("soak"), None);
         assert_eq!(runs("no-such-commit", PASSED).not_due("soak"), None);
         assert_eq!(runs("no-such-commit", PASSED).lines().filter(|line| line.contains("unknown")).count(), 1);
