@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use osnl::control::ControlRequest;
+pub use osnl::control::query::Parameter;
 use osnl::control::routes::request_of;
-pub use osnl::control::routes::{BASE, Parameter, ParameterPlace, ROUTES, Route};
+pub use osnl::control::routes::{BASE, ParameterPlace, ROUTES, Route};
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema as _, Schema, SchemaGenerator};

@@ -109,7 +109,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use builder::{BuildError, Builder, Order};
+pub use builder::{BuildError, Builder};
+pub use dispatch::Order;
 pub use endpoint::{Endpoint, NotificationResult, ReceivedNotification};
 pub use handler::{Handler, HandlerAnswer};
 pub use osnl_model::{Head, Notification, NotificationFilter, Pattern, Priority, Target, TransportUrl};

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use hyper::http::request::Parts;
-use osnl::control::routes::{Parameter, ValueForm};
+use osnl::control::query::{Parameter, ValueForm};
 use osnl::control::{RequestRefusal, query, timestamp};
 use osnl::live::{KEPT, LiveEvent, LiveFilter, MOST_A_SECOND};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use askama::Template;
-use osnl::control::routes::{Parameter, ValueForm};
+use osnl::control::query::{Parameter, ValueForm};
 use osnl::control::{RequestRefusal, query, span};
 
 use super::incident::action_path;

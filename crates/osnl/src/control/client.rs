@@ -25,8 +25,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::answer::{AnswerLine, OnProgress};
+use super::query::RESERVED;
 use super::refusal::{Code, RequestRefusal};
-use super::routes::{RESERVED, Route};
+use super::routes::Route;
 use super::silence::{Silence, listening_process};
 use super::socket::{connect_within, may_ask, with_short};
 use super::{ControlRequest, JOURNAL_HEADER, LINES, socket_path};

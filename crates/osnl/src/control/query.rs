@@ -1,7 +1,67 @@
-use percent_encoding::utf8_percent_encode;
+//! The query of an address, read as members of a request, and written from them.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::routes::{Parameter, RESERVED, ValueForm};
+pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The form of a parameter's value. A query repeats the parameter for each entry of a list.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueForm {
+    Text,
+    Number,
+    Count(u64),
+    Flag,
+    Texts,
+    Numbers,
+}
+
+/// A parameter of an address.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    pub name: &'static str,
+    /// The member of the request that has the value as one of its own members, such as `filter`.
+    pub within: Option<&'static str>,
+    pub member: &'static str,
+    pub form: ValueForm,
+    /// Whether only the server of the control socket knows the parameter.
+    pub is_own: bool,
+}
+
+impl Parameter {
+    /// Returns the parameter of a member. A list has the name of one of its entries, since a query repeats it.
+    pub(super) fn new(within: Option<&'static str>, member: &'static str, schema: &Value) -> Self {
+        let form = ValueForm::from_schema(schema);
+        let of_list = matches!(form, ValueForm::Texts | ValueForm::Numbers);
+        let name = member.strip_suffix('s').filter(|_| of_list).unwrap_or(member);
+        let is_own = schema["x-control-socket-only"] == true;
+        Self { name, within, member, form, is_own }
+    }
+
+    /// Returns the parameter of a query that is no request.
+    #[must_use]
+    pub const fn for_query(name: &'static str, form: ValueForm) -> Self {
+        Self { name, within: None, member: name, form, is_own: false }
+    }
+}
+
+impl ValueForm {
+    fn from_schema(schema: &Value) -> Self {
+        // A member that may be missing has the type null too.
+        let is = |schema: &Value, wanted: &str| match &schema["type"] {
+            Value::Array(types) => types.iter().any(|one| one == wanted),
+            one => one == wanted,
+        };
+        match schema["maximum"].as_u64() {
+            _ if is(schema, "array") && is(&schema["items"], "integer") => Self::Numbers,
+            _ if is(schema, "array") => Self::Texts,
+            _ if is(schema, "boolean") => Self::Flag,
+            Some(most) if is(schema, "integer") => Self::Count(most),
+            None if is(schema, "integer") => Self::Number,
+            Some(_) | None => Self::Text,
+        }
+    }
+}
 
 pub fn read<'a>(
     query: &str,

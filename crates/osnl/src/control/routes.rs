@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use hyper::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -23,11 +23,10 @@ use super::answer::{
     ReloadResult, ReplayResult, ResourceHistory, Show,
 };
 use super::quarantine::{QuarantineChanges, QuarantineList, QuarantineShow};
-use super::{ControlRequest, Status, query};
+use super::query::{self, Parameter, RESERVED};
+use super::{ControlRequest, Status};
 
 pub const BASE: &str = "/api/v1";
-
-pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The right that a caller needs for a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,29 +38,6 @@ pub enum Right {
 
 /// Returns the schema of a type, which the generator also defines by its name.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
-
-/// The form of a parameter's value. A query repeats the parameter for each entry of a list.
-#[derive(Clone, Copy, Debug)]
-pub enum ValueForm {
-    Text,
-    Number,
-    Count(u64),
-    Flag,
-    Texts,
-    Numbers,
-}
-
-/// A parameter of an address.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameter {
-    pub name: &'static str,
-    /// The member of the request that has the value as one of its own members, such as `filter`.
-    pub within: Option<&'static str>,
-    pub member: &'static str,
-    pub form: ValueForm,
-    /// Whether only the server of the control socket knows the parameter.
-    pub is_own: bool,
-}
 
 /// The part of a URL that has a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,41 +101,6 @@ fn parameters(route: &Route) -> Vec<(ParameterPlace, Parameter)> {
         }
     }
     found
-}
-
-impl Parameter {
-    /// Returns the parameter of a member. A list has the name of one of its entries, since a query repeats it.
-    fn new(within: Option<&'static str>, member: &'static str, schema: &Value) -> Self {
-        let form = ValueForm::from_schema(schema);
-        let of_list = matches!(form, ValueForm::Texts | ValueForm::Numbers);
-        let name = member.strip_suffix('s').filter(|_| of_list).unwrap_or(member);
-        let is_own = schema["x-control-socket-only"] == true;
-        Self { name, within, member, form, is_own }
-    }
-
-    /// Returns the parameter of a query that is no request.
-    #[must_use]
-    pub const fn for_query(name: &'static str, form: ValueForm) -> Self {
-        Self { name, within: None, member: name, form, is_own: false }
-    }
-}
-
-impl ValueForm {
-    fn from_schema(schema: &Value) -> Self {
-        // A member that may be missing has the type null too.
-        let is = |schema: &Value, wanted: &str| match &schema["type"] {
-            Value::Array(types) => types.iter().any(|one| one == wanted),
-            one => one == wanted,
-        };
-        match schema["maximum"].as_u64() {
-            _ if is(schema, "array") && is(&schema["items"], "integer") => Self::Numbers,
-            _ if is(schema, "array") => Self::Texts,
-            _ if is(schema, "boolean") => Self::Flag,
-            Some(most) if is(schema, "integer") => Self::Count(most),
-            None if is(schema, "integer") => Self::Number,
-            Some(_) | None => Self::Text,
-        }
-    }
 }
 
 pub static ROUTES: &[Route] = &[

@@ -3,12 +3,12 @@
 //! Values that the text cannot express, such as a comma in a topic, are refused.
 
 use osnl_config::sections::{Layers, RawSection};
-use osnl_config::{Kind, OptionDef, secret_file, substitute, written_secrets};
+use osnl_config::{Kind, OptionDef, ValueOrigin, secret_file, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
 use super::kinds::{ACTION, KAFKA, LISTENER, RABBIT, VALUES};
 use super::schema::SECTIONS;
-use super::{Drivers, LoadedConf, rabbit, topology};
+use super::{Drivers, ListenerConf, LoadedConf, rabbit, topology};
 
 /// A configuration with secrets, whose `Debug` form is for tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +45,21 @@ impl LoadedConf {
             let heading = format!("{LISTENER}:{}", listener.name);
             let entries = sections.iter_mut().filter(|section| section.heading == heading);
             for entry in entries.flat_map(|section| &mut section.entries) {
-                rabbit::show(entry, listener);
+                entry.show_default_by_driver(listener);
             }
         }
         Document { sections, drivers: self.drivers }
+    }
+}
+
+impl DocEntry {
+    /// Shows the default that the driver's options change, so that it reads back unchanged.
+    fn show_default_by_driver(&mut self, listener: &ListenerConf) {
+        let Some((text, option)) = rabbit::default_by_driver(&self.option, listener) else { return };
+        if self.text != text && self.from == ValueOrigin::Default.to_string() {
+            self.text = text;
+            self.from = format!("by {option}");
+        }
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use osnl_config::ValueOrigin;
 use osnl_config::sections::SectionReader;
 use osnl_model::TransportUrl;
 use osnl_transport::{DriverOptions, DriverSection, OptionError, RabbitOptions, Trust, effect_of};
 
 use super::ListenerConf;
-use super::document::DocEntry;
 use super::kinds::RABBIT;
 use crate::transport_url;
 
@@ -69,9 +67,9 @@ pub(super) fn prefetch(reader: &SectionReader<'_>, options: Option<&RabbitOption
     said.unwrap_or(own)
 }
 
-/// Shows the default that the driver's options change, so that it reads back unchanged.
-pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
-    let (text, option) = match entry.option.as_str() {
+/// Returns the default of a listener's option that an option of the driver gives, and the name of that option.
+pub(super) fn default_by_driver(option: &str, listener: &ListenerConf) -> Option<(String, &'static str)> {
+    Some(match option {
         "durable" if listener.rabbit.queue().quorum.is_some() => {
             (listener.queue.durable.to_string(), "rabbit_quorum_queue")
         }
@@ -79,12 +77,8 @@ pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
         "queue_type" => (listener.queue.queue_type.as_str().to_owned(), "rabbit_quorum_queue"),
         "auto_delete" => (listener.queue.auto_delete.to_string(), "amqp_auto_delete"),
         "prefetch" => (listener.prefetch.to_string(), "rabbit_qos_prefetch_count"),
-        _ => return,
-    };
-    if entry.text != text && entry.from == ValueOrigin::Default.to_string() {
-        entry.text = text;
-        entry.from = format!("by {option}");
-    }
+        _ => return None,
+    })
 }
 
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {

@@ -10,7 +10,7 @@ use osnl_transport::{Declare, ListenOptions, QueueKind, Transport, TransportErro
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use super::dispatch::{Dispatch, Dispatcher};
+use super::dispatch::{Dispatch, Dispatcher, Order};
 use super::requeue::LONGEST_STAY;
 use super::set_aside::{Keeper, Shelf};
 use super::{Endpoint, NotificationListener, RequeuePolicy, SetAside};
@@ -22,16 +22,6 @@ use crate::shutdown::Shutdown;
 /// The default of oslo.messaging's `executor_thread_pool_size`.
 const CONCURRENCY: usize = 64;
 const PREFETCH: u16 = 100;
-
-/// The messages that wait for each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// Messages about the same resource (an instance, a port, a node, …) are handled in order of arrival, others
-    /// concurrently. A message about no known resource waits for none.
-    #[default]
-    PerResource,
-    PerQueue,
-}
 
 /// The reasons for which a notification listener cannot start.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::set_aside::{Keeper, Shelf};
-use super::{Endpoint, NotificationResult, Order, ReceivedNotification, RequeuePolicy, SetAside};
+use super::{Endpoint, NotificationResult, ReceivedNotification, RequeuePolicy, SetAside};
 use crate::intake::Intake;
 use crate::journal::{Obstacle, Receipt, Settle};
 use crate::metrics::Counters;
@@ -28,6 +28,16 @@ use crate::rule::StepLimits;
 use crate::shutdown::Shutdown;
 
 const NAMES_SAID: usize = 16;
+
+/// The messages that wait for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Messages about the same resource (an instance, a port, a node, …) are handled in order of arrival, others
+    /// concurrently. A message about no known resource waits for none.
+    #[default]
+    PerResource,
+    PerQueue,
+}
 
 pub(super) struct Dispatch {
     pub(super) endpoints: Vec<Box<dyn Endpoint>>,

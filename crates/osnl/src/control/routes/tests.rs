@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::control::query::ValueForm;
 use crate::control::{ListOrder, Which};
 
 const PUBLIC: Sender<'static> = Sender { name: "me", is_own: false };
