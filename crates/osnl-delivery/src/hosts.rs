@@ -91,6 +91,12 @@ impl Hosts {
         self.next_at(name, fresh, now).is_some_and(|at| at <= now)
     }
 
+    /// Whether a host answers, and its rate alone keeps a call from beginning.
+    pub(super) fn is_paced(&mut self, name: &str, now: Instant) -> bool {
+        let Some(host) = self.hosts.get_mut(name) else { return false };
+        host.breaker.is_closed() && host.pace.next_at(now).is_some()
+    }
+
     pub(super) fn begin(&mut self, name: &Arc<str>, now: Instant) {
         let host = self.remembered(name);
         host.breaker.begin();

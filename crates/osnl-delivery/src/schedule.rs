@@ -221,9 +221,20 @@ impl Schedule {
             _ if self.calls.len() >= self.concurrency => Some(CallLimit::Concurrency),
             0 if self.under_way.is_empty() => None,
             0 => Some(CallLimit::Order),
-            _ => self.pace.next_at(now).map(|_| CallLimit::Rate),
+            _ if self.pace.next_at(now).is_some() || self.is_paced_by_hosts(now) => Some(CallLimit::Rate),
+            _ => None,
         };
         CallLoad { calls: self.calls.len(), deliveries: self.under_way.len(), limit }
+    }
+
+    /// Whether no call runs, and only `host_rate` keeps one from beginning.
+    fn is_paced_by_hosts(&mut self, now: Instant) -> bool {
+        if !self.has_hosts || !self.under_way.is_empty() {
+            return false;
+        }
+        let (items, hosts) = (&self.items, &mut self.hosts);
+        let mut waiting = items.values().filter_map(|item| item.host.as_deref());
+        waiting.any(|host| hosts.is_paced(host, now))
     }
 
     /// Returns the numbers of deliveries that may be claimed now. New and failed deliveries have separate places, so

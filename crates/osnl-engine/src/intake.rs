@@ -43,6 +43,11 @@ pub trait Intake: Send + Sync {
     /// Returns the obstacle to keeping or ending messages, if known.
     fn obstacle(&self) -> Option<Obstacle>;
 
+    /// Whether the `rate` of an action delays the end of open messages, so that a long time without an end is no fault.
+    fn is_paced(&self) -> bool {
+        false
+    }
+
     /// Notes that the listener has subscribed, with the most messages that may be open. The next message is the first of a
     /// new session.
     fn subscribed(&self, listener: &str, prefetch: u16) {
@@ -254,6 +259,10 @@ impl Intake for RuleEngine {
 
     fn obstacle(&self) -> Option<Obstacle> {
         self.journal.obstacle(&self.actions)
+    }
+
+    fn is_paced(&self) -> bool {
+        self.actions.iter().any(|action| self.counters.series.action(action).backlog.is_paced())
     }
 
     fn wants(&self, head: &Head<'_>) -> bool {

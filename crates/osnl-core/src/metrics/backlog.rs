@@ -84,6 +84,12 @@ impl Backlog {
         self.state().load = load;
     }
 
+    /// Whether only `rate` keeps the next call from beginning.
+    #[must_use]
+    pub fn is_paced(&self) -> bool {
+        self.state().load.limit == Some(CallLimit::Rate)
+    }
+
     pub fn note(&self, at: Instant) {
         let (begun, ended) = (self.begun.get(), self.ended.get());
         let mut state = self.state();

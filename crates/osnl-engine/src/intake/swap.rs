@@ -80,6 +80,10 @@ impl Intake for LiveRules {
         self.engine().obstacle()
     }
 
+    fn is_paced(&self) -> bool {
+        self.engine().is_paced()
+    }
+
     fn subscribed(&self, listener: &str, prefetch: u16) {
         self.engine().subscribed(listener, prefetch);
     }

@@ -29,6 +29,23 @@ fn places_are_filled_up_before_the_last_is_used() {
     drop(receipts);
 }
 
+/// A listener takes a long time without an end for a fault, unless a rate is the reason.
+#[test]
+fn a_listener_knows_that_a_rate_delays_one_of_its_actions() {
+    use osnl_core::metrics::{CallLimit, CallLoad};
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+    let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+    let rules = LiveRules::new(RuleEngine::new(vec![rule], journal, counters.clone()));
+    let [own, other] = ["a", "b"].map(|action| counters.series.action(action));
+    let load = |limit| CallLoad { calls: 1, deliveries: 1, limit: Some(limit) };
+    other.backlog.runs(load(CallLimit::Rate));
+    own.backlog.runs(load(CallLimit::Concurrency));
+    assert!(!rules.is_paced());
+    own.backlog.runs(load(CallLimit::Rate));
+    assert!(rules.is_paced());
+}
+
 #[test]
 fn the_condition_of_an_action_is_evaluated_for_each_of_its_deliveries() {
     let counters = Arc::new(Counters::default());

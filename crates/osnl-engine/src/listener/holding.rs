@@ -1,7 +1,7 @@
 //! An endpoint for tests that holds each message open.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use osnl_model::Head;
@@ -20,6 +20,8 @@ pub(super) struct HoldingEndpoint {
     pub(super) deliveries: AtomicUsize,
     /// The milliseconds that a message takes.
     pub(super) takes: AtomicU64,
+    /// Whether a rate delays the end of the messages.
+    pub(super) is_paced: AtomicBool,
 }
 
 impl Intake for HoldingEndpoint {
@@ -34,6 +36,10 @@ impl Intake for HoldingEndpoint {
 
     fn obstacle(&self) -> Option<Obstacle> {
         None
+    }
+
+    fn is_paced(&self) -> bool {
+        self.is_paced.load(Ordering::Relaxed)
     }
 
     fn wants(&self, _: &Head<'_>) -> bool {

@@ -5,6 +5,8 @@
 //! | the window is full, or the journal has no place, and no receipt completes | [`STUCK`] | check the target |
 //! | nothing arrives, and two answers of the broker report waiting messages | [`SILENT`] | check other consumers, alarms, the queue's leader |
 //!
+//! While the `rate` of an action delays the end of messages in a full window, that end may be hours away: no stall.
+//!
 //! A message costs only a flag here: at each [`CHECK_INTERVAL`] the broker is asked for its counts. A standby is no stall while
 //! the other consumer exists.
 

@@ -62,6 +62,10 @@ impl Intake for NarratingIntake {
         self.engine.obstacle()
     }
 
+    fn is_paced(&self) -> bool {
+        self.engine.is_paced()
+    }
+
     fn wants(&self, head: &Head<'_>) -> bool {
         let wants = self.engine.wants(head);
         let number = self.story.arrived(&self.rule.name);

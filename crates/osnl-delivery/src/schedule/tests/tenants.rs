@@ -60,7 +60,12 @@ fn hosts_have_limits_of_their_own() {
     script.ok(2);
     assert!(script.begun().is_empty());
     assert_eq!(script.schedule.wake_at(script.now), Some(script.now + 60 * SECOND));
+    let limit = |script: &mut Script| script.schedule.load(script.now).limit;
+    assert_eq!(limit(&mut script), None, "a call to another host runs");
+    script.ok(4);
+    assert_eq!(limit(&mut script), Some(CallLimit::Rate));
     script.pass(60);
+    assert_eq!(limit(&mut script), None);
     assert_eq!(script.begun(), [3]);
 }
 

@@ -9,7 +9,8 @@
 //! | a place in the journal | [`NOTICED`] without progress | `patience` since the push of the oldest untaken message |
 //! | the end of a message, with a full window and an obstacle | [`SLOW`] without progress | `patience` without progress |
 //!
-//! A full window without an obstacle means a slow action, which may take its time.
+//! A full window without an obstacle means a slow action, which may take its time. An action that waits for its `rate`
+//! is one; the journal bounds the stay of each message.
 //!
 //! The prefetch stays the same: with a smaller one, a quorum queue would put messages that return again behind the
 //! rest.

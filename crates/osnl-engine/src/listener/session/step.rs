@@ -252,6 +252,9 @@ impl<'a> Core<'a> {
                     gauges.answered(answer.as_ref().ok(), partitions);
                     self.count_returned(answer.is_ok(), stage, consumer);
                 }
+                if stage == SessionStage::WindowFull && self.listener.intake.is_paced() {
+                    self.watchdog.settled();
+                }
                 if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {
                     change.publish(&config.name, stall, counters);
                 }
@@ -286,7 +289,8 @@ impl<'a> Core<'a> {
     }
 
     fn check(&mut self, obstacle: Option<Obstacle>, stage: SessionStage, now: Instant) -> SessionOrder {
-        let Listener { config, stall, counters, .. } = self.listener;
+        let Listener { config, intake, stall, counters, .. } = self.listener;
+        let obstacle = obstacle.filter(|_| stage != SessionStage::WindowFull || !intake.is_paced());
         let reason = || match (&obstacle, stage) {
             (Some(obstacle), _) => obstacle.to_string(),
             (None, SessionStage::WindowFull) => {

@@ -1,6 +1,7 @@
 //! Tests a running listener with a paused clock, so that waits end at once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use osnl_model::{Priority, Target};
@@ -159,6 +160,18 @@ async fn a_full_window_of_which_nothing_ends_is_a_stall_after_five_minutes_and_u
     assert_eq!(running.after(15).await, None);
     // Two messages are in work, and slowness is no stall.
     assert_eq!(running.after(3600).await, None);
+    running.stop(1).await;
+}
+
+/// `rate = 1 per 10m` is the operator's will.
+#[tokio::test(start_paused = true)]
+async fn a_full_window_whose_end_a_rate_delays_is_no_stall() {
+    let running = ListenerRig::start(false, None, QueueKind::OSLO).await;
+    running.endpoint.is_paced.store(true, Ordering::Relaxed);
+    running.publish(6);
+    assert_eq!(running.after(3600).await, None);
+    running.endpoint.is_paced.store(false, Ordering::Relaxed);
+    assert!(running.after(320).await.is_some());
     running.stop(1).await;
 }
 

@@ -170,9 +170,10 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
             format!("{calls} of {calls} calls run"),
             format!("raise concurrency in [action:{name}], or set batch, then osnl reload"),
         ),
-        CallLimit::Rate => {
-            ("rate delays the calls".to_owned(), format!("raise rate in [action:{name}], then osnl reload"))
-        }
+        CallLimit::Rate => (
+            "rate delays the calls".to_owned(),
+            format!("raise rate or host_rate in [action:{name}], then osnl reload"),
+        ),
         CallLimit::Order => (
             "each other delivery waits for an earlier one of its resource".to_owned(),
             format!(

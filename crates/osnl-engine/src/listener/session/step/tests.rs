@@ -156,6 +156,10 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     assert_eq!(core.room(), 0);
     rig.check(&mut core, SessionStage::WindowFull, None, 7200);
     assert_eq!(rig.state(), "listening", "an endpoint takes its time");
+    rig.intake.is_paced.store(true, Ordering::Relaxed);
+    rig.check(&mut core, SessionStage::WindowFull, open(7), 7200);
+    assert_eq!(rig.state(), "listening", "the rate of an action may be one call in some hours");
+    rig.intake.is_paced.store(false, Ordering::Relaxed);
     rig.check(&mut core, SessionStage::WindowFull, open(7), 299);
     assert_eq!(rig.state(), "blocked");
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
