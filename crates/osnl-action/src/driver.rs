@@ -233,6 +233,8 @@ pub struct Traits<'a> {
     pub interest: Option<Interest>,
     /// Whether the driver uses the answers of enrichments.
     pub takes_enrichments: bool,
+    /// Whether an attempt for one resource of a bulk request reads the message beyond that resource. Observers do too.
+    pub reads_message: bool,
     /// Whether the effect deletes something, so that a guard is recommended.
     pub destroys: bool,
     /// The limits of each host that an event names; `None` if events name no host.
@@ -251,6 +253,7 @@ impl Default for Traits<'_> {
             asks: None,
             interest: None,
             takes_enrichments: true,
+            reads_message: false,
             destroys: false,
             hosts: None,
             gathers: None,

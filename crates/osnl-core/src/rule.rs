@@ -121,6 +121,12 @@ impl Rule {
         self.actions.iter().chain(&self.fallbacks).filter(move |_| is_live)
     }
 
+    /// Returns the paths that the conditions on the whole message read. Patterns on top-level keys match only text.
+    pub fn condition_paths(&self) -> impl Iterator<Item = String> {
+        let nested = self.nested.iter().map(|nested| nested.predicate.to_string());
+        nested.chain(self.when.iter().flat_map(Expression::paths).map(str::to_owned))
+    }
+
     /// Compiles the patterns, which the check of a configuration does not need.
     fn prepare(&self) {
         let NotificationFilter { publisher_id, event_type, context, metadata, payload } = &self.filter;

@@ -1,5 +1,5 @@
-//! Dead letters of `memory://` as messages of a dead letter queue: the body as received, and all facts in
-//! headers.
+//! Dead letters of `memory://` as messages of a dead letter queue: the body as received, or the [part](LetterReads) of
+//! one resource, and all facts in headers.
 //!
 //! | header | of | value |
 //! | --- | --- | --- |
@@ -8,7 +8,7 @@
 //! | `osnl-reason` | all | the reason of the failure |
 //! | `osnl-ended`, `osnl-received` | all | the times, RFC 3339 |
 //! | `osnl-listener`, `osnl-queue`, `osnl-exchange`, `osnl-routing-key` | all | the origin of the message |
-//! | `osnl-bytes`, `osnl-digest` | all | of the whole body, also if only its beginning is kept |
+//! | `osnl-bytes`, `osnl-digest` | all | of the letter's body; of the message's, if only its beginning is kept |
 //! | `osnl-rule`, `osnl-action` | dead letters | the rule that fired, and the action |
 //! | `osnl-resource`, `osnl-key`, `osnl-resource-id`, `osnl-resource-name` | dead letters | the resource, if any |
 //! | `osnl-attempts`, `osnl-failed-attempts` | dead letters | attempts that count, and attempts that failed |
@@ -26,6 +26,7 @@
 //! letter queue until the delivery that is made of the copy has ended.
 
 mod copies;
+mod part;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,6 +46,8 @@ use osnl_transport::{Marks, QueuedMessage};
 pub use self::copies::LetterCopies;
 #[cfg(test)]
 pub(crate) use self::copies::copy_of;
+pub use self::part::LetterReads;
+pub(crate) use self::part::{LetterPart, items_of};
 use crate::identity::{MessageIdentity, RETRY_OF};
 use crate::query::{DeliveryListRow, RowState, Unreadable};
 use crate::{DeliveryId, NewDelivery, Subject, UsedLimits};
@@ -160,6 +163,12 @@ impl WaitingLetter {
         })
     }
 
+    /// Whether the letter's body is that of a message.
+    #[must_use]
+    pub(crate) fn has_body_of(&self, received: &ReceivedMessage) -> bool {
+        self.digest == received.digest().to_string()
+    }
+
     /// Whether a delivery of a message is that of the letter.
     #[must_use]
     pub(crate) fn is_of(&self, received: &ReceivedMessage, head: &Notification, new: &NewDelivery) -> bool {
@@ -174,6 +183,8 @@ impl WaitingLetter {
 pub struct GivenUp<'a> {
     /// The message, whose body the letter repeats.
     pub received: &'a ReceivedMessage,
+    /// The part of the message that the letter has; `None` for all of it.
+    pub(crate) part: Option<&'a LetterPart>,
     /// The decoded message, at least its ids and event type.
     pub head: &'a Notification,
     /// The rule that made the delivery.
@@ -206,6 +217,7 @@ impl<'a> GivenUp<'a> {
     ) -> Self {
         Self {
             received,
+            part: None,
             head,
             rule: &new.rule,
             action: &new.action,
@@ -221,10 +233,16 @@ impl<'a> GivenUp<'a> {
 
     #[must_use]
     pub fn message(&self) -> QueuedMessage {
-        let Self { received, head, rule, action, key, resource, subject, used, reason, id, wait } = *self;
+        let Self { received, part, head, rule, action, key, resource, subject, used, reason, id, wait } =
+            *self;
         let effect = idempotency_key(head, rule, action, resource, || received.digest().to_string());
         let identity = MessageIdentity::new(received, head);
         let mut headers = common(received, DEAD_LETTER, reason);
+        let part = part.map(LetterPart::body);
+        if let Some(body) = &part {
+            let digest = BodyDigest::new(body).to_string();
+            headers.extend([header(BYTES, &body.len().to_string()), header(DIGEST, &digest)]);
+        }
         let same = identity.id.map(|id| hash(&format!("{id}/{}/{effect}", identity.digest)));
         let age = EventAge::from_notification(head, received.origin.received)
             .map(|age| age.age)
@@ -248,7 +266,7 @@ impl<'a> GivenUp<'a> {
         set(WAITS, wait.map(|(why, _)| why.name().to_owned()));
         set(PLACE, wait.map(|(_, place)| place.to_string()));
         QueuedMessage {
-            body: received.body.clone(),
+            body: part.unwrap_or_else(|| received.body.clone()),
             properties: received.properties.clone(),
             headers,
             cut: None,

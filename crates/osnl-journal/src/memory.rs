@@ -470,6 +470,7 @@ impl MemoryJournal {
             OpenEntry {
                 notification: KeptNotification::new(&received, notification),
                 received,
+                items: state::EntryItems::default(),
                 identity,
                 wanted,
                 outstanding,

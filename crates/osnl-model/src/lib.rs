@@ -44,6 +44,7 @@ mod path;
 mod python_json;
 mod python_literal;
 
+mod bulk_items;
 mod digest;
 mod filter;
 mod redact;
@@ -55,6 +56,7 @@ mod timestamp;
 
 pub use body::{ContentInfo, plain_body};
 pub use budget::{Budget, Excess, memory_of};
+pub use bulk_items::BulkItems;
 pub use compress::Compression;
 pub use digest::{BodyDigest, BodyHasher, bounded_id};
 pub use emission::{Emission, Framing};

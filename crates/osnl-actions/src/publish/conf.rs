@@ -272,7 +272,9 @@ impl DriverConf for PublishConf {
     }
 
     fn traits(&self) -> Traits<'_> {
-        Traits { refuser: Some("the broker"), ..Traits::default() }
+        let is_whole =
+            matches!(self.message.format, MessageFormat::Raw(None)) && self.message.shards.is_none();
+        Traits { refuser: Some("the broker"), reads_message: is_whole, ..Traits::default() }
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {

@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 use super::dead::log_dead_letter;
 use super::letters::LetterVisit;
+use super::state::EntryItems;
 use super::{Awaited, MemoryJournal, MemoryState};
-use crate::dead_letters::{self, GivenUp, LetterWait, WaitingLetter};
+use crate::dead_letters::{self, GivenUp, LetterPart, LetterWait, WaitingLetter, bytes_of};
 use crate::{DeliveryId, End, Entry, Outcome, Receipt, Settle};
 
 /// The most dead letters of one listener that are handed out together.
@@ -39,7 +40,27 @@ pub struct Burial {
 #[derive(Debug)]
 pub(super) struct PendingBurial {
     burial: Burial,
+    /// The part from which the letter's body is made when the letter is handed out; `None` if the letter has its body.
+    part: Option<LetterPart>,
     then: AfterBurial,
+}
+
+impl PendingBurial {
+    fn bytes(&self) -> usize {
+        let message = &self.burial.message;
+        match self.part {
+            Some(_) => usize::try_from(bytes_of(message)).unwrap_or(usize::MAX),
+            None => message.body.len(),
+        }
+    }
+
+    fn handed_out(&self) -> Burial {
+        let mut burial = self.burial.clone();
+        if let Some(part) = &self.part {
+            burial.message.body = part.body();
+        }
+        burial
+    }
 }
 
 /// The part of the journal that waits for the confirm of a letter.
@@ -89,14 +110,14 @@ impl MemoryJournal {
         self.make_letters(&mut state);
         let visit = self.visits(&mut state).remove(listener);
         let mut bytes = 0;
-        let fits = |burial: &&Burial| {
+        let fits = |pending: &&PendingBurial| {
             let is_first = bytes == 0;
-            bytes += burial.message.body.len().max(1);
+            bytes += pending.bytes().max(1);
             is_first || bytes <= TOGETHER_BYTES
         };
-        let burials = state.burials.iter().map(|pending| &pending.burial);
-        let burials = burials.filter(|burial| *burial.listener == *listener).take(TOGETHER);
-        let burials: Vec<Burial> = burials.take_while(fits).cloned().collect();
+        let burials = state.burials.iter().filter(|pending| *pending.burial.listener == *listener);
+        let burials: Vec<Burial> =
+            burials.take(TOGETHER).take_while(fits).map(PendingBurial::handed_out).collect();
         let has_work = !burials.is_empty() || visit.is_some();
         has_work.then_some(QueueWork { burials, visit })
     }
@@ -164,8 +185,10 @@ impl MemoryJournal {
         }
         let holds = matches!(end.outcome, Outcome::DeadHoldingKey(_)) && pending.lane_key().is_some();
         let wait = holds.then(|| (LetterWait::HoldKey, state.letters.place_for(pending.letter)));
+        let part = state.letters.part_of(open, pending.resource, pending.letter);
         let given_up = GivenUp {
             received: &open.received,
+            part: part.as_ref(),
             head: open.notification.head(),
             rule: &pending.rule,
             action: &pending.action,
@@ -183,14 +206,14 @@ impl MemoryJournal {
             pending.awaits = Some(Awaited::Ends);
         }
         let then = AfterBurial::Delivery(delivery, Ending::End(end.clone()), letter);
-        self.put_in_line(state, listener, message, then);
+        self.put_in_line(state, listener, (message, part), then);
         true
     }
 
     pub(super) fn bury_from_the_start(&self, state: &mut MemoryState, number: u64, entry: &Entry) -> usize {
         let (received, notification) = (&entry.received, &entry.notification);
         let listener = &received.origin.listener;
-        let mut waiting = 0;
+        let (mut waiting, items) = (0, EntryItems::default());
         for new in &entry.deliveries {
             let Some(reason) = new.begin.dead_letter() else { continue };
             log_dead_letter(&new.rule, &new.action, &received.origin, notification, reason);
@@ -198,8 +221,11 @@ impl MemoryJournal {
                 self.bury(state, received.clone(), reason.to_owned());
                 continue;
             }
-            let message = GivenUp::from_the_start(received, notification, new, reason).message();
-            self.put_in_line(state, listener.clone(), message, AfterBurial::Entry(number, new.letter));
+            let part = state.letters.part_of_message(received, &items, new.resource, new.letter);
+            let given_up = GivenUp::from_the_start(received, notification, new, reason);
+            let message = GivenUp { part: part.as_ref(), ..given_up }.message();
+            let then = AfterBurial::Entry(number, new.letter);
+            self.put_in_line(state, listener.clone(), (message, part), then);
             waiting += 1;
         }
         waiting
@@ -220,7 +246,7 @@ impl MemoryJournal {
         }
         let message = dead_letters::unreadable(received, reason);
         let listener = received.origin.listener.clone();
-        self.put_in_line(&mut state, listener, message, AfterBurial::Receipt(sender, digest));
+        self.put_in_line(&mut state, listener, (message, None), AfterBurial::Receipt(sender, digest));
         receipt
     }
 
@@ -228,11 +254,14 @@ impl MemoryJournal {
         &self,
         state: &mut MemoryState,
         listener: Arc<str>,
-        message: QueuedMessage,
+        (mut message, part): (QueuedMessage, Option<LetterPart>),
         then: AfterBurial,
     ) {
         let ticket = state.next();
-        state.burials.push_back(PendingBurial { burial: Burial { ticket, listener, message }, then });
+        if part.is_some() {
+            message.body.clear();
+        }
+        state.burials.push_back(PendingBurial { burial: Burial { ticket, listener, message }, part, then });
         state.to_bury.notify_waiters();
     }
 }

@@ -9,6 +9,7 @@
 //! - An operator's release or retry publishes a copy of the letter to the source queue. The letter stays, and with it
 //!   the hold, until the delivery made of the copy has ended. So a daemon that dies in between finds the letter, and
 //!   nothing of the resource has overtaken it. A copy whose letter is gone has had its effect, and is acknowledged.
+//! - A letter of one resource of a bulk request may have a part of the message: `parts` decides.
 //! - A letter at the front that waits behind nothing any more is carried out from the queue: the daemon makes a delivery of
 //!   it, without a copy. Copies would wait behind all messages of the source queue, and take places of its window.
 //!
@@ -19,6 +20,7 @@
 //! a command also works without a daemon. `osnl-cli/tests/cli/dead_letters.rs` tests both.
 
 mod lanes;
+mod parts;
 mod visits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -29,7 +31,7 @@ use osnl_core::epoch;
 use tokio::sync::oneshot;
 
 use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
-use crate::dead_letters::{LetterWait, WaitingLetter};
+use crate::dead_letters::{LetterReads, LetterWait, WaitingLetter};
 use crate::identity::MessageIdentity;
 use crate::query::{HeldBy, HeldCause, RecentDelivery, RowState};
 use crate::{DeliveryId, End, Entry, Permit, Settle};
@@ -97,6 +99,8 @@ impl TableLetter {
 #[derive(Debug, Default)]
 struct ListenerLetters {
     known: KnownLetters,
+    /// How much of a bulk request its rules and actions read, for one resource.
+    reads: LetterReads,
     /// The number of requests to read the queue, and of those that a reading has answered.
     asked: u64,
     answered: u64,
@@ -336,6 +340,13 @@ impl MemoryJournal {
     /// Keeps dead letters and unreadable messages of a listener in a queue, and deliveries that wait for an operator.
     pub fn keep_dead_letters_of(&self, listener: Arc<str>) {
         self.lock().letters.listeners.entry(listener).or_default();
+    }
+
+    /// Sets how much of a bulk request the rules and actions of a listener read, for one resource: its letters have that.
+    pub fn set_letter_reads(&self, listener: &str, reads: LetterReads) {
+        if let Some(of) = self.lock().letters.listeners.get_mut(listener) {
+            of.reads = reads;
+        }
     }
 
     /// Sets the listeners whose rules have guards, or call actions with `hold_key`.

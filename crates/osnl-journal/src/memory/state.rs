@@ -1,12 +1,13 @@
 //! The state of the journal in memory: open entries, their deliveries, and the lanes of each action.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use osnl_core::event::EnrichedValues;
 use osnl_core::received::ReceivedMessage;
+use osnl_model::BulkItems;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -16,6 +17,7 @@ use super::kept::KeptNotification;
 use super::letters::Letters;
 use super::recent::RecentItems;
 use super::returned::{DeliveryName, MessageCourse};
+use crate::dead_letters::items_of;
 use crate::identity::MessageIdentity;
 use crate::store::weight::{Weight, Weights};
 use crate::{DeliveryId, Permit, Settle, Subject, UsedLimits};
@@ -80,6 +82,8 @@ pub(super) struct OpenEntry {
     pub(super) received: Arc<ReceivedMessage>,
     /// The decoded message, or the means to decode it again.
     pub(super) notification: KeptNotification,
+    /// The items of a bulk request, of which letters have one each.
+    pub(super) items: EntryItems,
     /// The identity by which a copy of the message is known.
     pub(super) identity: MessageIdentity,
     /// The rule, action and resource of each delivery, including those made later for a given-up delivery.
@@ -96,6 +100,16 @@ pub(super) struct OpenEntry {
     pub(super) unsettled_since: Instant,
     /// The reserved place, which is free again when the entry ends.
     pub(super) _place: Option<Permit>,
+}
+
+/// The items of a bulk request, found once for all of its letters.
+#[derive(Debug, Default)]
+pub(super) struct EntryItems(OnceLock<Option<Arc<BulkItems>>>);
+
+impl EntryItems {
+    pub(super) fn find(&self, received: &ReceivedMessage) -> Option<&Arc<BulkItems>> {
+        self.0.get_or_init(|| items_of(received).map(Arc::new)).as_ref()
+    }
 }
 
 /// A delivery that has not ended.

@@ -10,6 +10,7 @@ use crate::conformance::{PLACES, StoreRig, attempts};
 use crate::{ClaimLimits, NewDelivery, Outcome};
 
 mod letters;
+mod parts;
 
 mod suite {
     conformance!(super::rig);

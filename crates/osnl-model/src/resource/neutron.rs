@@ -99,7 +99,7 @@ fn tagged(payload: &Value) -> Option<Resource<'_>> {
     })
 }
 
-fn plural(kind: &str) -> String {
+pub(super) fn plural(kind: &str) -> String {
     match kind.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),
         None => format!("{kind}s"),

@@ -72,11 +72,12 @@ impl AssemblyParts {
         if let (Some(journal), Some(queues)) = (&self.opened.memory, &self.opened.store.dead_letters) {
             let heard = native.heard();
             queues.forget_others(heard.iter().map(|(listener, _)| &listener.name));
-            for (listener, _) in heard {
+            for (listener, rules) in heard {
                 if let Some(transport) = self.transport_of(listener)
                     && queues.serve(listener, transport, self.rules.get(&listener.name).cloned())
                 {
                     journal.keep_dead_letters_of(listener.name.clone());
+                    journal.set_letter_reads(&listener.name, native.letter_reads(&rules));
                 }
             }
         }

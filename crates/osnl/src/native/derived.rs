@@ -20,6 +20,7 @@ use super::{ActionConf, ListenerConf, Native, RuleConf};
 use crate::action::driver::ListenerSubscription;
 use crate::delivery::{DeliverySettings, OnDead};
 use crate::journal::ActionTerms;
+use crate::journal::dead_letters::LetterReads;
 use crate::listener::{OwnQueue, ReadQueue};
 use crate::metrics::{ExpectedStream, StreamKind};
 use crate::rule::Rule;
@@ -80,6 +81,21 @@ impl Native {
             conf.enabled && (conf.guard.is_some() || conf.rule.takes_places_of().any(holds))
         };
         self.rules.iter().filter(gates).flat_map(|conf| conf.listeners.iter().cloned()).collect()
+    }
+
+    /// Returns how much of a bulk request the rules of a listener and their actions read, for one of its resources.
+    pub(crate) fn letter_reads(&self, rules: &[Rule]) -> LetterReads {
+        let reads_message = |name: &Arc<str>| {
+            let action = self.actions.iter().find(|action| action.name == *name);
+            action.is_none_or(|action| {
+                let traits = action.driver.conf().traits();
+                traits.reads_message || traits.interest.is_some()
+            })
+        };
+        if rules.iter().flat_map(|rule| rule.actions.iter().chain(&rule.fallbacks)).any(reads_message) {
+            return LetterReads::Whole;
+        }
+        LetterReads::Paths(rules.iter().flat_map(Rule::condition_paths).collect())
     }
 
     /// Returns the widest budget, for a message without a known listener.

@@ -4,7 +4,7 @@ use osnl_transport::QueuedMessage;
 use tokio::sync::oneshot;
 
 use super::{AfterRemoval, KnownLetters, LetterRemoval, LetterStage, ParkedEntry, Turn};
-use crate::dead_letters::{GivenUp, LetterWait, WaitingLetter};
+use crate::dead_letters::{GivenUp, LetterPart, LetterWait, WaitingLetter};
 use crate::identity::MessageIdentity;
 use crate::memory::burials::{AfterBurial, Ending};
 use crate::memory::{Awaited, MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
@@ -90,12 +90,19 @@ impl MemoryState {
         }
     }
 
-    /// Returns the letter of a delivery that waits.
-    fn letter_of(&self, id: DeliveryId, why: LetterWait, place: u64) -> Option<QueuedMessage> {
+    /// Returns the letter of a delivery that waits, and the part of the message that the letter has.
+    fn letter_of(
+        &self,
+        id: DeliveryId,
+        why: LetterWait,
+        place: u64,
+    ) -> Option<(QueuedMessage, Option<LetterPart>)> {
         let pending = self.deliveries.get(&id)?;
         let open = self.entries.get(&pending.entry)?;
+        let part = self.letters.part_of(open, pending.resource, None);
         let given_up = GivenUp {
             received: &open.received,
+            part: part.as_ref(),
             head: open.notification.head(),
             rule: &pending.rule,
             action: &pending.action,
@@ -107,7 +114,7 @@ impl MemoryState {
             id: None,
             wait: Some((why, place)),
         };
-        Some(given_up.message())
+        Some((given_up.message(), part))
     }
 
     fn can_claim(&mut self, id: DeliveryId) {
@@ -230,7 +237,7 @@ impl MemoryJournal {
             None => return,
         };
         let place = state.letters.next_place();
-        let Some(message) = state.letter_of(id, why, place) else { return };
+        let Some((message, part)) = state.letter_of(id, why, place) else { return };
         let Some(letter) = WaitingLetter::read(&message) else { return };
         // The letter of an earlier arrival, whose message was not acknowledged.
         let earlier = state.letters.earlier(&letter, has_id, is_redelivered);
@@ -257,7 +264,7 @@ impl MemoryJournal {
             pending.awaits = Some(Awaited::Leaves);
         }
         let then = AfterBurial::Delivery(id, Ending::Left, Some(Box::new(letter)));
-        self.put_in_line(state, listener, message, then);
+        self.put_in_line(state, listener, (message, part), then);
         state.go_on_behind(id, was_head);
     }
 
