@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};
+use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 use osnl_transport::BrokerVersion;
 use serde_json::Value;
 
-use crate::harness::{Place, QUEUE, SOON, conf, depth, instance, notices, settled};
+use crate::harness::{Osnl, Place, QUEUE, SOON, conf, depth, instance, notices, settled};
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, asked, notice};
 
 #[test]
@@ -269,4 +269,90 @@ fn a_restart_of_the_broker_is_a_gap_of_a_transient_queue_alone() {
         assert!(!ask(&["status"]).1.contains(" gap"));
         osnl.stop();
     }
+}
+
+/// A daemon with `memory://`, whose target fails or takes everything.
+fn place_of(vhost: &Vhost, queue: &str, sink: &Sink) -> Place {
+    let place = Place::new();
+    let state = place.path("state").display().to_string();
+    place.write(
+        "a.conf",
+        format!(
+            "[DEFAULT]\nstate_dir = {state}\n[journal]\nconnection = memory://\n[listener:neutron]\ntransport_url = {}\n\
+             exchange = neutron\ndeclare = create\npool = osnl\n{queue}\n[rule:r]\nactions = roles\n\
+             [action:roles]\ndriver = http\nmethod = DELETE\nurl = {}\n",
+            vhost.url(),
+            sink.url("/"),
+        ),
+    );
+    place
+}
+
+fn start(place: &Place) -> Osnl {
+    place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "a.conf"]).listening()
+}
+
+fn first_listener(place: &Place) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+    command.args(["status", "--format", "json", "-c", "a.conf"]).current_dir(place.path(""));
+    let status: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap_or_default();
+    status["listeners"][0].clone()
+}
+
+/// A daemon stands still and loses its connection; its standby takes over, delivers, and leaves before the first is back.
+/// RabbitMQ counts a standby of a classic queue, and none of a quorum queue.
+#[test]
+fn what_a_standby_has_read_is_no_gap_where_it_was_seen_and_else_a_possible_one() {
+    let check = |kind: &str, is_seen: bool| {
+        let vhost = Broker::shared().vhost(&format!("takeover-{kind}"));
+        let (down, up) = (Sink::start(), Sink::start());
+        down.reply_with(Reply::Status(503));
+        let queue = format!("queue_type = {kind}");
+        let (first, standby) = (place_of(&vhost, &queue, &down), place_of(&vhost, &queue, &up));
+        let (osnl, other) = (start(&first), start(&standby));
+        assert_eq!(first_listener(&standby)["state"], "standby");
+        OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..3));
+        depth(&vhost, "osnl", (0, 3));
+        if is_seen {
+            wait_until(SOON, "the standby is counted", || first_listener(&first)["consumers"] == 2);
+        }
+        osnl.signal("STOP");
+        vhost.close_all_connections("cut");
+        up.wait_for(3, SOON);
+        settled(&vhost, "osnl");
+        assert_eq!(gaps(&standby), []);
+        other.stop();
+        osnl.signal("CONT");
+        osnl.wait_for("unsettled messages did not come back, and the queue is empty");
+        let found: Vec<_> =
+            gaps(&first).into_iter().map(|(cause, is_certain, _)| (cause, is_certain)).collect();
+        let possible = vec![("messages-missing".to_owned(), false)];
+        assert_eq!(found, if is_seen { Vec::new() } else { possible }, "{kind}");
+        osnl.stop();
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| check("classic", true));
+        check("quorum", false);
+    });
+}
+
+#[test]
+fn a_reload_that_connects_anew_leaves_no_gap() {
+    let vhost = Broker::shared().vhost("reload-gap");
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(503));
+    let place = place_of(&vhost, "", &sink);
+    let osnl = start(&place);
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    publisher.notify_all(&notices(0..3));
+    depth(&vhost, "osnl", (0, 3));
+    place.write("a.conf", place.read("a.conf").replace("pool = osnl\n", "pool = osnl\nprefetch = 7\n"));
+    let mut reload = Command::new(env!("CARGO_BIN_EXE_osnl"));
+    let reload = reload.args(["reload", "-c", "a.conf"]).current_dir(place.path(""));
+    assert!(reload.status().unwrap().success());
+    osnl.wait_for("as many messages as were unsettled are delivered again");
+    publisher.notify_all(&notices(3..5));
+    depth(&vhost, "osnl", (0, 5));
+    assert_eq!(gaps(&place), []);
+    osnl.stop();
 }

@@ -229,6 +229,32 @@ fn listener(place: &Place) -> Value {
     status(place)["listeners"][0].clone()
 }
 
+/// The gaps that `osnl gaps` lists: cause, certainty, and reason.
+fn gaps(place: &Place) -> Vec<(String, bool, String)> {
+    let (_, text) = osnl(place, &["gaps", "--format", "json"]);
+    let found: Value = serde_json::from_str(&text).unwrap_or_default();
+    let word = |gap: &Value, name: &str| gap[name].as_str().unwrap_or_default().to_owned();
+    let row = |gap: &Value| (word(gap, "cause"), gap["is_certain"] == true, word(gap, "why"));
+    found["gaps"].as_array().into_iter().flatten().map(row).collect()
+}
+
+#[test]
+fn a_policy_that_may_have_dropped_what_waited_for_a_daemon_is_a_possible_gap() {
+    let (broker, port) = node();
+    let vhost = broker.vhost("dropping");
+    vhost.ctl(&["set_permissions", "monitor", "^$", "^$", "^$"]);
+    let place = Place::new();
+    write(&place, &conf(&vhost, &url("monitor:m0n%3A%40%2F@", *port), ""));
+    run(&place).listening().stop();
+    set(&vhost, "set_policy", "most", r#"{"max-length":2}"#);
+    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..3));
+    wait_until(SOON, "the broker has dropped one", || vhost.queue_depth("osnl") == Some((2, 0)));
+    let _daemon = run(&place).listening();
+    wait_until(SOON * 2, "the policy is known", || !gaps(&place).is_empty());
+    let why = "a limit of the queue may have dropped messages that waited: queue osnl: policy \"most\" sets max-length = 2";
+    assert_eq!(gaps(&place), [("drop-policy".into(), false, why.into())]);
+}
+
 #[test]
 fn messages_that_a_delivery_limit_drops_are_counted_and_not_called_kept() {
     let vhost = Broker::shared().vhost("dropped");
@@ -242,10 +268,11 @@ fn messages_that_a_delivery_limit_drops_are_counted_and_not_called_kept() {
         });
     }
     wait_until(SOON, "the broker has dropped them", || vhost.queue_depth("osnl") == Some((0, 0)));
-    wait_until(SOON, "they are missed", || listener(&place)["missing_messages"] == 3);
+    let why = "unsettled messages did not come back after a lost connection: messages: 3";
+    wait_until(SOON, "they are missed", || gaps(&place) == [("messages-missing".into(), false, why.into())]);
     let (code, text) = osnl(&place, &["status"]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("why  unsettled messages did not come back after a lost connection: messages: 3"));
+    assert!(text.contains(&format!("why  {why}")), "{text}");
     daemon.wait_for("unsettled messages did not come back, and the queue is empty");
     assert!(!daemon.stderr().contains("kept"), "{}", daemon.stderr());
 }
@@ -262,11 +289,12 @@ fn a_queue_that_is_gone_after_a_stop_is_said_with_what_was_unsettled_in_it() {
     let daemon = run(&place);
     wait_until(SOON, "it listens", || listener(&place)["state"] == "listening");
     daemon.wait_for("the queue that an earlier run read did not exist and was created");
-    wait_until(SOON, "they are missed", || listener(&place)["missing_messages"] == 3);
+    let why = "the queue was deleted and made anew: unsettled messages in it: 3";
+    assert_eq!(gaps(&place), [("queue-recreated".into(), true, why.into())]);
     let seen = listener(&place);
     assert!(seen["queue_created_seconds"].is_number(), "{seen:#}");
     let (code, text) = osnl(&place, &["status"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("  l: its queue was missing and was created "), "{text}");
-    assert!(text.contains("in which notifications did not arrive\nwhy  the queue "), "{text}");
+    assert!(text.contains(&format!("in which notifications did not arrive\nwhy  {why}\n")), "{text}");
 }

@@ -211,6 +211,9 @@ impl Listener {
             returns.ended(unsettled);
         }
         let unsettled = returns.expected();
+        if found.created {
+            returns.created();
+        }
         drop(returns);
         let before = Before { away, former, unsettled };
         let name = &self.config.name;
@@ -227,6 +230,7 @@ impl Listener {
             is_transient: self.is_auto_deleted() || found.durable == Some(false),
             is_again: away.is_some(),
             is_empty: found.waiting == 0,
+            unsettled,
         });
         let partitions = consumer.partitions();
         self.note_positions(partitions.as_deref());

@@ -5,7 +5,7 @@
 //! | a queue that was read is missing at a subscription; it is transient | [`ConnectionLost`], or [`Stopped`] in an earlier run | from the last sign of life until the subscription |
 //! | the same of another queue | [`QueueRecreated`] | the same |
 //! | an exchange was missing and is bound | [`ExchangeMissing`] | between the two looks: a service that makes its exchange publishes at once |
-//! | unsettled messages did not come back, and no other consumer can have them | [`MessagesMissing`] | from the last sign of life until now |
+//! | unsettled messages did not come back, and no other consumer is known | [`MessagesMissing`]; only possible | from the last sign of life until now |
 //! | a partition's position was lost | [`PositionLost`]; only possible if no offset is known | the same |
 //! | messages waited for longer than a limit in force lets them | [`DropPolicy`]; only possible | while they waited |
 //!
@@ -13,6 +13,11 @@
 //! reload are no gaps: the queue is there at the next subscription. The record of the last sign of life names the
 //! queues that were read, so that a new pool is no gap either. Of two daemons on one queue, the one that makes it anew
 //! has the gap.
+//!
+//! Messages that do not come back are never lost for certain. A count of consumers is about one moment, and the one of a
+//! quorum queue has no standby: another daemon may have taken over, read them, and left between two looks. What this
+//! run has received, it delivers anyway. If another consumer was seen at the last look before the connection ended or
+//! since, there is no gap.
 //!
 //! A sign of life is a look at which the queues were empty: what waits in a queue that is deleted is lost too.
 //! `<state_dir>/gaps.json` has the open gaps and the signs of life, which are written at most a minute late:
@@ -141,12 +146,14 @@ pub enum GapFact {
         is_again: bool,
         /// Whether no message waited.
         is_empty: bool,
+        /// The messages that were unsettled when the queues were last read.
+        unsettled: usize,
     },
     /// A queue that osnl only reads was missing at an attempt.
     QueueMissing { queue: String },
     /// A missing exchange is there and bound. It was not at a look at `looked`, or later.
     Bound { exchange: String, looked: SystemTime },
-    /// So many unsettled messages have not come back.
+    /// So many unsettled messages have not come back, and no other consumer is known.
     NotBack { messages: usize },
     /// A partition is not read from where the group was.
     Position { topic: String, partition: i32, lost: LostPosition },
@@ -216,7 +223,7 @@ impl Record {
                 present.missing.insert(queue);
                 None
             }
-            GapFact::Subscribed { queues, created, is_transient, is_again, is_empty } => {
+            GapFact::Subscribed { queues, created, is_transient, is_again, is_empty, unsettled } => {
                 let missing = std::mem::take(present).missing;
                 let at = self.heard.get(&*of.listener).filter(|before| !is_empty && before.queues == queues);
                 let heard = Heard { at: at.map_or(now, |before| before.at), queues };
@@ -229,7 +236,8 @@ impl Record {
                     (true, false) => GapCause::Stopped,
                     (false, _) => GapCause::QueueRecreated,
                 };
-                Some(gap(cause, (before.at, now), None))
+                let words = (unsettled > 0).then(|| format!("unsettled messages in it: {unsettled}"));
+                Some(gap(cause, (before.at, now), words))
             }
             GapFact::Bound { exchange, looked } => {
                 let found = gap(GapCause::ExchangeMissing, (seconds(looked), now), None);
@@ -238,7 +246,8 @@ impl Record {
             GapFact::NotBack { messages } => {
                 let (from, _) = present.away.unwrap_or((now, now));
                 let messages = format!("messages: {messages}");
-                Some(gap(GapCause::MessagesMissing, (from, now), Some(messages)))
+                let found = gap(GapCause::MessagesMissing, (from, now), Some(messages));
+                Some(Gap { is_certain: false, ..found })
             }
             GapFact::Position { topic, partition, lost } => {
                 let words = format!("topic {topic}, partition {partition}: {lost}");

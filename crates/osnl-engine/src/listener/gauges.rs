@@ -253,12 +253,7 @@ impl Gauges {
         self.returns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn missing(&self) -> usize {
-        self.returns().missing()
-    }
-
     pub(super) fn created_again(&self) {
-        self.returns().created();
         *self.created.lock().unwrap_or_else(PoisonError::into_inner) = Some(epoch::now());
     }
 

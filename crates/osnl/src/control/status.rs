@@ -184,9 +184,6 @@ pub struct ListenerStatus {
     /// The answers of the broker's management API; `null` if the broker has no such API.
     #[serde(default)]
     pub management: Option<ManagementStatus>,
-    /// Messages since the start that were unsettled at the end of a connection and were not redelivered.
-    #[serde(default)]
-    pub missing_messages: u64,
     /// When a queue that was read before was missing and was created, since the start.
     #[serde(default)]
     pub queue_created: Option<String>,

@@ -26,7 +26,14 @@ fn scope(listener: &str) -> GapScope {
 
 /// A subscription of the queue `q`: what was made, and whether it is transient, in this run again, and empty.
 fn subscribed(created: &[&str], is_transient: bool, is_again: bool, is_empty: bool) -> GapFact {
-    GapFact::Subscribed { queues: set(&["q"]), created: set(created), is_transient, is_again, is_empty }
+    GapFact::Subscribed {
+        queues: set(&["q"]),
+        created: set(created),
+        is_transient,
+        is_again,
+        is_empty,
+        unsettled: 0,
+    }
 }
 
 fn shown(gaps: &[Gap]) -> Vec<(GapCause, bool, u64, u64)> {
@@ -65,6 +72,7 @@ fn each_cause_has_its_evidence_and_its_interval() {
         is_transient: true,
         is_again: false,
         is_empty: true,
+        unsettled: 0,
     };
     check("another pool", 2000, vec![(5000, other)], &[]);
     // What waited at the subscription before is lost as well.
@@ -75,7 +83,7 @@ fn each_cause_has_its_evidence_and_its_interval() {
     let bound = vec![(5000, GapFact::Bound { exchange: "x".into(), looked: at(4995) })];
     check("exchange", 2000, bound, &[(ExchangeMissing, true, 4995, 5001)]);
     let back = vec![there(true), (5030, GapFact::NotBack { messages: 3 })];
-    check("not back", 2000, back, &[(MessagesMissing, true, 2000, 5031)]);
+    check("not back", 2000, back, &[(MessagesMissing, false, 2000, 5031)]);
     for (before, is_certain) in [(Some(7), true), (None, false)] {
         let lost = LostPosition { before, start: 0 };
         let position = GapFact::Position { topic: "t".into(), partition: 0, lost };

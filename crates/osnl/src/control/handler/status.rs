@@ -482,7 +482,6 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         standing_by_for: standing_by_for(heard, seen.as_ref(), &state),
         consumer_tag: heard.consumer_tag.clone(),
         management: seen.map(management),
-        missing_messages: heard.gauges.missing() as u64,
         queue_created: heard.gauges.created().map(time::shown),
         queue_created_seconds: heard.gauges.created().map(time::age),
         unbound: trouble.is_some() && state.is_subscribed() && heard.gauges.gaps().is_unbound,
