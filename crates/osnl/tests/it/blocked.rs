@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
-use osnl::listener::ListenerState;
+use osnl::listener::{Gap, GapBook, ListenerState};
 use osnl::metrics::Counters;
 use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 
@@ -45,6 +45,11 @@ fn sqlite(folder: &Path) -> String {
     format!("connection = sqlite:///{}/journal.db\nallow_volatile = yes\nmax_pending = 1", folder.display())
 }
 
+fn gaps(folder: &Path) -> Vec<Gap> {
+    assert!(folder.join("gaps.json").exists(), "the daemon keeps its gaps");
+    GapBook::open(Some(folder)).open_gaps()
+}
+
 fn reason(daemon: &DaemonRig) -> String {
     match daemon.state() {
         ListenerState::Blocked { reason, .. } => reason.to_string(),
@@ -72,6 +77,7 @@ fn a_full_window_behind_a_held_target_goes_back_and_nothing_is_done_twice() {
     wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
     daemon.stop().unwrap();
     assert_eq!(target.effects(0..12), [1; 12]);
+    assert_eq!(gaps(folder.path()), []);
 }
 
 #[test]
@@ -100,6 +106,7 @@ fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
         daemon.stop().unwrap();
     }
     assert_eq!(target.effects(0..6), [1; 6]);
+    assert_eq!(folders.each_ref().map(|folder| gaps(folder.path())), [[], []]);
 }
 
 #[test]
