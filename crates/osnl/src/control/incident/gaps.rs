@@ -11,16 +11,17 @@ pub(in crate::control) fn judge_gaps(gaps: &[GapRow]) -> Vec<Incident> {
         }
         let all: Vec<&GapRow> = gaps.iter().filter(|one| one.listener == gap.listener).collect();
         let number = counted(all.len() as u64, "gap", "gaps");
-        let effect = match all.iter().any(|gap| gap.is_certain) {
-            true => "did not arrive",
-            false => "may not have arrived",
+        // A deletion that is lost for certain is a host that keeps its rights until the verification.
+        let (severity, effect) = match all.iter().any(|gap| gap.is_certain) {
+            true => (Severity::Critical, "did not arrive"),
+            false => (Severity::Warning, "may not have arrived"),
         };
         let longest = all.iter().map(|gap| gap.seconds).max().unwrap_or_default();
         let of = if all.len() == 1 { "of" } else { "of up to" };
         let what =
             format!("{}: {number} {of} {}, in which notifications {effect}", gap.listener, span(longest));
         let subject = format!("listener {}", gap.listener);
-        let incident = Incident::new(Kind::Gap, Severity::Warning, subject, what).for_listener(&gap.listener);
+        let incident = Incident::new(Kind::Gap, severity, subject, what).for_listener(&gap.listener);
         let incident = incident.because(&gap.why).labelled(gap.cause.to_string());
         let incident = incident.since(Some(gap.from.clone()), Some(gap.since_seconds));
         let incident = incident.mended_by_command(&gap.command);

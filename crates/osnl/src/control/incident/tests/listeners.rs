@@ -261,7 +261,7 @@ fn the_gaps_of_a_listener_are_one_incident_with_the_command_that_closes_them() {
     let nova = "nova: 2 gaps of up to 60 s, in which notifications did not arrive";
     let neutron = "neutron: 1 gap of 90 s, in which notifications may not have arrived";
     let expected = [
-        (IncidentKind::Gap, Warning, nova, why, verify),
+        (IncidentKind::Gap, Critical, nova, why, verify),
         (IncidentKind::Gap, Warning, neutron, why, "osnl gaps dismiss 3; osnl gaps shows each"),
     ];
     check(&judge_gaps(&gaps), &expected);
