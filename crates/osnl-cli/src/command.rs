@@ -17,6 +17,7 @@ pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod k2hr3_osnl;
+mod live;
 pub(crate) mod man;
 pub(crate) mod oss_watcher;
 mod progress;

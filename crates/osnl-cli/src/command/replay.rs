@@ -6,7 +6,6 @@ mod args;
 mod daemon;
 
 use std::collections::HashSet;
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use osnl::control::{RequestProgress, counted, grouped};
@@ -21,7 +20,6 @@ use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
 pub(super) use self::daemon::{AppendSettings, ReplayDaemon};
-use super::confirm::agreed_to;
 use super::progress::Display;
 use super::saved_events::{self, SavedEventsRefusal, StandardOutput, masked, time};
 use crate::app;
@@ -30,7 +28,6 @@ use crate::flags::OutputFormat;
 
 /// The events that are explained before the question of --live.
 const SHOWN: usize = 20;
-const NO_TERMINAL: &str = "--live asks for confirmation, but stdin is not a terminal; add --yes";
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
     saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| {
@@ -39,14 +36,14 @@ pub(crate) fn run(args: &ReplayArgs) -> Exit {
 }
 
 fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {
-    let daemon = if args.live { ready(conf, args)? } else { None };
+    let daemon = if args.live.is_live() { ready(conf, args)? } else { None };
     let mut out = StandardOutput::for_traces(args.format);
     let planned = events(args, conf)?;
     match args.format {
         OutputFormat::Text => {
-            let most = if args.live && !args.verbose { SHOWN } else { usize::MAX };
+            let most = if args.live.is_live() && !args.verbose { SHOWN } else { usize::MAX };
             for event in planned.iter().take(most) {
-                out.line(&words::trace(&event.trace, |effect| text(event, effect, args.live)));
+                out.line(&words::trace(&event.trace, |effect| text(event, effect, args.live.is_live())));
             }
             if let more @ 1.. = planned.len().saturating_sub(most) {
                 out.line(&format!("{} more events: --verbose shows each", grouped(more as u64)));
@@ -63,11 +60,14 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         return Ok(out.end(Exit::Failed));
     }
     let sums = ReplaySums::from_events(&planned);
-    if !args.live || sums.deliveries == 0 {
+    if !args.live.is_live() || sums.deliveries == 0 {
         match args.format {
             OutputFormat::Text => {
-                let next =
-                    if args.live || sums.deliveries == 0 { "" } else { "; --live makes these deliveries" };
+                let next = if args.live.is_live() || sums.deliveries == 0 {
+                    ""
+                } else {
+                    "; --live makes these deliveries"
+                };
                 out.line(&format!("{}; nothing was changed{next}", sums.text("would create")));
             }
             OutputFormat::Json => out.json(sums.json(None)),
@@ -75,8 +75,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         return Ok(out.end(if sums.deliveries > 0 { Exit::Done } else { Exit::Failed }));
     }
     let question = format!("{}; append them?", sums.text("would create"));
-    if !args.yes && !agreed_to(&question, NO_TERMINAL)? {
-        saved_events::say("nothing was changed");
+    if !args.live.agrees(&question)? {
         return Ok(out.end(Exit::Failed));
     }
     let (appended, copies) = match daemon {
@@ -105,9 +104,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
 
 fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, SavedEventsRefusal> {
     let journal = saved_events::journal(conf)?;
-    if !args.yes && !std::io::stdin().is_terminal() {
-        return Err((Exit::Usage, NO_TERMINAL.to_owned()));
-    }
+    args.live.check_terminal()?;
     ReplayDaemon::for_journal(conf, journal, args.patience.timeout)
 }
 

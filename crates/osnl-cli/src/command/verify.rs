@@ -5,7 +5,7 @@ mod args;
 mod report;
 
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal as _};
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use osnl::action::http::HttpOptions;
@@ -29,8 +29,6 @@ use super::saved_events::{self, SavedEventsRefusal, known, masked, say, time};
 use crate::app;
 use crate::exit::Exit;
 
-const NO_TERMINAL: &str = "--live asks for confirmation, but stdin is not a terminal; add --yes";
-
 pub(crate) fn run(args: &VerifyArgs) -> Exit {
     saved_events::with_configuration(&args.of, &[], None, |conf| verify(args, conf))
 }
@@ -40,10 +38,8 @@ fn verify(args: &VerifyArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     let Some(action) = conf.actions.iter().find(|action| *action.name == *args.action) else {
         return Ok(Exit::Failed);
     };
-    if args.live && !args.yes && !io::stdin().is_terminal() {
-        return Err((Exit::Usage, NO_TERMINAL.to_owned()));
-    }
-    let daemon = if args.live { Some(daemon(args, conf)?) } else { None };
+    args.live.check_terminal()?;
+    let daemon = if args.live.is_live() { Some(daemon(args, conf)?) } else { None };
     let journal = match &conf.journal {
         JournalConf::Sqlite(options) if options.path.exists() => Some(saved_events::kept(conf)?),
         JournalConf::Sqlite(_) | JournalConf::Memory => None,
@@ -65,8 +61,7 @@ fn verify(args: &VerifyArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         cloud.shown(),
         counted(ids.len() as u64, "id", "ids")
     );
-    if args.live && !args.yes && !agreed_to(&question, NO_TERMINAL)? {
-        say("nothing was changed");
+    if !args.live.agrees(&question)? {
         return Ok(Exit::Failed);
     }
     let verifier = Verifier::new(cloud, args.kind, Some(args.rate)).allowing_many(args.allow_many);
@@ -147,7 +142,10 @@ impl VerifyRun<'_> {
             "{halt} Nothing of this part was appended; if it is, add --allow-many and {}",
             resume(done)
         );
-        if self.daemon.is_none() || self.args.yes || !agreed_to(&format!("{halt} Go on?"), &refusal)? {
+        if self.daemon.is_none()
+            || self.args.live.is_agreed()
+            || !agreed_to(&format!("{halt} Go on?"), &refusal)?
+        {
             return Err((Exit::Failed, refusal));
         }
         Ok(Display::start("ids", "asked about"))

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
+use crate::command::live::LiveArgs;
 use crate::command::saved_events::PickArgs;
 use crate::flags::{CheckArgs, GROUPS, OutputFormat, PatienceArgs};
 
@@ -35,18 +36,14 @@ pub(crate) struct ReplayArgs {
     /// Evaluate as if this listener had received the event
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
-    /// Append the events to the journal, so that the daemon makes the calls
-    #[arg(long)]
-    pub(super) live: bool,
+    #[command(flatten)]
+    pub(super) live: LiveArgs,
     /// With --live, show each event before the question
     #[arg(long, requires = "live")]
     pub(super) verbose: bool,
     /// Keep the message ids, and skip events whose id is in the journal
     #[arg(long, requires = "live")]
     pub(super) keep_ids: bool,
-    /// Do not ask. Without a terminal, --live requires it (else exit status 2)
-    #[arg(long, short = 'y', requires = "live")]
-    pub(super) yes: bool,
     /// Replay at most N events, the oldest ones
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,

@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, ValueEnum};
 use osnl::verify::{ResourceId, VerifiedKind};
 
+use crate::command::live::LiveArgs;
 use crate::flags::{CheckArgs, OutputFormat, PatienceArgs};
 
 /// The targets whose ids osnl reads itself.
@@ -15,6 +16,7 @@ pub(super) enum IdSource {
 /// The flags of `osnl verify`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("source").required(true).args(["ids", "from"]))]
+#[command(mut_arg("live", |arg| arg.help("Append the deletion events to the daemon's journal")))]
 #[command(
     after_help = "Exits with 0 if each id has an answer, 1 if the result is incomplete, 69 without a proved login or a daemon.\n\n\
     Example:\n  osnl verify roles --from k2hr3 --live"
@@ -58,12 +60,8 @@ pub(crate) struct VerifyArgs {
     /// Go on if more than 20 % of the ids, or all of the first 50, are gone
     #[arg(long)]
     pub(super) allow_many: bool,
-    /// Append the deletion events to the daemon's journal
-    #[arg(long)]
-    pub(super) live: bool,
-    /// Do not ask. Without a terminal, --live requires it (else exit status 2)
-    #[arg(long, short = 'y', requires = "live")]
-    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) live: LiveArgs,
     /// Show each resource, not only the first 20
     #[arg(long)]
     pub(super) verbose: bool,

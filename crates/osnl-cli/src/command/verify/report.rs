@@ -74,7 +74,7 @@ impl<'a> VerifyReport<'a> {
         let mut effects = Vec::new();
         if let DeletionPlan::Append(event) = plan {
             for (_, effect) in event.trace.effects() {
-                let words = if self.args.live { words::will(effect) } else { words::would(effect) };
+                let words = if self.args.live.is_live() { words::will(effect) } else { words::would(effect) };
                 line += &format!("\n  {}", words.trim_start());
                 effects.push(json::effect(effect));
             }
@@ -125,7 +125,7 @@ impl<'a> VerifyReport<'a> {
                 "covers_until": covers,
                 "gaps_closed": closed,
                 "after": done.map(|id| id.to_string()),
-                "live": self.args.live,
+                "live": self.args.live.is_live(),
             }})),
             OutputFormat::Text => {
                 let hidden = if self.args.verbose { 0 } else { self.shown.saturating_sub(SHOWN) };
@@ -147,7 +147,7 @@ impl<'a> VerifyReport<'a> {
         let kinds = counted(asked, &self.args.kind.to_string(), &format!("{}s", self.args.kind));
         let left_out = self.young + self.already + self.no_effect;
         let left_out = if left_out > 0 { format!(", {} left out", grouped(left_out)) } else { String::new() };
-        let done = match (self.args.live, self.planned) {
+        let done = match (self.args.live.is_live(), self.planned) {
             (true, _) => format!("{} appended", counted(self.appended, "deletion", "deletions")),
             (false, 0) => "nothing was changed".to_owned(),
             (false, planned) => format!(
