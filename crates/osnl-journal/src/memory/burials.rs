@@ -216,7 +216,8 @@ impl MemoryJournal {
         let (mut waiting, items) = (0, EntryItems::default());
         for new in &entry.deliveries {
             let Some(reason) = new.begin.dead_letter() else { continue };
-            log_dead_letter(&new.rule, &new.action, &received.origin, notification, reason);
+            let delivery = (&*new.rule, &*new.action, new.resource);
+            log_dead_letter(delivery, &received.origin, notification, reason);
             if !state.has_queue(listener) {
                 self.bury(state, received.clone(), reason.to_owned());
                 continue;

@@ -87,8 +87,7 @@ impl MemoryJournal {
                 self.counters.dead.increment();
                 if let Some(open) = state.entries.get(&pending.entry) {
                     log_dead_letter(
-                        &pending.rule,
-                        &pending.action,
+                        (&pending.rule, &pending.action, pending.resource),
                         &open.received.origin,
                         &open.notification.whole(&open.received),
                         reason,

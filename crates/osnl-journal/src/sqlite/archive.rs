@@ -7,7 +7,7 @@
 //! | file | line |
 //! | --- | --- |
 //! | `journal.db.quarantine.jsonl` | a message with its bytes, secrets included, in the form of `osnl tap --save`: `osnl replay` and `osnl send` read the file |
-//! | `journal.db.dead.jsonl` | a dead letter with its payload, secrets masked; or digest and size of a message kept only in part, which cannot be sent again |
+//! | `journal.db.dead.jsonl` | a dead letter with the payload of its event, secrets masked; or digest and size of a message kept only in part, which cannot be sent again |
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use osnl_core::received::ReceivedMessage;
-use osnl_model::mask_secrets;
+use osnl_model::{bulk_part, mask_secrets};
 use serde_json::{Value, json};
 
 use super::rows::millis;
@@ -30,9 +30,8 @@ const LARGEST: u64 = 64 << 20;
 #[must_use]
 pub(super) fn dead(
     id: DeliveryId,
-    rule: &str,
-    action: &str,
-    key: Option<&str>,
+    (rule, action, key): (&str, &str, Option<&str>),
+    resource: Option<u32>,
     reason: &str,
     received: &ReceivedMessage,
 ) -> Value {
@@ -49,7 +48,10 @@ pub(super) fn dead(
     line["event_type"] = json!(of(|n| n.event_type.as_ref()));
     line["publisher_id"] = json!(of(|n| n.publisher_id.as_ref()));
     line["timestamp"] = json!(of(|n| n.timestamp.as_ref()));
-    line["payload"] = decoded.map_or(Value::Null, |n| mask_secrets(&n.payload));
+    line["payload"] = decoded.map_or(Value::Null, |n| {
+        let part = resource.and_then(|at| bulk_part(&n, usize::try_from(at).ok()?));
+        mask_secrets(part.as_ref().unwrap_or(&n.payload))
+    });
     json!({ "dead_letter": line })
 }
 

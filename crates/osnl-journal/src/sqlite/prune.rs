@@ -193,7 +193,7 @@ fn write_dead(connection: &Connection, file: &Path, ids: &[DeliveryId]) -> Resul
 fn dead_line(connection: &Connection, id: DeliveryId) -> Result<Option<serde_json::Value>> {
     let event = event_of(connection, id)?;
     let sql = format!(
-        "SELECT d.rule, d.action, d.key, coalesce(d.reason, ''), {} FROM delivery d JOIN event e ON e.id = ?2 \
+        "SELECT d.rule, d.action, d.key, coalesce(d.reason, ''), d.resource, {} FROM delivery d JOIN event e ON e.id = ?2 \
          WHERE d.id = ?1",
         rows::RECEIVED
     );
@@ -203,7 +203,8 @@ fn dead_line(connection: &Connection, id: DeliveryId) -> Result<Option<serde_jso
             let (rule, action, key): (String, String, Option<String>) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
             let reason: String = row.get(3)?;
-            Ok(archive::dead(id, &rule, &action, key.as_deref(), &reason, &received(row, 4)?))
+            let delivery = (&*rule, &*action, key.as_deref());
+            Ok(archive::dead(id, delivery, row.get(4)?, &reason, &received(row, 5)?))
         })
         .optional()
 }
