@@ -1,5 +1,5 @@
 use osnl::journal::{Begin, NewDelivery};
-use osnl_testkit::until;
+use osnl_testkit::{Reply, Sink, until};
 use serde_json::json;
 
 use crate::control_socket::SOON;
@@ -9,6 +9,31 @@ use crate::running_daemon::RunningDaemon;
 fn port(id: &str) -> String {
     json!({"message_id": id, "event_type": "port.delete.end", "payload": {"port_id": id, "password": "hunter2"}})
         .to_string()
+}
+
+/// Each of them took another time, and the newest one's says nothing of the others.
+#[tokio::test]
+async fn a_group_of_deliveries_has_the_answer_and_no_duration() {
+    let sink = Sink::start();
+    sink.reply_with(Reply::Status(404));
+    let action = format!("[action:third]\ndriver = http\nurl = {}\nmax_attempts = 1\n", sink.url("/x"));
+    let site = RunningDaemon::with("", &action).await;
+    let session = log_in(&site.running).await;
+    for id in ["p1", "p2"] {
+        site.keep(port(id), "third").await;
+    }
+    let dead = "/deliveries?action=third&state=dead";
+    until(SOON, "both are dead", async || site.read(dead, &session).await.contains(">2 ×</summary>")).await;
+    let list = site.read(dead, &session).await;
+    let result = |class: &str| {
+        let (_, row) = list.split_once(&format!("<tr class=\"{class}\">")).unwrap();
+        let (_, result) = row.split_once("data-label=\"Result\">").unwrap();
+        result.split_once("</td>").unwrap().0.to_owned()
+    };
+    let (group, one) = (result("group"), result("of-group"));
+    assert!(group.contains("404") && !group.contains(','), "{group}");
+    assert!(one.contains("404") && one.contains(','), "{one}");
+    site.end().await;
 }
 
 #[tokio::test]
