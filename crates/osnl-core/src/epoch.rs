@@ -10,15 +10,20 @@ pub fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Returns whether work that began then has taken so long, in real time. In a thread with a simulated clock it never has,
-/// so that a story is the same on each machine.
+/// Returns whether this thread has a simulated clock. It does the work of other threads itself then, so that a story is
+/// the same on each machine.
+#[must_use]
+pub fn is_simulated() -> bool {
+    #[cfg(feature = "sample")]
+    return simulated::now().is_some();
+    #[cfg(not(feature = "sample"))]
+    false
+}
+
+/// Returns whether work that began then has taken so long, in real time. In a thread with a simulated clock it never has.
 #[must_use]
 pub fn has_taken(begun: Instant, longest: Duration) -> bool {
-    #[cfg(feature = "sample")]
-    if simulated::now().is_some() {
-        return false;
-    }
-    begun.elapsed() >= longest
+    !is_simulated() && begun.elapsed() >= longest
 }
 
 /// A time of day that follows tokio's paused clock, for one thread.

@@ -10,7 +10,9 @@
 //! | broker | classic and quorum queues, redelivery in order, prefetch, one active consumer, the consumer time-out |
 //! | target | answers, refuses, hangs, answers late, cuts the connection after the effect |
 //! | kill | a daemon is killed at one of its steps outside: a message, an acknowledgement, a call, a commit |
-//! | time | tokio's paused clock, which the time of day follows |
+//! | shards | a daemon that publishes each event to the queue of its shard, and a daemon for each shard |
+//! | operator | pauses; in a file also retries, discards, holds, releases |
+//! | time | tokio's paused clock, which the time of day follows, but for its jumps |
 //!
 //! A kill ends what the daemon can do, and then its tasks are dropped: no step outside lies between. Torn writes, lost
 //! `fsync`s, and the bytes of AMQP are left to the tests with real parts.
@@ -43,7 +45,7 @@ use self::world::World;
 /// The result of a story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Played {
-    /// The broken promises, each a line; empty if all are kept.
+    /// The broken promises, each a line; empty if all are kept. The story ends with the first.
     pub broken: Vec<String>,
     /// Each step of the world, a line with its time.
     pub trace: Vec<String>,
@@ -105,7 +107,7 @@ async fn play_steps(world: &World, story: &Story, disk: &Disk) {
             lives.step(step).await;
         }
         world.heal();
-        lives.heal();
+        lives.heal().await;
         world.settled(story.settings.patience()).await;
         lives.stop().await;
     };
@@ -117,7 +119,7 @@ async fn play_steps(world: &World, story: &Story, disk: &Disk) {
             return Poll::Ready(());
         }
         let _ = work.as_mut().poll(context);
-        Poll::Pending
+        if world.is_broken() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }

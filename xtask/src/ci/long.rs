@@ -64,6 +64,8 @@ const PARTS: &[LongPart] = &[
     part("standby-4.3", &["chaos", "--standby", "--broker", "4.3"], DELIVERY),
     part("shards", &["chaos", "--shards", "--minutes", "10"], DELIVERY),
     part("outage", &["chaos", "--outage"], DELIVERY),
+    part("simulate", &["simulate", "--seeds", "10000"], SIMULATED),
+    part("faults", &["simulate", "--faults"], SIMULATED),
     part("soak", &["soak", "--minutes", "10", "--huge", "200"], DELIVERY),
     part("fuzz", &["fuzz", "--minutes", "60"], FUZZED),
     part("bench", &["bench"], DELIVERY),
@@ -128,6 +130,14 @@ const FUZZED: &[&str] = &[
     "crates/osnl-journal",
     "crates/osnl",
     "library/osnl-notify",
+];
+
+const SIMULATED: &[&str] = &[
+    "crates/osnl-journal",
+    "crates/osnl-delivery",
+    "crates/osnl-engine",
+    "crates/osnl-testkit/src/simulation",
+    "crates/osnl-testkit/faults",
 ];
 
 const fn part(name: &'static str, args: &'static [&'static str], paths: &'static [&'static str]) -> LongPart {

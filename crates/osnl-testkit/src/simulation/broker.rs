@@ -1,8 +1,8 @@
 //! A model of the broker behind the transport's contract: queues, connections, acknowledgements on their way.
 //!
 //! A message that returns with its connection takes its former place. One that is rejected takes it only in a classic
-//! queue; a quorum queue puts it last. Acknowledgements are on their way for some milliseconds, and are lost with the
-//! connection.
+//! queue; a quorum queue puts it last. Messages and acknowledgements are on their way for some milliseconds, and are lost
+//! with the connection.
 
 mod consumer;
 
@@ -21,9 +21,14 @@ use super::world::{Who, WorldState};
 /// RabbitMQ's default: a message that is unacknowledged for longer closes its channel.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
+/// The time of a message on its way to a daemon.
+const DELIVERY: Duration = Duration::from_millis(10);
+
 /// All queues and connections.
 pub(super) struct BrokerModel {
     queues: Vec<QueueModel>,
+    /// The first queues, to which services publish.
+    published_to: usize,
     connections: BTreeMap<u64, Connection>,
     last_connection: u64,
     /// No connection is accepted before.
@@ -58,8 +63,8 @@ struct Connection {
     last_tag: u64,
     /// Messages that were handed over, each with the time.
     unsettled: BTreeMap<u64, (StoredMessage, Instant)>,
-    /// Those of them that no poll has taken.
-    pushed: VecDeque<u64>,
+    /// Those of them that no poll has taken, each with its time of arrival.
+    pushed: VecDeque<(Instant, u64)>,
     /// Settlements on their way, each with its time of arrival.
     on_way: VecDeque<(Instant, Settlement)>,
     quiet: bool,
@@ -70,7 +75,8 @@ struct Connection {
 impl BrokerModel {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            queues: (0..settings.shards).map(|_| QueueModel::default()).collect(),
+            queues: (0..settings.queues.max(settings.daemons())).map(|_| QueueModel::default()).collect(),
+            published_to: if settings.shards.is_some() { 1 } else { settings.queues },
             connections: BTreeMap::new(),
             last_connection: 0,
             down_until: None,
@@ -81,12 +87,16 @@ impl BrokerModel {
 
     /// Publishes an event to the queue of its key.
     pub(super) fn publish(&mut self, event: usize, key: u8) -> usize {
-        let at = usize::from(key) % self.queues.len();
+        let at = usize::from(key) % self.published_to;
+        self.publish_to(at, event);
+        at
+    }
+
+    pub(super) fn publish_to(&mut self, at: usize, event: usize) {
         let queue = &mut self.queues[at];
         queue.last_position += 1;
         queue.ready.push_back(StoredMessage { event, position: queue.last_position, redelivered: false });
         self.push(at);
-        at
     }
 
     /// Hands ready messages to the active consumer of a queue.
@@ -101,7 +111,7 @@ impl BrokerModel {
             && let Some(message) = queue.ready.pop_front()
         {
             connection.last_tag += 1;
-            connection.pushed.push_back(connection.last_tag);
+            connection.pushed.push_back((Instant::now() + DELIVERY, connection.last_tag));
             connection.unsettled.insert(connection.last_tag, (message, Instant::now()));
         }
     }
@@ -167,11 +177,11 @@ impl BrokerModel {
         (self.down_until, self.deaf_until) = (None, None);
     }
 
-    fn is_down(&self) -> bool {
+    pub(super) fn is_down(&self) -> bool {
         self.down_until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn is_deaf(&self) -> bool {
+    pub(super) fn is_deaf(&self) -> bool {
         self.deaf_until.is_some_and(|until| Instant::now() < until)
     }
 
@@ -208,7 +218,7 @@ impl BrokerModel {
                 }
             }
         }
-        connection.pushed.retain(|tag| connection.unsettled.contains_key(tag));
+        connection.pushed.retain(|(_, tag)| connection.unsettled.contains_key(tag));
         self.push(at);
         removed
     }
@@ -218,7 +228,8 @@ impl BrokerModel {
         let connection = self.connections.get(&number)?;
         let arrival = connection.on_way.front().map(|(at, _)| (*at).max(self.deaf_until.unwrap_or(*at)));
         let times_out = connection.unsettled.values().map(|(_, at)| *at + CONSUMER_TIMEOUT).min();
-        arrival.into_iter().chain(times_out).min()
+        let delivery = connection.pushed.front().map(|(at, _)| *at).filter(|at| *at > Instant::now());
+        arrival.into_iter().chain(times_out).chain(delivery).min()
     }
 
     fn seen(&self, at: usize) -> QueueSeen {
@@ -251,6 +262,13 @@ impl BrokerModel {
             let _ = write!(words, "; {} has {events:?} unsettled", connection.who);
         }
         words
+    }
+}
+
+impl Connection {
+    /// Returns the messages that have arrived, and that no poll has taken.
+    fn arrived(&self) -> usize {
+        self.pushed.iter().take_while(|(at, _)| *at <= Instant::now()).count()
     }
 }
 

@@ -1,11 +1,14 @@
 //! The daemons of a story: their lives, which begin with a start and end with a stop or a kill.
 
 use std::collections::BTreeMap;
+use std::future::{Future as _, poll_fn};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use osnl_config::Rate;
+use osnl_core::attempt::Action;
 use osnl_core::metrics::Counters;
 use osnl_core::rule::{KeySource, Rule};
 use osnl_core::shutdown::Shutdown;
@@ -16,7 +19,7 @@ use osnl_delivery::{
 use osnl_engine::daemon::{Daemon, DaemonState, Reload, ReloadChanges, ReloadRefusal, ReloadScope};
 use osnl_engine::intake::{LiveRules, RuleEngine};
 use osnl_engine::listener::{Listener, ListenerConfig};
-use osnl_journal::memory::MemoryJournal;
+use osnl_journal::query::{Change, Filter};
 use osnl_journal::{ClaimedDelivery, DeliveryId, Journal, Outcome, PauseNote};
 use osnl_model::{Priority, Target};
 use osnl_transport::{BoxFuture, Declare, ListenOptions, QueueKind};
@@ -24,13 +27,15 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::broker::SimulatedTransport;
-use super::journal::{Disk, OpenJournal};
-use super::story::{Reloaded, Settings, Step, Story};
-use super::target::{SimulatedAction, number};
+use super::journal::{Disk, OpenJournal, OperatedJournal};
+use super::story::{Reloaded, Settings, Step, Story, Verb};
+use super::target::{SimulatedAction, Splitter, number};
 use super::world::{Who, World};
 
 /// The time in which a stopped daemon must have ended.
 const DRAIN: Duration = Duration::from_secs(120);
+/// The longest time until a daemon that was stopped or killed runs again, with some to spare.
+const AWAY: Duration = Duration::from_secs(240);
 
 /// All daemons of a story.
 pub(super) struct Lives {
@@ -70,33 +75,32 @@ struct Parts {
     rules: Arc<LiveRules>,
     /// The part that the next reload replaces.
     wanted: Mutex<Reloaded>,
-    /// The journal in memory, whose actions can be paused.
-    memory: Option<Arc<MemoryJournal>>,
+    operated: OperatedJournal,
 }
 
 impl Lives {
     pub(super) fn new(world: &World, story: &Story, disk: &Disk) -> Self {
         let settings = story.settings.clone();
-        let daemons = if settings.standby { 2 } else { 1 };
         let seat = |_| Seat {
             stop: Notify::new(),
             away: Mutex::default(),
             ends: Mutex::default(),
             running: watch::Sender::new(None),
         };
-        let seats = (0..daemons).map(seat).collect();
+        let seats = (0..settings.daemons()).map(seat).collect();
         let (paused, pauses) = Default::default();
         Self { world: world.clone(), settings, disk: disk.clone(), seats, paused, pauses }
     }
 
     /// Runs all daemons until they are stopped for good.
     pub(super) async fn run(&self) {
-        let mut lives = (0..self.seats.len()).map(|daemon| self.supervise(daemon));
-        match (lives.next(), lives.next()) {
-            (Some(first), Some(second)) => drop(tokio::join!(first, second)),
-            (Some(first), None) => first.await,
-            (None, _) => {}
-        }
+        let mut lives: Vec<_> =
+            (0..self.seats.len()).map(|daemon| Box::pin(self.supervise(daemon))).collect();
+        poll_fn(|context| {
+            lives.retain_mut(|life| life.as_mut().poll(context).is_pending());
+            if lives.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     async fn supervise(&self, daemon: usize) {
@@ -124,14 +128,14 @@ impl Lives {
         let (who, killed) = self.world.begin(daemon);
         let seat = &self.seats[daemon];
         let counters = Arc::<Counters>::default();
-        let OpenJournal { journal, memory } = self.disk.open(&self.world, who, &self.settings, &counters);
+        let OpenJournal { journal, operated } = self.disk.open(&self.world, who, &self.settings, &counters);
         let left = Arc::downgrade(&journal);
         let engine = RuleEngine::new(vec![rule(&self.settings)], journal.clone(), counters.clone());
         let (world, settings) = (self.world.clone(), self.settings.clone());
         let rules = Arc::new(LiveRules::new(engine));
         let (wanted, journal_of) = (Mutex::new(Reloaded::Settings), journal.clone());
         let parts =
-            Arc::new(Parts { world, who, settings, journal: journal_of, counters, rules, wanted, memory });
+            Arc::new(Parts { world, who, settings, journal: journal_of, counters, rules, wanted, operated });
         let daemon = parts.daemon();
         let shutdown = Shutdown::new();
         seat.running.send_replace(Some(Running { state: daemon.state(), parts: parts.clone() }));
@@ -197,7 +201,9 @@ impl Lives {
                 state.broker.go_deaf(now + *length);
             }
             Step::Reload { daemon, what } => self.reload(*daemon, *what).await,
-            Step::Pause { daemon, length } => self.pause(*daemon, *length),
+            Step::Pause { daemon, length } => self.pause(*daemon, *length).await,
+            Step::Change { daemon, key, verb } => self.change(*daemon, Some(*key), *verb).await,
+            Step::Clock(seconds) => self.world.jumps(*seconds),
         }
         self.world.changed.notify_waiters();
     }
@@ -214,7 +220,8 @@ impl Lives {
     }
 
     fn lives(&self) -> Vec<u32> {
-        let running = self.seats.iter().filter_map(|seat| seat.running.borrow().clone());
+        let seats = self.seats.iter().enumerate().filter(|(daemon, _)| !self.settings.splits(*daemon));
+        let running = seats.filter_map(|(_, seat)| seat.running.borrow().clone());
         running.map(|running| running.parts.who.life).collect()
     }
 
@@ -232,16 +239,16 @@ impl Lives {
         let _ = timeout(Duration::from_secs(1), state.reload(ReloadScope::Configuration, "the story")).await;
     }
 
-    /// Pauses the action of a daemon, whose journal is in memory, for a time.
-    fn pause(&self, daemon: usize, length: Duration) {
-        let Some(Running { parts, .. }) = self.seats[daemon].running.borrow().clone() else { return };
-        let Some(memory) = &parts.memory else { return };
-        let mut state = self.world.lock();
-        state.say(format_args!("{} pauses its action for {length:?}", parts.who));
-        state.oracle.disturbed(Instant::now() + length);
-        memory.set_pause("a", Some(PauseNote { by: "the story".to_owned(), reason: None }));
-        self.paused.lock().unwrap().push((Instant::now() + length, daemon));
-        self.pauses.notify_one();
+    /// Pauses the action of a daemon for a time.
+    async fn pause(&self, daemon: usize, length: Duration) {
+        let until = Instant::now() + length;
+        self.world.lock().oracle.disturbed(until + AWAY);
+        let note = PauseNote { by: "the story".to_owned(), reason: None };
+        if self.set_pause(daemon, Some(note)).await {
+            self.world.lock().say(format_args!("the action of daemon {daemon} is paused for {length:?}"));
+            self.paused.lock().unwrap().push((until, daemon));
+            self.pauses.notify_one();
+        }
     }
 
     /// Ends pauses; never ends.
@@ -258,23 +265,76 @@ impl Lives {
                 () = sleep_until(at) => {}
             }
             self.paused.lock().unwrap().retain(|other| *other != (at, daemon));
-            self.unpause(daemon);
+            self.unpause(daemon).await;
         }
     }
 
-    fn unpause(&self, daemon: usize) {
-        let Some(Running { parts, .. }) = self.seats[daemon].running.borrow().clone() else { return };
-        if let Some(memory) = &parts.memory {
-            self.world.lock().say(format_args!("{} resumes its action", parts.who));
-            memory.set_pause("a", None);
+    async fn unpause(&self, daemon: usize) {
+        self.wait_for(daemon).await;
+        if self.set_pause(daemon, None).await {
+            self.world.lock().say(format_args!("the action of daemon {daemon} is resumed"));
         }
     }
 
-    /// Ends all pauses.
-    pub(super) fn heal(&self) {
-        let paused = std::mem::take(&mut *self.paused.lock().unwrap());
-        paused.into_iter().for_each(|(_, daemon)| self.unpause(daemon));
+    /// Waits until a daemon runs, whose file keeps a pause.
+    async fn wait_for(&self, daemon: usize) {
+        let mut running = self.seats[daemon].running.subscribe();
+        let _ = timeout(AWAY, running.wait_for(Option::is_some)).await;
+    }
+
+    fn operated(&self, daemon: usize) -> Option<OperatedJournal> {
+        let running = self.seats[daemon].running.borrow();
+        running.as_ref().map(|running| running.parts.operated.clone())
+    }
+
+    /// Pauses or resumes an action, and returns whether the daemon has done so.
+    async fn set_pause(&self, daemon: usize, note: Option<PauseNote>) -> bool {
+        match self.operated(daemon) {
+            None => false,
+            Some(OperatedJournal::Memory(memory)) => {
+                memory.set_pause("a", note);
+                true
+            }
+            Some(OperatedJournal::Sqlite(sqlite)) => {
+                let action = "a".to_owned();
+                let change = match note {
+                    Some(note) => Change::Pause { action, note },
+                    None => Change::Resume { action },
+                };
+                matches!(timeout(AWAY, sqlite.change(change)).await, Ok(Ok(_)))
+            }
+        }
+    }
+
+    /// Changes the deliveries of a key, or of all keys, in a file.
+    async fn change(&self, daemon: usize, key: Option<u8>, verb: Verb) {
+        let Some(OperatedJournal::Sqlite(sqlite)) = self.operated(daemon) else { return };
+        let which = Filter { key: key.map(|key| format!("k{key}")), ..Filter::default() };
+        let by = "the story".to_owned();
+        let change = match verb {
+            Verb::Retry => Change::Retry { which, out_of_order: false },
+            Verb::Discard => Change::Discard { which, by },
+            Verb::Hold => Change::Hold { which, why: by },
+            Verb::Release => Change::Release { which },
+        };
+        self.world.lock().oracle.changes(key, verb);
+        if let Ok(Ok(changed)) = timeout(AWAY, sqlite.change(change)).await {
+            let (changed, refused) = (changed.changed.len() + changed.under_way.len(), changed.refused.len());
+            let key = key.map_or_else(|| "all keys".to_owned(), |key| format!("key {key}"));
+            self.world.lock().say(format_args!(
+                "an operator: {verb:?} for {key} of daemon {daemon}: {changed} changed, {refused} refused"
+            ));
+        }
+    }
+
+    /// Ends all pauses, and releases all deliveries.
+    pub(super) async fn heal(&self) {
+        self.paused.lock().unwrap().clear();
         self.pauses.notify_one();
+        for daemon in 0..self.seats.len() {
+            self.unpause(daemon).await;
+            self.change(daemon, None, Verb::Release).await;
+        }
     }
 
     /// Stops all daemons for good.
@@ -295,7 +355,8 @@ impl Lives {
 
 impl Parts {
     fn daemon(self: &Arc<Self>) -> Daemon {
-        let listeners = (0..usize::from(self.settings.shards)).map(|queue| self.listener(queue)).collect();
+        let queues = self.settings.queues_of(self.who.daemon);
+        let listeners = queues.into_iter().map(|queue| self.listener(queue)).collect();
         let daemon = Daemon::new(listeners, vec![self.delivery()], self.journal.clone());
         let reload = SimulatedReload(Arc::downgrade(self));
         daemon.with_reload(Box::new(reload), self.counters.clone())
@@ -306,7 +367,7 @@ impl Parts {
         let kind = QueueKind {
             queue_type: settings.queue_type(),
             durable: true,
-            single_active_consumer: settings.standby,
+            single_active_consumer: settings.standby || settings.shards.is_some(),
             ..QueueKind::OSLO
         };
         let name = format!("events-{queue}");
@@ -318,9 +379,20 @@ impl Parts {
         Listener::new(config, transport, self.rules.clone(), self.counters.clone())
     }
 
+    fn setup(&self) -> Setup {
+        let mut settings = delivery_settings(&self.settings);
+        let action: Arc<dyn Action> = match self.settings.shards {
+            Some(shards) if self.settings.splits(self.who.daemon) => {
+                settings.batch = BatchLimits::default();
+                Splitter::new(&self.world, self.who, shards)
+            }
+            _ => SimulatedAction::new(&self.world, self.who, &self.settings),
+        };
+        Setup { action, settings, preparation: Preparation::default(), fallback: None }
+    }
+
     fn delivery(&self) -> DeliveryLoop {
-        let action = SimulatedAction::new(&self.world, self.who, &self.settings);
-        let settings = delivery_settings(&self.settings);
+        let Setup { action, settings, .. } = self.setup();
         let delivery = DeliveryLoop::new("a", action, self.journal.clone(), settings, self.counters.clone());
         delivery.with_observer(Arc::new(Observer {
             world: self.world.clone(),
@@ -365,25 +437,19 @@ struct SimulatedReload(Weak<Parts>);
 
 impl SimulatedReload {
     fn changes(&self) -> ReloadChanges {
-        let order = |parts: &Parts| {
-            let listeners = (0..parts.settings.shards).map(|n| format!("events-{n}").into()).collect();
-            (listeners, vec!["a".into()])
-        };
         let Some(parts) = self.0.upgrade() else { return ReloadChanges::default() };
-        let all = ReloadChanges { order: order(&parts), ..ReloadChanges::default() };
+        let queues = parts.settings.queues_of(parts.who.daemon);
+        let names: Vec<Arc<str>> = queues.iter().map(|queue| format!("events-{queue}").into()).collect();
+        let (first, name) = (queues[0], names[0].clone());
+        let all = ReloadChanges { order: (names, vec!["a".into()]), ..ReloadChanges::default() };
         let wanted = *parts.wanted.lock().unwrap();
         match wanted {
-            Reloaded::Settings => {
-                let action = SimulatedAction::new(&parts.world, parts.who, &parts.settings);
-                let settings = delivery_settings(&parts.settings);
-                let setup = Setup { action, settings, preparation: Preparation::default(), fallback: None };
-                ReloadChanges { setups: vec![("a".into(), setup)], ..all }
-            }
+            Reloaded::Settings => ReloadChanges { setups: vec![("a".into(), parts.setup())], ..all },
             Reloaded::Action => {
                 ReloadChanges { retire: vec!["a".into()], deliveries: vec![parts.delivery()], ..all }
             }
             Reloaded::Listener => {
-                ReloadChanges { leave: vec!["events-0".into()], begin: vec![parts.listener(0)], ..all }
+                ReloadChanges { leave: vec![name], begin: vec![parts.listener(first)], ..all }
             }
             Reloaded::Rules => all,
         }

@@ -27,8 +27,14 @@ pub(super) struct Disk {
 /// The journal of one life.
 pub(super) struct OpenJournal {
     pub(super) journal: Arc<dyn Journal>,
-    /// The same, if it is in memory.
-    pub(super) memory: Option<Arc<MemoryJournal>>,
+    pub(super) operated: OperatedJournal,
+}
+
+/// The journal of one life, as an operator changes it.
+#[derive(Clone)]
+pub(super) enum OperatedJournal {
+    Memory(Arc<MemoryJournal>),
+    Sqlite(Arc<SqliteJournal>),
 }
 
 /// The writer of one life.
@@ -60,14 +66,15 @@ impl Disk {
             let usual = MemoryLimits::for_prefetch(settings.prefetch);
             let limits = MemoryLimits { unsettled: settings.stay, ..usual };
             let memory = Arc::new(MemoryJournal::new(limits, counters.clone()));
-            return OpenJournal { journal: memory.clone(), memory: Some(memory) };
+            return OpenJournal { journal: memory.clone(), operated: OperatedJournal::Memory(memory) };
         }
         let path = self.folder.path().join(format!("{}.db", who.daemon));
         let options = SqliteOptions::new(path).bounded(|bounds| bounds.allow_volatile = true);
         let (journal, driven) = SqliteJournal::open_driven(options, counters.clone()).unwrap();
         let writer = Writer { world: world.clone(), who, driven, slowest: settings.disk, due: None };
         self.writers.lock().unwrap().push(writer);
-        OpenJournal { journal: Arc::new(journal), memory: None }
+        let journal = Arc::new(journal);
+        OpenJournal { journal: journal.clone(), operated: OperatedJournal::Sqlite(journal) }
     }
 
     /// Loses what a life has not committed.

@@ -8,7 +8,7 @@
 //! | an effect repeats only after a kill, or after an answer that did not arrive | `repeated` |
 //! | a message is acknowledged after the end of its deliveries (`memory://`) | `early` |
 //! | an event becomes a dead letter only after its attempts, or after `hold_max` | `given up` |
-//! | every wait ends | `stuck`, `held` |
+//! | every wait ends, however often its message returns | `stuck`, `held`, `late` |
 //! | every task of a daemon ends with it | `left over` |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +17,16 @@ use std::time::Duration;
 use osnl_journal::Outcome;
 use tokio::time::Instant;
 
-use super::story::{Nature, Settings};
+use super::story::{Nature, Settings, Verb};
 use super::world::Who;
+
+/// The time in which a wait that is over has its effect: calls before it, and the pause of a retry.
+const SLACK: Duration = Duration::from_secs(120);
+/// The time from a failed attempt until the target is called as before, at most.
+const AFTER_FAILURE: Duration = Duration::from_secs(90);
+
+/// Longer than every story.
+const NEVER: Duration = Duration::from_secs(1_000_000);
 
 /// What one event has had.
 #[derive(Clone, Debug)]
@@ -26,8 +34,8 @@ pub(super) struct EventRecord {
     key: u8,
     nature: Nature,
     published: Instant,
-    /// Its first arrival in each life.
-    received: BTreeMap<u32, Instant>,
+    /// Its arrivals in each life.
+    received: BTreeMap<u32, Arrivals>,
     /// The lives in which it had effects.
     effects: Vec<u32>,
     /// Answers that refused it.
@@ -36,9 +44,14 @@ pub(super) struct EventRecord {
     repeats: usize,
     /// Lives that ended its delivery.
     ended: BTreeSet<u32>,
+    /// Lives that gave it to its shard, and the copies that the shard may have.
+    split: BTreeSet<u32>,
+    copies: usize,
     /// The reason of its last end; `None` after a success.
     dead: Option<String>,
     removed: bool,
+    /// Whether an operator may have ended its delivery.
+    discarded: bool,
 }
 
 impl EventRecord {
@@ -52,10 +65,22 @@ impl EventRecord {
             refused: 0,
             repeats: 0,
             ended: BTreeSet::new(),
+            split: BTreeSet::new(),
+            copies: 0,
             dead: None,
             removed: false,
+            discarded: false,
         }
     }
+}
+
+/// The arrivals of an event in one life of a daemon.
+#[derive(Clone, Copy, Debug)]
+struct Arrivals {
+    first: Instant,
+    latest: Instant,
+    /// Those after the end of its wait.
+    late: u32,
 }
 
 /// Gathers the evidence of a story, and judges it.
@@ -71,6 +96,10 @@ pub(super) struct Oracle {
     under_way: BTreeSet<(u32, u8)>,
     /// The latest pause or reload, after which a hold may begin anew.
     disturbed: Option<Instant>,
+    /// The latest jump of the time of day, by which the age of a message is known.
+    jumped: Option<Instant>,
+    /// The time from which the target is called as if it had never failed.
+    recovered: Option<Instant>,
     broken: Vec<String>,
     /// The length of the trace.
     line: usize,
@@ -85,6 +114,8 @@ impl Oracle {
             latest: BTreeMap::new(),
             under_way: BTreeSet::new(),
             disturbed: None,
+            jumped: None,
+            recovered: None,
             broken: Vec::new(),
             line: 0,
         }
@@ -104,7 +135,7 @@ impl Oracle {
     }
 
     pub(super) fn body(&self, event: usize) -> String {
-        let key = self.events.get(&event).map_or(0, |record| record.key);
+        let key = self.key(event);
         format!(
             r#"{{"message_id":"m{event}","event_type":"port.update.end","priority":"INFO","payload":{{"key":"k{key}"}}}}"#
         )
@@ -119,13 +150,69 @@ impl Oracle {
         self.kills += usize::from(self.settings.standby);
     }
 
+    pub(super) fn jumps(&mut self) {
+        self.jumped = Some(Instant::now());
+    }
+
     pub(super) fn disturbed(&mut self, until: Instant) {
         self.disturbed = self.disturbed.max(Some(until));
     }
 
-    pub(super) fn received(&mut self, who: Who, event: usize) {
-        if let Some(record) = self.events.get_mut(&event) {
-            record.received.entry(who.life).or_insert_with(Instant::now);
+    /// Notes an arrival. `outage`: since when the target is down.
+    pub(super) fn received(&mut self, who: Who, event: usize, outage: Option<Instant>) {
+        let now = Instant::now();
+        let Some(record) = self.events.get_mut(&event) else { return };
+        let new = Arrivals { first: now, latest: now, late: 0 };
+        let arrivals = record.received.entry(who.life).or_insert(new);
+        arrivals.latest = now;
+        if self.settings.splits(who.daemon) {
+            return;
+        }
+        let (first, is_open) = (arrivals.first, !record.ended.contains(&who.life));
+        let is_late = |ends: Instant| is_open && now > ends + SLACK;
+        if !self.wait_ends(first, outage).is_some_and(is_late) {
+            return;
+        }
+        let arrivals = self.events.get_mut(&event).and_then(|record| record.received.get_mut(&who.life));
+        let late = arrivals.map_or(0, |arrivals| {
+            arrivals.late += 1;
+            arrivals.late
+        });
+        if late == 3 {
+            let waited = first.elapsed();
+            self.breaks(format!("late: event {event} returns again and again, and waits for {waited:?}"));
+        }
+    }
+
+    /// Returns when a wait that began then is over: the one for others of a digest, or for a target that is down.
+    fn wait_ends(&self, first: Instant, outage: Option<Instant>) -> Option<Instant> {
+        let (_, wait, is_digest) = self.settings.batch;
+        let undisturbed = first.max(self.disturbed.unwrap_or(first));
+        match (outage, self.settings.hold_max) {
+            (Some(since), Some(most)) if !self.settings.standby => Some(undisturbed.max(since) + most),
+            (None, _) if is_digest && self.settings.rate.is_none() => {
+                Some(undisturbed.max(self.recovered.unwrap_or(first)) + wait)
+            }
+            _ => None,
+        }
+    }
+
+    /// Notes an attempt that fails for any reason.
+    pub(super) fn fails(&mut self) {
+        self.recovered = Some(Instant::now() + AFTER_FAILURE);
+    }
+
+    /// Notes an operator's change of the deliveries of a key, or of all.
+    pub(super) fn changes(&mut self, key: Option<u8>, verb: Verb) {
+        let now = Instant::now();
+        match verb {
+            // A held delivery waits until the end of the story.
+            Verb::Hold => self.disturbed(now + NEVER),
+            Verb::Discard => {
+                let of = self.events.values_mut().filter(|record| key.is_none_or(|key| record.key == key));
+                of.for_each(|record| record.discarded = true);
+            }
+            Verb::Retry | Verb::Release => {}
         }
     }
 
@@ -134,6 +221,12 @@ impl Oracle {
         for (event, key) in self.keys(events) {
             if !self.under_way.insert((who.life, key)) && self.settings.is_ordered() {
                 self.breaks(format!("overlap: event {event} is called while another of key {key} is"));
+            }
+            let arrivals = self.events.get(&event).and_then(|record| record.received.get(&who.life));
+            let Some(Arrivals { first, latest, .. }) = arrivals.copied() else { continue };
+            let ends = self.wait_ends(first, None).map(|ends| ends.max(latest) + SLACK);
+            if ends.is_some_and(|ends| Instant::now() > ends) {
+                self.breaks(format!("late: event {event} waits for {:?}", first.elapsed()));
             }
         }
     }
@@ -153,15 +246,29 @@ impl Oracle {
     }
 
     pub(super) fn refuses(&mut self, event: usize) {
+        self.fails();
         if let Some(record) = self.events.get_mut(&event) {
             record.refused += 1;
         }
     }
 
     pub(super) fn repeats(&mut self, event: usize) {
+        self.fails();
         if let Some(record) = self.events.get_mut(&event) {
             record.repeats += 1;
         }
+    }
+
+    /// Notes that an event is published to its shard, and returns its key.
+    pub(super) fn splits(&mut self, event: usize) -> u8 {
+        self.events.get_mut(&event).map_or(0, |record| {
+            record.copies += 1;
+            record.key
+        })
+    }
+
+    fn key(&self, event: usize) -> u8 {
+        self.events.get(&event).map_or(0, |record| record.key)
     }
 
     pub(super) fn has_effect(&mut self, who: Who, event: usize) {
@@ -195,6 +302,10 @@ impl Oracle {
         let Some(record) = self.events.get_mut(&event) else { return };
         match outcome {
             Outcome::Returned => return,
+            Outcome::Delivered if self.settings.splits(who.daemon) => {
+                record.split.insert(who.life);
+                return;
+            }
             Outcome::Delivered | Outcome::NothingToDo => record.dead = None,
             Outcome::Dead(why) | Outcome::DeadHoldingKey(why) => record.dead = Some(why.clone()),
         }
@@ -206,7 +317,8 @@ impl Oracle {
             }
             Some(why) if why.contains("hold_max") => {
                 let waited = record.published.elapsed();
-                if limits.hold_max.is_none_or(|most| waited < most) {
+                let has_jumped = self.jumped.is_some_and(|at| at >= record.published);
+                if limits.hold_max.is_none_or(|most| waited < most && !has_jumped) {
                     self.breaks(format!("given up: event {event} after {waited:?}: {why}"));
                 }
             }
@@ -222,7 +334,12 @@ impl Oracle {
         let sqlite = self.settings.sqlite;
         let Some(record) = self.events.get_mut(&event) else { return };
         record.removed = true;
-        if !sqlite && !record.ended.contains(&who.life) {
+        if sqlite || record.ended.contains(&who.life) || record.split.contains(&who.life) {
+            return;
+        }
+        if record.copies > 1 {
+            record.copies -= 1;
+        } else {
             self.breaks(format!("early: event {event} is acknowledged before its end"));
         }
     }
@@ -236,7 +353,7 @@ impl Oracle {
         for (event, record) in &self.events {
             let arrived = lives.iter().find_map(|life| record.received.get(life));
             let Some(arrived) = arrived.filter(|_| record.ended.is_empty()) else { continue };
-            let begun = self.disturbed.map_or(since, |at| at.max(since)).max(*arrived);
+            let begun = self.disturbed.map_or(since, |at| at.max(since)).max(arrived.first);
             let waited = begun.elapsed();
             if waited > most {
                 late.push(format!("held: event {event} has waited for {waited:?} and is not given up"));
@@ -247,9 +364,8 @@ impl Oracle {
 
     pub(super) fn is_settled(&self) -> bool {
         self.events.values().all(|record| {
-            record.removed
-                && (!record.ended.is_empty())
-                && (record.dead.is_some() || !record.effects.is_empty())
+            let has_ended = !record.ended.is_empty() && (record.dead.is_some() || !record.effects.is_empty());
+            record.removed && (has_ended || record.discarded)
         })
     }
 
@@ -259,10 +375,14 @@ impl Oracle {
         self.breaks(format!("stuck: events {open:?} have not ended{left}"));
     }
 
+    pub(super) fn is_broken(&self) -> bool {
+        !self.broken.is_empty()
+    }
+
     /// Returns the broken promises, the first first.
     pub(super) fn judge(&mut self) -> Vec<String> {
         let lost =
-            self.events.iter().filter(|(_, record)| record.effects.is_empty() && record.dead.is_none());
+            self.events.iter().filter(|(_, r)| r.effects.is_empty() && r.dead.is_none() && !r.discarded);
         let lost: Vec<usize> = lost.map(|(event, _)| *event).collect();
         if !lost.is_empty() {
             self.breaks(format!("lost: events {lost:?} have neither an effect nor a dead letter"));

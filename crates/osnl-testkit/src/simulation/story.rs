@@ -13,8 +13,10 @@ pub struct Settings {
     pub sqlite: bool,
     /// Whether a second daemon reads the same queues, as a standby.
     pub standby: bool,
-    /// The queues, each with its own keys.
-    pub shards: u16,
+    /// The queues, each with its own keys, all read by the same daemon.
+    pub queues: usize,
+    /// The shards, each read by a daemon of its own behind one that splits the events.
+    pub shards: Option<u32>,
     pub quorum: bool,
     pub prefetch: u16,
     /// The option `give_back_after`.
@@ -43,18 +45,20 @@ impl Settings {
         let seconds =
             |random: &mut Rng, choices: &[u64]| Duration::from_secs(*random.choice(choices).unwrap_or(&1));
         let standby = random.u8(..4) == 0;
-        let hold_max = (random.u8(..3) == 0).then(|| seconds(random, &[20, 60, 300]));
-        let batch = match random.u8(..6) {
+        let shards = (!standby && random.u8(..6) == 0).then(|| random.u32(1..=4));
+        // A message stays for three times as long as a young session, as in the program. Waits are shorter and longer.
+        let give_back = seconds(random, &[8, 20, 120]);
+        let hold_max = (random.u8(..3) == 0).then(|| give_back * *random.choice(&[1, 5, 10]).unwrap_or(&1));
+        let batch = match random.u8(..8) {
             0 => (random.usize(2..6), seconds(random, &[0, 1, 20]), false),
-            1 => (random.usize(2..8), seconds(random, &[5, 60, 240]), true),
+            1 | 2 => (random.usize(2..8), give_back * *random.choice(&[1, 5, 10]).unwrap_or(&1), true),
             _ => (1, Duration::ZERO, false),
         };
-        // A message stays for three times as long as a young session, as in the program.
-        let give_back = seconds(random, &[8, 20, 120]);
         Self {
             sqlite,
             standby,
-            shards: if random.u8(..4) == 0 { random.u16(2..=3) } else { 1 },
+            queues: if shards.is_none() && random.u8(..4) == 0 { random.usize(2..=3) } else { 1 },
+            shards,
             quorum: random.bool(),
             prefetch: *random.choice(&[1, 2, 4, 8, 32]).unwrap_or(&1),
             give_back,
@@ -62,7 +66,7 @@ impl Settings {
             concurrency: random.usize(1..5),
             timeout: seconds(random, &[2, 10, 30]),
             max_attempts: random.u32(1..6),
-            max_pause: seconds(random, &[2, 20, 60]),
+            max_pause: seconds(random, &[5, 20, 60]),
             returns: hold_max.is_none() && random.u8(..5) == 0,
             hold_max,
             batch,
@@ -76,6 +80,26 @@ impl Settings {
     pub(super) fn patience(&self) -> Duration {
         // The pause of a listener that returned its messages is at most an hour.
         Duration::from_secs(2 * 3600)
+    }
+
+    pub(super) fn daemons(&self) -> usize {
+        match self.shards {
+            Some(shards) => 1 + shards as usize,
+            None => 1 + usize::from(self.standby),
+        }
+    }
+
+    /// Whether a daemon splits the events, and has no effects of its own.
+    pub(super) fn splits(&self, daemon: usize) -> bool {
+        self.shards.is_some() && daemon == 0
+    }
+
+    /// Returns the queues that a daemon reads.
+    pub(super) fn queues_of(&self, daemon: usize) -> Vec<usize> {
+        match self.shards {
+            Some(_) => vec![daemon],
+            None => (0..self.queues).collect(),
+        }
     }
 
     pub(super) fn queue_type(&self) -> QueueType {
@@ -171,6 +195,23 @@ pub enum Step {
         daemon: usize,
         length: Duration,
     },
+    /// An operator changes all deliveries of a key in the file of a daemon.
+    Change {
+        daemon: usize,
+        key: u8,
+        verb: Verb,
+    },
+    /// The time of day jumps by so many seconds.
+    Clock(i64),
+}
+
+/// The verb of an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Retry,
+    Discard,
+    Hold,
+    Release,
 }
 
 /// The part that a reload replaces.
@@ -200,54 +241,121 @@ impl Story {
     pub fn new(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let settings = Settings::new(&mut random);
-        let mut steps = Vec::new();
-        let mut now = Duration::ZERO;
         let keys = random.u8(1..6);
-        let (mut event, mut bad) = (0, 0);
         // One scale for all pauses, so that some stories are a storm and some a night.
         let scale = *random.choice(&[1, 5, 60]).unwrap_or(&5);
-        for _ in 0..random.usize(10..60) {
-            if random.u8(..3) > 0 {
-                now += Duration::from_millis(random.u64(1..scale * 1000));
+        let scenes = random.usize(10..60);
+        let steps = Vec::new();
+        let mut plot = Plot { random, settings, keys, now: Duration::ZERO, events: 0, bad: 0, steps };
+        for _ in 0..scenes {
+            if plot.random.u8(..3) > 0 {
+                plot.now += Duration::from_millis(plot.random.u64(1..scale * 1000));
             }
-            let daemon = usize::from(settings.standby && random.bool());
-            let step = match random.u8(..24) {
-                0..13 => {
-                    let key = random.u8(..keys);
-                    let nature = nature(&mut random, &settings, &mut bad);
-                    event += 1;
-                    Step::Publish { event: event - 1, key, nature }
-                }
-                13..16 => Step::Target(mood(&mut random)),
-                16..18 => {
-                    let fuse = random.u32(..30);
-                    Step::Kill { daemon, fuse, away: seconds(&mut random, 60) }
-                }
-                18 => Step::Stop { daemon, away: seconds(&mut random, 60) },
-                19 => Step::Cut { daemon },
-                20 => Step::BrokerDown(seconds(&mut random, 90)),
-                21 => Step::BrokerDeaf(seconds(&mut random, 60)),
-                22 => {
-                    let whats = [Reloaded::Settings, Reloaded::Action, Reloaded::Listener, Reloaded::Rules];
-                    Step::Reload { daemon, what: *random.choice(&whats).unwrap_or(&Reloaded::Settings) }
-                }
-                _ => Step::Pause { daemon, length: seconds(&mut random, 200) },
-            };
-            steps.push((now, step));
+            plot.scene();
         }
-        if random.u8(..6) == 0 {
-            // An outage that is longer than every wait.
-            let mood = *random.choice(&[Mood::Down, Mood::Locked, Mood::Stumbles]).unwrap_or(&Mood::Down);
-            steps.push((now, Step::Target(mood)));
-            for _ in 0..random.usize(1..4) {
-                let (key, nature) = (random.u8(..keys), Nature::Good);
-                steps.push((now, Step::Publish { event, key, nature }));
-                event += 1;
+        let is_night = if plot.settings.hold_max.is_some() { 2 } else { 6 };
+        if plot.random.u8(..is_night) == 0 {
+            plot.night();
+        }
+        Self { seed, settings: plot.settings, steps: plot.steps }
+    }
+}
+
+/// A story while it is made.
+struct Plot {
+    random: Rng,
+    settings: Settings,
+    keys: u8,
+    now: Duration,
+    events: usize,
+    bad: u32,
+    steps: Vec<(Duration, Step)>,
+}
+
+impl Plot {
+    fn add(&mut self, step: Step) {
+        self.steps.push((self.now, step));
+    }
+
+    fn publish(&mut self, key: u8, nature: Nature) {
+        self.events += 1;
+        self.add(Step::Publish { event: self.events - 1, key, nature });
+    }
+
+    fn scene(&mut self) {
+        let daemon = self.random.usize(..self.settings.daemons());
+        let step = match self.random.u8(..29) {
+            0..13 => {
+                let key = self.random.u8(..self.keys);
+                let nature = nature(&mut self.random, &self.settings, &mut self.bad);
+                return self.publish(key, nature);
             }
-            now += Duration::from_secs(random.u64(1..4) * 600);
-            steps.push((now, Step::Target(Mood::Well(Duration::ZERO))));
+            13..16 => Step::Target(mood(&mut self.random)),
+            16..18 => {
+                let fuse = self.random.u32(..30);
+                Step::Kill { daemon, fuse, away: seconds(&mut self.random, 60) }
+            }
+            18 => Step::Stop { daemon, away: seconds(&mut self.random, 60) },
+            19 => Step::Cut { daemon },
+            20 => Step::BrokerDown(seconds(&mut self.random, 90)),
+            21 => Step::BrokerDeaf(seconds(&mut self.random, 60)),
+            22 => {
+                let whats = [Reloaded::Settings, Reloaded::Action, Reloaded::Listener, Reloaded::Rules];
+                Step::Reload { daemon, what: *self.random.choice(&whats).unwrap_or(&Reloaded::Settings) }
+            }
+            23 => return self.burst(daemon),
+            24 => return self.unsteady(daemon),
+            25 => Step::Clock(self.random.i64(-7200..7200)),
+            26..28 if self.settings.sqlite => {
+                let verbs = [Verb::Retry, Verb::Discard, Verb::Hold, Verb::Release];
+                let (key, verb) = (self.random.u8(..self.keys), self.random.choice(&verbs));
+                Step::Change { daemon, key, verb: *verb.unwrap_or(&Verb::Retry) }
+            }
+            _ => Step::Pause { daemon, length: seconds(&mut self.random, 200) },
+        };
+        self.add(step);
+    }
+
+    /// More events of a key at once than the daemon can hold, and a change of listeners in their midst.
+    fn burst(&mut self, daemon: usize) {
+        let key = self.random.u8(..self.keys);
+        let most = 2 * usize::from(self.settings.prefetch.min(8)) + 3;
+        for _ in 0..self.random.usize(2..=most) {
+            self.publish(key, Nature::Good);
         }
-        Self { seed, settings, steps }
+        if self.random.bool() {
+            self.now += Duration::from_millis(self.random.u64(..5000));
+        }
+        let step = match self.random.u8(..4) {
+            0 => Step::Cut { daemon },
+            1 => Step::Reload { daemon, what: Reloaded::Action },
+            _ => Step::Reload { daemon, what: Reloaded::Listener },
+        };
+        self.add(step);
+        self.publish(key, Nature::Good);
+    }
+
+    /// A connection that is lost again and again while an event waits.
+    fn unsteady(&mut self, daemon: usize) {
+        let key = self.random.u8(..self.keys);
+        self.publish(key, Nature::Good);
+        for _ in 0..self.random.usize(2..10) {
+            self.now += seconds(&mut self.random, 10);
+            self.add(Step::Cut { daemon });
+        }
+    }
+
+    /// An outage that is longer than every wait.
+    fn night(&mut self) {
+        let mood = *self.random.choice(&[Mood::Down, Mood::Locked, Mood::Stumbles]).unwrap_or(&Mood::Down);
+        self.add(Step::Target(mood));
+        for _ in 0..self.random.usize(1..4) {
+            let key = self.random.u8(..self.keys);
+            self.publish(key, Nature::Good);
+        }
+        let held = self.settings.hold_max.unwrap_or_default() * 2;
+        self.now += held + Duration::from_secs(self.random.u64(1..4) * 600);
+        self.add(Step::Target(Mood::Well(Duration::ZERO)));
     }
 }
 

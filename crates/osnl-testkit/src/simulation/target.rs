@@ -1,10 +1,12 @@
 //! The target: an action whose calls have effects in the world, and answers by the mood of the target.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;
+use osnl_model::shard_of;
 use osnl_transport::BoxFuture;
 use tokio::time::{Instant, sleep};
 
@@ -54,6 +56,13 @@ pub(super) struct SimulatedAction {
     timeout: Duration,
 }
 
+/// The action of a daemon that splits the events: it publishes each to the queue of its shard.
+pub(super) struct Splitter {
+    world: World,
+    who: Who,
+    shards: NonZeroU32,
+}
+
 /// The verdicts of a call, and when they arrive.
 struct Answer {
     after: Duration,
@@ -75,6 +84,9 @@ impl SimulatedAction {
         };
         if !state.steps(self.who, "a call of the target") {
             return None;
+        }
+        if !matches!(mood, Mood::Well(_)) {
+            state.oracle.fails();
         }
         let fails = |class: ErrorClass, words: &str| {
             events.iter().map(|_| Err(ActionError::new(class, words))).collect()
@@ -193,6 +205,58 @@ fn moody(state: &mut WorldState) -> Mood {
         4 => Mood::Cuts,
         5 => Mood::Busy(Duration::from_secs(3)),
         _ => Mood::Well(Duration::from_millis(200)),
+    }
+}
+
+impl Splitter {
+    pub(super) fn new(world: &World, who: Who, shards: u32) -> Arc<Self> {
+        let shards = NonZeroU32::new(shards).unwrap_or(NonZeroU32::MIN);
+        Arc::new(Self { world: world.clone(), who, shards })
+    }
+
+    /// Publishes an event; `None` if the daemon is dead, or the broker does not answer.
+    fn publish(&self, event: usize) -> Option<Result<Completion, ActionError>> {
+        let mut state = self.world.lock();
+        if !state.steps(self.who, "a publication") || state.broker.is_deaf() {
+            return None;
+        }
+        if state.broker.is_down() {
+            return Some(Err(ActionError::new(ErrorClass::Connect, "refused")));
+        }
+        let key = state.oracle.splits(event);
+        let shard = shard_of(&format!("k{key}"), self.shards);
+        state.broker.publish_to(1 + shard as usize, event);
+        state.changed.notify_waiters();
+        let is_confirmed = state.random.u8(..16) > 0;
+        let lost = if is_confirmed { "" } else { ", and the confirmation is lost" };
+        state.say(format_args!("event {event}: {} publishes it to shard {shard}{lost}", self.who));
+        if is_confirmed {
+            return Some(Ok(Completion::Delivered("published".to_owned())));
+        }
+        state.oracle.refuses(event);
+        state.oracle.repeats(event);
+        Some(Err(ActionError::new(ErrorClass::Reset, "not confirmed")))
+    }
+}
+
+impl Action for Splitter {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
+        Box::pin(async move {
+            let mut verdicts = Vec::new();
+            for event in events.iter().filter_map(number) {
+                match self.publish(event) {
+                    Some(verdict) => verdicts.push(verdict),
+                    None => std::future::pending().await,
+                }
+            }
+            sleep(Duration::from_millis(3)).await;
+            let is_alive = self.world.lock().steps(self.who, "a confirmation");
+            if is_alive { verdicts } else { std::future::pending().await }
+        })
+    }
+
+    fn target(&self) -> String {
+        "shards".to_owned()
     }
 }
 

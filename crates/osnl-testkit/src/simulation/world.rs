@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use fastrand::Rng;
+use osnl_core::epoch::{self, simulated};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::field::{Field, Visit};
@@ -45,7 +46,7 @@ pub(super) struct Who {
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.daemon == 0 { "daemon a" } else { "daemon b" })
+        write!(f, "daemon {}", self.daemon)
     }
 }
 
@@ -135,6 +136,15 @@ impl World {
         self.changed.notify_waiters();
     }
 
+    /// Lets the time of day jump.
+    pub(super) fn jumps(&self, seconds: i64) {
+        let (now, by) = (epoch::now(), Duration::from_secs(seconds.unsigned_abs()));
+        simulated::set(Some(if seconds < 0 { now - by } else { now + by }));
+        let mut state = self.lock();
+        state.say(format_args!("the time of day jumps by {seconds} s"));
+        state.oracle.jumps();
+    }
+
     /// Waits until every event is settled, at most for this time.
     pub(super) async fn settled(&self, patience: Duration) {
         let until = Instant::now() + patience;
@@ -155,6 +165,10 @@ impl World {
 
     pub(super) fn break_promise(&self, words: String) {
         self.lock().oracle.breaks(words);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.lock().oracle.is_broken()
     }
 
     /// Ends the story: the broken promises, and the trace.

@@ -133,7 +133,7 @@ impl SimulatedConsumer {
         if let Some(lost) = &connection.lost {
             return Some(Err(lost.clone()));
         }
-        if out.room() == 0 || connection.pushed.is_empty() {
+        if out.room() == 0 || connection.arrived() == 0 {
             return None;
         }
         if !state.steps(self.who, "a message") {
@@ -141,7 +141,8 @@ impl SimulatedConsumer {
         }
         while out.room() > 0
             && let Some(connection) = state.broker.connections.get_mut(&self.opened.number)
-            && let Some(tag) = connection.pushed.pop_front()
+            && connection.arrived() > 0
+            && let Some((_, tag)) = connection.pushed.pop_front()
         {
             let message = connection.unsettled[&tag].0.clone();
             let place = MessagePlace { epoch: self.opened.epoch, channel: 0, tag };
@@ -152,7 +153,8 @@ impl SimulatedConsumer {
             let (who, event) = (self.who, message.event);
             let again = if message.redelivered { " again" } else { "" };
             state.say(format_args!("event {event}: {who} receives it{again}"));
-            state.oracle.received(who, event);
+            let outage = state.target.down;
+            state.oracle.received(who, event, outage);
         }
         Some(Ok(()))
     }
@@ -224,7 +226,7 @@ impl Consumer for SimulatedConsumer {
 
     fn untaken(&self) -> usize {
         let state = self.world.lock();
-        state.broker.connections.get(&self.opened.number).map_or(0, |connection| connection.pushed.len())
+        state.broker.connections.get(&self.opened.number).map_or(0, Connection::arrived)
     }
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
