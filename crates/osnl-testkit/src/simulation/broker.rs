@@ -36,6 +36,8 @@ pub(super) struct BrokerModel {
     /// Nothing that daemons send is read before.
     deaf_until: Option<Instant>,
     queue_type: QueueType,
+    /// Whether one consumer of a queue is active at a time.
+    one_is_active: bool,
 }
 
 /// A queue with the messages that no connection has.
@@ -67,7 +69,6 @@ struct Connection {
     pushed: VecDeque<(Instant, u64)>,
     /// Settlements on their way, each with its time of arrival.
     on_way: VecDeque<(Instant, Settlement)>,
-    quiet: bool,
     /// The reason of its end.
     lost: Option<TransportError>,
 }
@@ -82,6 +83,7 @@ impl BrokerModel {
             down_until: None,
             deaf_until: None,
             queue_type: settings.queue_type(),
+            one_is_active: settings.one_is_active(),
         }
     }
 
@@ -99,21 +101,27 @@ impl BrokerModel {
         self.push(at);
     }
 
-    /// Hands ready messages to the active consumer of a queue.
+    /// Hands ready messages to the consumers of a queue, or to the active one alone.
     fn push(&mut self, at: usize) {
         let queue = &mut self.queues[at];
-        let Some(active) = queue.consumers.first() else { return };
-        let Some(connection) = self.connections.get_mut(active).filter(|c| !c.quiet && c.lost.is_none())
-        else {
-            return;
-        };
-        while connection.unsettled.len() < connection.prefetch
-            && let Some(message) = queue.ready.pop_front()
-        {
-            connection.last_tag += 1;
-            connection.pushed.push_back((Instant::now() + DELIVERY, connection.last_tag));
-            connection.unsettled.insert(connection.last_tag, (message, Instant::now()));
+        let most = if self.one_is_active { 1 } else { queue.consumers.len() };
+        for number in queue.consumers.iter().take(most) {
+            let Some(connection) = self.connections.get_mut(number) else { continue };
+            while connection.unsettled.len() < connection.prefetch
+                && let Some(message) = queue.ready.pop_front()
+            {
+                connection.last_tag += 1;
+                connection.pushed.push_back((Instant::now() + DELIVERY, connection.last_tag));
+                connection.unsettled.insert(connection.last_tag, (message, Instant::now()));
+            }
         }
+    }
+
+    /// Ends the deliveries to a connection, whose messages stay with it.
+    fn cancel(&mut self, number: u64) {
+        let Some(at) = self.connections.get(&number).map(|connection| connection.queue) else { return };
+        self.queues[at].consumers.retain(|consumer| *consumer != number);
+        self.push(at);
     }
 
     /// Closes a connection: its messages return to their places.

@@ -367,7 +367,7 @@ impl Parts {
         let kind = QueueKind {
             queue_type: settings.queue_type(),
             durable: true,
-            single_active_consumer: settings.standby || settings.shards.is_some(),
+            single_active_consumer: settings.one_is_active(),
             ..QueueKind::OSLO
         };
         let name = format!("events-{queue}");

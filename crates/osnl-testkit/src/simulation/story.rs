@@ -102,6 +102,10 @@ impl Settings {
         }
     }
 
+    pub(super) fn one_is_active(&self) -> bool {
+        self.standby || self.shards.is_some()
+    }
+
     pub(super) fn queue_type(&self) -> QueueType {
         if self.quorum { QueueType::Quorum } else { QueueType::Classic }
     }

@@ -68,7 +68,6 @@ impl SimulatedTransport {
             unsettled: Default::default(),
             pushed: Default::default(),
             on_way: Default::default(),
-            quiet: false,
             lost: None,
         };
         state.broker.connections.insert(opened.number, connection);
@@ -240,9 +239,8 @@ impl Consumer for SimulatedConsumer {
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {
-        if let Some(connection) = self.world.lock().broker.connections.get_mut(&self.opened.number) {
-            connection.quiet = true;
-        }
+        self.world.lock().broker.cancel(self.opened.number);
+        self.world.changed.notify_waiters();
         Box::pin(std::future::ready(Ok(())))
     }
 
