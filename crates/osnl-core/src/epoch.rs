@@ -15,9 +15,10 @@ pub fn now() -> SystemTime {
 #[must_use]
 pub fn is_simulated() -> bool {
     #[cfg(feature = "sample")]
-    return simulated::now().is_some();
+    let at = simulated::now();
     #[cfg(not(feature = "sample"))]
-    false
+    let at: Option<SystemTime> = None;
+    at.is_some()
 }
 
 /// Returns whether work that began then has taken so long, in real time. In a thread with a simulated clock it never has.
