@@ -1,6 +1,5 @@
 mod failures;
 mod neighbours;
-mod order;
 mod rows;
 mod stalls;
 

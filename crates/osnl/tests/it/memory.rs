@@ -12,11 +12,6 @@ use crate::harness::{
     publish_raw, quick,
 };
 
-fn asked_for(sink: &Sink) -> Vec<String> {
-    let cuk = |target: &str| target.split("cuk=").nth(1).unwrap().split('&').next().unwrap().to_owned();
-    sink.requests().iter().map(|request| cuk(&request.target)).collect()
-}
-
 fn survives(failures: Vec<Reply>, more: &str, attempts: usize) {
     let sink = Sink::start();
     sink.script(failures.clone());
@@ -106,28 +101,6 @@ fn a_failing_instance_keeps_its_order_and_holds_up_no_other() {
 }
 
 #[test]
-fn messages_of_one_instance_are_delivered_in_order_and_others_beside_them() {
-    let sink = Sink::start();
-    let (broker, daemon) = daemon_for(&sink, "");
-    for n in 0..200 {
-        publish(&broker, &port_deleted(&instance(n % 7), &format!("10.0.0.{n}")));
-    }
-    daemon.wait_until("all are delivered", |c| c.delivered.get() == 200);
-    for key in 0..7 {
-        let addresses: Vec<u32> = sink
-            .requests()
-            .iter()
-            .filter(|request| request.target.contains(&instance(key)))
-            .map(|request| {
-                request.target.split("10.0.0.").nth(1).unwrap().split('%').next().unwrap().parse().unwrap()
-            })
-            .collect();
-        assert!(addresses.is_sorted(), "{addresses:?}");
-    }
-    daemon.stop().unwrap();
-}
-
-#[test]
 fn refusals_are_bounded_by_max_retries_and_end_as_a_dead_letter() {
     let sink = Sink::start();
     sink.reply_with(Reply::Status(400));
@@ -192,29 +165,6 @@ fn a_message_is_acknowledged_only_after_its_outcome() {
     wait_until(SOON, "the message is back in its queue", || broker.ready(QUEUE) == 1);
     drop(daemon);
     assert_eq!(broker.ready(QUEUE), 1);
-}
-
-#[test]
-fn a_lost_connection_makes_no_second_request_for_what_is_in_work_or_done() {
-    let sink = Sink::start();
-    sink.reply_with(Reply::Status(500));
-    let (broker, daemon) = daemon_for(&sink, "");
-    for n in 0..10 {
-        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
-    }
-    daemon.wait_until("they are in work", |c| c.matched.get() == 10 && c.failures.get() > 0);
-    for round in 1..=3 {
-        broker.disconnect_all();
-        daemon.wait_until("all ten are adopted", |c| c.deduplicated.get() == round * 10);
-    }
-    sink.reply_with(Reply::Status(204));
-    daemon.wait_until("all are delivered", |c| c.delivered.get() == 10);
-    assert_eq!(daemon.counters.reconnects.get(), 3);
-    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
-    assert_eq!(broker.ready(QUEUE), 0);
-    let mut last_ten: Vec<String> = asked_for(&sink).into_iter().rev().take(10).collect();
-    last_ten.sort();
-    assert_eq!(last_ten, (0..10).map(instance).collect::<Vec<_>>(), "each delivered once");
 }
 
 #[test]
