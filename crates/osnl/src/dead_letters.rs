@@ -51,8 +51,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The most letters of one listener that are carried out at once.
 const IN_HAND: usize = 500;
-/// The time within which a copy that was published is on its way.
-const ON_ITS_WAY: Duration = Duration::from_secs(5 * 60);
+/// The time within which a copy that was published is on its way. Later, the letter may be back without its copy.
+const ON_ITS_WAY: Duration = Duration::from_secs(60);
 
 /// The dead letter queues of all listeners, which the daemon serves, and commands read and change.
 #[derive(Default)]

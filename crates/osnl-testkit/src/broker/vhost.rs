@@ -296,6 +296,17 @@ impl Vhost {
         ));
     }
 
+    /// Lets a quorum queue apply nothing, as a slow disk does, or go on.
+    #[track_caller]
+    pub fn suspend_queue(&self, queue: &str, is_suspended: bool) {
+        let act = if is_suspended { "suspend" } else { "resume" };
+        let queue = binary(queue);
+        self.ask(&format!(
+            "begin {{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(V, queue, {queue})), \
+             ok = sys:{act}(amqqueue:get_pid(Q)), true end"
+        ));
+    }
+
     /// Binds an exchange to another, so that messages of the first with this key go to the second too.
     #[track_caller]
     pub fn pass_on(&self, source: &str, key: &str, destination: &str) {

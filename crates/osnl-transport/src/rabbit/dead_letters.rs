@@ -9,6 +9,10 @@
 //! The messages of a reader that has left return a while after its connection is gone, and no count has them meanwhile.
 //! So a dead letter queue has a single active consumer, which gets nothing before they are back, and each reading
 //! publishes a mark behind all messages: what arrives before the mark is everything.
+//!
+//! A channel keeps back acknowledgements for a quorum queue that has not applied the former ones, 32 or more, and forgets
+//! them when it is closed. So a reading that has removed messages ends with another mark: once the queue has confirmed it,
+//! nothing is kept back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueDeclareOptions,
@@ -24,7 +29,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use osnl_model::Budget;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::RabbitTransport;
 use super::arguments::table;
@@ -331,9 +336,7 @@ async fn take(
             Some(delivery) => delivery.map_err(|error| lost(&error))?,
             None => return Err(TransportError::Cancelled { queue: queue.to_owned() }),
         };
-        if let Some(reading) =
-            texts(&delivery.properties).remove(READING).filter(|_| delivery.data.is_empty())
-        {
+        if let Some(reading) = mark_of(&delivery) {
             // Also the mark of a reading that has ended early.
             let acked = channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await;
             acked.map_err(|error| lost(&error))?;
@@ -363,9 +366,12 @@ async fn take(
     // Messages with more deliveries are older.
     found.sort_by_key(|(delivered, ..)| std::cmp::Reverse(*delivered));
     let mut reader = RabbitQueueReader {
+        queue: queue.to_owned(),
         connection,
         channel,
+        consumer,
         body_flow,
+        has_removed: false,
         tags: Vec::with_capacity(found.len()),
         messages: Vec::with_capacity(found.len()),
         has_more,
@@ -380,12 +386,22 @@ async fn take(
 
 /// Publishes the mark of a reading, and returns its value; `None` if the queue takes no message now, as a full one.
 async fn put_mark(transport: &RabbitTransport, queue: &str) -> Option<String> {
+    let (reading, mark) = new_mark();
+    // A broker with an alarm answers a publisher after hours.
+    let put = timeout(NEXT, transport.put(queue, false, &[mark])).await;
+    put.is_ok_and(|put| put.is_ok()).then_some(reading)
+}
+
+/// Returns the value of a new mark, and the mark.
+fn new_mark() -> (String, QueuedMessage) {
     let reading = format!("{:016x}", fastrand::u64(..));
     let headers = [(READING.to_owned(), reading.clone())].into();
-    let mark = [QueuedMessage { headers, ..QueuedMessage::default() }];
-    // A broker with an alarm answers a publisher after hours.
-    let put = timeout(NEXT, transport.put(queue, false, &mark)).await;
-    put.is_ok_and(|put| put.is_ok()).then_some(reading)
+    (reading, QueuedMessage { headers, ..QueuedMessage::default() })
+}
+
+/// Returns the value of a mark; `None` for other messages.
+fn mark_of(delivery: &Delivery) -> Option<String> {
+    texts(&delivery.properties).remove(READING).filter(|_| delivery.data.is_empty())
 }
 
 async fn open_channel(connection: &ConnectionGuard) -> Result<Channel, TransportError> {
@@ -406,13 +422,49 @@ pub(super) fn texts(properties: &BasicProperties) -> BTreeMap<String, String> {
 
 /// All messages of a dead letter queue, unacknowledged on one connection.
 struct RabbitQueueReader {
+    queue: String,
     connection: ConnectionGuard,
     channel: Channel,
+    consumer: lapin::Consumer,
     body_flow: Arc<BodyFlow>,
+    has_removed: bool,
     tags: Vec<u64>,
     messages: Vec<QueuedMessage>,
     has_more: bool,
     waiting: u64,
+}
+
+impl RabbitQueueReader {
+    /// Waits until the queue has every acknowledgement.
+    async fn flush(&mut self) -> Result<(), TransportError> {
+        let failed = |error| failed(&self.queue, error);
+        self.channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(failed)?;
+        let (reading, mark) = new_mark();
+        let (exchange, options) = (ShortString::default(), BasicPublishOptions::default());
+        let routing_key = self.queue.as_str().into();
+        let publishing =
+            self.channel.basic_publish(exchange, routing_key, options, &mark.body, published(&mark));
+        let confirm = publishing.await.map_err(failed)?.await.map_err(failed)?;
+        if !matches!(confirm, Confirmation::Ack(None)) {
+            // A full queue takes no mark.
+            sleep(RETURNING).await;
+            return Ok(());
+        }
+        // Behind more messages than one reading takes, the mark arrives in a later one.
+        while !self.has_more {
+            let next = next_of(&mut self.consumer, &self.body_flow, NEXT).await;
+            let Some(Some(Ok(delivery))) = next else { break };
+            // Others have been put meanwhile, and go back.
+            if mark_of(&delivery) == Some(reading.clone()) {
+                self.channel
+                    .basic_ack(delivery.delivery_tag, BasicAckOptions::default())
+                    .await
+                    .map_err(failed)?;
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl QueueReader for RabbitQueueReader {
@@ -431,17 +483,23 @@ impl QueueReader for RabbitQueueReader {
     fn acknowledge(&mut self, at: usize) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move {
             let Some(tag) = self.tags.get(at) else { return Ok(()) };
+            self.has_removed = true;
             self.channel.basic_ack(*tag, BasicAckOptions::default()).await.map_err(|error| lost(&error))
         })
     }
 
-    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), TransportError>> {
+    fn close(mut self: Box<Self>) -> BoxFuture<'static, Result<(), TransportError>> {
         Box::pin(async move {
+            let flushed = match self.has_removed {
+                true => answered(&self.queue.clone(), 0, self.flush()).await,
+                false => Ok(()),
+            };
             self.body_flow.end();
             // The close-ok follows the acknowledgements.
             let closed =
                 timeout(super::consumer::CLOSE_TIMEOUT, self.channel.close(200, "read".into())).await;
             let _ = timeout(super::consumer::CLOSE_TIMEOUT, self.connection.close(200, "read".into())).await;
+            flushed?;
             match closed {
                 Ok(closed) => closed.map_err(|error| lost(&error)),
                 Err(_) => {
@@ -454,10 +512,8 @@ impl QueueReader for RabbitQueueReader {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream::{self, pending};
-    use tokio::time::sleep;
-
     use super::*;
+    use futures_util::stream::{self, pending};
 
     async fn waited(body_flow: &BodyFlow, messages: impl Stream<Item = u8>) -> (u64, Option<Option<u8>>) {
         let begun = Instant::now();

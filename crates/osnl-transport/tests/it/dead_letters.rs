@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use lapin::ConnectionProperties;
@@ -132,4 +134,29 @@ async fn a_queue_whose_messages_another_consumer_still_has_is_not_taken_for_empt
     }
     until(SOON, "the queue to have the messages", async || queue.depth(QUEUE).await.unwrap() == Some(300))
         .await;
+}
+
+/// A channel of RabbitMQ stashes acknowledgements while a quorum queue has not applied the former ones, and forgets them when
+/// it is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_from_a_slow_queue_stays_removed() {
+    let vhost = vhost();
+    let transport = rabbit(&vhost);
+    let queue = access(&*transport);
+    let messages: Vec<_> = (0..1000).map(message).collect();
+    queue.put(QUEUE, true, &messages).await.unwrap();
+    let mut reader = queue.take(QUEUE, &|_| false).await.unwrap().unwrap();
+    assert_eq!(reader.messages().len(), 1000);
+    vhost.suspend_queue(QUEUE, true);
+    for at in 0..1000 {
+        reader.acknowledge(at).await.unwrap();
+    }
+    let mut closing = reader.close();
+    let closed = tokio::time::timeout(Duration::from_secs(2), &mut closing).await;
+    vhost.suspend_queue(QUEUE, false);
+    assert!(closed.is_err(), "the queue cannot have applied anything");
+    closing.await.unwrap();
+    let left = queue.take(QUEUE, &|_| false).await.unwrap().unwrap();
+    assert_eq!(left.messages().len(), 0);
+    left.close().await.unwrap();
 }
