@@ -239,23 +239,6 @@ fn gaps(place: &Place) -> Vec<(String, bool, String)> {
 }
 
 #[test]
-fn a_policy_that_may_have_dropped_what_waited_for_a_daemon_is_a_possible_gap() {
-    let (broker, port) = node();
-    let vhost = broker.vhost("dropping");
-    vhost.ctl(&["set_permissions", "monitor", "^$", "^$", "^$"]);
-    let place = Place::new();
-    write(&place, &conf(&vhost, &url("monitor:m0n%3A%40%2F@", *port), ""));
-    run(&place).listening().stop();
-    set(&vhost, "set_policy", "most", r#"{"max-length":2}"#);
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&notices(0..3));
-    wait_until(SOON, "the broker has dropped one", || vhost.queue_depth("osnl") == Some((2, 0)));
-    let _daemon = run(&place).listening();
-    wait_until(SOON * 2, "the policy is known", || !gaps(&place).is_empty());
-    let why = "a limit of the queue may have dropped messages that waited: queue osnl: policy \"most\" sets max-length = 2";
-    assert_eq!(gaps(&place), [("drop-policy".into(), false, why.into())]);
-}
-
-#[test]
 fn messages_that_a_delivery_limit_drops_are_counted_and_not_called_kept() {
     let vhost = Broker::shared().vhost("dropped");
     let place = Place::new();
