@@ -397,6 +397,11 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Returns the change of the number of deliveries that wait behind another of their key.
+    pub(super) fn waiting_change(&self) -> i64 {
+        self.tally.iter().filter(|((_, state), _)| *state == RowState::Waiting).map(|(_, by)| by).sum()
+    }
+
     /// Writes the counts and the facts of the blocks; the last step before the commit.
     pub(super) fn finish(&self) -> Result<()> {
         self.write_blocks()?;

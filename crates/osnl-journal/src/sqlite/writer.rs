@@ -37,7 +37,7 @@ use crate::query::{Change, Filter, RowState};
 use crate::reserved_numbers;
 use crate::store::claimable::FetchKinds;
 use crate::store::clock::Due;
-use crate::{DeliveryId, End, Entry, JournalState, LearntFacts, SentRequest, Settle, UsedLimits};
+use crate::{DeliveryId, End, Entry, JournalState, LearntFacts, Outcome, SentRequest, Settle, UsedLimits};
 
 const AT_ONCE: usize = 1000;
 /// The interval at which the writer checks for the file, prunes, and retries after a failure.
@@ -48,6 +48,9 @@ const ROW: u64 = 512;
 const LEAST_ROOM: u64 = 64 << 10;
 const MOST_ROOM: u64 = 1 << 20;
 const SOON: Duration = Duration::from_millis(100);
+/// The longest wait of an end for the commit of the next message, so that at the rates of clouds an event costs one
+/// transaction and not two. A crash repeats the effects whose end waits.
+const END_WAIT: Duration = Duration::from_millis(50);
 const GIB: u64 = 1 << 30;
 
 /// A command to the writer's thread; those with a sender are answered after the commit.
@@ -81,6 +84,11 @@ impl SqliteCommand {
             _ => return 0,
         };
         ROW + body.len() as u64
+    }
+
+    /// Whether this is an end that only the next delivery of its key can wait for.
+    fn is_success(&self) -> bool {
+        matches!(self, Self::End(_, End { outcome: Outcome::Delivered | Outcome::NothingToDo, .. }))
     }
 }
 
@@ -146,6 +154,8 @@ pub(super) struct JournalWriter {
     wait_for_room: VecDeque<SqliteCommand>,
     /// The number of the next event.
     next_event: i64,
+    /// The deliveries that wait behind another of their key: an end may make them claimable.
+    behind: i64,
     /// The next look at the file, which also prunes.
     next_tick: Instant,
     /// The beginning of a failure, and its latest log line; `None` while the file can be written.
@@ -192,6 +202,7 @@ impl JournalWriter {
             room: 0,
             wait_for_room: VecDeque::new(),
             next_event: 1,
+            behind: 0,
             next_tick: Instant::now() + TICK,
             failing: None,
             not_anew: None,
@@ -217,6 +228,7 @@ impl JournalWriter {
             Ok(())
         }))?;
         self.next_event = next_event(&connection)?;
+        self.behind = behind(&connection)?;
         self.checkpointer.set(Some(connect(&self.place.file)?));
         self.shared.left.take(&self.place.file)?;
         self.connection = Some(connection);
@@ -233,8 +245,10 @@ impl JournalWriter {
         let mut work = Work::new(&transaction, millis(epoch::now()), self.next_event);
         let changes = work.connection.execute(work::CLAMP_DUE, [now])? + work.fulfil_all()?;
         work.finish()?;
+        let waiting = work.waiting_change();
         if changes > 0 {
-            transaction.commit()?
+            transaction.commit()?;
+            self.behind += waiting;
         } else {
             transaction.rollback()?
         }
@@ -301,13 +315,20 @@ impl JournalWriter {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let most = self.room.max((self.max_size / 20).clamp(LEAST_ROOM, MOST_ROOM));
         let is_full = self.is_full();
+        let mut ends_until = None;
         while batch.len() < AT_ONCE && bytes < most {
             let next = match self.backlog.pop_front() {
                 Some(command) => Ok(command),
                 None if batch.is_empty() && !self.closing && waits => {
                     self.commands.recv_timeout(self.next_tick.saturating_duration_since(Instant::now()))
                 }
-                None => self.commands.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+                None => self.commands.try_recv().or_else(|_| {
+                    let now = Instant::now();
+                    let until = *ends_until.get_or_insert(now + END_WAIT);
+                    let may_wait = waits && batch.iter().all(SqliteCommand::is_success) && self.is_idle();
+                    let wait = if may_wait { until.saturating_duration_since(now) } else { Duration::ZERO };
+                    self.commands.recv_timeout(wait)
+                }),
             };
             match next {
                 Ok(SqliteCommand::Close(waiting)) => {
@@ -332,6 +353,16 @@ impl JournalWriter {
             }
         }
         batch
+    }
+
+    /// Whether the commit of an end would let nothing begin: no delivery is claimable or waits behind another, and no
+    /// message waits for a place.
+    fn is_idle(&self) -> bool {
+        !self.closing
+            && self.failing.is_none()
+            && self.behind == 0
+            && !self.shared.gate.is_waited_for()
+            && !self.shared.claimable.has_any()
     }
 
     /// Repeats until the commit succeeds, each second; `false` if the closing writer gives up.
@@ -416,6 +447,7 @@ impl JournalWriter {
             results.push(apply(&mut work, command)?);
         }
         work.finish()?;
+        let waiting = work.waiting_change();
         let (next_event, promoted, adopted) = (work.next_event, work.promoted, work.adopted);
         if let [SqliteCommand::Change(_, Apply::Preview, _)] = batch {
             transaction.rollback()?;
@@ -425,6 +457,7 @@ impl JournalWriter {
         transaction.commit()?;
         self.shared.counters.series.commits.observe(begun.elapsed());
         self.next_event = next_event;
+        self.behind += waiting;
         for event in adopted {
             self.unsettled.remove(&event);
         }
@@ -553,6 +586,11 @@ pub(super) fn next_event(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(after_last.max(kept.unwrap_or(1)))
 }
 
+fn behind(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = concat!("SELECT coalesce(sum(count), 0) FROM tally WHERE ", is!(Waiting));
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
 fn apply(work: &mut Work<'_>, command: &SqliteCommand) -> rusqlite::Result<CommandResult> {
     Ok(match command {
         SqliteCommand::Append(new, _) => CommandResult::Appended(work.append(&new.entry, &new.identity)?),
@@ -591,4 +629,62 @@ fn apply(work: &mut Work<'_>, command: &SqliteCommand) -> rusqlite::Result<Comma
         #[cfg(any(test, feature = "sample"))]
         SqliteCommand::Do(_) => CommandResult::Nothing,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::super::SqliteJournal;
+    use super::*;
+    use crate::conformance::{append, entry, within};
+    use crate::{ClaimLimits, ClaimedDelivery, Journal as _};
+
+    fn turn(writer: &mut JournalWriter) {
+        let batch = writer.gather(&mut Vec::new(), false);
+        assert!(writer.carry_out(batch));
+    }
+
+    async fn claimed(journal: &SqliteJournal) -> ClaimedDelivery {
+        within(journal.claim("a", ClaimLimits::in_order(1))).await.remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_success_waits_for_the_commit_of_the_next_message_unless_its_key_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = || {
+            SqliteOptions::new(folder.path().join("journal.db"))
+                .bounded(|bounds| bounds.allow_volatile = true)
+        };
+        let (journal, mut writer) = SqliteJournal::prepare(options(), Arc::default()).unwrap();
+        for id in ["1", "2", "3"] {
+            let _receipt = append(&journal, entry(id, "k", false)).await;
+        }
+        turn(&mut writer);
+        assert_eq!(writer.behind, 2);
+        drop((journal, writer));
+
+        let (journal, mut writer) = SqliteJournal::prepare(options(), Arc::default()).unwrap();
+        assert_eq!(writer.behind, 2, "known after a restart");
+        assert!(journal.claim("a", ClaimLimits::in_order(1)).now_or_never().is_none());
+        turn(&mut writer);
+        for left in [1, 0] {
+            let first = claimed(&journal).await;
+            journal.end(first.id, Outcome::Delivered.into());
+            assert!(!writer.is_idle(), "another of the key waits for this end");
+            turn(&mut writer);
+            assert_eq!(writer.behind, left);
+        }
+        assert!(!writer.is_idle(), "the last one can be claimed");
+        let last = claimed(&journal).await;
+        assert!(writer.is_idle());
+        journal.end(last.id, Outcome::Delivered.into());
+        let begun = Instant::now();
+        let batch = writer.gather(&mut Vec::new(), true);
+        assert!(begun.elapsed() >= END_WAIT, "a next message had no time to come");
+        assert!(matches!(batch[..], [SqliteCommand::End(..)]));
+        assert!(writer.carry_out(batch));
+        journal.end(last.id, Outcome::Dead("why".into()).into());
+        assert!(!writer.gather(&mut Vec::new(), false).iter().any(SqliteCommand::is_success));
+    }
 }

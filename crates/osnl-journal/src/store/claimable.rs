@@ -143,6 +143,11 @@ impl ActionQueue {
         self.fresh.last_key_value().is_some_and(|(last, _)| id < *last)
     }
 
+    fn has_any(&self) -> bool {
+        !self.retired
+            && (self.beyond || !(self.fresh.is_empty() && self.newest.is_empty() && self.due.is_empty()))
+    }
+
     fn has_place_at_end(&self) -> bool {
         !self.retired && if self.beyond { self.wants_newest } else { self.fresh.len() < PIECE }
     }
@@ -367,6 +372,12 @@ impl Claimable {
     #[must_use]
     pub(crate) fn expects(&self, action: &str) -> bool {
         self.lock().by_action.get(action).is_some_and(ActionQueue::has_place_at_end)
+    }
+
+    /// Whether any action with a loop has a delivery that can be claimed now, in memory or in the file.
+    #[must_use]
+    pub(crate) fn has_any(&self) -> bool {
+        self.lock().by_action.values().any(ActionQueue::has_any)
     }
 
     /// Returns the bytes of messages that may be fetched of a kind. Unless 0, a single message may be larger.

@@ -154,6 +154,11 @@ impl Gate {
         actions.iter().filter(is_bounded).cloned().collect()
     }
 
+    /// Whether a caller waits for a place.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
     /// Returns the obstacle to an entry for these actions, apart from the journal's own state.
     pub(crate) fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let (bounded, state, most) = (self.bounded(actions), self.lock(), self.max_pending);
