@@ -17,7 +17,7 @@ use super::engine::unquoted;
 use super::error::TemplateError;
 use super::foreign_syntax;
 use super::limits::LONGEST_SOURCE;
-use super::names::{Aliases, NAMES, RESOURCE, has_fields};
+use super::names::{ADDRESS, Aliases, NAMES, RESOURCE, has_fields};
 use super::vocabulary::{FILTERS, METHODS, TESTS};
 
 pub(super) struct EngineSource<'a> {
@@ -385,17 +385,30 @@ impl<'a> EngineSource<'a> {
         free.cloned().unwrap_or_else(|| written.to_owned())
     }
 
+    /// Refuses a field that no resource has, and below `addresses` one that no address has.
     fn resource_field(&self, n: usize, path: &str) -> Result<(), TemplateError> {
-        let field = path.strip_prefix("resource.").and_then(|rest| rest.split('.').next());
-        match field {
-            Some(field) if !RESOURCE.contains(&field) => {
-                let at = self.tokens[n].at.start;
-                let allowed = format!("it has {}", RESOURCE.join(", "));
-                let error = TemplateError::new(at, format!("resource has no {}", shown(field)), allowed);
-                Err(TemplateError { suggestion: nearest(field, RESOURCE).map(str::to_owned), ..error })
-            }
+        let mut steps = path.strip_prefix("resource.").into_iter().flat_map(|below| below.split('.'));
+        let Some(field) = steps.next() else { return Ok(()) };
+        if !RESOURCE.contains(&field) {
+            return Err(self.lacks(n, "resource", field, &RESOURCE));
+        }
+        let Some(item) = steps.next().filter(|_| field == "addresses") else { return Ok(()) };
+        if !item.bytes().all(|byte| byte.is_ascii_digit()) {
+            let problem = format!("resource.addresses is a list, which has no {}", shown(item));
+            let allowed = "write the place of an address, such as resource.addresses.0.address";
+            return Err(TemplateError::new(self.tokens[n].at.start, problem, allowed));
+        }
+        match steps.next() {
+            Some(field) if !ADDRESS.contains(&field) => Err(self.lacks(n, "an address", field, &ADDRESS)),
             Some(_) | None => Ok(()),
         }
+    }
+
+    fn lacks(&self, n: usize, what: &str, field: &str, known: &[&'static str]) -> TemplateError {
+        let at = self.tokens[n].at.start;
+        let allowed = format!("it has {}", known.join(", "));
+        let error = TemplateError::new(at, format!("{what} has no {}", shown(field)), allowed);
+        TemplateError { suggestion: nearest(field, known.iter().copied()).map(str::to_owned), ..error }
     }
 
     fn names(&self) -> Vec<&'a str> {

@@ -34,6 +34,9 @@ pub(super) const RESOURCE: [&str; 12] = [
     "deleted_at",
 ];
 
+/// The fields of each item of `resource.addresses`.
+pub(super) const ADDRESS: [&str; 3] = ["address", "version", "kind"];
+
 /// The fields of `resource` that services leave empty or out: nova's ports have no name, neutron's objects no
 /// user. A template writes nothing for a missing one.
 const MAY_BE_EMPTY: [&str; 4] = ["name", "user", "host", "state"];

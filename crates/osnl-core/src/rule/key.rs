@@ -78,8 +78,17 @@ impl KeySource {
             TemplateError::at_begin(&problem, allowed)
         })?;
         // The fields of a resource are known.
-        if path.0.starts_with("resource.") {
+        if let Some(field) = path.0.strip_prefix("resource.") {
             Expression::new(&path.0)?;
+            let is_value = match field.split_once('.') {
+                None => field != "addresses",
+                Some((list, item)) => list == "addresses" && item.split('.').count() == 2,
+            };
+            if !is_value {
+                let problem = format!("{} is never a string to order by", path.0);
+                let allowed = "write a field of it, such as resource.project or resource.addresses.0.address";
+                return Err(TemplateError::at_begin(&problem, allowed));
+            }
         }
         Ok(Self::Value(path))
     }

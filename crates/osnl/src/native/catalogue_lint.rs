@@ -18,7 +18,7 @@ use osnl_config::{Warning, nearest, shown};
 use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 use osnl_model::{Pattern, Predicate, Priority};
 
-use self::fields::{EventFields, PathFields};
+use self::fields::{EventFields, PathFields, ValueTypes};
 use self::hints::{in_all_services, unanchored};
 use self::impossible::{no_kind, no_publisher, no_publisher_in_when};
 use self::types::{TEXT, is_text, other_type, project_of_request};
@@ -168,7 +168,7 @@ impl<'a> Judge<'a> {
                 if let KeySource::Value(key) = &rule.rule.key
                     && let Some(path) = key.in_payload()
                 {
-                    found.extend(self.no_field(rule, "key", path, fields.at(path)));
+                    found.extend(self.no_key(rule, path, fields.at(path)));
                 }
                 found.extend(self.no_field_of_resource(rule, &matched));
                 for compared in rule.rule.when.iter().flat_map(|when| compared::compared_names(when.source()))
@@ -328,6 +328,19 @@ impl<'a> Judge<'a> {
         let near: Vec<String> = near.into_iter().chain(in_all).collect();
         let near = Some(near.join(" or ")).filter(|near| !near.is_empty());
         Some(self.warning(rule, option, &problem, &there(lacking), near.as_deref()))
+    }
+
+    /// Warns of a key that no event has, or whose value is a list or an object: neither orders anything.
+    fn no_key(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {
+        match found {
+            PathFields::Values(ValueTypes { event, text: false, number: false, boolean: false }) => {
+                let problem = format!(
+                    "payload.{path} is never a string, number, or boolean in the events of this rule, and orders nothing"
+                );
+                Some(self.warning(rule, "key", &problem, &format!("see osnl events {event}"), None))
+            }
+            PathFields::Values(_) | PathFields::Nothing(_) => self.no_field(rule, "key", path, found),
+        }
     }
 
     fn no_field_of_resource(&self, rule: &RuleConf, matched: &[&CatalogueEvent]) -> Option<Warning> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::template::names::RESOURCE;
+use crate::template::names::{ADDRESS, RESOURCE};
 use crate::template::{Expression, Names, Notification, Template};
 
 fn framed(event_type: &str, payload: Value) -> Names {
@@ -75,6 +75,10 @@ fn addresses_are_chosen_by_version_and_kind() {
     }
     check("selectattr('kind', 'eq', 'floating')", &legacy(), "198.51.100.9");
     check("selectattr('version', 'eq', 4)", &legacy(), "10.0.0.7 198.51.100.9");
+    for field in ADDRESS {
+        let defined = Expression::new(&format!("resource.addresses[1].{field} is defined")).unwrap();
+        assert!(defined.holds(&legacy()).unwrap() && defined.holds(&versioned()).unwrap(), "{field}");
+    }
 }
 
 /// A port that nova creates has no name, and no port has a user.

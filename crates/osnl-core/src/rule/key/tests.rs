@@ -80,6 +80,17 @@ fn a_key_is_found_where_the_rule_says() {
         (&*error.problem, error.suggestion.as_deref()),
         ("resource has no adresses", Some("addresses"))
     );
+    let no_value = |path: &str| format!("{path} is never a string to order by");
+    for (bad, problem) in [
+        ("resource.addresses", no_value("resource.addresses")),
+        ("resource.addresses[0]", no_value("resource.addresses.0")),
+        ("resource.addresses.0.address.0", no_value("resource.addresses.0.address.0")),
+        ("resource.name.first", no_value("resource.name.first")),
+        ("resource.addresses[0].adress", "an address has no adress".to_owned()),
+        ("resource.addresses.address", "resource.addresses is a list, which has no address".to_owned()),
+    ] {
+        assert_eq!(KeySource::parse(bad).unwrap_err().problem, problem, "{bad}");
+    }
 }
 
 #[test]
