@@ -15,6 +15,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -85,14 +86,14 @@ impl Proxies {
         proxy.as_ref().map(ToString::to_string)
     }
 
-    /// Returns the entries of `no_proxy` that exempt no target: patterns, networks, and URLs.
+    /// Returns the entries of `no_proxy` that exempt no target: patterns, networks, URLs, beginnings of addresses, and
+    /// lists that no comma separates.
     #[must_use]
     pub fn vain_exemptions(&self) -> Vec<&str> {
         let is_used = self.http.is_some() || self.https.is_some();
         let list = self.no_proxy.as_deref().filter(|list| is_used && *list != "*").unwrap_or_default();
         let entries = list.split(',').map(str::trim);
-        let is_vain = |entry: &&str| entry.contains(['*', '/', '?']) || entry.contains(char::is_whitespace);
-        entries.filter(is_vain).collect()
+        entries.filter(|entry| !entry.is_empty() && !may_be_a_host(entry)).collect()
     }
 
     fn place(&mut self, name: &str) -> Option<&mut Option<String>> {
@@ -215,6 +216,26 @@ impl fmt::Display for Proxy {
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Proxy({self})")
+    }
+}
+
+/// Whether an entry of `no_proxy` has the form of a name or an address, perhaps behind dots and before a port.
+fn may_be_a_host(entry: &str) -> bool {
+    let entry = entry.trim_start_matches('.');
+    if entry.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok() {
+        return true;
+    }
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let host = match entry.rsplit_once(':') {
+        Some((host, port)) if is_port(port) => host,
+        Some(_) | None => entry,
+    };
+    let is_of_a_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_numbers = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None if is_numbers => host.parse::<Ipv4Addr>().is_ok(),
+        None => host.chars().all(is_of_a_name) && !host.ends_with('.'),
     }
 }
 

@@ -1,5 +1,5 @@
 use osnl_model::{LoginProtection, SentLogin, mask_text};
-use osnl_net::http::HttpOptions;
+use osnl_net::http::{HttpOptions, Url};
 
 use super::Native;
 
@@ -8,22 +8,24 @@ const REMEDY: &str = "name a proxy on this machine, or one that asks for no logi
 const EXEMPT: &str =
     "write names, domains such as .example.com, or addresses; patterns and networks are not read";
 
-/// Says of each action with a constant URL that its requests go through a proxy of the environment.
+/// Says of each action with a constant URL, and of the cloud of each enrichment, that its requests go through a proxy of
+/// the environment.
 #[must_use]
 pub fn proxied_targets(native: &Native, http: &HttpOptions) -> Vec<String> {
-    let of_action = |action: &super::ActionConf| {
-        let mut said: Vec<String> = Vec::new();
-        for (option, url) in action.driver.conf().urls() {
-            let Some(proxy) = http.proxies.shown_toward(url) else { continue };
-            let target = url.authority();
-            said.push(format!(
-                "[action:{}] {option}: requests to {target} go through the proxy {proxy}",
-                action.name
-            ));
-        }
-        said
+    let said = |section: &str, option: &str, url: &Url| {
+        let proxy = http.proxies.shown_toward(url)?;
+        let target = url.authority();
+        Some(format!("[{section}] {option}: requests to {target} go through the proxy {proxy}"))
     };
-    native.actions.iter().flat_map(of_action).collect()
+    let of_actions = native.actions.iter().flat_map(|action| {
+        let section = format!("action:{}", action.name);
+        let urls = action.driver.conf().urls();
+        urls.into_iter().filter_map(move |(option, url)| said(&section, option, url))
+    });
+    let of_clouds = native.enrichments.iter().filter_map(|enrichment| {
+        said(&format!("enrich:{}", enrichment.name), "auth_url", &enrichment.cloud.auth_url)
+    });
+    of_actions.chain(of_clouds).collect()
 }
 
 /// Warns of each remote proxy with a login, because no proxy connection uses TLS, and of each entry of `no_proxy` that
