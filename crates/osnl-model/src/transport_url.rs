@@ -10,7 +10,7 @@
 //! - the default user and password are `guest`, the default host is `localhost`, the default
 //!   virtual host is `/`, which may also be written `//` or `/%2F`;
 //! - an empty URL means `rabbit://`; empty hosts in a list are skipped; a `#fragment` is ignored;
-//! - a `%` that begins no escape is literal.
+//! - a `%` that begins no escape is literal, and a host has none, but for the zone of an IPv6 address.
 //!
 //! Unlike oslo.messaging, this parser accepts `%2F` in a password and refuses a port above 65535.
 

@@ -52,7 +52,11 @@ fn host(text: &str, number: usize) -> Result<TransportHost> {
     }
     let (username, password) = user_info.split_once(':').unwrap_or((user_info, ""));
     let (hostname, port) = host_and_port(address, number)?;
-    let is_of_a_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    // Nothing decodes a host: only an IPv6 address has a %, before its zone.
+    let is_of_a_name = |c: char| match c {
+        '%' => hostname.contains(':'),
+        c => c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'),
+    };
     if !hostname.chars().all(is_of_a_name) {
         return Err(TransportUrlError::Host { number });
     }

@@ -167,6 +167,10 @@ fn errors_name_the_part() {
     check("rabbit://u:p@h1, u:p@h2", "invalid host 2: hosts are separated by commas alone");
     check("rabbit://u:p@h1,u:p@h2 ,u:p@h3", "invalid host 2: hosts are separated by commas alone");
     check("rabbit://h\"", "invalid host 1: brackets");
+    for escaped in ["h1%3Bh2", "u:p@h1%20h2", "h1%2Ch2:5672", "u:p@h%"] {
+        check(&format!("rabbit://{escaped}/vh"), "invalid host 1: brackets");
+    }
+    assert!(TransportUrl::parse("rabbit://u:p@[fe80::1%eth0]:5672/").is_ok());
     check("rabbit://%ff@h", "invalid percent escape in the user");
     check("rabbit://u:%ff@h", "invalid percent escape in the password");
     check("rabbit://h/%ff", "invalid percent escape in the virtual host");
