@@ -3,6 +3,9 @@
 //! Messages are mandatory and persistent. Several are in flight, and the broker's answers do not tell reliably which
 //! message was returned. If one fails, all are published again, so a message may be in the queue twice.
 //!
+//! While the broker blocks publishers, the connection on which it reported that is kept, and nothing is published: each
+//! further connection would bring another copy of what waits, and stay at the broker until the alarm ends.
+//!
 //! RabbitMQ accepts a second consumer of a quorum queue. Each reader therefore first declares an exclusive queue
 //! `QUEUE.reader`, which the broker refuses while another connection has it.
 //!
@@ -15,7 +18,7 @@
 //! nothing is kept back.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,6 +35,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::RabbitTransport;
+use super::alarm::Alarms;
 use super::arguments::table;
 use super::failure::{OperationFailure, PRECONDITION_FAILED, is_missing, lost, reason, reply_code};
 use super::held::ConnectionGuard;
@@ -58,6 +62,8 @@ const RETURNING: Duration = Duration::from_secs(1);
 /// The header of the mark of a reading, whose value is the reading's own.
 const READING: &str = "osnl-reading";
 const PERSISTENT: u8 = 2;
+/// The time between two looks for an alarm.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The connection on which dead letters are published, kept between uses.
 #[derive(Default)]
@@ -69,6 +75,48 @@ struct Link {
     channel: Channel,
     version: Option<BrokerVersion>,
     declared: Vec<String>,
+    alarm: Arc<LinkAlarm>,
+    /// Whether a use has not ended, so that answers to it are still to come.
+    is_spent: bool,
+}
+
+/// Whether the broker blocks a connection.
+struct LinkAlarm {
+    host: String,
+    alarms: std::sync::Mutex<Alarms>,
+}
+
+/// One use of the link, which goes with a use that does not end, unless the broker blocks it.
+struct LinkUse<'a> {
+    kept: &'a mut Option<Link>,
+    has_ended: bool,
+}
+
+impl Drop for LinkUse<'_> {
+    fn drop(&mut self) {
+        match &mut *self.kept {
+            _ if self.has_ended => {}
+            Some(link) if link.is_open() && link.alarm.blocked().is_some() => link.is_spent = true,
+            Some(_) | None => *self.kept = None,
+        }
+    }
+}
+
+impl LinkAlarm {
+    fn blocked(&self) -> Option<TransportError> {
+        let reason = self.alarms.lock().unwrap_or_else(PoisonError::into_inner).hear(|_| {})?;
+        Some(TransportError::Blocked { host: self.host.clone(), reason })
+    }
+
+    /// Completes when the broker blocks the connection.
+    async fn raised(&self) -> TransportError {
+        loop {
+            if let Some(blocked) = self.blocked() {
+                return blocked;
+            }
+            sleep(LOOK).await;
+        }
+    }
 }
 
 impl std::fmt::Debug for QueuePublisher {
@@ -86,16 +134,30 @@ impl QueuePublisher {
         act: impl AsyncFnOnce(&mut Link) -> Result<T, TransportError>,
     ) -> Result<T, TransportError> {
         let mut kept = self.0.lock().await;
+        if kept.as_ref().is_some_and(|link| !link.is_open()) {
+            *kept = None;
+        }
+        if let Some(blocked) = kept.as_ref().and_then(|link| link.alarm.blocked()) {
+            return Err(blocked);
+        }
+        if kept.as_ref().is_some_and(|link| link.is_spent) {
+            *kept = None;
+        }
+        let mut used = LinkUse { kept: &mut kept, has_ended: false };
         let acted = async {
-            let mut link = match kept.take().filter(|link| link.channel.status().connected()) {
-                Some(link) => link,
-                None => Link::open(transport).await?,
+            let link = match used.kept.take() {
+                Some(link) => used.kept.insert(link),
+                None => used.kept.insert(Link::open(transport).await?),
             };
-            let done = act(&mut link).await?;
-            Ok((link, done))
+            let alarm = link.alarm.clone();
+            tokio::select! {
+                biased;
+                done = act(link) => done,
+                blocked = alarm.raised() => Err(blocked),
+            }
         };
-        let (link, done) = answered(queue, bytes, acted).await?;
-        *kept = Some(link);
+        let done = answered(queue, bytes, acted).await?;
+        used.has_ended = true;
         Ok(done)
     }
 
@@ -108,13 +170,19 @@ impl QueuePublisher {
 
 impl Link {
     async fn open(transport: &RabbitTransport) -> Result<Self, TransportError> {
-        let (connection, _, seen) = transport.connect().await?;
+        let (connection, host, seen) = transport.connect().await?;
+        let alarms = std::sync::Mutex::new(Alarms::new(&connection));
         let connection = ConnectionGuard::new(connection);
         let channel = connection.create_channel().await.map_err(|error| lost(&error))?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
         confirms
             .map_err(|error| OperationFailure { what: "ask for publisher confirms".to_owned(), error })?;
-        Ok(Self { connection, channel, version: seen.greeting.rabbitmq(), declared: Vec::new() })
+        let (version, alarm) = (seen.greeting.rabbitmq(), Arc::new(LinkAlarm { host, alarms }));
+        Ok(Self { connection, channel, version, declared: Vec::new(), alarm, is_spent: false })
+    }
+
+    fn is_open(&self) -> bool {
+        self.channel.status().connected()
     }
 
     async fn depth(&self, queue: &str) -> Result<Option<u32>, TransportError> {

@@ -8,7 +8,7 @@ use osnl_brokers::transport;
 use osnl_model::{Priority, TransportUrl};
 use osnl_testkit::{Broker, BrokerObjects, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 use osnl_transport::{
-    BrokerVersion, OutgoingMessage, QueueSeen, RabbitOptions, RabbitTransport, Transport as _,
+    BrokerVersion, OutgoingMessage, QueueSeen, QueuedMessage, RabbitOptions, RabbitTransport, Transport as _,
 };
 use serde_json::json;
 
@@ -128,6 +128,34 @@ fn an_alarm_is_known_to_each_look_and_a_publisher_sends_nothing_meanwhile() {
     });
     wait_until(SOON, "the first and the last are there", || {
         vhost.queue_depth("notifications.info") == Some((2, 0))
+    });
+}
+
+/// Without the connection that is kept, each of the tries would leave a copy at the broker.
+#[test]
+fn in_an_alarm_a_dead_letter_is_published_once_and_the_reason_is_told() {
+    let broker = node();
+    let vhost = broker.vhost("alarm-letters");
+    let rabbit =
+        RabbitTransport::new(TransportUrl::parse(&vhost.url()).unwrap(), RabbitOptions::default()).unwrap();
+    let queue = rabbit.queue_access().unwrap();
+    let letters = [QueuedMessage { body: "letter".into(), ..QueuedMessage::default() }];
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        queue.put("p.dead", true, &letters).await.unwrap();
+        broker.set_memory_watermark(0.000_000_1);
+        wait_until(SOON, "the alarm", || broker.has_alarm());
+        for _ in 0..3 {
+            let error = queue.put("p.dead", true, &letters).await.unwrap_err().to_string();
+            assert!(error.contains("the broker blocks publishers: "), "{error}");
+        }
+        broker.set_memory_watermark(0.4);
+        while queue.put("p.dead", true, &letters).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        rabbit.close().await;
+    });
+    wait_until(SOON, "those of before, during, and after the alarm are there", || {
+        vhost.queue_depth("p.dead") == Some((3, 0))
     });
 }
 
