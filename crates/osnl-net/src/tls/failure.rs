@@ -164,6 +164,12 @@ pub fn misfit(error: &rustls::Error) -> Refusal {
             Refusal::new("certificate and key do not fit: the key is another's")
                 .remedied("name the key that the certificate was issued for")
         }
+        // The only general error here: no kind of key that the library knows fits the bytes.
+        rustls::Error::General(_) => Refusal::new("the private key is of a kind or a length that TLS cannot use here")
+            .remedied(format!(
+                "issue the certificate for an RSA key of {FEWEST_BITS} bits or more, an ECDSA key of the curve P-256 or \
+                 P-384, or an Ed25519 key"
+            )),
         other => Refusal::new(format!("certificate and key do not fit: {other}"))
             .remedied("name PEM files of a certificate and its key"),
     }

@@ -195,5 +195,10 @@ async fn files_that_cannot_be_used_are_an_error_before_anything_is_connected() {
         &format!("ssl_cert_file={good}&ssl_key_file={key}"),
         "ssl_cert_file and ssl_key_file: certificate and key do not fit",
     );
+    let short = authority.issue(&ServerIdentity::ShortKey);
+    check(
+        &format!("ssl_cert_file={}&ssl_key_file={}", text(short.file()), text(short.key_file())),
+        "the private key is of a kind or a length that TLS cannot use here; issue the certificate for an RSA key of 2048",
+    );
     check(&format!("ssl_key_file={key}"), "a key needs its certificate");
 }
