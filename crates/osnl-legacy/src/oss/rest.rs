@@ -11,14 +11,14 @@
 //! | request | `POST` to `url_creation` or `url_deletion`, basic authentication |
 //! | `Content-Type` | `application/json`, or `application/xml` |
 //! | `Idempotency-Key` | the delivery's key, with `/2`, `/3` … for further requests |
-//! | answer | 2xx is success; other statuses as for every action |
+//! | answer | 2xx is success; 303 is final; other statuses as for every action |
 
 mod conf;
 
 use std::fmt;
 
 use osnl_net::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use osnl_net::http::{Client, HttpError, HttpOptions, Method, Request, Url};
+use osnl_net::http::{Client, HttpError, HttpOptions, Method, Request, StatusCode, Url};
 use osnl_transport::BoxFuture;
 
 pub(crate) use self::conf::OssRestConf;
@@ -80,7 +80,13 @@ impl OssRest {
         let answer = client.send(request).await.map_err(ActionError::from)?;
         if !answer.status.is_success() {
             let secrets = self.options.login.as_ref().map(FixedHeader::secrets).unwrap_or_default();
-            return Err(answer.failure(&secrets).into());
+            let failure = answer.failure(&secrets);
+            // The target may have done what was asked, and shows the result elsewhere.
+            if answer.status == StatusCode::SEE_OTHER {
+                let reason = format!("status 303, {}", failure.reason);
+                return Err(ActionError::new(ErrorClass::Rejected, reason));
+            }
+            return Err(failure.into());
         }
         Ok(format!("{shown}: {}", answer.status.as_u16()))
     }

@@ -50,6 +50,12 @@ fn a_node_detail_is_posted_and_an_answer_is_what_it_is() {
     sink.reply_with(Reply::StatusWith { status: 422, headers: Vec::new(), body: b"no such node".to_vec() });
     let error = attempt(&sink, &event(associated())).unwrap_err();
     assert_eq!(error.to_string(), "status 422: Unprocessable Entity, reply: no such node");
+    // The target may have done it: a further attempt would be a second effect.
+    let elsewhere = vec![("Location".to_owned(), "/nodes/7".to_owned())];
+    sink.reply_with(Reply::StatusWith { status: 303, headers: elsewhere, body: Vec::new() });
+    let error = attempt(&sink, &event(associated())).unwrap_err();
+    assert!(error.class.is_final(), "{error}");
+    assert!(error.to_string().ends_with("status 303, See Other; it leads to /nodes/7"), "{error}");
 }
 
 #[test]
