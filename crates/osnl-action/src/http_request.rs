@@ -148,17 +148,18 @@ impl HttpAction {
             end @ (AnswerEnd::BrokenOff(_) | AnswerEnd::Late(_)) => format!("; {end}"),
         };
         let answers = match &self.reply {
-            None => vec![answer.clone(); events],
+            None => vec![Ok(answer.clone()); events],
             Some(reply) => match reply.answers(answer, events) {
                 Ok(answers) => answers,
                 Err(why) => return vec![Err(self.unread(answer, &why)); events],
             },
         };
-        let verdict = |answer: &Answer| {
-            let status = answer.status.as_u16();
+        let verdict = |of_event: &Result<Answer, String>| {
+            let of_event = of_event.as_ref().map_err(|why| self.unread(answer, why))?;
+            let status = of_event.status.as_u16();
             match self.judgement.failure(status) {
                 None => Ok(Completion::Delivered(self.scrubbed(&format!("{shown}: {status}{cut}")))),
-                Some(class) => Err(self.refusal(class, answer)),
+                Some(class) => Err(self.refusal(class, of_event)),
             }
         };
         answers.iter().map(verdict).collect()

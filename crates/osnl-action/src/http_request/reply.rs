@@ -28,7 +28,12 @@ impl ReplyStatus {
         self.0.source()
     }
 
-    pub(super) fn answers(&self, answer: &Answer, events: usize) -> Result<Vec<Answer>, String> {
+    /// Returns the answer to each event. An event whose status cannot be read says nothing about the others.
+    pub(super) fn answers(
+        &self,
+        answer: &Answer,
+        events: usize,
+    ) -> Result<Vec<Result<Answer, String>>, String> {
         if !answer.is_whole() {
             return Err(answer.end.to_string());
         }
@@ -46,7 +51,7 @@ impl ReplyStatus {
             }
             one => vec![one; events],
         };
-        each.into_iter().map(|one| answer_of(answer, &one)).collect()
+        Ok(each.iter().map(|one| answer_of(answer, one)).collect())
     }
 }
 
@@ -130,6 +135,7 @@ mod tests {
             let headers = HeaderMap::new();
             let answer = Answer { status: StatusCode::OK, headers, body: reply.to_owned().into(), end };
             let found = ReplyStatus::compile(source).expect(source).answers(&answer, events);
+            let found = found.and_then(|each| each.into_iter().collect::<Result<Vec<Answer>, String>>());
             let found = found.map(|answers| {
                 let pair = |answer: &Answer| {
                     (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
@@ -163,6 +169,17 @@ mod tests {
         check(other, "ok", 1, Ok(&[(200, "ok")]));
         check(other, " \r\n", 1, Ok(&[(200, " \r\n")]));
         check(other, "no", 1, Ok(&[(400, "no")]));
+    }
+
+    #[test]
+    fn a_status_that_cannot_be_read_leaves_those_of_other_events() {
+        let body = br#"[201, null, "ok", 400]"#.as_slice().into();
+        let (headers, end) = (HeaderMap::new(), AnswerEnd::Whole);
+        let answer = Answer { status: StatusCode::OK, headers, body, end };
+        let found = ReplyStatus::compile("reply").unwrap().answers(&answer, 4).unwrap();
+        let found: Vec<_> = found.into_iter().map(|one| one.map(|answer| answer.status.as_u16())).collect();
+        let wrong = |value: &str| Err(format!("reply_status is not a status: {value}"));
+        assert_eq!(found, [Ok(201), wrong("null"), wrong("\"ok\""), Ok(400)]);
     }
 
     #[test]
