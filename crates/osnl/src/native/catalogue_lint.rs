@@ -8,9 +8,10 @@ mod fields;
 mod forms;
 mod hints;
 mod impossible;
+mod twice;
 mod types;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use osnl_config::sections::RawSection;
 use osnl_config::template::Names;
@@ -25,7 +26,7 @@ use self::types::{TEXT, is_text, other_type, project_of_request};
 use super::canary;
 use super::equalities;
 use super::findings::finding_at;
-use super::kinds::{ACTION, LISTENER, RULE};
+use super::kinds::{ACTION, RULE};
 use super::rule_events::RuleEvents;
 use super::{ActionConf, ListenerConf, LoadedConf, Native, RuleConf};
 use crate::rule::KeySource;
@@ -55,7 +56,11 @@ impl LoadedConf {
         let sections = sections.map(|section| (section.name.as_str(), section)).collect();
         let judge = Judge { conf: &self.conf, sections };
         let mut asked = LintCache::default();
-        let mut found: Vec<Warning> = enabled.flat_map(|rule| judge.check_rule(rule, &mut asked)).collect();
+        let check = |rule| {
+            let found = judge.check_rule(rule, &mut asked);
+            found.into_iter().chain(self.heard_twice(rule))
+        };
+        let mut found: Vec<Warning> = enabled.flat_map(check).collect();
         found.extend(self.conf.listeners.iter().filter_map(|listener| self.twice(listener)));
         found.extend(self.conf.actions.iter().flat_map(|action| self.no_field_in_action(action)));
         found
@@ -88,23 +93,6 @@ impl LoadedConf {
             Some(Warning(finding))
         };
         paths.filter_map(lacking).collect()
-    }
-
-    /// Warns of topics that one service may publish the same events to. Their copies have different ids, so that no
-    /// copy is a duplicate.
-    fn twice(&self, listener: &ListenerConf) -> Option<Warning> {
-        // Versioned events have a topic of their own.
-        let plain = listener.topics.iter().filter(|topic| !topic.contains("versioned"));
-        let topics: BTreeSet<&str> = plain.map(String::as_str).collect();
-        if topics.len() < 2 {
-            return None;
-        }
-        let named = topics.into_iter().collect::<Vec<_>>().join(" and ");
-        let problem = format!(
-            "an event of a service that publishes to {named} arrives once from each, and is delivered each time"
-        );
-        let mend = "name one topic of each service";
-        Some(Warning(self.finding(LISTENER, &listener.name, "topics", &problem).allowed(mend)))
     }
 }
 

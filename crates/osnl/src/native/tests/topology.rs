@@ -108,3 +108,31 @@ fn the_explanation_names_what_is_bound_made_and_read() {
         ]
     );
 }
+
+#[test]
+fn an_event_that_arrives_twice_is_told() {
+    let check = |second: &str, first: &str, expected: Option<&str>| {
+        let text = with(first)
+            + "[listener:second]\nexchange = neutron\npool = second\n"
+            + second
+            + "\n[rule:one]\nlisteners = neutron\nactions = record\nevent_type = ^port\\.create\\.end$\n";
+        let warnings = load(&text).unwrap().all_warnings();
+        let twice: Vec<String> =
+            warnings.iter().map(ToString::to_string).filter(|said| said.contains("each time")).collect();
+        assert_eq!(twice.len(), usize::from(expected.is_some()), "{twice:?}");
+        assert!(expected.is_none_or(|expected| twice[0].contains(expected)), "{twice:?}");
+    };
+    let here = "transport_url = rabbit://u:hunter2@localhost/\n";
+    let same = "[rule:gone] listeners: each event of topic notifications arrives at the listeners neutron and second";
+    check(here, "", Some(same));
+    check(&format!("{here}topics = notifications, versioned_notifications"), "", Some(same));
+    let both = "an event of a service that publishes to notifications and audit arrives at the listeners";
+    check(&format!("{here}topics = audit"), "", Some(both));
+    check(&format!("{here}topics = versioned_notifications"), "", None);
+    check(&format!("{here}priorities = error"), "priorities = info", None);
+    check("transport_url = rabbit://u:hunter2@localhost/other", "", None);
+    check("transport_url = rabbit://u:hunter2@elsewhere/", "", None);
+    let versioned = "topics = versioned_notifications, versioned_audit";
+    let of_one = "[listener:neutron] topics: an event of a service that publishes to versioned_audit and";
+    check("transport_url = rabbit://u:hunter2@elsewhere/", versioned, Some(of_one));
+}
