@@ -485,6 +485,12 @@ fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) ->
     })
 }
 
+/// Returns the path that brackets write in `key` and `when`, with dots.
+fn dotted(option: &str) -> Option<String> {
+    let path = KeySource::parse(option).ok().filter(|_| option.contains('['))?;
+    Some(path.to_string())
+}
+
 fn patterns(reader: &mut SectionReader<'_>, prefix: &str) -> Option<BTreeMap<String, Pattern>> {
     let mut found = BTreeMap::new();
     let mut all = true;
@@ -493,6 +499,10 @@ fn patterns(reader: &mut SectionReader<'_>, prefix: &str) -> Option<BTreeMap<Str
         if prefix == "metadata." && !["message_id", "timestamp"].contains(&key) {
             let problem = "no message has this key in its metadata, so the rule never matches";
             reader.warn(&entry.option, problem, "known: message_id, timestamp");
+        }
+        if let Some(dotted) = dotted(&entry.option) {
+            let problem = "is only met by a key of that very name, since brackets are not read here";
+            reader.warn(&entry.option, problem, &format!("write {dotted}"));
         }
         match reader.pattern(&entry.option) {
             Ok(Some(pattern)) => {

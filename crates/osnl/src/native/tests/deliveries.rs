@@ -17,6 +17,15 @@ fn what_is_given_up_goes_to_another_action() {
 }
 
 #[test]
+fn a_pattern_for_a_path_with_brackets_is_told_with_dots() {
+    let more = "payload.port.fixed_ips[0].ip_address = ^10\ncontext.a['b'] = x\npayload.x[y] = x\npayload.port.id = x\n";
+    let text = WHOLE.replace("[rule:gone]\n", &format!("[rule:gone]\n{more}"));
+    let told = warnings(&load(&text).unwrap());
+    let mends: Vec<&str> = told.iter().filter_map(|said| Some(said.split_once("; write ")?.1)).collect();
+    assert_eq!(mends, ["payload.port.fixed_ips.0.ip_address", "context.a.b"], "{told:?}");
+}
+
+#[test]
 fn all_of_it_is_read_explained_and_shown_again() {
     let more = "\
 [rule:gone]
