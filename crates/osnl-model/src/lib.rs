@@ -73,8 +73,8 @@ pub use python_json::{parse_python_json, parse_python_json_as, python_words, to_
 pub use python_literal::parse_python_literal;
 pub use redact::{MaskedJson, is_secret_key, mask_secrets, mask_text, mask_url_passwords};
 pub use resource::{
-    Address, AddressKind, Bulk, Resource, bulk_len, bulk_part, resource_at, resource_key, resource_keys,
-    resources,
+    Address, AddressKind, Bulk, Resource, bulk_len, bulk_part, list_of, resource_at, resource_key,
+    resource_keys, resources,
 };
 pub use scrub::Scrubber;
 pub use shard::shard_of;

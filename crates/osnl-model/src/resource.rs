@@ -182,7 +182,8 @@ pub fn resource_at(n: &Notification, at: usize) -> Option<Resource<'_>> {
 }
 
 /// Returns the key of the list that a bulk request of this event type has in its payload.
-pub(crate) fn list_of(event_type: &str) -> String {
+#[must_use]
+pub fn list_of(event_type: &str) -> String {
     neutron::plural(event_type.split('.').next().unwrap_or_default())
 }
 

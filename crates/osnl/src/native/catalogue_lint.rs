@@ -17,7 +17,7 @@ use osnl_config::sections::RawSection;
 use osnl_config::template::Names;
 use osnl_config::{Warning, nearest, shown};
 use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
-use osnl_model::{Pattern, Predicate, Priority};
+use osnl_model::{Pattern, Predicate, Priority, list_of};
 
 use self::fields::{EventFields, PathFields, ValueTypes};
 use self::hints::{in_all_services, unanchored};
@@ -156,7 +156,7 @@ impl<'a> Judge<'a> {
                 if let KeySource::Value(key) = &rule.rule.key
                     && let Some(path) = key.in_payload()
                 {
-                    found.extend(self.no_key(rule, path, fields.at(path)));
+                    found.extend(self.no_key(rule, path, fields.at(path), &matched));
                 }
                 found.extend(self.no_field_of_resource(rule, &matched));
                 for compared in rule.rule.when.iter().flat_map(|when| compared::compared_names(when.source()))
@@ -318,17 +318,32 @@ impl<'a> Judge<'a> {
         Some(self.warning(rule, option, &problem, &there(lacking), near.as_deref()))
     }
 
-    /// Warns of a key that no event has, or whose value is a list or an object: neither orders anything.
-    fn no_key(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {
-        match found {
-            PathFields::Values(ValueTypes { event, text: false, number: false, boolean: false }) => {
-                let problem = format!(
+    /// Warns of a key that orders nothing: no event has it, its value is a list or an object, or it leads through the list
+    /// of a bulk request, whose resources are ordered one by one.
+    fn no_key(
+        &self,
+        rule: &RuleConf,
+        path: &str,
+        found: &PathFields,
+        matched: &[&CatalogueEvent],
+    ) -> Option<Warning> {
+        let (problem, mend) = match (found, of_one_resource(path, matched)) {
+            (PathFields::Nothing(_), _) => return self.no_field(rule, "key", path, found),
+            (_, Some(of_one)) => (
+                format!(
+                    "payload.{path} orders nothing: each resource of a bulk request has a payload of its own"
+                ),
+                format!("write {of_one}"),
+            ),
+            (PathFields::Values(ValueTypes { event, text: false, number: false, boolean: false }), None) => (
+                format!(
                     "payload.{path} is never a string, number, or boolean in the events of this rule, and orders nothing"
-                );
-                Some(self.warning(rule, "key", &problem, &format!("see osnl events {event}"), None))
-            }
-            PathFields::Values(_) | PathFields::Nothing(_) => self.no_field(rule, "key", path, found),
-        }
+                ),
+                format!("see osnl events {event}"),
+            ),
+            (PathFields::Values(_), None) => return None,
+        };
+        Some(self.warning(rule, "key", &problem, &mend, None))
     }
 
     fn no_field_of_resource(&self, rule: &RuleConf, matched: &[&CatalogueEvent]) -> Option<Warning> {
@@ -399,6 +414,16 @@ fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
         }
     });
     rule.rule.filter.payload.keys().map(String::as_str).chain(inside)
+}
+
+/// Returns the path in the payload of one resource to what a path names in the list of a bulk request.
+fn of_one_resource(path: &str, matched: &[&CatalogueEvent]) -> Option<String> {
+    matched.iter().find_map(|event| {
+        let in_list = path.strip_prefix(&*list_of(event.event_type))?.strip_prefix('.')?;
+        let (item, field) = in_list.split_once('.')?;
+        let kind = event.event_type.split('.').next()?;
+        item.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("payload.{kind}.{field}"))
+    })
 }
 
 fn there(lacking: &LackingPath) -> String {
