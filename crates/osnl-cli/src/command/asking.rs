@@ -114,7 +114,7 @@ impl Respondent {
             (Ok(Self::File(_)) | Err(_), Ok(_)) => {
                 let socket = socket_path(&folder.unwrap_or_default());
                 let message = format!(
-                    "no daemon answers at {}: there is nothing to reload; start the daemon (osnl run), or name it by its -c or --state-dir",
+                    "no daemon answers at {}; start the daemon (osnl run), or name it by its -c or --state-dir",
                     socket.display()
                 );
                 Err(NoAnswer::new(Exit::Unavailable, message))

@@ -29,13 +29,14 @@ const COUNTERS: usize = 78;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exits with 0 if all is well, 1 if there is an incident, 69 if there is neither a daemon \
-                        nor a journal. With nagios: 0 ok, 1 warning, 2 critical, 3 unknown.\n\n\
-                        Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .incidents\n  osnl status --watch"
+                        nor a journal. With nagios: 0 ok, 1 warning, 2 critical, 3 unknown. With live: 0 if a daemon \
+                        answers, also during an incident, 69 if not.\n\n\
+                        Examples:\n  osnl status --format json | jq .incidents\n  osnl status --watch"
 )]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
-    /// text, json, or nagios
+    /// text, json, nagios, or live
     #[arg(long, value_enum, default_value_t = StatusFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) format: StatusFormat,
     /// Show a screen that refreshes itself until Ctrl-C
@@ -53,6 +54,7 @@ pub(crate) enum StatusFormat {
     Text,
     Json,
     Nagios,
+    Live,
 }
 
 pub(crate) fn run(args: &StatusArgs) -> Exit {
@@ -64,7 +66,11 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
         };
         return watch::run(shown, args.interval, tint);
     }
-    let status = match fetch(&args.place) {
+    let asked = match args.format {
+        StatusFormat::Text | StatusFormat::Json | StatusFormat::Nagios => fetch(&args.place),
+        StatusFormat::Live => fetch_from_daemon(&args.place),
+    };
+    let status = match asked {
         Ok(status) => status,
         Err(error) if args.format == StatusFormat::Nagios => return plug_in(nagios::unanswered(&error)),
         Err(error) => return error.complain(),
@@ -73,6 +79,7 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
         StatusFormat::Text => print_tinted(&wrapped(&text(&status), terminal::columns()), tint),
         StatusFormat::Json => print_json(&status),
         StatusFormat::Nagios => return plug_in(nagios::text(&status)),
+        StatusFormat::Live => return print(&format!("the daemon answers: {}\n", clean(&status.verdict))),
     };
     match printed {
         Exit::Done if !status.healthy => Exit::Failed,
@@ -90,6 +97,12 @@ fn plug_in((text, exit): (String, Exit)) -> Exit {
 
 fn fetch(place: &PlaceArgs) -> Result<Status, NoAnswer> {
     Respondent::for_place(place)?.ask(&ControlRequest::Status { look: false })
+}
+
+/// Returns the status of a running daemon. It opens no journal, which a daemon that starts may be
+/// about to lock.
+fn fetch_from_daemon(place: &PlaceArgs) -> Result<Status, NoAnswer> {
+    Respondent::for_daemon(place)?.ask(&ControlRequest::Status { look: false })
 }
 
 fn text(status: &Status) -> String {

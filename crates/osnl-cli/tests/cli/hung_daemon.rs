@@ -61,9 +61,10 @@ fn command(home: &TempDir, args: &[&str]) -> Command {
 fn a_hung_daemon_is_named_by_every_command_that_asks_it() {
     let rig = Rig::start("allow_volatile = yes");
     let process = rig.daemon.id();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["status"],
         &["status", "--format", "json"],
+        &["status", "--format", "live"],
         &["reload"],
         &["deliveries", "list"],
         &["deliveries", "show", "17.0"],
@@ -125,7 +126,7 @@ fn a_daemon_that_accepts_no_connection_any_more_is_named_too() {
 
 #[test]
 fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
-    let rig = Rig::start("allow_volatile = yes");
+    let mut rig = Rig::start("allow_volatile = yes");
     let json = || -> serde_json::Value {
         serde_json::from_slice(&rig.say(&["status", "-c", "a.conf", "--format", "json"]).stdout).unwrap()
     };
@@ -149,6 +150,17 @@ fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
     assert!(said.starts_with("OSNL WARNING - nova: not connected for "), "{said}");
     assert!(said.contains(" | listeners=0;;;0;1 queue_messages=U;;;0 "), "{said}");
     assert_eq!(plug_in.status.code(), Some(1));
+    // What restarts an unhealthy container must not restart this daemon.
+    let live = |rig: &Rig| rig.say(&["status", "-c", "a.conf", "--format", "live"]);
+    let during = live(&rig);
+    assert_eq!(during.status.code(), Some(0), "{during:?}");
+    assert!(during.stdout.starts_with(b"the daemon answers: "), "{during:?}");
+    rig.signal("TERM");
+    rig.daemon.wait().unwrap();
+    let after = live(&rig);
+    assert_eq!(after.status.code(), Some(69), "{after:?}");
+    // The journal that a stopped daemon leaves is an answer for people alone.
+    assert_ne!(rig.say(&["status", "-c", "a.conf"]).status.code(), Some(69));
 }
 
 #[test]

@@ -51,6 +51,19 @@ same "$(podman inspect --format '{{len .HostConfig.CapAdd}} {{.Config.User}}' im
 goes image
 step "read-only, user 65532, no capability; stopped with status 0"
 
+# A broker that is down is an incident, and restarting the container would not help.
+sed 's#^transport_url = .*#transport_url = rabbit://127.0.0.1:1/#' image.conf > incident.conf
+chmod 644 incident.conf
+run incident -v "$PWD/incident.conf:/etc/osnl/osnl.conf:ro" osnl
+incident() {
+    podman exec incident /usr/bin/osnl status > incident.out 2>&1
+    [ $? -eq 1 ] && grep -q '^!' incident.out
+}
+soon incident
+podman healthcheck run incident > /dev/null || fails "unhealthy during an incident: $(cat incident.out)"
+goes incident
+step "healthy during an incident"
+
 # As the manifests have it: the configuration of the ConfigMap, secrets and a volume that the group 65532 may read and write.
 mkdir -p secrets tls volume
 printf '%s' "$url" > secrets/nova.url
