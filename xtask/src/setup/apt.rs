@@ -13,6 +13,8 @@ pub(super) struct RequiredProgram {
 pub(super) const GROFF: RequiredProgram =
     RequiredProgram { name: "groff", package: "groff-base", shows: "--version" };
 pub(super) const STRACE: RequiredProgram = RequiredProgram { name: "strace", package: "strace", shows: "-V" };
+pub(super) const SYSTEMD: RequiredProgram =
+    RequiredProgram { name: "systemd-analyze", package: "systemd", shows: "--version" };
 pub(super) const MAKE: RequiredProgram =
     RequiredProgram { name: "make", package: "make", shows: "--version" };
 pub(super) const PKG_CONFIG: RequiredProgram =

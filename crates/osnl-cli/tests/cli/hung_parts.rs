@@ -123,12 +123,11 @@ fn a_loop_that_is_stuck_gives_no_sign_of_life() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "which of the two was tested")]
 fn a_file_system_that_does_not_answer_delays_no_message_and_no_health_check() {
-    if !may_trace() {
-        println!("nothing may be traced here: not tested");
-        return;
-    }
+    assert!(
+        may_trace(),
+        "strace delays the system calls of this test, and may not run here: install strace with cargo xtask setup, and permit ptrace"
+    );
     let action = "[action:roles]\ndriver = http\nurl = SINK\n";
     let (mut rig, admin) = monitoring::monitored("hung-statfs", &[LISTENER, RULE, action]);
     let delay = Delay::start(rig.daemon.as_ref().unwrap().id(), "statfs", &["-f"]);
