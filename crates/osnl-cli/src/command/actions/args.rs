@@ -21,7 +21,7 @@ pub(crate) enum ActionsCommand {
     /// Probe a target that is down now. If it answers, its deliveries go on
     #[command(after_help = "Example:\n  osnl actions probe roles")]
     Probe(OneActionArgs),
-    /// Pause an action until it is resumed, also over a restart
+    /// Pause an action until it is resumed; memory:// forgets it at a restart
     #[command(after_help = "Example:\n  osnl actions pause roles --reason 'the target moves until Monday'")]
     Pause(PauseArgs),
     /// Resume a paused action
