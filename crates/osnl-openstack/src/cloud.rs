@@ -183,10 +183,10 @@ impl Cloud {
         let at = kind.url(&endpoint, id);
         let answered = self.ask(kind, &at).await.and_then(|answer| match answer.status {
             StatusCode::FORBIDDEN => Err(ApiError::Forbidden { asked: asked(), said: self.words(&answer) }),
-            StatusCode::NOT_FOUND if not_found_of(kind, &answer) == NotFound::Object => {
+            StatusCode::NOT_FOUND if not_found_of(kind, id, &answer) == NotFound::Object => {
                 Err(ApiError::Gone(asked()))
             }
-            StatusCode::NOT_FOUND if not_found_of(kind, &answer) == NotFound::Hidden => {
+            StatusCode::NOT_FOUND if not_found_of(kind, id, &answer) == NotFound::Hidden => {
                 Err(ApiError::Hidden(asked()))
             }
             _ => self.wanted(kind, &at, &answer, |body| match kind.wrapped_in() {

@@ -8,7 +8,8 @@
 //! | --- | --- | --- |
 //! | Keystone | `error`, "Could not find …" | a page; of old releases `error` with other words |
 //! | neutron | `NeutronError` with the type of the object (`PortNotFound`) | `NeutronError` with `HTTPNotFound`, or a title |
-//! | nova, cinder | `itemNotFound` | `message`, or the list of versions with 300 |
+//! | nova | `itemNotFound`, whose message has the id | `message`, or the list of versions with 300 |
+//! | cinder | `itemNotFound` | the same |
 //! | ironic | `error_message` with a `faultstring` | `error_message` with a title |
 //! | glance | "No image found …", as JSON, page or text | "The resource could not be found." in the same form |
 //!
@@ -37,21 +38,24 @@ pub enum NotFound {
     Unknown,
 }
 
-/// Returns the meaning of a 404 about an object of this kind. Neutron names the kind of the missing object, which may
-/// be another than the requested one.
-pub(crate) fn not_found_of(kind: Kind, answer: &Answer) -> NotFound {
+/// Returns the meaning of a 404 about this object. Neutron names the kind of the missing object, which may be another
+/// than the requested one. Nova answers in the same form without the id if it misses something else of a server that
+/// exists, such as its flavor.
+pub(crate) fn not_found_of(kind: Kind, id: &str, answer: &Answer) -> NotFound {
     let found = not_found(kind.service(), answer);
-    if found != NotFound::Object || official(kind.service()) != "network" {
+    if found != NotFound::Object {
         return found;
     }
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let named = body.pointer("/NeutronError/type").and_then(Value::as_str);
-    let missing = named.and_then(|named| named.strip_suffix("NotFound"));
-    if missing.is_some_and(|missing| missing.eq_ignore_ascii_case(kind.name())) {
-        NotFound::Object
-    } else {
-        NotFound::Unknown
-    }
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let is_meant = match official(kind.service()) {
+        "network" => text("/NeutronError/type")
+            .strip_suffix("NotFound")
+            .is_some_and(|missing| missing.eq_ignore_ascii_case(kind.name())),
+        "compute" => text("/itemNotFound/message").contains(id),
+        _ => true,
+    };
+    if is_meant { NotFound::Object } else { NotFound::Unknown }
 }
 
 /// Returns the meaning of a 404 of a service.
@@ -113,14 +117,14 @@ mod tests {
         }
     }
 
+    fn meaning(kind: Kind, id: &str, body: String) -> NotFound {
+        let status = StatusCode::NOT_FOUND;
+        let answer = Answer { status, headers: HeaderMap::new(), body: body.into(), end: AnswerEnd::Whole };
+        not_found_of(kind, id, &answer)
+    }
+
     #[test]
     fn neutron_names_the_kind_of_the_missing_object() {
-        let answer = |kind: &str| Answer {
-            status: StatusCode::NOT_FOUND,
-            headers: HeaderMap::new(),
-            body: format!(r#"{{"NeutronError": {{"type": "{kind}", "message": "", "detail": ""}}}}"#).into(),
-            end: AnswerEnd::Whole,
-        };
         for (kind, named, expected) in [
             (Kind::Port, "PortNotFound", NotFound::Object),
             (Kind::FloatingIp, "FloatingIPNotFound", NotFound::Object),
@@ -128,7 +132,23 @@ mod tests {
             (Kind::Port, "NotFound", NotFound::Unknown),
             (Kind::Port, "HTTPNotFound", NotFound::Path),
         ] {
-            assert_eq!(not_found_of(kind, &answer(named)), expected, "{named}");
+            let body = format!(r#"{{"NeutronError": {{"type": "{named}", "message": "", "detail": ""}}}}"#);
+            assert_eq!(meaning(kind, "a", body), expected, "{named}");
+        }
+    }
+
+    /// Nova's `FaultWrapper` makes a 404 without words of each unexpected `NotFound`.
+    #[test]
+    fn nova_names_the_missing_object() {
+        for (kind, said, expected) in [
+            (Kind::Server, "Instance 5ac1d5a5 could not be found.", NotFound::Object),
+            (Kind::Flavor, "Flavor 5ac1d5a5 could not be found.", NotFound::Object),
+            (Kind::Server, "The resource could not be found.", NotFound::Unknown),
+            (Kind::Server, "Flavor m1.small could not be found.", NotFound::Unknown),
+            (Kind::Server, "API version 2.1 is not supported on this method.", NotFound::Unknown),
+        ] {
+            let body = format!(r#"{{"itemNotFound": {{"code": 404, "message": "{said}"}}}}"#);
+            assert_eq!(meaning(kind, "5ac1d5a5", body), expected, "{said}");
         }
     }
 

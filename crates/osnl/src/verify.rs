@@ -4,7 +4,7 @@
 //! | answer | means |
 //! | --- | --- |
 //! | 200, of any status: a soft-deleted server exists, a rebuilt one keeps its id | there |
-//! | 404 `itemNotFound` of nova, `PortNotFound` of neutron, to a login that [sees all projects](Cloud::sees_all) | gone |
+//! | 404 `itemNotFound` of nova with the id, `PortNotFound` of neutron, if the login [sees all](Cloud::sees_all) | gone |
 //! | 404 of another form: hidden by a policy, a proxy | unknown |
 //! | 403, 500 (a cell of nova that is down), no answer, all else | unknown |
 //!

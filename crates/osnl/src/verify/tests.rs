@@ -78,6 +78,9 @@ async fn gone_is_only_what_its_service_says_to_be_missing() {
         |status: &str, id: &str| replied(200, &json!({"server": {"id": id, "status": status}}).to_string());
     let hidden = r#"{"type": "HTTPNotFound", "message": "The resource could not be found.", "detail": ""}"#;
     let other = r#"{"NeutronError": {"type": "NetworkNotFound", "message": "", "detail": ""}}"#;
+    // Something else of a server that exists is missing in nova.
+    let unnamed = r#"{"itemNotFound": {"code": 404, "message": "The resource could not be found."}}"#;
+    check(server, Some(replied(404, unnamed)), "not the answer of the compute API").await;
     check(server, None, "gone").await;
     check(port, None, "gone").await;
     check(server, Some(server_of("SOFT_DELETED", &id(1).to_string())), "there").await;
