@@ -118,8 +118,10 @@ pub struct Stretch {
     pub began: SystemTime,
     pub gone: Vec<ResourceId>,
     pub unknown: Vec<(ResourceId, String)>,
-    /// Set if the operator has to decide before anything is appended, or if the rest was not asked.
+    /// Set if the operator has to decide before anything is appended, or if no answer proves anything.
     pub halt: Option<Halt>,
+    /// Whether each of the ids was asked about.
+    pub is_whole: bool,
 }
 
 /// Asks a cloud about ids at a bounded rate.
@@ -167,8 +169,8 @@ impl Verifier {
         ids: &[ResourceId],
         mut asked: impl FnMut(VerifyTally),
     ) -> Result<Stretch, Unproved> {
-        let mut stretch =
-            Stretch { began: SystemTime::now(), gone: Vec::new(), unknown: Vec::new(), halt: None };
+        let (began, gone, unknown) = (SystemTime::now(), Vec::new(), Vec::new());
+        let mut stretch = Stretch { began, gone, unknown, halt: None, is_whole: true };
         self.cloud.sees_all(self.kind.kind()).await?;
         let (cloud, kind) = (&self.cloud, self.kind);
         let pace = self.per_second.map(|rate| {
@@ -211,12 +213,13 @@ impl Verifier {
             }
         }
         self.cloud.sees_all(self.kind.kind()).await?;
+        stretch.is_whole = stretch.halt.is_none();
         let is_many = tally.gone * 100 > tally.asked * MOST_GONE;
         if is_many && !self.allows_many && stretch.halt != Some(Halt::FirstGone) && !stretch.gone.is_empty() {
             stretch.halt = Some(Halt::ManyGone);
         }
         // The operator may let these ids be asked about again.
-        if stretch.halt != Some(Halt::FirstGone) {
+        if stretch.is_whole || stretch.halt == Some(Halt::NoAnswers) {
             self.tally = tally;
         }
         Ok(stretch)

@@ -93,7 +93,7 @@ impl VerifyRun<'_> {
                 Some(halt @ (Halt::FirstGone | Halt::ManyGone)) => {
                     display = self.may_go_on(halt, display, done)?;
                     self.verifier.allow_many();
-                    if halt == Halt::FirstGone {
+                    if !stretch.is_whole {
                         continue;
                     }
                 }

@@ -157,7 +157,7 @@ async fn a_run_halts_before_it_deletes_much_or_asks_in_vain() {
             let mut verifier = verifier(&openstack, kind, &[]).allowing_many(allows);
             let mut seen = 0;
             let stretch = verifier.stretch(&ids(0..of), |tally| seen = tally.asked).await.unwrap();
-            assert_eq!((stretch.halt, seen), (halt, asked));
+            assert_eq!((stretch.halt, seen, stretch.is_whole), (halt, asked, u128::from(seen) == of));
         };
     check(0..80, 100, false, None, 100).await;
     check(0..79, 100, false, Some(Halt::ManyGone), 100).await;
@@ -168,6 +168,13 @@ async fn a_run_halts_before_it_deletes_much_or_asks_in_vain() {
     check(49..1000, 400, false, None, 400).await;
     openstack.fail("/compute/v2.1/servers/", Reply::Status(500));
     check(0..1000, 400, false, Some(Halt::NoAnswers), 20).await;
+    // Many are gone, and the rest was not asked about.
+    openstack.heal();
+    for n in 10..30 {
+        openstack.fail(&path(VerifiedKind::Server, id(n)), Reply::Status(500));
+    }
+    check(30..1000, 400, false, Some(Halt::ManyGone), 30).await;
+    check(30..1000, 400, true, Some(Halt::NoAnswers), 30).await;
 }
 
 /// Each fault hits some of the resources that are there, and some that are gone.
