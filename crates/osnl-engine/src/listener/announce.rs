@@ -253,7 +253,8 @@ impl Listener {
         away: Option<Duration>,
         recounted: Option<Duration>,
     ) -> Duration {
-        let Some(recounted) = recounted else {
+        // A queue that was deleted meanwhile is made anew by this subscription: no other one finds the gap.
+        let Some(recounted) = recounted.filter(|_| !consumer.subscription().created) else {
             self.connected(consumer, away);
             return FIRST_RECOUNT;
         };

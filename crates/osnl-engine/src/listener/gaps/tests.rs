@@ -175,14 +175,18 @@ impl Rig {
         GapBook::open(Some(self.folder.path())).open_gaps().iter().map(|gap| gap.cause).collect()
     }
 
-    /// Runs a daemon's listener while a step of the test lasts, and stops it.
-    async fn run(&self, step: impl AsyncFnOnce(&mut Looks)) {
+    fn listener(&self, intake: Arc<HoldingEndpoint>) -> Listener {
         let options = ListenOptions::new(Some("p"), 4, self.declare, self.kind.clone());
         let targets = vec![(Target::new("nova", "n"), Priority::Info)];
         let config = ListenerConfig::new("l".into(), targets, options);
-        let (intake, transport) = (Arc::new(HoldingEndpoint::default()), Arc::new(self.broker.transport()));
-        let listener = Listener::new(config, transport, intake.clone(), Arc::new(Counters::default()))
-            .with_gaps(Arc::new(GapBook::open(Some(self.folder.path()))));
+        Listener::new(config, Arc::new(self.broker.transport()), intake, Arc::new(Counters::default()))
+            .with_gaps(Arc::new(GapBook::open(Some(self.folder.path()))))
+    }
+
+    /// Runs a daemon's listener while a step of the test lasts, and stops it.
+    async fn run(&self, step: impl AsyncFnOnce(&mut Looks)) {
+        let intake = Arc::new(HoldingEndpoint::default());
+        let listener = self.listener(intake.clone());
         let (state, shutdown) = (listener.state(), Shutdown::new());
         let mut looks = Looks { state, intake };
         let script = async {
@@ -269,6 +273,22 @@ async fn a_queue_that_is_gone_is_a_gap_of_its_cause() {
         rig.run(async |_| ()).await;
         assert_eq!(rig.gaps(), [restarted]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_makes_the_queue_anew_as_it_counts_the_others_has_the_gap() {
+    let rig = Rig::new(QueueKind { durable: true, ..QueueKind::OSLO }, Declare::Create);
+    let listener = rig.listener(Arc::default());
+    let (second, longer) = (Duration::from_secs(1), Duration::from_secs(20));
+    for (away, recounted) in [(None, None), (Some(second), Some(longer)), (Some(second), Some(longer))] {
+        let consumer =
+            listener.transport.listen(&listener.config.targets, &listener.config.options).await.unwrap();
+        listener.subscribed(&*consumer, away, recounted);
+        if recounted.is_none() {
+            rig.broker.delete_queue("p");
+        }
+    }
+    assert_eq!(rig.gaps(), [QueueRecreated]);
 }
 
 #[tokio::test(start_paused = true)]
