@@ -12,7 +12,7 @@ use osnl_journal::files::replace_in_folder;
 use osnl_model::{Emission, Framing, Priority};
 use osnl_transport::{Properties, stamp};
 use serde_json::value::to_raw_value;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::control::{CallTerms, ControlHandler, IncidentCall, KnownIncidents};
 use crate::daemon::ServiceTask;
@@ -37,7 +37,7 @@ impl Native {
         };
         let actions = conf.actions.iter().map(with_fallbacks).collect();
         let (after, severity, kinds) = (conf.after, conf.severity, conf.kinds.clone());
-        Some(CallTerms { actions, after, severity, kinds })
+        Some(CallTerms { actions, after, severity, kinds, running: Duration::MAX })
     }
 }
 
@@ -50,6 +50,7 @@ pub(super) struct IncidentTask {
     /// The file of known incidents; without it a restart may begin an incident again.
     path: Option<PathBuf>,
     known: KnownIncidents,
+    start: Instant,
 }
 
 impl IncidentTask {
@@ -62,7 +63,7 @@ impl IncidentTask {
         let path = folder.map(|folder| folder.join("incidents.json"));
         let text = path.as_ref().and_then(|path| fs::read(path).ok());
         let known = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        Self { handler, conf, journal, is_durable, path, known }
+        Self { handler, conf, journal, is_durable, path, known, start: Instant::now() }
     }
 
     pub(super) fn service(mut self) -> ServiceTask {
@@ -90,6 +91,7 @@ impl IncidentTask {
             self.known = KnownIncidents::default();
             return;
         };
+        let terms = CallTerms { running: self.start.elapsed(), ..terms };
         let Ok(status) = self.handler.status().await else { return };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let (next, calls) = self.known.after(&status.incidents, &terms, now);

@@ -1,7 +1,8 @@
 //! Decides about which incidents actions are called (`[incidents]`). Pure.
 //!
 //! An incident begins for the actions when it has lasted for `after`, and ends when two looks have not found it: a broker
-//! that starts may end a connection again. Kinds of one cause are one incident. A part has at most one beginning an
+//! that starts may end a connection again. After a start it ends only once osnl has run for `after`, since a target that
+//! is down is known only from the next attempt. Kinds of one cause are one incident. A part has at most one beginning an
 //! hour. While the journal keeps nothing, nothing begins or ends. No action is told about itself, or about an action of
 //! its `on_failure`, so that no call is about a call.
 
@@ -27,6 +28,8 @@ pub(crate) struct CallTerms {
     pub(crate) after: Duration,
     pub(crate) severity: IncidentSeverity,
     pub(crate) kinds: Vec<IncidentKind>,
+    /// The time since the start: what an earlier run has found may not have been tried again before `after`.
+    pub(crate) running: Duration,
 }
 
 /// A call about the beginning or the end of an incident.
@@ -112,9 +115,11 @@ impl KnownIncident {
     fn is_found(&mut self, incident: &Incident, terms: &CallTerms, now: u64) -> Option<IncidentCall> {
         self.missed = 0;
         let lasts = incident.since_seconds.unwrap_or(0);
-        let since = *self.since.get_or_insert(now.saturating_sub(lasts));
+        // A clock that was ahead delays no beginning.
+        let since = (*self.since.get_or_insert(now.saturating_sub(lasts))).min(now);
         let is_due = now >= since + terms.after.as_secs();
-        let is_free = self.called.is_none_or(|called| now >= called + PAUSE);
+        let is_free = self.called.is_none_or(|called| now >= called + PAUSE || now < called);
+        self.since = Some(since);
         if self.begun.is_some() || !is_due || !is_free {
             return None;
         }
@@ -129,6 +134,9 @@ impl KnownIncident {
     }
 
     fn is_missed(&mut self, terms: &CallTerms, now: u64) -> Option<IncidentCall> {
+        if self.begun.is_some() && terms.running < terms.after {
+            return None;
+        }
         self.missed = self.missed.saturating_add(1);
         if self.missed < LOOKS {
             return None;
@@ -136,7 +144,8 @@ impl KnownIncident {
         let since = self.since.take();
         let (incident, mut actions) = self.begun.take()?;
         actions.retain(|name| terms.actions.iter().any(|(known, _)| **known == **name));
-        (!actions.is_empty()).then(|| self.call(false, incident, actions, now - since.unwrap_or(now)))
+        let lasted = now.saturating_sub(since.unwrap_or(now));
+        (!actions.is_empty()).then(|| self.call(false, incident, actions, lasted))
     }
 
     fn call(&self, is_begin: bool, incident: Incident, actions: Vec<String>, lasted: u64) -> IncidentCall {

@@ -47,6 +47,7 @@ fn terms(actions: &[(&str, &[&str])]) -> CallTerms {
         after: Duration::from_secs(120),
         severity: Critical,
         kinds: Vec::new(),
+        running: Duration::MAX,
     }
 }
 
@@ -78,6 +79,40 @@ fn an_incident_begins_and_ends_once_whatever_its_kind_becomes() {
     let long = Incident { since_seconds: Some(900), ..of_action(IncidentKind::PendingFull, "dns") };
     rig.lasts(5, &[long]);
     rig.called(&["begin pending-full/action dns 900 -> chat"]);
+}
+
+#[test]
+fn a_restart_ends_no_incident_that_the_new_run_has_not_tried_again() {
+    let mut rig = CallRig::new(terms(&[("chat", &[])]));
+    let down = of_action(IncidentKind::TargetDown, "roles");
+    rig.lasts(125, std::slice::from_ref(&down));
+    rig.called(&["begin target-down/action roles 120 -> chat"]);
+    rig.terms.running = Duration::from_secs(5);
+    rig.lasts(60, &[]);
+    rig.lasts(5, std::slice::from_ref(&down));
+    rig.called(&[]);
+    rig.terms.running = Duration::from_secs(120);
+    rig.lasts(10, &[]);
+    rig.called(&["end target-down/action roles 195 -> chat"]);
+}
+
+#[test]
+fn a_clock_that_was_ahead_delays_no_beginning() {
+    let mut rig = CallRig::new(terms(&[("chat", &[])]));
+    let down = of_action(IncidentKind::TargetDown, "roles");
+    rig.lasts(125, std::slice::from_ref(&down));
+    rig.called(&["begin target-down/action roles 120 -> chat"]);
+    rig.now -= 900_000;
+    rig.lasts(10, &[]);
+    rig.called(&["end target-down/action roles 0 -> chat"]);
+    rig.lasts(125, std::slice::from_ref(&down));
+    rig.called(&["begin target-down/action roles 120 -> chat"]);
+    rig.now -= 50_000;
+    let other = of_action(IncidentKind::TargetDown, "dns");
+    rig.lasts(5, &[down.clone(), other.clone()]);
+    rig.now -= 20_000;
+    rig.lasts(125, &[down, other]);
+    rig.called(&["begin target-down/action dns 120 -> chat"]);
 }
 
 #[test]
