@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use osnl_transport::{BoxFuture, ExchangeFound, ExchangeInspection, QueueSeen, RabbitTransport, Transport};
+use osnl_transport::{
+    BoxFuture, ExchangeFound, ExchangeInspection, OpenQueue, QueueDepths, QueueSeen, RabbitTransport,
+    Transport,
+};
 use tokio::time::{Instant, timeout};
 
 use self::alarms::BrokerAlarm;
@@ -119,7 +122,7 @@ impl Overseer {
         let began = Instant::now();
         let (mut depths, mut kinds) = (ServicesQueues::default(), ExchangeKinds::default());
         let (mut pause, mut is_asked) = (SOON, false);
-        let mut waited = Some(u64::from(found.waiting));
+        let mut is_first = true;
         // Who is told that nothing was ever received is told why.
         let first = gauges.silent_after().map_or(FIRST, |after| after.min(FIRST));
         loop {
@@ -144,7 +147,7 @@ impl Overseer {
             let seen = self.judged(listener, (asked, before.facts.clone()), services);
             say_overseen(listener.name, &before, &seen);
             if let Some((facts, _)) = seen.facts.as_ref().filter(|_| seen.unknown.is_none()) {
-                self.note_limits(listener, facts, waited.take());
+                self.note_limits(listener, facts, std::mem::take(&mut is_first));
             }
             let is_known = seen.unknown.is_none() || wanted.management.is_none();
             let usual = if seen.findings.is_empty() { AGAIN } else { WHILE_FOUND };
@@ -155,17 +158,18 @@ impl Overseer {
         }
     }
 
-    /// Notes the limits by which messages may have been dropped. `waited`: the messages at the subscription.
-    fn note_limits(&self, listener: OverseenListener<'_>, facts: &BrokerFacts, waited: Option<u64>) {
+    /// Notes the limits by which messages may have been dropped. `is_first`: those that waited at the subscription count.
+    fn note_limits(&self, listener: OverseenListener<'_>, facts: &BrokerFacts, is_first: bool) {
         let (OverseenListener { found, gauges, gaps: (book, scope), .. }, now) =
             (listener, SystemTime::now());
-        let depth = gauges.depth();
-        let messages = depth.as_ref().map_or(0, |depth| depth.messages).max(waited.unwrap_or(0));
-        let since = depth.and_then(|depth| depth.waiting_since).filter(|_| waited.is_none());
-        for (name, queue) in facts.queues.iter().filter(|(name, _)| found.queues().contains(&&**name)) {
-            let limits =
-                queue.as_ref().ok().and_then(|queue| drop_limits((&**name, queue), &self.wanted.kind));
-            if let Some(limits) = limits {
+        let depths = gauges.waiting();
+        let since = gauges.depth().and_then(|depth| depth.waiting_since).filter(|_| !is_first);
+        for open in &found.open {
+            let facts = facts.queues.iter().find(|(name, _)| **name == *open.name);
+            let queue = facts.and_then(|(_, queue)| queue.as_ref().ok());
+            if let Some(limits) = queue.and_then(|queue| drop_limits((&*open.name, queue), &self.wanted.kind))
+            {
+                let messages = waiting_in(open, &depths, is_first);
                 book.note(scope, GapFact::Limited { limits, messages, since }, now);
             }
         }
@@ -276,6 +280,12 @@ fn say_overseen(listener: &str, before: &Overseen, seen: &Overseen) {
     }
 }
 
+/// Returns the messages that wait in one queue of a listener. A limit is for each queue, and not for their sum.
+fn waiting_in(queue: &OpenQueue, depths: &QueueDepths, is_first: bool) -> u64 {
+    let latest = depths.iter().filter(|(name, _)| *name == queue.name).map(|(_, seen)| seen.messages).max();
+    latest.unwrap_or(0).max(if is_first { queue.waiting } else { 0 }).into()
+}
+
 /// The looks between two that ask for missing queues too, which the broker logs.
 const ROUNDS: u32 = 12;
 
@@ -344,5 +354,23 @@ impl ServicesQueues {
         };
         self.rows = names.iter().zip(seen).map(row).collect();
         self.rows.extend(missing.into_iter().filter(|_| !is_whole));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_compared_with_the_messages_of_its_own_queue() {
+        let queue = |name: &str, waiting| OpenQueue { waiting, ..OpenQueue::named(name, None) };
+        let seen = |name: &str, messages| (Arc::<str>::from(name), QueueSeen { messages, consumers: 1 });
+        let (info, error) = (queue("notifications.info", 700), queue("notifications.error", 0));
+        let depths = vec![seen("notifications.info", 600), seen("notifications.error", 500)];
+        let waiting =
+            |queue, depths: &QueueDepths| [true, false].map(|first| waiting_in(queue, depths, first));
+        assert_eq!(waiting(&info, &depths), [700, 600]);
+        assert_eq!(waiting(&error, &depths), [500, 500]);
+        assert_eq!(waiting(&info, &Vec::new()), [700, 0]);
     }
 }
