@@ -1,9 +1,11 @@
 //! Logs the opening of a subscription by queue.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use osnl_core::epoch;
 use osnl_transport::{
-    AS_CONFIGURED, Consumer, ListenOptions, OpenQueue, PartitionSeen, QueueType, Subscription,
+    AS_CONFIGURED, BINDING_INTERVAL, Consumer, ListenOptions, OpenQueue, PartitionSeen, QueueType,
+    Subscription,
 };
 
 use super::Listener;
@@ -237,6 +239,17 @@ impl Listener {
         self.gauges.record_partitions(partitions);
     }
 
+    /// Notes the exchanges that were missing when the connection was lost, and that are there and bound again.
+    fn note_bound(&self, found: &Subscription, away: Duration) {
+        let looked = epoch::now().checked_sub(away + BINDING_INTERVAL).unwrap_or(SystemTime::UNIX_EPOCH);
+        let missing = self.gauges.gaps().missing.into_iter().filter(|_| self.gauges.has_received());
+        for exchange in missing {
+            if found.bindings.iter().any(|binding| binding.exchange == exchange) {
+                self.note_gap(GapFact::Bound { exchange, looked });
+            }
+        }
+    }
+
     pub(super) fn note_positions(&self, partitions: Option<&[PartitionSeen]>) {
         for PartitionSeen { topic, partition, lost, .. } in partitions.into_iter().flatten() {
             let Some(lost) = *lost else { continue };
@@ -253,6 +266,7 @@ impl Listener {
         away: Option<Duration>,
         recounted: Option<Duration>,
     ) -> Duration {
+        self.note_bound(consumer.subscription(), away.unwrap_or_default());
         // A queue that was deleted meanwhile is made anew by this subscription: no other one finds the gap.
         let Some(recounted) = recounted.filter(|_| !consumer.subscription().created) else {
             self.connected(consumer, away);

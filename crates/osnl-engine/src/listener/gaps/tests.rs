@@ -310,3 +310,21 @@ async fn an_exchange_that_was_missing_is_a_gap_of_a_listener_that_has_received()
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_comes_back_during_a_lost_connection_is_a_gap() {
+    let rig = Rig::new(QueueKind { durable: true, ..QueueKind::OSLO }, Declare::Passive);
+    rig.publish();
+    rig.run(async |looks| {
+        rig.publish();
+        looks.minutes(1).await;
+        rig.broker.delete_exchange("nova");
+        looks.minutes(1).await;
+        rig.broker.disconnect_all();
+        assert_eq!(rig.gaps(), []);
+        rig.publish();
+        looks.minutes(1).await;
+        assert_eq!(rig.gaps(), [ExchangeMissing]);
+    })
+    .await;
+}
