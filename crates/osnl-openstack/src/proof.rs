@@ -4,6 +4,7 @@
 //! another region, or with a token of a role that was taken away, everything is missing.
 
 use osnl_delivery::enrich::Kind;
+use osnl_net::http::StatusCode;
 use serde_json::Value;
 
 use crate::catalog::SET_REGION;
@@ -24,7 +25,7 @@ pub enum Unproved {
     NotAdmin { user: String, roles: Vec<String> },
     #[error("{service}: {choice}; {SET_REGION}")]
     Regions { service: &'static str, choice: String },
-    /// The list of the servers of all projects is refused, or a service does not answer.
+    /// The list of all projects is refused, or a service does not answer.
     #[error(transparent)]
     Api(#[from] ApiError),
 }
@@ -42,10 +43,19 @@ impl Cloud {
         if let Some(choice) = found.choice() {
             return Err(Unproved::Regions { service, choice });
         }
-        let of_all = if kind == Kind::Server { "all_tenants=1&" } else { "" };
-        let at = format!("{}?{of_all}limit=1", kind.collection_url(&found.url));
+        let list = kind.collection_url(&found.url);
+        // Each service refuses this list to a user that its own policy does not call an admin.
+        let (at, key) = match kind {
+            Kind::Server => (format!("{list}?all_tenants=1&limit=1"), kind.collection()),
+            Kind::Port => (format!("{}/quotas", list.trim_end_matches("/ports")), "quotas"),
+            _ => (format!("{list}?limit=1"), kind.collection()),
+        };
         let answer = self.ask(kind, &at).await?;
-        let listed = |body: &mut Value| body.get(kind.collection())?.as_array().map(|_| ());
+        // The quotas of many projects may be longer than the limit of a reply.
+        if answer.status == StatusCode::OK && !answer.is_whole() {
+            return Ok(());
+        }
+        let listed = |body: &mut Value| body.get(key)?.as_array().map(|_| ());
         Ok(self.wanted(kind, &at, &answer, listed)?)
     }
 }

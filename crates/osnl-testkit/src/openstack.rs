@@ -161,6 +161,9 @@ impl StandInState {
         if !request.header("x-auth-token").is_some_and(|token| self.good.contains(token)) {
             return self.recorded("expired_or_bad_token");
         }
+        if request.target == "/network/v2.0/quotas" {
+            return self.quotas();
+        }
         if let Some(list) = self.listed_at(&request.target) {
             return answer(200, &[], &list);
         }
@@ -179,6 +182,19 @@ impl StandInState {
 
     fn is_admin(&self) -> bool {
         self.roles.iter().flatten().any(|role| role == "admin")
+    }
+
+    /// Neutron lists the quotas of all projects only to a user that its policy calls an admin (`context_is_admin`).
+    fn quotas(&self) -> Reply {
+        if self.is_admin() {
+            return answer(200, &[], &json!({"quotas": []}));
+        }
+        let message = "User does not have admin privileges: Only admin can view or configure quota.";
+        answer(
+            403,
+            &[],
+            &json!({"NeutronError": {"type": "AdminRequired", "message": message, "detail": ""}}),
+        )
     }
 
     fn listed_at(&self, target: &str) -> Option<Value> {
