@@ -250,6 +250,8 @@ pub enum LeftOut {
     Young,
     /// An earlier verification has appended the event.
     AlreadyAppended(RowState),
+    /// An earlier verification has appended this event, which has ended, and the target holds the id still, or again.
+    InVain { event: u64, state: RowState },
     /// No rule gives the action the event, or the action has nothing to do or lacks data.
     NoEffect(String),
 }
@@ -324,13 +326,26 @@ impl<'a> DeletionPlanner<'a> {
     ) -> Result<DeletionPlan, JournalUnreadable> {
         let (text, own) = (id.to_string(), self.message_ids(id).collect::<Vec<_>>());
         let is_own = |row: &&DeliveryListRow| row.message_id.as_ref().is_some_and(|id| own.contains(id));
-        if let Some(row) = rows.iter().rfind(is_own) {
-            return Ok(DeletionPlan::LeftOut(LeftOut::AlreadyAppended(row.state)));
-        }
         let is_about = |row: &&DeliveryListRow| About::Resource(text.clone()).matches(row);
         let last = rows.iter().rfind(is_about);
         let since = began.checked_sub(self.settled).unwrap_or(SystemTime::UNIX_EPOCH);
-        if last.is_some_and(|row| row.received >= since) {
+        let is_young = last.is_some_and(|row| row.received >= since);
+        if let Some(row) = rows.iter().rfind(is_own) {
+            let is_vain = match row.state {
+                RowState::Delivered | RowState::NothingToDo => !is_young && row.received < since,
+                RowState::Shadow => true,
+                RowState::Waiting
+                | RowState::Ready
+                | RowState::Held
+                | RowState::Dead
+                | RowState::Discarded => false,
+            };
+            return Ok(DeletionPlan::LeftOut(match is_vain {
+                true => LeftOut::InVain { event: row.id.0 >> 16, state: row.state },
+                false => LeftOut::AlreadyAppended(row.state),
+            }));
+        }
+        if is_young {
             return Ok(DeletionPlan::LeftOut(LeftOut::Young));
         }
         let known = match (&self.journal, last) {

@@ -175,6 +175,12 @@ fn a_resource_of_which_something_is_known_lately_is_left_alone() {
     let (code, stdout, _) = stand.verify(&[&live[..], &["--settled", "1ms"]].concat());
     assert!(code == Some(0) && stdout.ends_with("; 1 deletion appended\n"), "{stdout}");
     wait_until(SOON, "a deletion", || stand.deletions().len() == 1);
+    // The target holds it still, or a restore has brought it back.
+    wait_until(SOON, "the deletion is in vain", || {
+        let (code, stdout, _) = stand.verify(&[&live[..], &["--settled", "1ms"]].concat());
+        code == Some(1) && stdout.contains("and the target holds it: osnl replay --id ")
+    });
+    assert_eq!(stand.deletions().len(), 1);
     osnl.stop();
 }
 

@@ -52,6 +52,14 @@ impl<'a> VerifyReport<'a> {
                     self.already += 1;
                     Some(format!("an earlier run appended its deletion, which is {}", Phase::word_of(*state)))
                 }
+                DeletionPlan::LeftOut(LeftOut::InVain { event, state }) => {
+                    self.no_effect += 1;
+                    let state = Phase::word_of(*state);
+                    Some(format!(
+                        "an earlier run appended its deletion, which is {state}, and the target holds it: osnl replay \
+                         --id {event} --live repeats it"
+                    ))
+                }
                 DeletionPlan::LeftOut(LeftOut::NoEffect(why)) => {
                     self.no_effect += 1;
                     Some(why.clone())
