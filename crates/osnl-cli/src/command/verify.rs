@@ -194,27 +194,39 @@ fn daemon(args: &VerifyArgs, conf: &Native) -> Result<ReplayDaemon, SavedEventsR
     })
 }
 
-/// Returns the cloud of `--enrich`, of the action, or the only one.
+/// Returns the cloud of `--enrich`, of the action, or of all sections. In another cloud everything is gone.
 fn cloud(
     args: &VerifyArgs,
     conf: &Native,
     action: &ActionConf,
     http: &HttpOptions,
 ) -> Result<Cloud, SavedEventsRefusal> {
-    if let Some(name) = &args.enrich {
-        known("enrichment", name, conf.enrichments.iter().map(|enrich| &*enrich.name))?;
-    }
-    let wanted = args.enrich.as_deref().or(action.enrich.first().map(|name| &**name));
-    let found = match (wanted, &conf.enrichments[..]) {
-        (Some(name), all) => all.iter().find(|enrich| *enrich.name == *name),
-        (None, [only]) => Some(only),
-        (None, _) => None,
+    let all = conf.enrichments.iter().map(|enrich| &*enrich.name);
+    let names: Vec<&str> = match (&args.enrich, &action.enrich[..]) {
+        (Some(name), _) => {
+            known("enrichment", name, all)?;
+            vec![name.as_str()]
+        }
+        (None, []) => all.collect(),
+        (None, own) => own.iter().map(|name| &**name).collect(),
     };
-    let found = found.ok_or_else(|| {
+    let mut found: Option<Cloud> = None;
+    for name in names {
+        let Some(enrich) = conf.enrichments.iter().find(|enrich| *enrich.name == *name) else { continue };
+        let cloud = enrich
+            .cloud(http)
+            .map_err(|error| (Exit::Config, masked(&format!("[enrich:{name}] {error}"))))?;
+        let first = found.get_or_insert_with(|| cloud.clone());
+        if first.place() != cloud.place() {
+            let why =
+                "the [enrich:NAME] sections log in to several clouds or regions: name one with --enrich";
+            return Err((Exit::Config, why.to_owned()));
+        }
+    }
+    found.ok_or_else(|| {
         let why = "verify logs in to OpenStack as an [enrich:NAME] section does: write one, and name it with --enrich";
         (Exit::Config, why.to_owned())
-    })?;
-    found.cloud(http).map_err(|error| (Exit::Config, masked(&format!("[enrich:{}] {error}", found.name))))
+    })
 }
 
 fn read_ids(file: &Path) -> Result<ResourceIds, SavedEventsRefusal> {

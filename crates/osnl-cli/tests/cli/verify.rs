@@ -205,6 +205,13 @@ fn nothing_is_asked_or_appended_without_good_reason() {
     check(&["--ids", "ids"], 69, "does not have the role admin");
     assert_eq!(stand.asked(), 0);
     stand.openstack.roles(&["admin"]);
+    let one = stand.place.read("a.conf");
+    let other = "[enrich:other]\nkind = port\nauth_url = http://127.0.0.1:9/v3\nusername = u\npassword = p\nproject_name = p\n";
+    let two = one.replace("guard = 3 per 10m\n", "guard = 3 per 10m\nenrich = server, other\n") + other;
+    stand.place.write("a.conf", two);
+    check(&["--ids", "ids"], 78, "several clouds or regions: name one with --enrich");
+    stand.place.write("a.conf", one);
+    assert_eq!(stand.asked(), 0);
     stand.openstack.remove(&format!("/compute/v2.1/servers/{}", instance(1)));
     check(&["--ids", "ids"], 0, "warning: more than 20 % of the ids so far are gone");
     stand.openstack.fail(&format!("/compute/v2.1/servers/{}", instance(2)), Reply::Status(500));
