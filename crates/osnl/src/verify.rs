@@ -34,6 +34,7 @@ use crate::journal::query::{About, DeliveryListRow, Filter, ListPage, RowState};
 use crate::journal::sqlite::SqliteReader;
 use crate::native::Preview;
 use crate::replay::ReplayEvent;
+use crate::rule::Mode;
 pub use osnl_openstack::{Cloud, Unproved};
 
 /// The ids of a stretch: the login is proved once for each, and an interrupted run repeats at most one.
@@ -374,6 +375,10 @@ impl<'a> DeletionPlanner<'a> {
         for verdict in &mut event.trace.rules {
             let Ruling::Fires(effects) = &mut verdict.ruling else { continue };
             effects.retain(|effect| *effect.action == *self.action);
+            if effects.iter().any(|effect| effect.mode == Mode::Shadow) {
+                "its rule has mode = shadow".clone_into(&mut why);
+                effects.retain(|effect| effect.mode == Mode::Live);
+            }
             effects.retain(|effect| match &effect.would {
                 Preview::Request { .. } | Preview::Line { .. } | Preview::Effect { .. } => true,
                 Preview::Nothing { why: reason }

@@ -210,8 +210,12 @@ fn nothing_is_asked_or_appended_without_good_reason() {
     let two = one.replace("guard = 3 per 10m\n", "guard = 3 per 10m\nenrich = server, other\n") + other;
     stand.place.write("a.conf", two);
     check(&["--ids", "ids"], 78, "several clouds or regions: name one with --enrich");
-    stand.place.write("a.conf", one);
     assert_eq!(stand.asked(), 0);
+    stand.place.write("a.conf", one.replace("[rule:deleted]\n", "[rule:deleted]\nmode = shadow\n"));
+    let (code, stdout, stderr) = stand.verify(&["--ids", "ids"]);
+    let left_out = "is gone; left out: compute.instance.delete.end: its rule has mode = shadow";
+    assert!(code == Some(1) && stdout.contains(left_out), "{stdout}{stderr}");
+    stand.place.write("a.conf", one);
     stand.openstack.remove(&format!("/compute/v2.1/servers/{}", instance(1)));
     check(&["--ids", "ids"], 0, "warning: more than 20 % of the ids so far are gone");
     stand.openstack.fail(&format!("/compute/v2.1/servers/{}", instance(2)), Reply::Status(500));
