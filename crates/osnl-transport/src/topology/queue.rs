@@ -164,6 +164,16 @@ impl QueueKind {
         }
     }
 
+    /// Returns the returns of a message after which the broker drops it, as an option or a further argument sets them.
+    #[must_use]
+    pub fn most_returns(&self) -> Option<u32> {
+        let argument = match self.arguments.get(DELIVERY_LIMIT) {
+            Some(Argument::Integer(limit)) => u32::try_from(*limit).ok(),
+            Some(Argument::Boolean(_) | Argument::Text(_)) | None => None,
+        };
+        self.delivery_limit.or(argument)
+    }
+
     /// Returns all arguments of the declaration in oslo.messaging's spelling. As there, a classic queue that
     /// oslo.messaging programs declare too has no type.
     #[must_use]

@@ -249,7 +249,7 @@ fn refuse_lost_waits<'r>(
 ) {
     let names: BTreeSet<&Arc<str>> = rules.into_iter().flat_map(|rule| &rule.listeners).collect();
     let used = listeners.iter().filter(|listener| names.contains(&listener.name));
-    let limited = used.filter_map(|listener| Some((listener, listener.queue.delivery_limit?)));
+    let limited = used.filter_map(|listener| Some((listener, listener.queue.most_returns()?)));
     let Some((listener, limit)) = limited.min_by_key(|(_, limit)| *limit) else { return };
     let stay = STAY.saturating_mul(limit.saturating_add(1));
     let lost = format!(
@@ -258,11 +258,12 @@ fn refuse_lost_waits<'r>(
         listener.name
     );
     let less = format!("less than {}", duration::shown(stay));
-    let DeliverySettings { batch, limits, rate, .. } = action.delivery;
+    let DeliverySettings { batch, limits, rate, hosts, .. } = action.delivery;
     let traits = action.driver.conf().traits();
     let own = [("digest", batch.wait)].into_iter().chain(traits.delays);
-    let rate = rate.map(|rate| ("rate", rate.within));
-    let waits = own.chain(rate).chain(limits.hold_max.map(|wait| ("hold_max", wait)));
+    let rates = [("rate", rate), ("host_rate", hosts.rate)].into_iter();
+    let rates = rates.filter_map(|(option, rate)| Some((option, rate?.within)));
+    let waits = own.chain(rates).chain(limits.hold_max.map(|wait| ("hold_max", wait)));
     for (option, _) in waits.filter(|(_, wait)| *wait >= stay) {
         let problem = format!("the wait may not end: {lost}");
         let allowed = format!("allowed: {less}, no delivery_limit, or sqlite:// in [journal] connection");

@@ -120,6 +120,10 @@ fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {
     check("", "hold_max = 45m\n", &[]);
     check("delivery_limit = 2\n", "rate = 1 per 45m\n", &["rate: the wait may not end"]);
     check("delivery_limit = 2\n", "rate = 1 per 44m\n", &[]);
+    check("arguments = x-delivery-limit=2\n", "rate = 1 per 45m\n", &["rate: the wait may not end"]);
+    check("arguments = x-delivery-limit=-1\n", "rate = 1 per 45m\n", &[]);
+    let each_host = "on_failure = hook\n[action:hook]\ndriver = http\nurl = {{ payload.callback }}\nhost_rate = 1 per 45m\n";
+    check("delivery_limit = 2\n", each_host, &["host_rate: the wait may not end"]);
     let mail = "on_failure = admins\n[action:admins]\ndriver = mail\nserver = mail.example.com\nfrom = a@example.com\n\
                 to = b@example.com\n";
     let waits = |wait: &str| format!("{mail}{wait}\n");
