@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use osnl_config::sections::{RawEntry, RawSection};
-use osnl_config::template::{Names, Template};
+use osnl_config::template::{Expression, Names, Template};
 use osnl_config::{Finding, Warning};
 use osnl_model::Notification;
 use osnl_model::catalogue::{self, CatalogueEvent};
@@ -28,7 +28,7 @@ impl LoadedConf {
         let sections = self.layers.sections.iter().filter(|section| section.def.kind == ACTION);
         let of_section = |section: &RawSection| {
             let named: Vec<&RawEntry> =
-                section.entries.iter().filter(|entry| entry.text.contains("resource.")).collect();
+                section.entries.iter().filter(|entry| entry.text.contains("resource")).collect();
             let rules = rules.get(&*section.name).filter(|_| !named.is_empty());
             let events = rules.map(|rules| self.events_of(rules)).unwrap_or_default();
             let uncatalogued = rules.into_iter().flatten().find_map(|rule| self.conf.uncatalogued(rule));
@@ -57,15 +57,29 @@ impl LoadedConf {
         catalogue::events().iter().filter(fires).collect()
     }
 
-    fn template(&self, entry: &RawEntry) -> Option<Template> {
+    fn more_names(&self) -> Vec<&str> {
         let enrichments = self.conf.enrichments.iter().map(|enrich| &*enrich.name);
-        let more: Vec<&str> = TEMPLATE_NAMES.into_iter().chain(enrichments).collect();
-        Template::compile(&entry.text, &more).ok()
+        TEMPLATE_NAMES.into_iter().chain(enrichments).collect()
+    }
+
+    fn template(&self, entry: &RawEntry) -> Option<Template> {
+        Template::compile(&entry.text, &self.more_names()).ok()
+    }
+
+    /// Returns a field of the resource that an option reads.
+    fn field_of_resource(&self, entry: &RawEntry) -> Option<String> {
+        let first = |mut paths: Vec<&str>| {
+            paths.retain(|path| is_of_resource(path));
+            paths.first().map(|path| (*path).to_owned())
+        };
+        if entry.option == "when" {
+            return first(Expression::compile(&entry.text, &self.more_names()).ok()?.paths().collect());
+        }
+        first(self.template(entry)?.paths().collect())
     }
 
     fn warn_of_unknown(&self, section: &RawSection, entry: &RawEntry, place: &str) -> Option<Warning> {
-        let template = self.template(entry)?;
-        let problem = unknown_resource(template.paths().find(|path| is_of_resource(path))?, place);
+        let problem = unknown_resource(&self.field_of_resource(entry)?, place);
         let finding =
             Finding::new("configuration", &problem).allowed(RESOURCE_OF_UNKNOWN).option(&entry.option);
         Some(Warning(finding.group(&section.heading()).from_origin(&entry.origin)))
