@@ -42,6 +42,9 @@ impl Origin {
         match self {
             Self::Build(profile) => {
                 let stage = Stage::make(profile)?;
+                if profile == Profile::Dist {
+                    stage.ensure_glibc()?;
+                }
                 let rpms = if with_rpm { stage.rpm()? } else { Vec::new() };
                 Ok([stage.deb()?, rpms].concat())
             }

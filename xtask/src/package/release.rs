@@ -35,6 +35,7 @@ pub(super) fn make(flags: &[&str]) -> Result<ExitCode> {
     release::ensure_clean()?;
     release::ensure_prepared(&version()?)?;
     let stage = Stage::make(Profile::Dist)?;
+    stage.ensure_glibc()?;
     let made = [
         stage.deb()?,
         stage.rpm()?,

@@ -7,10 +7,13 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{FEATURES, PROGRAM, REVISION, folder, licences, source_date, source_date_as, version};
 use crate::{setup, step};
+
+/// The newest glibc that a released package may need, that of RHEL 9: `README.md` and `docs/install.md` promise it.
+const NEWEST_GLIBC: (u32, u32) = (2, 34);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {
@@ -52,6 +55,19 @@ impl Stage {
 
     pub(super) fn program(&self) -> PathBuf {
         self.folder.join(step::DIST).join("stripped/osnl")
+    }
+
+    /// Refuses a program that needs a newer glibc than the packages promise, as one built on a newer system does.
+    pub(super) fn ensure_glibc(&self) -> Result<()> {
+        let symbols = step::output(Command::new("objdump").arg("-T").arg(self.program()))?;
+        let (major, minor) = newest_glibc(&symbols).context("objdump -T shows no version of glibc")?;
+        let (promised, least) = NEWEST_GLIBC;
+        ensure!(
+            (major, minor) <= NEWEST_GLIBC,
+            "the program needs glibc {major}.{minor}, and the packages promise {promised}.{least}: make the release on Debian 12"
+        );
+        println!("package: the program needs glibc {major}.{minor}, {promised}.{least} at most");
+        Ok(())
     }
 
     pub(super) fn deb(&self) -> Result<Vec<PathBuf>> {
@@ -100,5 +116,34 @@ impl Stage {
         }
         packages.sort();
         Ok(packages)
+    }
+}
+
+/// Returns the highest version among the symbols of glibc that `objdump -T` shows.
+fn newest_glibc(symbols: &str) -> Option<(u32, u32)> {
+    let version = |after: &str| {
+        let number = after.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
+        let mut parts = number.split('.').map(str::parse::<u32>);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    };
+    symbols.split("GLIBC_").skip(1).filter_map(version).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_glibc_is_found_by_number() {
+        let symbols = "\
+0000000000000000      DF *UND*\t0000000000000000 (GLIBC_2.34) __libc_start_main
+0000000000000000      DF *UND*\t0000000000000000 (GLIBC_2.2.5) free
+0000000000000000      DF *UND*\t0000000000000000 (GLIBC_2.4) __stack_chk_fail
+0000000000000000      DF *UND*\t0000000000000000 (GLIBC_PRIVATE) __internal
+0000000000000000      DF *UND*\t0000000000000000 (GCC_3.3) _Unwind_GetIP
+";
+        assert_eq!(newest_glibc(symbols), Some((2, 34)));
+        assert_eq!(newest_glibc(&symbols.replace("2.34", "2.38")), Some((2, 38)));
+        assert_eq!(newest_glibc("no symbols"), None);
     }
 }
