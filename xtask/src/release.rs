@@ -13,7 +13,7 @@ use crate::step;
 
 const MANIFEST: &[&str] = &["[workspace.package]\nversion = \"@\"", "\", version = \"@\""];
 const DEB: &str = "osnl_@-1_amd64.deb";
-const PLACES: [(&str, &[&str]); 13] = [
+const PLACES: [(&str, &[&str]); 15] = [
     ("Cargo.toml", MANIFEST),
     ("library/Cargo.toml", MANIFEST),
     ("crates/osnl-python/pyproject.toml", &["\"osnl==@\""]),
@@ -23,6 +23,8 @@ const PLACES: [(&str, &[&str]); 13] = [
     ("docs/kolla-ansible.md", &[DEB]),
     ("docs/openstack-ansible.md", &[DEB]),
     ("docs/running.md", &["osnl @, process"]),
+    ("library/README.md", &["osnl-notify = \"@\""]),
+    ("library/osnl-notify/src/versioned/guide.md", &["osnl-notify = \"@\""]),
     ("packaging/ansible/site.yml", &[DEB]),
     ("packaging/container/Containerfile", &["image.version=\"@\""]),
     ("packaging/helm/osnl/Chart.yaml", &["\nversion: @\nappVersion: @\n"]),
