@@ -222,6 +222,15 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
                 self.assertIn(f'\n{part} ', text)
                 self.assertIn('librdkafka - Apache Kafka C driver library', text)
 
+    def test_the_bills_of_materials(self):
+        """Each wheel names its crates where scanners look for them."""
+        for wheel, part in (('osnl', 'ratatui'), ('osnl-k2hr3', 'pyo3')):
+            with self.subTest(wheel):
+                files = [file for file in metadata.files(wheel) if file.name.endswith('.cyclonedx.json')]
+                self.assertEqual([file.parent.name for file in files], ['sboms'])
+                bill = json.loads(files[0].read_text(encoding='utf-8'))
+                self.assertIn(part, [crate['name'] for crate in bill['components']])
+
     def test_a_mix_of_both_packages(self):
         """The original beside it owns the same files."""
         import k2hr3_osnl
