@@ -87,7 +87,7 @@ const LIBRARY: &[&str] = &[
     "fixtures/emission",
     "fuzz/library.rs",
 ];
-/// What the gate installs as packages.
+/// The files whose change makes the gate build and install the packages.
 const PACKAGING: &[&str] = &[
     "packaging",
     "crates/osnl-cli/Cargo.toml",

@@ -20,8 +20,8 @@ use crate::{setup, step};
 const WHEELS: [(&str, &str, &str); 2] =
     [("packaging/pypi/osnl", PROGRAM, "osnl-"), ("crates/osnl-python", "osnl-python", "osnl_k2hr3-")];
 
-/// Of the name, because `license-files` of both projects takes `LICENSE-*` into `dist-info/licenses`. The file is there
-/// only while a wheel is built.
+/// The file of foreign licences. It has this name because `license-files` of both projects takes `LICENSE-*` into
+/// `dist-info/licenses`, and it exists only while a wheel is built.
 const LICENCES: &str = "LICENSE-THIRD-PARTY.txt";
 
 /// The oldest glibc of the released wheels, that of RHEL 8. Zig links for it, because this machine's glibc is newer.
