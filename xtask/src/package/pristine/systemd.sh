@@ -113,4 +113,5 @@ same "$(echo $(systemctl is-active osnl osnl@east k2hr3_osnl))" "inactive inacti
 [ -f /var/lib/osnl/journal.db ] || fails "the journal is gone"
 apt purge osnl
 [ ! -e /var/lib/osnl ] || fails "the journal is still there"
+same "$(find /etc/systemd/system -name 'osnl*')" "" "links of units after the purge"
 step "removed: daemons stopped; purged"
