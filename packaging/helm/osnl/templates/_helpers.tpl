@@ -1,5 +1,7 @@
+{{/* The name of a Service has at most 63 characters, "-admin" among them. */}}
 {{- define "osnl.fullname" -}}
-{{- if eq .Release.Name .Chart.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end -}}
+{{- $name := eq .Release.Name .Chart.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) -}}
+{{ $name | trunc 57 | trimSuffix "-" }}
 {{- end -}}
 
 {{- define "osnl.selector" -}}
