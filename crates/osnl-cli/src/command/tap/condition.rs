@@ -3,7 +3,7 @@
 //!
 //! The meaning is that of a section `[rule:NAME]`, so that the operator can copy a condition there.
 
-use osnl::rule::PathPattern;
+use osnl::rule::{KeySource, PathPattern};
 use osnl_config::nearest;
 use osnl_config::template::{EvalError, Expression, Names};
 use osnl_model::{NotificationFilter, Pattern, Priority};
@@ -28,6 +28,9 @@ impl TapCondition {
         let (name, pattern) = (name.trim(), pattern.trim());
         if name == "priorities" || name == "priority" {
             return priorities(pattern);
+        }
+        if let Some(dotted) = KeySource::parse(name).ok().filter(|_| name.contains('[')) {
+            return Err(format!("{name}: brackets are not read here; write {dotted}"));
         }
         let pattern = || Pattern::new(pattern).map_err(|error| format!("{name}: {error}"));
         let mut filter = NotificationFilter::default();
@@ -146,5 +149,7 @@ mod tests {
             assert_eq!(TapCondition::when(text).unwrap().holds(&names), Ok(expected), "{text}");
         }
         assert!(TapCondition::when("payload.n + 'x' > 1").unwrap().holds(&names).is_err());
+        let refused = TapCondition::parse("payload.ports[0]['id']=x").unwrap_err();
+        assert!(refused.ends_with("brackets are not read here; write payload.ports.0.id"), "{refused}");
     }
 }
