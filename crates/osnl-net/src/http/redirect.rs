@@ -45,7 +45,8 @@ pub fn redirected(request: &Request, answer: &Answer) -> Result<Option<Redirect>
         307 | 308 => true,
         _ => return Ok(None),
     };
-    let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    // Some servers do not escape the characters of a path.
+    let location = answer.headers.get(LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     let url = location.and_then(|location| join(&request.url, location)).ok_or(RedirectError::NoTarget)?;
     if !is_repeated {
         return Err(RedirectError::OtherMethod);

@@ -23,7 +23,7 @@ fn request(method: Method, url: &str) -> Request {
 
 fn answer(status: u16, location: &str) -> Answer {
     let mut headers = HeaderMap::new();
-    headers.insert(LOCATION, HeaderValue::from_str(location).unwrap());
+    headers.insert(LOCATION, HeaderValue::from_bytes(location.as_bytes()).unwrap());
     Answer {
         status: StatusCode::from_u16(status).unwrap(),
         headers,
@@ -43,6 +43,7 @@ fn the_target_is_found_or_refused() {
     check(base, "/z", Ok(("https://a.example/z", false)));
     check(base, "z", Ok(("https://a.example/x/z", false)));
     check(base, "?p", Ok(("https://a.example/x/y?p", false)));
+    check(base, "/é", Ok(("https://a.example/%C3%A9", false)));
     check(base, "https://A.example:443/z#f", Ok(("https://a.example/z", false)));
     check(base, "//b.example/z", Ok(("https://b.example/z", true)));
     check(base, "https://a.example:8443/z", Ok(("https://a.example:8443/z", true)));
