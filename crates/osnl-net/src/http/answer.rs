@@ -85,7 +85,8 @@ impl Answer {
                 }
                 "deflate" => inflated(ZlibDecoder::new(&body[..]), limit)
                     .or_else(|| inflated(DeflateDecoder::new(&body[..]), limit)),
-                "identity" | "" => continue,
+                // The latter are no codings, but servers write them for plain text.
+                "identity" | "" | "none" | "utf-8" | "utf8" => continue,
                 _ => None,
             };
             let Some(decoded) = decoded else { return self };
@@ -291,7 +292,7 @@ mod tests {
         let mut raw = DeflateEncoder::new(Vec::new(), level());
         raw.write_all(text).unwrap();
         let check = |coding: &str, body: Vec<u8>, limit: usize, expected: (&[u8], bool)| {
-            let stays = body == expected.0 && coding != "identity";
+            let stays = body == expected.0 && !["identity", "UTF-8", "none"].contains(&coding);
             let coded = Answer { body: body.into(), ..answer(&[(CONTENT_ENCODING, coding)], b"") };
             let found = coded.decoded(limit);
             assert_eq!((&found.body[..], found.is_whole()), expected, "{coding} {limit}");
@@ -303,7 +304,9 @@ mod tests {
         check("gzip", gzip(text), 4, (&text[..4], false));
         check("deflate", zlib.finish().unwrap(), 100, (text, true));
         check("deflate, identity", raw.finish().unwrap(), 100, (text, true));
-        check("identity", text.to_vec(), 100, (text, true));
+        for plain in ["identity", "UTF-8", "none"] {
+            check(plain, text.to_vec(), 100, (text, true));
+        }
         check("br", b"\x0b\x05".to_vec(), 100, (b"\x0b\x05", true));
         // What no server sends, and a hostile one might: each coding and each stream costs time.
         let (thrice, twice) = (gzip(&gzip(&gzip(text))), gzip(text).repeat(2));
