@@ -15,13 +15,15 @@
 //! | `failed` | any other, or a signal | retried up to `max_attempts` times, then a dead letter |
 //! | `permanent` | 65 (EX_DATAERR) | a dead letter at once |
 //!
-//! Unknown keys are ignored, so that the protocol can grow.
+//! Unknown keys are ignored, so that the protocol can grow. A `reason` that is no text is written as JSON, and an odd
+//! `retry_after` is ignored: the event may be done, and must not be done again for the form of a remark.
 
 use std::time::Duration;
 
 use osnl_action::{ActionError, Completion, ErrorClass};
 use osnl_model::parse_python_json_as;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::lines::tidy;
 
@@ -33,8 +35,8 @@ const REASON: usize = 500;
 struct VerdictLine {
     id: Option<u64>,
     verdict: Option<ProgramVerdict>,
-    reason: Option<String>,
-    retry_after: Option<f64>,
+    reason: Option<Value>,
+    retry_after: Option<Value>,
     fatal: Option<String>,
 }
 
@@ -61,7 +63,7 @@ pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
         Ok(VerdictLine { id: None, .. }) => refuse("has no id"),
         Ok(VerdictLine { id: Some(_), verdict: None, .. }) => refuse("has no verdict"),
         Ok(VerdictLine { id: Some(id), verdict: Some(verdict), reason, retry_after, fatal: None }) => {
-            Ok(ChildLine::Verdict(id, meaning(verdict, reason.as_deref(), retry_after)))
+            Ok(ChildLine::Verdict(id, meaning(verdict, reason, retry_after.as_ref())))
         }
         Err(error) if error.is_data() => refuse(&format!("is not a verdict: {}", without_place(&error))),
         Err(_) => refuse("is not a JSON object"),
@@ -70,7 +72,7 @@ pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
 
 pub(super) fn read_only(output: &[u8]) -> Option<Result<Completion, ActionError>> {
     let written = parsed(output).ok()?;
-    Some(meaning(written.verdict?, written.reason.as_deref(), written.retry_after))
+    Some(meaning(written.verdict?, written.reason, written.retry_after.as_ref()))
 }
 
 /// A reason may repeat bytes that are not UTF-8, which Python's `json` writes as lone surrogates.
@@ -85,15 +87,20 @@ fn without_place(error: &serde_json::Error) -> String {
 
 fn meaning(
     verdict: ProgramVerdict,
-    reason: Option<&str>,
-    retry_after: Option<f64>,
+    reason: Option<Value>,
+    retry_after: Option<&Value>,
 ) -> Result<Completion, ActionError> {
-    let reason = |otherwise: &str| match reason.map(|text| tidy(text.as_bytes(), REASON)) {
+    let reason = reason.map(|reason| match reason {
+        Value::String(text) => text,
+        other => other.to_string(),
+    });
+    let reason = |otherwise: &str| match reason.as_ref().map(|text| tidy(text.as_bytes(), REASON)) {
         Some(text) if !text.is_empty() => text,
         Some(_) | None => otherwise.to_owned(),
     };
     let error = |class| {
         let retry_after = retry_after
+            .and_then(seconds)
             .filter(|seconds| *seconds > 0.0)
             .map(|seconds| Duration::from_secs_f64(seconds.min(LONGEST_RETRY_AFTER)));
         Err(ActionError { retry_after, ..ActionError::new(class, reason("no reason given")) })
@@ -104,6 +111,14 @@ fn meaning(
         ProgramVerdict::Transient => error(ErrorClass::Busy(None)),
         ProgramVerdict::Failed => error(ErrorClass::Refused(None)),
         ProgramVerdict::Permanent => error(ErrorClass::Rejected),
+    }
+}
+
+fn seconds(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -147,6 +162,14 @@ mod tests {
             (
                 r#"{"id":1,"verdict":"transient","reason":"r","retry_after":-1}"#,
                 error(ErrorClass::Busy(None), "r", None),
+            ),
+            (
+                r#"{"id":1,"verdict":"done","reason":{"n":4},"retry_after":"soon"}"#,
+                Ok(Completion::Delivered(r#"{"n":4}"#.to_owned())),
+            ),
+            (
+                r#"{"id":1,"verdict":"transient","reason":503,"retry_after":" 30 "}"#,
+                error(ErrorClass::Busy(None), "503", Some(30.0)),
             ),
             (r#"{"id":1,"verdict":"failed","reason":"r"}"#, error(ErrorClass::Refused(None), "r", None)),
             (
