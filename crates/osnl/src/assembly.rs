@@ -5,6 +5,7 @@ mod canary;
 mod error;
 mod exits;
 mod incidents;
+mod opened_journal;
 mod orphans;
 mod parts;
 mod refusals;
@@ -13,8 +14,8 @@ mod reloading;
 mod secrets;
 mod silence;
 
-pub use self::build::OpenedJournal;
 pub use self::error::BuildError;
+pub use self::opened_journal::OpenedJournal;
 pub use self::orphans::Orphans;
 pub use self::parts::Transports;
 pub use self::reloading::Logs;

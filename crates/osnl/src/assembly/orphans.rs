@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use osnl_core::age::order_time;
 use osnl_model::{Budget, Timestamp};
 
-use super::build::OpenedJournal;
+use super::opened_journal::OpenedJournal;
 use crate::intake::Parts;
 use crate::journal::query::{KeyBounds, KeyedEvent, RecentDelivery};
 use crate::journal::sqlite::{JournalRate, OpenError, SqliteReader};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use osnl_transport::{Transport, TransportError};
 
-use super::build::OpenedJournal;
 use super::canary::Way;
 use super::error::BuildError;
+use super::opened_journal::OpenedJournal;
 use crate::action::driver::{SharedObserver, SharedValues};
 use crate::action::http::HttpOptions;
 use crate::daemon::DaemonState;
