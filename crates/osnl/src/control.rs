@@ -29,6 +29,7 @@ mod client;
 mod configuration;
 mod handler;
 mod incident;
+mod incident_report;
 mod lag;
 mod no_access;
 mod quarantine;
@@ -54,7 +55,8 @@ pub use self::handler::{
     ConfiguredNames, ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
 pub(crate) use self::incident::{CallTerms, IncidentCall, KnownIncidents};
-pub use self::incident::{Incident, IncidentActor, IncidentCause, IncidentKind, IncidentSeverity};
+pub use self::incident::{IncidentCause, IncidentKind, IncidentSeverity};
+pub use self::incident_report::{Incident, IncidentActor};
 pub use self::no_access::NoAccess;
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage,

@@ -7,7 +7,7 @@ use osnl_core::metrics::{BacklogRates, FallingBehind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::incident::Incident;
+use super::incident_report::Incident;
 use crate::daemon::ReloadRefusalReason;
 use crate::queues::{BrokerPlace, Finding};
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::answer::{Delivery, DeliveryObstacle, StateTotals};
-use super::incident::{IncidentActor, IncidentKind, verb};
+use super::incident::{IncidentKind, verb};
+use super::incident_report::IncidentActor;
 use super::status::{ListenerStatus, Status, StatusNumbers, TargetReport};
 use super::time::span;
 use super::{counted, grouped};

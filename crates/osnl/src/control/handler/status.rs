@@ -9,7 +9,8 @@ use osnl_net::http::Expiry;
 use osnl_transport::AS_CONFIGURED;
 use tokio::time::{Instant, timeout};
 
-use super::super::incident::{self, Bounds, Incident};
+use super::super::incident::{self, Bounds};
+use super::super::incident_report::Incident;
 use super::super::lag::is_stale;
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::{
