@@ -10,6 +10,7 @@ mod publisher;
 mod report;
 mod settings;
 mod standby;
+mod standby_settings;
 mod target;
 
 pub use program::OracleProgram;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::standby::StandbySettings;
+use super::standby_settings::StandbySettings;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OracleSettings {

@@ -19,7 +19,6 @@ mod memory;
 mod operator;
 mod outage;
 mod report;
-mod settings;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -35,11 +34,11 @@ use self::memory::MemoryPeaks;
 use self::operator::{StandbyOperator, dead_letters};
 pub use self::outage::{OutagePlan, OutageReport};
 pub use self::report::StandbyReport;
-pub(super) use self::settings::{StandbyPart, StandbySettings};
 use super::SOON;
 use super::program::{OracleDaemon, OracleProgram};
 use super::publisher::Confirmations;
 use super::settings::OracleSettings;
+use super::standby_settings::{StandbyPart, StandbySettings};
 use super::target::OracleTarget;
 use crate::RabbitCluster;
 use crate::wait::reached;
@@ -58,7 +57,6 @@ const SHARDED: [&str; 2 * (SHARDS + 1)] = [
     "shard-3-b",
 ];
 const SHARDS: usize = 4;
-const SPLIT: &str = "osnl-split";
 const NODES: usize = 3;
 const RATE: u64 = 60;
 /// Each event passes the broker twice.
@@ -66,9 +64,8 @@ const SHARDED_RATE: u64 = 60;
 const KEYS: u64 = 40;
 /// The number of resources of bursts.
 const OTHERS: u64 = 120;
-/// The most resources within [`GUARD_WINDOW`]: all usual ones, and half of a burst.
+/// The most resources within the window of the guard: all usual ones, and half of a burst.
 const GUARD: u64 = KEYS + OTHERS / 2;
-const GUARD_WINDOW: Duration = Duration::from_secs(5);
 /// One event in this number becomes a dead letter, because the target rejects it for good.
 const REJECTED: u64 = 499;
 /// After this time without a request, the run is over. A silent node of RabbitMQ 4.3 costs a minute by default.

@@ -1,10 +1,13 @@
 use std::path::Path;
+use std::time::Duration;
 
-use super::super::QUEUE;
-use super::{GUARD_WINDOW, SPLIT};
+use super::QUEUE;
+
+const SPLIT: &str = "osnl-split";
+const GUARD_WINDOW: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::oracle) struct StandbySettings {
+pub(super) struct StandbySettings {
     pub(super) journal: &'static str,
     /// The interval of heartbeats in seconds; the broker closes a silent connection after 2.6 to 2.9 intervals.
     pub(super) heartbeat: u32,
@@ -15,7 +18,7 @@ pub(in crate::oracle) struct StandbySettings {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::oracle) enum StandbyPart {
+pub(super) enum StandbyPart {
     /// Reads the services' exchange and calls the target.
     Whole,
     /// Reads the services' exchange and publishes to this number of shards.
@@ -61,7 +64,7 @@ impl StandbySettings {
 
     /// Returns the configuration: an unreachable or hanging target is retried each second without end; 410 is a dead
     /// letter at once.
-    pub(in crate::oracle) fn text(&self, home: &Path, transport_url: &str, url: &str) -> String {
+    pub(super) fn text(&self, home: &Path, transport_url: &str, url: &str) -> String {
         let place = match self.journal {
             "" => "allow_volatile = yes".to_owned(),
             journal => format!("connection = {journal}"),
