@@ -25,6 +25,7 @@ mod shrink;
 mod story;
 mod sweep;
 mod target;
+mod who;
 mod world;
 
 use std::future::{Future as _, poll_fn};

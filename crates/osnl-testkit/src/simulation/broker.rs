@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 pub(super) use self::consumer::SimulatedTransport;
 use super::story::Settings;
-use super::world::{Who, WorldState};
+use super::who::Who;
+use super::world::WorldState;
 
 /// RabbitMQ's default: a message that is unacknowledged for longer closes its channel.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);

@@ -30,7 +30,8 @@ use super::broker::SimulatedTransport;
 use super::journal::{Disk, OpenJournal, OperatedJournal};
 use super::story::{Reloaded, Settings, Step, Story, Verb};
 use super::target::{SimulatedAction, Splitter, number};
-use super::world::{Who, World};
+use super::who::Who;
+use super::world::World;
 
 /// The time in which a stopped daemon must have ended.
 const DRAIN: Duration = Duration::from_secs(120);

@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::story::Settings;
-use super::world::{Who, World};
+use super::who::Who;
+use super::world::World;
 
 /// All files and writers of a story. Clones are the same disk.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ use osnl_journal::Outcome;
 use tokio::time::Instant;
 
 use super::story::{Nature, Settings, Verb};
-use super::world::Who;
+use super::who::Who;
 
 /// The time in which a wait that is over has its effect: calls before it, and the pause of a retry.
 const SLACK: Duration = Duration::from_secs(120);

@@ -11,7 +11,8 @@ use osnl_transport::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::story::{Mood, Nature, Settings};
-use super::world::{Who, World, WorldState};
+use super::who::Who;
+use super::world::{World, WorldState};
 
 /// The target of all daemons.
 #[derive(Debug)]

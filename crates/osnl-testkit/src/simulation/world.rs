@@ -16,6 +16,7 @@ use super::broker::BrokerModel;
 use super::oracle::{EventRecord, Oracle};
 use super::story::{Nature, Story};
 use super::target::TargetModel;
+use super::who::Who;
 
 /// The world of one story. Clones are the same world.
 #[derive(Clone)]
@@ -35,19 +36,6 @@ pub(super) struct WorldState {
     pub(super) oracle: Oracle,
     lives: BTreeMap<usize, Life>,
     last_life: u32,
-}
-
-/// One run of a daemon, from its start to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Who {
-    pub(super) daemon: usize,
-    pub(super) life: u32,
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "daemon {}", self.daemon)
-    }
 }
 
 /// The life of a daemon that runs.

@@ -12,7 +12,8 @@ use osnl_transport::{
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Connection, Opened, end, queue_name};
-use crate::simulation::world::{Who, World};
+use crate::simulation::who::Who;
+use crate::simulation::world::World;
 
 /// The longest time of a settlement on its way to the broker, in milliseconds.
 const WAY: u64 = 30;
