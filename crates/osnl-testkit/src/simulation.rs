@@ -25,6 +25,7 @@ mod shrink;
 mod story;
 mod sweep;
 mod target;
+mod target_model;
 mod who;
 mod world;
 

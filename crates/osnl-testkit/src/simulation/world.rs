@@ -15,7 +15,7 @@ use tracing::subscriber::DefaultGuard;
 use super::broker::BrokerModel;
 use super::oracle::{EventRecord, Oracle};
 use super::story::{Nature, Story};
-use super::target::TargetModel;
+use super::target_model::TargetModel;
 use super::who::Who;
 
 /// The world of one story. Clones are the same world.
