@@ -59,7 +59,7 @@ pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
     read_first(text, usize::MAX)
 }
 
-pub fn read_first(text: &str, most: usize) -> Result<Vec<RecordedEvent>, SavedError> {
+pub(crate) fn read_first(text: &str, most: usize) -> Result<Vec<RecordedEvent>, SavedError> {
     let documents = documents(text, most)?.into_iter();
     let read =
         |(line, document)| event(document, line).map_err(|reason| SavedError::Document { line, reason });

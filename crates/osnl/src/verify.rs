@@ -46,7 +46,7 @@ const PLANNED_AT_ONCE: usize = 100;
 /// If all of the first ids are gone, the cloud is more probably the wrong one.
 const FIRST: u64 = 50;
 /// The greatest part of all ids that may be gone, in percent.
-pub const MOST_GONE: u64 = 20;
+const MOST_GONE: u64 = 20;
 /// The answers without a meaning in a row, after which asking is no use.
 const UNKNOWN_IN_A_ROW: u64 = 20;
 

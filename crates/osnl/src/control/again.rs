@@ -107,7 +107,7 @@ impl GivenMessage {
 
 impl RuleDelivery {
     #[must_use]
-    pub fn from_new(new: &NewDelivery) -> Self {
+    pub(crate) fn from_new(new: &NewDelivery) -> Self {
         Self {
             rule: new.rule.to_string(),
             action: new.action.to_string(),
