@@ -175,7 +175,7 @@ impl ActionError {
 /// The kind of failure of a template, at the beginning of its words.
 const MISFIT: &str = "the action's template does not fit this event";
 
-/// What fails again in every retry, until it is corrected.
+/// The part that fails each retry until an operator corrects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Uncorrected<'a> {
     /// A template: an option of the action such as `url`, or one of an enrichment such as `[enrich:port] id`. `None` if the

@@ -11,7 +11,7 @@ use osnl_model::Predicate;
 
 use super::RuleMismatch;
 
-/// How often a rule fired, and which of its conditions failed how often, for `osnl explain --counts`.
+/// The number of times that a rule fired, and that each of its conditions failed, for `osnl explain --counts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleCounts {
     pub rule: Arc<str>,

@@ -98,7 +98,7 @@ fn a_guard_counts_by_when_messages_came() {
     }
 }
 
-/// What returns to the broker comes again all at once: that is neither a storm nor an old event.
+/// Returned messages arrive again all at once: that is neither a storm nor an old event.
 #[test]
 fn what_comes_again_after_a_return_counts_from_its_first_arrival() {
     let rate = osnl_config::Rate { keys: 2, within: Duration::from_secs(600) };

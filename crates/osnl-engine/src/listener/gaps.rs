@@ -9,8 +9,8 @@
 //! | a partition's position was lost | [`PositionLost`]; only possible if no offset is known | the same |
 //! | messages waited for longer than a limit in force lets them | [`DropPolicy`]; only possible | while they waited |
 //!
-//! A durable queue that is bound keeps what is published, whoever reads it. So a restart, a stop, a take-over, and a
-//! reload are no gaps: the queue is there at the next subscription. The record of the last sign of life names the
+//! A durable queue that is bound keeps what is published, with or without a consumer. So a restart, a stop, a
+//! take-over, and a reload are no gaps: the queue is there at the next subscription. The record of the last sign of life names the
 //! queues that were read, so that a new pool is no gap either. Of two daemons on one queue, the one that makes it anew
 //! has the gap.
 //!

@@ -93,7 +93,7 @@ pub struct Gauges {
     alarm_look: Notify,
 }
 
-/// What the latest look at the bindings has not found.
+/// The faults that the latest look at the bindings has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BindingGaps {
     /// Exchanges that do not exist.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::{Budget, BulkItems, Notification, bulk_len, bulk_part};
 
-/// How much of a bulk request the rules and actions of a listener read, for one of its resources.
+/// The parts of a bulk request that the rules and actions of a listener read, for one of its resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LetterReads {
     /// An action reads the message as received.

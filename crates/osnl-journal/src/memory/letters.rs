@@ -62,7 +62,7 @@ struct TableLetter {
     stage: LetterStage,
 }
 
-/// How far a letter is on its way back.
+/// The progress of a letter on its way back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum LetterStage {
     #[default]
@@ -99,7 +99,7 @@ impl TableLetter {
 #[derive(Debug, Default)]
 struct ListenerLetters {
     known: KnownLetters,
-    /// How much of a bulk request its rules and actions read, for one resource.
+    /// The parts of a bulk request that its rules and actions read, for one resource.
     reads: LetterReads,
     /// The number of requests to read the queue, and of those that a reading has answered.
     asked: u64,

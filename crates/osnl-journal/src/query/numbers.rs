@@ -47,7 +47,7 @@ pub struct JournalNumbers {
     pub tally: Vec<Tally>,
     /// The first arrival of the oldest open delivery, by action.
     pub oldest: BTreeMap<String, SystemTime>,
-    /// How often, at most, the message of a waiting delivery has returned to the broker, by action.
+    /// The most times that the message of a waiting delivery has returned to the broker, by action.
     pub returns: BTreeMap<String, u32>,
     /// The resources that have failed for longest, by action.
     pub failing: BTreeMap<String, Vec<FailingKey>>,

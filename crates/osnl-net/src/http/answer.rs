@@ -33,7 +33,7 @@ pub struct Answer {
     pub end: AnswerEnd,
 }
 
-/// How the body of an answer ended. The status counts in each case, since the target sent it; the connection of a body
+/// The end of an answer's body. The status counts in each case, since the target sent it; the connection of a body
 /// without an end is closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerEnd {

@@ -393,7 +393,7 @@ async fn take(
     let Some((connection, body_flow, channel, mut consumer, waiting)) = opened else { return Ok(None) };
     let waiting_here = usize::try_from(waiting).unwrap_or(usize::MAX);
     let wanted = waiting_here.min(usize::from(MOST));
-    // Behind more messages than one reading takes, nobody would see it.
+    // One reading would not reach a mark behind more messages than it takes.
     let mark = if waiting_here < usize::from(MOST) { put_mark(transport, queue).await } else { None };
     let mut found: Vec<(i64, u64, QueuedMessage)> = Vec::new();
     let mut is_marked = false;

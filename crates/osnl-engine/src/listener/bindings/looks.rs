@@ -48,7 +48,7 @@ struct KeptBinding {
 #[derive(Debug)]
 struct KeptBindings(Vec<KeptBinding>);
 
-/// What a look has shown that was not so before.
+/// The differences that a look has found since the one before.
 #[derive(Debug, Default)]
 struct BindingChanges {
     missing: BTreeSet<String>,
