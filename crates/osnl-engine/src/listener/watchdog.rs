@@ -119,15 +119,23 @@ pub(super) enum SessionWake {
 }
 
 pub(super) struct Watchdog {
+    /// The queues for the words of a stall: at first those of the listener, later those with messages.
     queue: String,
+    /// Whether another consumer may be the active one; ends with the first message or by the broker's counts.
     standby: bool,
     /// Whether the broker counts a queue's waiting consumers; of a quorum queue it counts the active one alone.
     counts_standbys: bool,
+    /// The times of the looks.
     tick: Interval,
+    /// The question for the depths of the queues that the broker has not answered yet.
     asking: Option<BoxFuture<'static, Result<QueueDepths, TransportError>>>,
+    /// Whether a message has arrived or been settled since the last look.
     moved: bool,
+    /// The time of the look that last found progress, or of the start.
     quiet_since: Instant,
+    /// The time of the first answer that counted messages, without progress since; `None` without such an answer.
     waiting_since: Option<Instant>,
+    /// The stall that was reported, and the time of its last report; `None` without a stall.
     told: Option<(Stall, Instant)>,
 }
 
