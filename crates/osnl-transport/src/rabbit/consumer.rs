@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::future::{poll_fn, try_join_all};
 use futures_util::{Stream, StreamExt};
@@ -24,7 +23,7 @@ use super::arguments::consumer_table;
 use super::bindings::RabbitBindingWatch;
 use super::failure::{OperationFailure, lost};
 use super::headers;
-use super::held::ConnectionGuard;
+use super::held::{CLOSE_TIMEOUT, ConnectionGuard};
 use super::marks;
 use super::properties::properties;
 use super::returned::ReturnedMessages;
@@ -34,8 +33,6 @@ use crate::message::{Batch, IncomingMessage, MessagePlace};
 use crate::settle::{Settlement, Window};
 use crate::topology::{BrokerVersion, OpenQueue, QueueType, Subscription};
 use crate::{BindingWatch, BoxFuture, Consumer, QueueDepths, QueueSeen, TransportError};
-
-pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An open subscription on one connection.
 pub(super) struct RabbitConsumer {

@@ -17,7 +17,6 @@
 //! them when it is closed. So a reading that has removed messages ends with another mark: once the queue has confirmed it,
 //! nothing is kept back.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +37,8 @@ use super::RabbitTransport;
 use super::alarm::Alarms;
 use super::arguments::table;
 use super::failure::{OperationFailure, PRECONDITION_FAILED, is_missing, lost, reason, reply_code};
-use super::held::ConnectionGuard;
+use super::held::{CLOSE_TIMEOUT, ConnectionGuard};
+use super::marks::texts;
 use super::properties::properties;
 use super::returned::delivery_count;
 use super::side::SideChannel;
@@ -162,7 +162,7 @@ impl QueuePublisher {
     }
 
     pub(super) async fn close(&self) {
-        if let Ok(mut kept) = timeout(super::consumer::CLOSE_TIMEOUT, self.0.lock()).await {
+        if let Ok(mut kept) = timeout(CLOSE_TIMEOUT, self.0.lock()).await {
             kept.take();
         }
     }
@@ -477,17 +477,6 @@ async fn open_channel(connection: &ConnectionGuard) -> Result<Channel, Transport
     opened.map_err(|error| OperationFailure { what: "open a channel".to_owned(), error }.into())
 }
 
-pub(super) fn texts(properties: &BasicProperties) -> BTreeMap<String, String> {
-    let all = properties.headers().as_ref().map(FieldTable::inner).into_iter().flatten();
-    let text = |(name, value): (&ShortString, &AMQPValue)| match value {
-        AMQPValue::LongString(text) if name.as_str() != "compression" => {
-            Some((name.to_string(), String::from_utf8_lossy(text.as_bytes()).into_owned()))
-        }
-        _ => None,
-    };
-    all.filter_map(text).collect()
-}
-
 /// All messages of a dead letter queue, unacknowledged on one connection.
 struct RabbitQueueReader {
     queue: String,
@@ -564,9 +553,8 @@ impl QueueReader for RabbitQueueReader {
             };
             self.body_flow.end();
             // The close-ok follows the acknowledgements.
-            let closed =
-                timeout(super::consumer::CLOSE_TIMEOUT, self.channel.close(200, "read".into())).await;
-            let _ = timeout(super::consumer::CLOSE_TIMEOUT, self.connection.close(200, "read".into())).await;
+            let closed = timeout(CLOSE_TIMEOUT, self.channel.close(200, "read".into())).await;
+            let _ = timeout(CLOSE_TIMEOUT, self.connection.close(200, "read".into())).await;
             flushed?;
             match closed {
                 Ok(closed) => closed.map_err(|error| lost(&error)),

@@ -5,9 +5,13 @@
 //! single active consumer that consumer could be active, and the queue would stall.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use lapin::Connection;
+
+/// The longest wait for the broker's answer to a close.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection that is closed on drop.
 pub(super) struct ConnectionGuard(Connection);

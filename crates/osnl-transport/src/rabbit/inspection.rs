@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use super::arguments::table;
 use super::connect::ConnectionFacts;
-use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, is_missing, reason, reply_code};
 use super::greeting::Greeting;
+use super::held::CLOSE_TIMEOUT;
 use super::refusal::Difference;
 use super::returns;
 use super::side::SideChannel;

@@ -104,7 +104,7 @@ impl RabbitPublisher {
 
     pub(super) async fn close(&self) {
         // A send may hold the lock while the broker takes nothing.
-        let Ok(_turn) = timeout(link::CLOSE_TIMEOUT, self.turn.lock()).await else { return };
+        let Ok(_turn) = timeout(super::held::CLOSE_TIMEOUT, self.turn.lock()).await else { return };
         if let Some(link) = self.keep(None) {
             link.close().await;
         }

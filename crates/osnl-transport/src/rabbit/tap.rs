@@ -20,9 +20,9 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ExchangeKind};
 use osnl_model::TransportUrl;
 
-use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, NOT_FOUND, OperationFailure, lost, reason, reply_code};
 use super::greeting::Greeting;
+use super::held::CLOSE_TIMEOUT;
 use super::side::SideChannel;
 use crate::body_flow::BodyFlow;
 use crate::tap::{Tap, TapBound, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};

@@ -15,6 +15,7 @@ use tokio::sync::MutexGuard;
 
 use super::super::alarm::{AlarmChange, Alarms};
 use super::super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, reply_code};
+use super::super::held::CLOSE_TIMEOUT;
 use super::shards::{self, Registration};
 use super::{RabbitPublisherState, properties, route};
 use crate::TransportError;
@@ -22,7 +23,6 @@ use crate::outgoing::OutgoingMessage;
 use crate::topology::{Declare, QueueKind, Shards};
 
 pub(super) const LONG: Duration = Duration::from_secs(1);
-pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The number of prepared routes that are remembered; at the limit all are forgotten.
 const MAX_ROUTES: usize = 4096;
 /// The time for which a route counts as prepared. An exchange that is deleted and made again has lost its bindings, and the broker confirms each message and drops it.
