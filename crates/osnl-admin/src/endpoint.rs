@@ -104,7 +104,7 @@ pub fn serve_control_socket(daemon: Daemon, handler: Arc<ControlHandler>) -> Dae
     daemon.serving("control socket", Box::new(|end| Box::pin(answer_on(place, handler, end))))
 }
 
-async fn answer_on(place: SocketPlace, handler: Arc<ControlHandler>, stop: CancellationToken) {
+pub async fn answer_on(place: SocketPlace, handler: Arc<ControlHandler>, stop: CancellationToken) {
     let mut fails = false;
     let socket = loop {
         match place.bind() {

@@ -81,4 +81,4 @@ mod service;
 mod stream;
 mod tls;
 
-pub use self::endpoint::{AdminEndpoint, AdminStartError, BoundEndpoint, serve_control_socket};
+pub use self::endpoint::{AdminEndpoint, AdminStartError, BoundEndpoint, answer_on, serve_control_socket};
