@@ -5,8 +5,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_brokers::Driver;
 use osnl_config::sections::SectionReader;
 use osnl_config::{OptionDef, OptionValue as _, Rate, ReadBySection, duration, options, words};
+use osnl_transport::{QueueKind, QueueType};
 
 use super::{ActionConf, JournalConf, ListenerConf, RuleConf};
 use crate::action::driver::{NativeReader as _, Retries};
@@ -40,6 +42,8 @@ options! {
     }
 }
 
+/// The returns after which a quorum queue without a limit of its own drops a message, since RabbitMQ 4.0.
+const DEFAULT_RETURNS: u32 = 20;
 const MOST_GATHERED: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -216,7 +220,8 @@ pub(super) fn kept_action(
         refuse_without_letters(reader, "on_dead", "keep a dead letter that holds its key", &listener.name);
     }
     let calling = rules.iter().filter(|rule| rule.rule.takes_places_of().any(|name| *name == action.name));
-    refuse_lost_waits(reader, action, calling, listeners);
+    refuse_lost_waits(reader, action, calling.clone(), listeners);
+    warn_of_long_stays(reader, action, calling, listeners);
     for option in ["on_full", "max_dead_age"] {
         if reader.is_set(option) {
             let problem = "has no effect for memory://, where the broker keeps what waits";
@@ -286,6 +291,69 @@ fn refuse_lost_waits<'r>(
             "set {option} to {less}, remove delivery_limit, or set sqlite:// in [journal] connection"
         );
         reader.warn(option, &format!("{wait}: {lost}"), &remedy);
+    }
+}
+
+/// Warns of waits within which a full window of messages returns to its queue again and again.
+fn warn_of_long_stays<'r>(
+    reader: &mut SectionReader<'_>,
+    action: &ActionConf,
+    rules: impl IntoIterator<Item = &'r RuleConf>,
+    listeners: &[ListenerConf],
+) {
+    let names: BTreeSet<&Arc<str>> = rules.into_iter().flat_map(|rule| &rule.listeners).collect();
+    let used = listeners.iter().filter(|listener| names.contains(&listener.name));
+    let used: Vec<&ListenerConf> = used.filter(|listener| listener.driver() == Driver::Rabbit).collect();
+    let limit = used.iter().filter_map(|listener| listener.queue.most_returns()).min();
+    let is_refused =
+        |wait: Duration| limit.is_some_and(|limit| wait >= STAY.saturating_mul(limit.saturating_add(1)));
+    let DeliverySettings { batch, rate, hosts, .. } = action.delivery;
+    let stay = duration::shown(STAY);
+    let lost = format!("memory:// returns a message to its queue each {stay}{}", drops(&used));
+    let journal = "sqlite:// in [journal] connection";
+    if batch.wait > STAY && !is_refused(batch.wait) {
+        let problem = format!("a message waits longer than it may stay unacknowledged: {lost}");
+        reader.warn("digest", &problem, &format!("set digest to at most {stay}, or {journal}"));
+    }
+    let window: u32 = used.iter().map(|listener| u32::from(listener.prefetch)).sum();
+    let calls = window.div_ceil(u32::try_from(batch.most).unwrap_or(u32::MAX).max(1));
+    for (option, rate) in [("rate", rate), ("host_rate", hosts.rate)] {
+        let Some(rate) = rate.filter(|rate| !is_refused(rate.within)) else { continue };
+        let takes = rate.within.saturating_mul(calls) / rate.keys.max(1);
+        if takes <= STAY {
+            continue;
+        }
+        let whose = if option == "rate" { "" } else { " for one host" };
+        let shown = duration::shown(Duration::from_secs(takes.as_secs().div_ceil(60) * 60));
+        let problem = format!("{window} messages{whose} (prefetch) take about {shown} at {rate}, but {lost}");
+        let fitting = STAY.as_millis() * u128::from(rate.keys) / rate.within.as_millis().max(1);
+        let fitting = fitting * batch.most as u128;
+        let lower = if fitting == 0 { String::new() } else { format!(", prefetch to at most {fitting}") };
+        reader.warn(
+            option,
+            &problem,
+            &format!("set {option} to at least {calls} per {stay}{lower}, or {journal}"),
+        );
+    }
+}
+
+/// Describes the returns after which a queue drops a message, if one of these listeners has such a queue.
+fn drops(used: &[&ListenerConf]) -> String {
+    let limited = used.iter().filter_map(|listener| Some((listener, listener.queue.most_returns()?)));
+    if let Some((listener, limit)) = limited.min_by_key(|(_, limit)| *limit) {
+        return format!(
+            ", and the queue of [listener:{}] drops it after {limit} (delivery_limit)",
+            listener.name
+        );
+    }
+    // osnl sets no limit for a queue of its own; the services' queues have the broker's.
+    let of_broker = |queue: &QueueKind| queue.queue_type == QueueType::Quorum && queue.oslo_arguments;
+    match used.iter().find(|listener| of_broker(&listener.queue)) {
+        Some(listener) => format!(
+            ", and RabbitMQ 4 drops it after {DEFAULT_RETURNS} by default (the quorum queue of [listener:{}])",
+            listener.name
+        ),
+        None => String::new(),
     }
 }
 

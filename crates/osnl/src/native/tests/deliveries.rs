@@ -152,3 +152,49 @@ fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {
     warned("delivery_limit = 2\n", "hold_max = 44m\nretry_max_age = 44m\n", &[]);
     warned("", "", &[]);
 }
+
+/// With `memory://` the broker gets a message back that waits longer than it may stay.
+#[test]
+fn a_rate_below_a_window_in_the_time_of_a_stay_is_warned_of() {
+    let check = |own: &str, options: &str, expected: &[&str]| {
+        let text = WHOLE.replace("pool = osnl\n", own);
+        let text = format!("{text}{options}[journal]\nconnection = memory://\n");
+        let found = warnings(&load(&text).unwrap());
+        let ours = ["rate: ", "host_rate: ", "digest: "];
+        let found: Vec<&str> =
+            found.iter().filter_map(|line| line.split_once("] ").map(|(_, rest)| rest)).collect();
+        let found: Vec<&str> =
+            found.into_iter().filter(|line| ours.iter().any(|option| line.starts_with(option))).collect();
+        assert_eq!(found.len(), expected.len(), "{own} {options} {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{found}");
+        }
+    };
+    let pool = "pool = osnl\n";
+    let slow = "rate: 200 messages (prefetch) take about 20m at 100 per 10m, but memory:// returns a message to its queue \
+                each 15m; set rate to at least 200 per 15m, prefetch to at most 150, or sqlite:// in [journal] connection";
+    check(pool, "rate = 100 per 10m\n", &[slow]);
+    check(pool, "rate = 200 per 15m\n", &[]);
+    check(pool, "rate = 1 per 1s\n", &[]);
+    check("pool = osnl\nprefetch = 150\n", "rate = 100 per 10m\n", &[]);
+    check(pool, "rate = 100 per 10m\nbatch = 2\n", &[]);
+    let none = "take about 200h at 1 per 1h, but memory:// returns a message to its queue each 15m; set rate to at least \
+                200 per 15m, or sqlite://";
+    check(pool, "rate = 1 per 1h\n", &[none]);
+    let limited = "pool = osnl\nqueue_type = quorum\ndelivery_limit = 3\n";
+    let dropped = "each 15m, and the queue of [listener:neutron] drops it after 3 (delivery_limit); set rate";
+    check(limited, "rate = 100 per 10m\n", &[dropped]);
+    let services = "pool =\nqueue_type = quorum\n";
+    let dropped =
+        ", and RabbitMQ 4 drops it after 20 by default (the quorum queue of [listener:neutron]); set rate";
+    check(services, "rate = 100 per 10m\n", &[dropped]);
+    let each_host = "on_failure = hook\n[action:hook]\ndriver = http\nurl = {{ payload.callback }}\n";
+    let slow = "host_rate: 200 messages for one host (prefetch) take about";
+    check(pool, &format!("{each_host}host_rate = 10 per 1m\n"), &[slow]);
+    let mail = "on_failure = admins\n[action:admins]\ndriver = mail\nserver = mail.example.com\nfrom = a@example.com\n\
+                to = b@example.com\n";
+    let waits = "digest: a message waits longer than it may stay unacknowledged: memory:// returns a message to its \
+                 queue each 15m; set digest to at most 15m, or sqlite://";
+    check(pool, &format!("{mail}digest = 16m\n"), &[waits]);
+    check(pool, &format!("{mail}digest = 15m\n"), &[]);
+}
