@@ -162,3 +162,27 @@ async fn each_guard_that_keeps_deliveries_of_an_action_back_is_found() {
     let of_guards = status.incidents.iter().find(|one| one.kind == IncidentKind::WaitingForRelease).unwrap();
     assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}; {third}")));
 }
+
+#[tokio::test]
+async fn a_retry_of_a_paused_delivery_names_the_pause_and_of_an_orphaned_one_the_missing_action() {
+    let folder = tempfile::tempdir().unwrap();
+    let handler = with_deliveries(folder.path(), &[("hook", 1, Begin::Live)]).await;
+    let why = async |handler: &ControlHandler| {
+        let retry = json!({"verb": "retry", "filter": {"ids": ["1.0"]}, "by": "root"});
+        let answer = handler.answer(&serde_json::from_value(retry).unwrap()).await.unwrap();
+        answer["refusals"][0]["why"].as_str().unwrap().to_owned()
+    };
+    let probe = "it is ready, and osnl attempts it by itself; now: osnl actions probe hook; only dead letters are retried";
+    assert_eq!(why(&handler).await, probe);
+    let pause = json!({"verb": "pause", "action": "hook", "by": "root"});
+    handler.answer(&serde_json::from_value(pause).unwrap()).await.unwrap();
+    let resume =
+        "it is ready, and hook is paused; to go on: osnl actions resume hook; only dead letters are retried";
+    assert_eq!(why(&handler).await, resume);
+    drop(handler);
+    let names = Some(Arc::new(ConfiguredNames::default()));
+    let stopped = ControlHandler::for_file(folder.path().join("journal.db"), names);
+    let gone = "it is orphaned, and there is no action hook; osnl deliveries move 1.0 --to ACTION; only dead letters are \
+                retried";
+    assert_eq!(why(&stopped).await, gone);
+}

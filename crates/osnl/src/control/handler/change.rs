@@ -15,7 +15,7 @@ use super::super::{
 use super::ControlHandler;
 use super::deliveries::totals;
 use crate::journal::query::{
-    Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, QueryContext, QueryError, RowState,
+    Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, Phase, QueryContext, QueryError, RowState,
 };
 use crate::journal::sqlite::{ChangeRun, SqliteJournal};
 use crate::journal::{DeliveryId, Pause, PauseNote};
@@ -134,15 +134,22 @@ impl ControlHandler {
             name(&mut changes.under_way_ids, &left);
         }
         for (id, row) in named.into_iter().filter(|(id, _)| !seen.contains(id)) {
-            changes.refuse(id, why_not(request, row.as_ref(), &which.context));
+            let is_paused = match &row {
+                Some(row) => self.pause_of(&row.action).await?.is_some(),
+                None => false,
+            };
+            changes.refuse(id, why_not(request, row.as_ref(), &which.context, is_paused));
         }
         if !dry_run && changes.changed > 0 {
             announce(request, changes.changed);
         }
         if !dry_run && changes.under_way > 0 {
-            tracing::info!(
+            let (action, filter) = (filter.action.as_deref(), filter.to_string());
+            tracing::warn!(
                 change = request.changed_word(),
                 deliveries = changes.under_way,
+                action.name = action,
+                filter,
                 by,
                 "an operator changed deliveries: the change waits for the end of their attempts"
             );
@@ -338,7 +345,12 @@ fn change_of(request: &ControlRequest, which: &Filter) -> Option<Change> {
     })
 }
 
-fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, context: &QueryContext) -> String {
+fn why_not(
+    request: &ControlRequest,
+    row: Option<&DeliveryListRow>,
+    context: &QueryContext,
+    is_paused: bool,
+) -> String {
     let Some(row) = row else { return "there is none of this number".to_owned() };
     let takes = match request {
         ControlRequest::Retry { .. } => "dead letters are retried",
@@ -350,11 +362,16 @@ fn why_not(request: &ControlRequest, row: Option<&DeliveryListRow>, context: &Qu
     match (row.state, &row.reason) {
         (RowState::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
         (RowState::Ready, _) if matches!(request, ControlRequest::Retry { .. }) => {
-            let word = row.phase(context).word();
-            format!(
-                "it is {word}, and osnl attempts it by itself; now: osnl actions probe {}; only {takes}",
-                row.action
-            )
+            let (phase, action) = (row.phase(context), &row.action);
+            let word = phase.word();
+            let hint = if phase == Phase::Orphaned {
+                format!("there is no action {action}; osnl deliveries move {} --to ACTION", row.id)
+            } else if is_paused {
+                format!("{action} is paused; to go on: osnl actions resume {action}")
+            } else {
+                format!("osnl attempts it by itself; now: osnl actions probe {action}")
+            };
+            format!("it is {word}, and {hint}; only {takes}")
         }
         (_, _) => {
             let word = row.phase(context).word();

@@ -402,6 +402,13 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
     }
     let found = incident(target, Kind::DeadLetters, format!("{name}: {letters}"));
     let found = found.mended_by_command(format!("osnl deliveries list --action {name} --state dead"));
+    if target.configured == Some(false) {
+        let to_do = format!(
+            "the configuration has no [action:{name}]: add it again to retry them, or osnl deliveries discard --action \
+             {name} --state dead"
+        );
+        return Some(reason.into_iter().fold(found.mended_by(to_do), Incident::because));
+    }
     let then = match target.is_overtaken {
         true => format!("{OVERTAKEN}: osnl deliveries discard, or retry with --out-of-order"),
         false => format!("then osnl deliveries retry --action {name}, or discard"),

@@ -216,6 +216,22 @@ fn dead_letters_that_a_retry_alone_cannot_deliver_tell_what_to_correct_first() {
     }
 }
 
+/// A retry would make an open delivery that no action attempts.
+#[test]
+fn dead_letters_of_an_action_that_is_gone_are_not_offered_a_retry_alone() {
+    let misfit = "the action's template does not fit this event: url: the event has no payload.x";
+    let letters = TargetReport {
+        configured: Some(false),
+        dead: 2,
+        dead_reason: Some(misfit.to_owned()),
+        ..target("gone")
+    };
+    let doing = "osnl deliveries list --action gone --state dead; the configuration has no [action:gone]: add it again to \
+                 retry them, or osnl deliveries discard --action gone --state dead";
+    let expected = [(IncidentKind::DeadLetters, Warning, "gone: 2 dead letters", misfit, doing)];
+    check(&judge_target(&letters, &BOUNDS), &expected);
+}
+
 #[test]
 fn one_event_that_fits_no_template_of_several_actions_is_one_incident() {
     let misfit = |option: &str| {
