@@ -40,6 +40,16 @@ pub(crate) fn advised(mut error: Error) -> Error {
     };
     let Some(ContextValue::String(typed)) = error.get(typed) else { return error };
     let known = known.iter().find(|(words, _)| words.contains(&typed.as_str()));
+    // No value here begins with two dashes, so the tip to pass one after -- leads wrong.
+    if typed.starts_with("--")
+        && let Some(ContextValue::StyledStrs(tips)) = error.remove(ContextKind::Suggested)
+    {
+        let others = tips.into_iter().filter(|tip| !tip.to_string().contains("as a value"));
+        let others: Vec<_> = others.collect();
+        if !others.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(others));
+        }
+    }
     if let Some((_, advice)) = known {
         error.remove(ContextKind::SuggestedSubcommand);
         error.remove(ContextKind::SuggestedArg);
@@ -61,6 +71,20 @@ mod tests {
             let error = command.clone().try_get_matches_from(["osnl", flag]).unwrap_err();
             let said = advised(error).to_string();
             assert!(said.contains(advice) && !said.contains("'--watch'"), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_is_not_offered_as_a_value() {
+        let command = Command::new("osnl").arg(Arg::new("name")).arg(Arg::new("action").long("action"));
+        for (typed, similar) in [("--acton", true), ("--type", false)] {
+            let error = command.clone().try_get_matches_from(["osnl", typed]).unwrap_err();
+            let said = advised(error).to_string();
+            assert_eq!(
+                (said.contains("as a value"), said.contains("'--action'")),
+                (false, similar),
+                "{said}"
+            );
         }
     }
 }
