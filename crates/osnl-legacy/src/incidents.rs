@@ -14,6 +14,8 @@ use tracing::Level;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 const REMIND: Duration = Duration::from_secs(3600);
+/// The reasons of an incident that are logged at once: one that differs each time must not fill the log.
+const MOST_REASONS: usize = 8;
 /// The time without the incident after which it is over: a broker that starts may end a connection again.
 const STEADY: Duration = Duration::from_secs(5);
 
@@ -58,6 +60,8 @@ struct LoggedIncident {
 enum LogLine {
     Begins(LoggedIncident),
     Lasts(LoggedIncident),
+    /// It lasts for a reason that was not logged yet.
+    Changes(LoggedIncident),
     Ends(LoggedIncident, Duration),
 }
 
@@ -65,7 +69,9 @@ impl LogLine {
     /// Whether a line of osnl at WARN or INFO tells the same. None tells again that a listener is not connected.
     fn is_repeated(&self) -> bool {
         match self {
-            Self::Begins(incident) | Self::Ends(incident, _) => incident.has_own_lines,
+            Self::Begins(incident) | Self::Changes(incident) | Self::Ends(incident, _) => {
+                incident.has_own_lines
+            }
             Self::Lasts(incident) => {
                 incident.has_own_lines && incident.place.0 == IncidentCause::NotDelivered
             }
@@ -82,6 +88,15 @@ impl LogLine {
                 let (reason, remedy) = (why.as_deref(), remedy.as_deref());
                 tracing::error!(incident = what, reason, remedy, "an incident still stops deliveries");
             }
+            Self::Changes(LoggedIncident { what, why, remedy, .. }) => {
+                let (reason, remedy) = (why.as_deref(), remedy.as_deref());
+                tracing::error!(
+                    incident = what,
+                    reason,
+                    remedy,
+                    "an incident stops deliveries for another reason"
+                );
+            }
             Self::Ends(LoggedIncident { what, .. }, lasted) => {
                 let down_for = format!("{} s", lasted.as_secs());
                 tracing::error!(incident = what, down_for, "the incident is over");
@@ -96,6 +111,8 @@ struct IncidentLog(Vec<OpenIncident>);
 
 struct OpenIncident {
     incident: LoggedIncident,
+    /// The reasons that were logged.
+    reasons: Vec<String>,
     begun: Instant,
     logged: Instant,
     seen: Instant,
@@ -107,13 +124,19 @@ impl IncidentLog {
         for incident in found {
             let Some(open) = self.0.iter_mut().find(|open| open.incident.place == incident.place) else {
                 lines.push(LogLine::Begins(incident.clone()));
-                self.0.push(OpenIncident { incident, begun: now, logged: now, seen: now });
+                let reasons = incident.why.iter().cloned().collect();
+                self.0.push(OpenIncident { incident, reasons, begun: now, logged: now, seen: now });
                 continue;
             };
+            let new = incident.why.clone().filter(|why| !open.reasons.contains(why));
+            let new = new.filter(|_| open.reasons.len() < MOST_REASONS);
             if now - open.logged >= REMIND {
                 lines.push(LogLine::Lasts(incident.clone()));
                 open.logged = now;
+            } else if new.is_some() {
+                lines.push(LogLine::Changes(incident.clone()));
             }
+            open.reasons.extend(new);
             let has_own_lines = open.incident.has_own_lines;
             (open.incident, open.seen) = (LoggedIncident { has_own_lines, ..incident }, now);
         }
@@ -213,6 +236,7 @@ mod tests {
             let line = |line| match line {
                 LogLine::Begins(one) => format!("begins: {}", one.what),
                 LogLine::Lasts(one) => format!("lasts: {}", one.what),
+                LogLine::Changes(one) => format!("changes: {}", one.why.unwrap_or_default()),
                 LogLine::Ends(one, lasted) => format!("ends after {} s: {}", lasted.as_secs(), one.what),
             };
             lines.map(line).collect::<Vec<String>>()
@@ -229,5 +253,25 @@ mod tests {
         assert_eq!(lines(3606, &[target("still down")]), ["lasts: still down"]);
         assert_eq!(lines(3609, &[target("still down")]), ["ends after 3600 s: for 1 h"]);
         assert_eq!(lines(3612, &[broker("for 1 s"), target("down")]), ["begins: for 1 s"]);
+    }
+
+    /// A broker that is back may refuse the login: nothing else says so at ERROR.
+    #[test]
+    fn each_new_reason_of_an_incident_is_logged_once_and_their_number_has_a_bound() {
+        let because = |why: &str| {
+            let incident = incident(IncidentKind::ListenerConnecting, "listener k", "what");
+            vec![LoggedIncident { why: Some(why.to_owned()), ..incident }]
+        };
+        let (mut log, start) = (IncidentLog::default(), Instant::now());
+        let mut second = 0;
+        let mut changes = |why: &str| {
+            second += 1;
+            let lines = log.update(because(why), start + Duration::from_secs(second));
+            lines.into_iter().any(|line| matches!(&line, LogLine::Changes(_)) && line.is_repeated())
+        };
+        let seen = ["refused", "refused", "login refused", "refused", "login refused"].map(&mut changes);
+        assert_eq!(seen, [false, false, true, false, false]);
+        let others = (0..20).filter(|n| changes(&n.to_string())).count();
+        assert_eq!(others, MOST_REASONS - 2);
     }
 }
