@@ -91,7 +91,8 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
             button: format!("{} {}{}", capital(change.verb), deliveries(count), change.goal()),
             is_danger: page.is_final
                 || change.out_of_order
-                || result.calls.iter().any(StartedCalls::is_deletion),
+                || result.calls.iter().any(StartedCalls::is_deletion)
+                || change.to.as_deref().is_some_and(|to| visit.handler.deletes(to)),
         });
     }
     shown(&page)

@@ -175,6 +175,13 @@ async fn a_release_names_what_it_calls_and_is_red_for_a_deletion() {
         let is_red = list.contains("<button name=\"all\" value=\"release\" class=\"every danger\">");
         assert_eq!(is_red, style == "danger", "{filter}: {list}");
     }
+    site.keep(port("p9"), "tell").await;
+    for (to, style) in [("purge", "danger"), ("second", "primary")] {
+        let path = format!("/deliveries/change?change=move&to={to}&action=tell&state=pending");
+        let preview = site.read(&path, &session).await;
+        let button = format!("<button class=\"{style}\">Move 1 delivery to {to}</button>");
+        assert!(preview.contains(&button), "{button} in {preview}");
+    }
     site.end().await;
 }
 
