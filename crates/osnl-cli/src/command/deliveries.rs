@@ -95,6 +95,10 @@ fn is_agreed(request: &ControlRequest, would: &ChangeResult) -> Result<bool, NoA
             agreed(&format!("release {what}? osnl then calls {calls}"), done, &release)
         }
         _ => {
+            // The filter of an incident about dead letters, without their state, finds pending deliveries too.
+            let is_of_any_state = matches!(request, ControlRequest::Discard { filter, .. }
+                if filter.ids.is_empty() && filter.states.is_empty());
+            let what = if is_of_any_state { format!("{what} of any state") } else { what };
             let discard = format!("discard {what}, which osnl then never attempts again");
             agreed(&format!("discard {what}? osnl never attempts them again"), done, &discard)
         }

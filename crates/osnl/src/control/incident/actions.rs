@@ -363,7 +363,9 @@ pub(in crate::control) fn join_letters(incidents: &mut Vec<Incident>, targets: &
         let text = shell_quoted(cause);
         let then = match of.iter().all(|(target, _)| target.is_overtaken) {
             true => {
-                format!("{OVERTAKEN}: osnl deliveries discard --text {text}, or retry with --out-of-order")
+                format!(
+                    "{OVERTAKEN}: osnl deliveries discard --state dead --text {text}, or retry with --out-of-order"
+                )
             }
             false => format!("then osnl deliveries retry --text {text}, or discard"),
         };
@@ -410,7 +412,9 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         return Some(reason.into_iter().fold(found.mended_by(to_do), Incident::because));
     }
     let then = match target.is_overtaken {
-        true => format!("{OVERTAKEN}: osnl deliveries discard, or retry with --out-of-order"),
+        true => format!(
+            "{OVERTAKEN}: osnl deliveries discard --action {name} --state dead, or retry with --out-of-order"
+        ),
         false => format!("then osnl deliveries retry --action {name}, or discard"),
     };
     let found = found.mended_by(match reason.and_then(Uncorrected::from_reason) {

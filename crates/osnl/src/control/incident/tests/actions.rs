@@ -187,7 +187,7 @@ fn dead_letters_that_cannot_be_retried_in_order_are_not_offered_to_be() {
         (false, "then osnl deliveries retry --action hook, or discard"),
         (
             true,
-            "a later delivery of each resource was delivered: osnl deliveries discard, or retry with --out-of-order",
+            "a later delivery of each resource was delivered: osnl deliveries discard --action hook --state dead, or retry with --out-of-order",
         ),
     ] {
         let found = judge_target(&TargetReport { is_overtaken, ..letters.clone() }, &BOUNDS);
@@ -199,7 +199,7 @@ fn dead_letters_that_cannot_be_retried_in_order_are_not_offered_to_be() {
 fn dead_letters_that_a_retry_alone_cannot_deliver_tell_what_to_correct_first() {
     let misfit = "the action's template does not fit this event: url: a value that is empty leaves a segment of the path empty";
     let retry = "then osnl deliveries retry --action hook, or discard";
-    let overtaken = "a later delivery of each resource was delivered: osnl deliveries discard, or retry with --out-of-order";
+    let overtaken = "a later delivery of each resource was delivered: osnl deliveries discard --action hook --state dead, or retry with --out-of-order";
     let first = "correct [action:hook] url, such as by a default for the value; osnl reload";
     let other =
         "a retry alone fails again: correct [action:hook], its rule, or its target first, and osnl reload";
