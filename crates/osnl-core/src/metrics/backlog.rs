@@ -130,8 +130,15 @@ impl Backlog {
             return None;
         }
         let at_limit = |limit| state.samples.iter().filter(move |sample| sample.load.limit == Some(limit));
-        let is_usual = |limit: &CallLimit| at_limit(*limit).count() * 5 >= state.samples.len() * 4;
-        let limit = [CallLimit::Concurrency, CallLimit::Rate, CallLimit::Order].into_iter().find(is_usual)?;
+        // Calls may wait for a place at one moment, and for their resources at the next; the most frequent limit counts.
+        let mut limits = [CallLimit::Order, CallLimit::Rate, CallLimit::Concurrency]
+            .map(|limit| (at_limit(limit).count(), limit));
+        limits.sort_by_key(|(count, _)| *count);
+        let reached: usize = limits.iter().map(|(count, _)| count).sum();
+        let [_, _, (_, limit)] = limits;
+        if reached * 5 < state.samples.len() * 4 {
+            return None;
+        }
         let calls = at_limit(limit).map(|sample| sample.load.calls).max().unwrap_or_default();
         let rates = rates(first, last);
         let running: usize = state.samples.iter().map(|sample| sample.load.deliveries).sum();
@@ -185,6 +192,16 @@ mod tests {
         assert_eq!((found.rates.begun, found.rates.ended, found.seconds_each), (180, 90, Some(32)));
         // No delivery ends at all.
         assert_eq!(played(300, |_| (1, 0, full)).falling_behind().unwrap().seconds_each, None);
+        // Some of the time the deliveries are of few resources.
+        let mixed = |second: u64| {
+            let limit =
+                if (second / 5).is_multiple_of(3) { CallLimit::Order } else { CallLimit::Concurrency };
+            (1, second % 2, load(Some(limit)))
+        };
+        assert_eq!(played(300, mixed).falling_behind().unwrap().limit, CallLimit::Concurrency);
+        let seldom =
+            |second: u64| (1, second % 2, if (second / 5).is_multiple_of(2) { full } else { load(None) });
+        assert_eq!(played(300, seldom).falling_behind(), None);
         // A burst is worked off; a fast target has no limit; a target that is held has its own incident.
         assert_eq!(played(170, |second| (if second < 5 { 400 } else { 0 }, 10, full)).falling_behind(), None);
         assert_eq!(played(300, |_| (1, 1, full)).falling_behind(), None);
