@@ -12,6 +12,7 @@ use osnl_journal::files::replace_in_folder;
 use osnl_model::{Emission, Framing, Priority};
 use osnl_transport::{Properties, stamp};
 use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::control::{CallTerms, ControlHandler, IncidentCall, KnownIncidents};
@@ -24,6 +25,8 @@ use crate::replay::{self, ReplaySettings};
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The time that the journal may take for an event; later the next look decides anew.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The version of the file of known incidents.
+const FORMAT: u64 = 1;
 /// The rule of these deliveries, and their publisher with the host's name.
 const RULE: &str = "incidents";
 
@@ -60,9 +63,7 @@ impl IncidentTask {
         (journal, is_durable): (Arc<dyn Journal>, bool),
         folder: Option<&Path>,
     ) -> Self {
-        let path = folder.map(|folder| folder.join("incidents.json"));
-        let text = path.as_ref().and_then(|path| fs::read(path).ok());
-        let known = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let (path, known) = read(folder.map(|folder| folder.join("incidents.json")));
         Self { handler, conf, journal, is_durable, path, known, start: Instant::now() }
     }
 
@@ -104,15 +105,42 @@ impl IncidentTask {
                 self.known.undo(call, now);
             }
         }
-        let text = serde_json::to_vec(&self.known).unwrap_or_default();
         if let Some(path) = &self.path
-            && let Err(error) = replace_in_folder(path, &text)
+            && let Err(error) = replace_in_folder(path, text(&self.known).as_bytes())
         {
             tracing::warn!(
                 path = %path.display(),
                 error = error.to_string(),
                 "the file of incidents cannot be written: after a restart actions may be called again"
             );
+        }
+    }
+}
+
+fn text(known: &KnownIncidents) -> String {
+    format!("{}\n", json!({"format": FORMAT, "incidents": known}))
+}
+
+/// Returns the known incidents, and the file if it may be replaced. An unreadable file counts as empty, and one of a newer
+/// osnl stays as it is.
+fn read(mut path: Option<PathBuf>) -> (Option<PathBuf>, KnownIncidents) {
+    let Some(text) = path.as_ref().and_then(|path| fs::read(path).ok()) else {
+        return (path, KnownIncidents::default());
+    };
+    let found = serde_json::from_slice::<Value>(&text).unwrap_or_default();
+    let is_newer = found["format"].as_u64().is_some_and(|format| format > FORMAT);
+    // The first form of the file is the list alone.
+    let list = if found.is_array() { found } else { found["incidents"].clone() };
+    match serde_json::from_value::<KnownIncidents>(list) {
+        Ok(known) if !is_newer => (path, known),
+        Ok(_) | Err(_) => {
+            let file = path.as_ref().map(|path| path.display().to_string());
+            path = path.filter(|_| !is_newer);
+            tracing::warn!(
+                path = file,
+                "the file of incidents cannot be read: actions may be called again for incidents that last"
+            );
+            (path, KnownIncidents::default())
         }
     }
 }
@@ -163,4 +191,23 @@ fn event(call: &IncidentCall) -> Option<(ReceivedMessage, osnl_model::Notificati
     let received = ReceivedMessage { body, properties, origin, noted: MessageNotes::default() };
     let notification = received.decode().ok()?;
     Some((received, notification))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_newer_version_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("incidents.json");
+        let none = KnownIncidents::default();
+        assert_eq!(read(Some(path.clone())), (Some(path.clone()), none.clone()));
+        let newer = r#"{"format":2,"incidents":[]}"#;
+        for (found, is_replaced) in [(&*text(&none), true), ("[]", true), ("{", true), (newer, false)] {
+            fs::write(&path, found).unwrap();
+            let (place, known) = read(Some(path.clone()));
+            assert_eq!((place.is_some(), known), (is_replaced, none.clone()), "{found}");
+        }
+    }
 }
