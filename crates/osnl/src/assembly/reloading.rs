@@ -201,7 +201,13 @@ impl RunningDaemon {
         }
         let mut told = ReloadSummary {
             changes: reload_summary::reload_summary(&different, &self.loaded.conf, &loaded.conf),
-            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+            warnings: loaded
+                .warnings
+                .iter()
+                .cloned()
+                .chain(loaded.placeholders())
+                .map(|warning| warning.to_string())
+                .collect(),
         };
         told.warnings.extend(self.orphans(&loaded.conf));
         if scope == ReloadScope::Preview {

@@ -166,3 +166,16 @@ fn a_refused_secret_is_reported_without_its_text_and_changes_nothing() {
         assert_eq!(password(&running), "old");
     }
 }
+
+#[test]
+fn a_reload_warns_of_a_value_that_the_sample_has_left_to_the_operator() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = running(folder.path(), BEFORE);
+    write(folder.path(), &BEFORE.replace("to = a@b", "to = CHANGE-ME@b"));
+    for scope in [ReloadScope::Preview, ReloadScope::Configuration] {
+        let (changes, _) = running.changes(scope).unwrap_or_else(|refused| panic!("{refused:?}"));
+        let left = "[action:post] to: still has the placeholder CHANGE-ME";
+        let found = changes.told.warnings.iter().filter(|warning| warning.contains(left)).count();
+        assert_eq!(found, 1, "{:?}", changes.told.warnings);
+    }
+}
