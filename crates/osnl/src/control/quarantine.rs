@@ -1,5 +1,6 @@
 //! Lists, shows, retries, and discards the messages in quarantine, with the deliveries that a retry would make.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use base64::Engine as _;
@@ -9,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::again::RuleDelivery;
+use super::request::{condition, joined, listed};
 use super::time;
 use crate::explain::{Content, ExplainedEvent, Explainer};
 use crate::native::Native;
@@ -30,6 +32,20 @@ pub struct WhichMessages {
     pub since: Option<String>,
     /// Received before this time, RFC 3339.
     pub until: Option<String>,
+}
+
+impl fmt::Display for WhichMessages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ids, queue, reason, since, until } = self;
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        f.write_str(&joined([
+            listed("ids", &ids),
+            condition("queue", queue.as_deref()),
+            condition("reason", reason.as_deref()),
+            condition("since", since.as_deref()),
+            condition("until", until.as_deref()),
+        ]))
+    }
 }
 
 /// A message in quarantine with the deliveries to make.

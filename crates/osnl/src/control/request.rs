@@ -291,30 +291,40 @@ impl fmt::Display for Which {
             since,
             until,
         } = self;
-        let of = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} = {value}"));
-        let list = |name: &str, values: &[String]| {
-            let more = if values.len() > SHOWN { ", …" } else { "" };
-            let shown = values[..values.len().min(SHOWN)].join(", ");
-            (!values.is_empty()).then(|| format!("{name} = {shown}{more}"))
-        };
         let parts = [
-            list("ids", ids),
-            of("event", &event.map(|event| event.to_string())),
-            of("rule", rule),
-            of("action", action),
-            list("state", states),
-            list("about", about),
-            of("resource", resource),
-            of("status", status),
-            of("text", text),
-            of("event_type", event_type),
-            of("since", since),
-            of("until", until),
+            listed("ids", ids),
+            condition("event", event.map(|event| event.to_string()).as_deref()),
+            condition("rule", rule.as_deref()),
+            condition("action", action.as_deref()),
+            listed("state", states),
+            listed("about", about),
+            condition("resource", resource.as_deref()),
+            condition("status", status.as_deref()),
+            condition("text", text.as_deref()),
+            condition("event_type", event_type.as_deref()),
+            condition("since", since.as_deref()),
+            condition("until", until.as_deref()),
         ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        f.write_str(if parts.is_empty() { "all" } else { "" })?;
-        f.write_str(&parts.join("; "))
+        f.write_str(&joined(parts))
     }
+}
+
+/// Returns one condition of a filter as the log shows it; `None` without a value.
+pub(super) fn condition(name: &str, value: Option<&str>) -> Option<String> {
+    value.map(|value| format!("{name} = {value}"))
+}
+
+/// Returns a condition with several values as the log shows it.
+pub(super) fn listed(name: &str, values: &[String]) -> Option<String> {
+    let more = if values.len() > SHOWN { ", …" } else { "" };
+    let shown = values[..values.len().min(SHOWN)].join(", ");
+    (!values.is_empty()).then(|| format!("{name} = {shown}{more}"))
+}
+
+/// Returns the conditions of a filter as the log shows them.
+pub(super) fn joined(parts: impl IntoIterator<Item = Option<String>>) -> String {
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "all".to_owned() } else { parts.join("; ") }
 }
 
 impl Which {

@@ -2,7 +2,7 @@
 
 use osnl_transport::QueuedMessage;
 
-use super::super::quarantine::QuarantineChanges;
+use super::super::quarantine::{QuarantineChanges, WhichMessages};
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::{ChangeResult, ControlRequest};
 use super::ControlHandler;
@@ -12,7 +12,7 @@ use crate::dead_letters::{
 };
 use crate::journal::DeliveryId;
 use crate::journal::dead_letters::id_of;
-use crate::journal::query::{DeliveryListRow, Filter, RowState, UnreadableFilter};
+use crate::journal::query::{DeliveryListRow, Filter, RowState};
 
 const NAMED: usize = 1000;
 
@@ -87,10 +87,11 @@ impl ControlHandler {
         &self,
         queues: &DeadLetterQueues,
         change: DeadLetterChange,
-        filter: &UnreadableFilter,
+        which: &WhichMessages,
         (dry_run, by): (bool, &str),
     ) -> Result<QuarantineChanges, RequestRefusal> {
-        let is_meant = |message: &QueuedMessage| unread(message, filter).is_some();
+        let filter = which.filter()?;
+        let is_meant = |message: &QueuedMessage| unread(message, &filter).is_some();
         let mut letters = ChangedLetters::default();
         if dry_run {
             let found = queues.read(|_| false).await?.0;
@@ -99,14 +100,24 @@ impl ControlHandler {
             queues.change(change, is_meant, &mut letters).await?;
         }
         let changed = letters.ids;
-        let messages = changed.len();
+        let (messages, meant) = (changed.len(), which.to_string());
         match change {
             _ if dry_run || messages == 0 => {}
             DeadLetterChange::Retry | DeadLetterChange::Release => {
-                tracing::info!(messages, by, "an operator retried messages of the quarantine");
+                tracing::info!(
+                    messages,
+                    filter = meant,
+                    by,
+                    "an operator retried messages of the quarantine"
+                );
             }
             DeadLetterChange::Discard => {
-                tracing::warn!(messages, by, "an operator discarded messages of the quarantine");
+                tracing::warn!(
+                    messages,
+                    filter = meant,
+                    by,
+                    "an operator discarded messages of the quarantine"
+                );
             }
         }
         let mut changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };

@@ -87,7 +87,7 @@ impl ControlHandler {
         let named = filter.ids.clone();
         if let Some(queues) = self.dead_letter_queues() {
             let change = DeadLetterChange::Discard;
-            return self.change_unread_letters(queues, change, &filter.filter()?, (dry_run, by)).await;
+            return self.change_unread_letters(queues, change, filter, (dry_run, by)).await;
         }
         let found = self.store.journal.numbers_quarantined(filter.filter()?).await?;
         let mut changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
@@ -97,7 +97,8 @@ impl ControlHandler {
                 forget(&journal, some.to_vec()).await?;
             }
             close(journal).await;
-            tracing::warn!(messages = found.len(), by, "an operator discarded messages of the quarantine");
+            let (messages, filter) = (found.len(), filter.to_string());
+            tracing::warn!(messages, filter, by, "an operator discarded messages of the quarantine");
         }
         found.iter().for_each(|id| changes.changed(*id));
         refuse_missing(&mut changes, &named, &found);
@@ -109,9 +110,9 @@ impl ControlHandler {
         messages: &[MessageAgain],
         by: &str,
     ) -> Result<QuarantineChanges, RequestRefusal> {
+        let ids = messages.iter().map(|again| again.id).collect();
+        let filter = WhichMessages { ids, ..WhichMessages::default() };
         if let Some(queues) = self.dead_letter_queues() {
-            let ids = messages.iter().map(|again| again.id).collect();
-            let filter = UnreadableFilter { ids, ..UnreadableFilter::default() };
             return self.change_unread_letters(queues, DeadLetterChange::Retry, &filter, (false, by)).await;
         }
         let mut retrial = Retrial::default();
@@ -119,7 +120,7 @@ impl ControlHandler {
             let entry = self.again(again).await;
             self.retry_one(again.id, entry, &mut retrial).await?;
         }
-        Ok(self.ended(retrial, by).await)
+        Ok(self.ended(retrial, &filter, by).await)
     }
 
     /// Appends one message and removes it from the quarantine, so that one body is in memory.
@@ -159,11 +160,17 @@ impl ControlHandler {
         Ok(())
     }
 
-    async fn ended(&self, retrial: Retrial, by: &str) -> QuarantineChanges {
+    async fn ended(&self, retrial: Retrial, filter: &WhichMessages, by: &str) -> QuarantineChanges {
         let Retrial { journal, changes } = retrial;
         if let Some(journal) = journal {
             close(journal).await;
-            tracing::info!(messages = changes.changed, by, "an operator retried messages of the quarantine");
+            let filter = filter.to_string();
+            tracing::info!(
+                messages = changes.changed,
+                filter,
+                by,
+                "an operator retried messages of the quarantine"
+            );
         }
         changes
     }
@@ -185,7 +192,7 @@ impl ControlHandler {
         self.has_queue(filter).await?;
         if let Some(queues) = self.dead_letter_queues() {
             let change = DeadLetterChange::Retry;
-            return self.change_unread_letters(queues, change, &filter.filter()?, (dry_run, by)).await;
+            return self.change_unread_letters(queues, change, filter, (dry_run, by)).await;
         }
         let named = filter.ids.clone();
         let found = self.store.journal.numbers_quarantined(filter.filter()?).await?;
@@ -214,7 +221,7 @@ impl ControlHandler {
                 Err(why) => retrial.changes.refuse(id, why),
             }
         }
-        Ok(self.ended(retrial, by).await)
+        Ok(self.ended(retrial, filter, by).await)
     }
 
     async fn planned(&self, id: i64, loaded: Arc<LoadedConf>) -> Result<(MessageAgain, Unreadable), String> {
@@ -287,7 +294,7 @@ async fn forget(journal: &SqliteJournal, ids: Vec<i64>) -> Result<(), RequestRef
 }
 
 impl WhichMessages {
-    fn filter(&self) -> Result<UnreadableFilter, RequestRefusal> {
+    pub(super) fn filter(&self) -> Result<UnreadableFilter, RequestRefusal> {
         Ok(UnreadableFilter {
             ids: self.ids.clone(),
             queue: self.queue.clone(),

@@ -135,3 +135,17 @@ fn a_message_stays_in_quarantine_while_a_condition_cannot_be_decided() {
     check(planned("", odd), "action unsure of rule r");
     check(planned("mode = shadow\n", odd), "action unsure of rule r");
 }
+
+#[test]
+fn the_log_shows_which_messages_an_operator_has_changed() {
+    let check = |filter: Value, expected: &str| {
+        let filter: WhichMessages = serde_json::from_value(filter).unwrap();
+        assert_eq!(filter.to_string(), expected);
+    };
+    check(json!({}), "all");
+    check(json!({"ids": [1, 2], "queue": "osnl"}), "ids = 1, 2; queue = osnl");
+    check(
+        json!({"reason": "no JSON", "since": "2026-11-01T00:00:00Z"}),
+        "reason = no JSON; since = 2026-11-01T00:00:00Z",
+    );
+}
