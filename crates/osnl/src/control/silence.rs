@@ -17,6 +17,8 @@ pub struct Silence {
     process: Option<i32>,
     holds_journal: bool,
     is_stopped: bool,
+    /// The limit of open files, if the process has reached it: then it takes no connection.
+    most_open: Option<usize>,
     patience: Duration,
     socket: PathBuf,
 }
@@ -35,6 +37,7 @@ impl Silence {
             process,
             holds_journal: holder.is_some(),
             is_stopped: process.is_some_and(is_stopped),
+            most_open: process.and_then(reached_limit),
             patience,
             socket: socket.to_owned(),
         })
@@ -54,6 +57,19 @@ fn is_stopped(process: i32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['T', 't']))
 }
 
+/// Returns the limit of open files of a process that has reached it, as far as `/proc` shows that.
+fn reached_limit(process: i32) -> Option<usize> {
+    let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).ok()?.count();
+    most_open(&limits).filter(|most| open >= *most)
+}
+
+/// Reads the soft limit of open files in `/proc/PID/limits`.
+fn most_open(limits: &str) -> Option<usize> {
+    let numbers = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    numbers.split_ascii_whitespace().next()?.parse().ok()
+}
+
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.process {
@@ -64,6 +80,13 @@ impl fmt::Display for Silence {
         match self.holds_journal {
             true => write!(f, "holds the journal but has not answered for {within}.")?,
             false => write!(f, "has not answered for {within} at {}.", self.socket.display())?,
+        }
+        if let Some(most) = self.most_open {
+            return write!(
+                f,
+                " It has opened all {most} files that it may, and takes no connection: raise LimitNOFILE= of its unit, then \
+                 systemctl restart osnl"
+            );
         }
         f.write_str(" It may be hung: systemctl status osnl")?;
         if let Some(process) = self.process {
@@ -91,7 +114,8 @@ mod tests {
     fn the_process_is_named_with_the_next_step() {
         let check = |process, holds_journal, is_stopped, patience, expected: &str| {
             let socket = PathBuf::from("/s/control.sock");
-            let silence = Silence { process, holds_journal, is_stopped, patience, socket };
+            let most_open = None;
+            let silence = Silence { process, holds_journal, is_stopped, most_open, patience, socket };
             assert_eq!(silence.to_string(), expected);
         };
         let five = Duration::from_secs(5);
@@ -118,5 +142,29 @@ mod tests {
             five,
             "osnl holds the journal but has not answered for 5 s. It may be hung: systemctl status osnl",
         );
+    }
+
+    #[test]
+    fn a_process_without_a_free_descriptor_is_not_called_hung() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                      Max processes             7                    7                    processes \n\
+                      Max open files            40                   524288               files     \n";
+        assert_eq!(most_open(limits), Some(40));
+        assert_eq!(
+            most_open("Max open files            unlimited            unlimited            files"),
+            None
+        );
+        assert_eq!(most_open(""), None);
+        let silence = Silence {
+            process: Some(7),
+            holds_journal: true,
+            is_stopped: false,
+            most_open: Some(40),
+            patience: Duration::from_secs(5),
+            socket: PathBuf::from("/s/control.sock"),
+        };
+        let expected = "osnl (process 7) holds the journal but has not answered for 5 s. It has opened all 40 files that it \
+                        may, and takes no connection: raise LimitNOFILE= of its unit, then systemctl restart osnl";
+        assert_eq!(silence.to_string(), expected);
     }
 }
