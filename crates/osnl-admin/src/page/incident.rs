@@ -81,7 +81,10 @@ pub(super) fn steps(incident: &Incident, status: &Status, may_change: bool) -> V
             let state = format!("dead{}", cause_condition(incident));
             let of_several = || Step::link("Show dead letters", format!("/deliveries?state={state}"));
             let shown = letters().unwrap_or_else(of_several);
+            let is_gone = concerned(incident, status).any(|target| target.configured == Some(false));
             let retry = match are_overtaken(incident, status) {
+                // An open delivery of an action that is not configured is attempted by none.
+                _ if is_gone => None,
                 true => of_all("Retry out of order", "retry", &format!("{state}&{OUT_OF_ORDER}=yes"), ""),
                 false => of_all("Retry all", "retry", &state, ""),
             };
@@ -270,6 +273,10 @@ mod tests {
             let found = step("dead-letters", &status(is_overtaken, false));
             assert_eq!(found, (words.to_owned(), path, ""));
         }
+        let mut gone = status(false, false);
+        gone.targets[0].configured = Some(false);
+        let path = "/deliveries/change?change=discard&action=a&state=dead".to_owned();
+        assert_eq!(step("dead-letters", &gone), ("Discard all".to_owned(), path, "danger"));
         for (deletes, style) in [(true, "danger"), (false, "")] {
             assert_eq!(step("waiting-for-release", &status(false, deletes)).2, style);
         }
