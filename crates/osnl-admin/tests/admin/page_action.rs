@@ -25,7 +25,7 @@ async fn an_incident_has_links_and_buttons_for_what_to_do() {
         "<span class=\"why\">answered &#60;i&#62;404&#60;/i&#62;</span></summary>",
         "href=\"/deliveries?action=a%26b&#38;state=dead\">Show 1 dead letter</a>",
         "<code>osnl deliveries list --action a&#38;b --state dead</code> <button type=\"button\" id=\"copy-1\" class=\"quiet copy\">",
-        "</button> then osnl deliveries retry --action a&#38;b, or discard</p>",
+        "</button> then add [action:a&#38;b] to the configuration again and retry them, or osnl deliveries discard",
         "<span class=\"why\">not &#60;b&#62;JSON",
         "href=\"/deliveries/change?change=discard&#38;action=a%26b&#38;state=dead\">Discard all</a>",
         "href=\"/actions/a%26b\">Open a&#38;b</a>",

@@ -406,7 +406,7 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
     let found = found.mended_by_command(format!("osnl deliveries list --action {name} --state dead"));
     if target.configured == Some(false) {
         let to_do = format!(
-            "the configuration has no [action:{name}]: add it again to retry them, or osnl deliveries discard --action \
+            "then add [action:{name}] to the configuration again and retry them, or osnl deliveries discard --action \
              {name} --state dead"
         );
         return Some(reason.into_iter().fold(found.mended_by(to_do), Incident::because));

@@ -226,8 +226,8 @@ fn dead_letters_of_an_action_that_is_gone_are_not_offered_a_retry_alone() {
         dead_reason: Some(misfit.to_owned()),
         ..target("gone")
     };
-    let doing = "osnl deliveries list --action gone --state dead; the configuration has no [action:gone]: add it again to \
-                 retry them, or osnl deliveries discard --action gone --state dead";
+    let doing = "osnl deliveries list --action gone --state dead; then add [action:gone] to the configuration \
+                 again and retry them, or osnl deliveries discard --action gone --state dead";
     let expected = [(IncidentKind::DeadLetters, Warning, "gone: 2 dead letters", misfit, doing)];
     check(&judge_target(&letters, &BOUNDS), &expected);
 }
