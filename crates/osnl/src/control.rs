@@ -26,6 +26,7 @@
 mod again;
 mod answer;
 mod client;
+mod conditions;
 mod configuration;
 mod handler;
 mod incident;

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::again::RuleDelivery;
-use super::request::{condition, joined, listed};
+use super::conditions::{condition, joined, listed};
 use super::time;
 use crate::explain::{Content, ExplainedEvent, Explainer};
 use crate::native::Native;
