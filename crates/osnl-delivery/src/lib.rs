@@ -336,17 +336,17 @@ impl DeliveryLoop {
         for consequence in consequences {
             match consequence {
                 Consequence::Begin(call) => attempts.push(self.begin(call)),
-                Consequence::Return(id) => self.close(id, Outcome::Returned.into()),
+                Consequence::Return(id) => self.end_claim(id, Outcome::Returned.into()),
                 Consequence::DueNow => self.journal.due_now(&self.name),
-                Consequence::End(ended) => self.ended(*ended),
-                Consequence::Retry(retried) => self.retried(*retried),
-                Consequence::Apart { id, error } => self.apart(id, &error),
+                Consequence::End(ended) => self.record_end(*ended),
+                Consequence::Retry(retried) => self.record_retry(*retried),
+                Consequence::Apart { id, error } => self.record_apart(id, &error),
                 Consequence::Opened { host, error, remedy, pause } => {
-                    self.opened(host, &error, remedy.as_deref(), pause)
+                    self.log_opened(host, &error, remedy.as_deref(), pause)
                 }
-                Consequence::Closed { host } => self.closed(host),
-                Consequence::Down { dependency, error } => self.down(&dependency, &error),
-                Consequence::Answers { dependency } => self.answers(&dependency),
+                Consequence::Closed { host } => self.log_closed(host),
+                Consequence::Down { dependency, error } => self.log_dependency_down(&dependency, &error),
+                Consequence::Answers { dependency } => self.log_dependency_answers(&dependency),
             }
         }
         self.sent.clear();
@@ -383,7 +383,7 @@ impl DeliveryLoop {
 
     fn leave(&mut self) {
         for id in self.course.schedule.release_all() {
-            self.close(id, Outcome::Returned.into());
+            self.end_claim(id, Outcome::Returned.into());
         }
         self.journal.retired(&self.name);
     }

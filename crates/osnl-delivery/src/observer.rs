@@ -12,7 +12,8 @@ pub trait DeliveryObserver: Send + Sync {
 }
 
 impl DeliveryLoop {
-    pub(super) fn close(&self, delivery: DeliveryId, end: End) {
+    /// Ends a claim with its outcome, for the observer and the journal. Every outcome of the loop passes here.
+    pub(super) fn end_claim(&self, delivery: DeliveryId, end: End) {
         if let Some(observer) = &self.observer {
             observer.ended(delivery, &end.outcome);
         }

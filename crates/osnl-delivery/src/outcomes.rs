@@ -17,7 +17,8 @@ use super::{AbandonedDelivery, BreakerState, DeliveryLoop};
 const REMIND: Duration = Duration::from_secs(60);
 
 impl DeliveryLoop {
-    pub(super) fn ended(&mut self, ended: EndedDelivery) {
+    /// Logs and counts the end of a delivery, then ends its claim.
+    pub(super) fn record_end(&mut self, ended: EndedDelivery) {
         let EndedDelivery { claimed: ClaimedDelivery { id, key, event, .. }, outcome, last, used } = ended;
         let sent = self.sent.remove(&id);
         let took = sent.as_ref().map(|sent| sent.took);
@@ -59,7 +60,7 @@ impl DeliveryLoop {
                 answer = error.to_string();
                 cause = Some(error.class.to_string());
                 remedy = error.remedy();
-                self.failed(&answer, remedy.clone(), Some(error.class));
+                self.record_failure(&answer, remedy.clone(), Some(error.class));
                 self.journal.attempted(id, used, &answer);
                 if let Some(sent) = sent {
                     self.journal.sent(id, used.made, sent);
@@ -83,17 +84,18 @@ impl DeliveryLoop {
             );
         }
         let end = End::from(outcome).caused_by(cause).after(took);
-        self.end(id, &event, end, &done, used.attempts, &answer);
+        self.end_or_hand_over(id, &event, end, &done, used.attempts, &answer);
     }
 
-    pub(super) fn retried(&mut self, retried: RetriedDelivery) {
+    /// Logs and counts a failed attempt or a wait, then gives the delivery back to the journal until its retry is due.
+    pub(super) fn record_retry(&mut self, retried: RetriedDelivery) {
         self.log_retry(&retried);
         let RetriedDelivery { claimed: ClaimedDelivery { id, .. }, mut retry, reason, remedy, class, .. } =
             retried;
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
         match reason {
-            WaitReason::Failed | WaitReason::Held => self.failed(error, remedy, class),
+            WaitReason::Failed | WaitReason::Held => self.record_failure(error, remedy, class),
             // A failed dependency proves nothing about the target.
             WaitReason::Dependency => self.counters.failures.increment(),
             WaitReason::Crowded => {}
@@ -156,8 +158,8 @@ impl DeliveryLoop {
         }
     }
 
-    pub(super) fn apart(&self, id: DeliveryId, error: &str) {
-        self.failed(error, None, None);
+    pub(super) fn record_apart(&self, id: DeliveryId, error: &str) {
+        self.record_failure(error, None, None);
         tracing::warn!(
             action.name = &*self.name,
             delivery.id = %id,
@@ -166,7 +168,7 @@ impl DeliveryLoop {
         );
     }
 
-    fn failed(&self, error: &str, remedy: Option<Cow<'static, str>>, class: Option<ErrorClass>) {
+    fn record_failure(&self, error: &str, remedy: Option<Cow<'static, str>>, class: Option<ErrorClass>) {
         self.counters.failures.increment();
         *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(LastFailure { at: epoch::now(), answer: error.to_owned(), remedy, class });
@@ -177,7 +179,14 @@ impl DeliveryLoop {
         failure.map_or(String::new(), |failure| failure.answer)
     }
 
-    pub(super) fn opened(&self, host: Option<Arc<str>>, error: &str, remedy: Option<&str>, pause: Duration) {
+    /// Logs that the breaker has opened: the target, or a host that an event names, is down.
+    pub(super) fn log_opened(
+        &self,
+        host: Option<Arc<str>>,
+        error: &str,
+        remedy: Option<&str>,
+        pause: Duration,
+    ) {
         match host {
             None => tracing::warn!(
                 action.name = &*self.name,
@@ -198,7 +207,7 @@ impl DeliveryLoop {
         }
     }
 
-    pub(super) fn closed(&self, host: Option<Arc<str>>) {
+    pub(super) fn log_closed(&self, host: Option<Arc<str>>) {
         match host {
             None => {
                 tracing::info!(
@@ -215,7 +224,7 @@ impl DeliveryLoop {
         }
     }
 
-    pub(super) fn down(&self, dependency: &str, error: &str) {
+    pub(super) fn log_dependency_down(&self, dependency: &str, error: &str) {
         tracing::warn!(
             action.name = &*self.name,
             dependency,
@@ -225,13 +234,21 @@ impl DeliveryLoop {
         );
     }
 
-    pub(super) fn answers(&self, dependency: &str) {
+    pub(super) fn log_dependency_answers(&self, dependency: &str) {
         tracing::info!(action.name = &*self.name, dependency = dependency, "a dependency answers again");
     }
 
     /// Ends a delivery. The fallback receives a delivery that is given up, with the number of attempts and the last
     /// answer.
-    fn end(&self, id: DeliveryId, event: &Event, end: End, done: &str, attempts: u32, answer: &str) {
+    fn end_or_hand_over(
+        &self,
+        id: DeliveryId,
+        event: &Event,
+        end: End,
+        done: &str,
+        attempts: u32,
+        answer: &str,
+    ) {
         let reason = end.outcome.given_up().map(str::to_owned);
         let fallback = self.fallback.as_ref().filter(|fallback| reason.is_some() && fallback.takes(event));
         let end = match (fallback, reason) {
@@ -249,7 +266,7 @@ impl DeliveryLoop {
             }
             (None, _) | (_, None) => end.saying(done),
         };
-        self.close(id, end);
+        self.end_claim(id, end);
     }
 
     /// Repeats that targets are held, since an operator on call reads the last lines first.

@@ -25,7 +25,7 @@ impl DeliveryLoop {
                         reason = why.as_str(),
                         "given up: dead letter"
                     );
-                    self.close(claimed.id, Outcome::Dead(why).into());
+                    self.end_claim(claimed.id, Outcome::Dead(why).into());
                 }
             }
         }
