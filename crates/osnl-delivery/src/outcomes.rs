@@ -32,6 +32,7 @@ impl DeliveryLoop {
         }
         match last {
             Some(Ok(Completion::Delivered(what))) => {
+                // The used limits of a success do not include this attempt.
                 tracing::info!(
                     action.name = action,
                     delivery.id = %id,

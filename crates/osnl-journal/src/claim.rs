@@ -122,11 +122,11 @@ pub struct ClaimedDelivery {
 /// The part of its limits that a delivery has used up; the journal keeps it from claim to claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsedLimits {
-    /// Attempts that the target answered.
+    /// Attempts that count against `max_attempts`; a hold counts none.
     pub attempts: u32,
     /// The time since the first attempt, without the time in which its target was held.
     pub age: Duration,
-    /// Failed attempts of any class; above 0, the resource has failed before.
+    /// All failed attempts, counted or not; above 0, the delivery has failed before.
     pub made: u32,
 }
 

@@ -46,8 +46,10 @@ pub(crate) enum Consequence {
 pub(crate) struct EndedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) outcome: Outcome,
-    /// The result of the last attempt; `None` if `hold_max` ended the wait.
+    /// The result of the last attempt. If `hold_max` ended a wait: `None` for the target, the error of the dependency for
+    /// a dependency.
     pub(crate) last: Option<Result<Completion, ActionError>>,
+    /// The used limits. They include the last attempt if it failed, and not if it succeeded.
     pub(crate) used: UsedLimits,
 }
 
