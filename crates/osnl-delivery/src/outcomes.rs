@@ -96,7 +96,7 @@ impl DeliveryLoop {
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
         match reason {
-            WaitReason::Failed | WaitReason::Held => self.record_failure(error, remedy, class),
+            WaitReason::Failed | WaitReason::TargetDown => self.record_failure(error, remedy, class),
             // A failed dependency proves nothing about the target.
             WaitReason::Dependency => self.counters.failures.increment(),
             WaitReason::Crowded => {}
@@ -135,7 +135,7 @@ impl DeliveryLoop {
                     "attempt failed, retrying"
                 );
             }
-            WaitReason::Held => tracing::debug!(
+            WaitReason::TargetDown => tracing::debug!(
                 action.name = action,
                 delivery.id = %id,
                 attempt,

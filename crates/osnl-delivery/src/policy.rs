@@ -24,13 +24,16 @@ pub struct RetryPolicy {
 /// The consequence of a failed attempt, by its error alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The target cannot answer now, or asked to wait. A hold costs no attempt and has no end by the policy.
+    /// The target cannot answer now, or asked to wait. The delivery waits, which costs no attempt and has no end by the
+    /// policy. Whether other deliveries wait too is the breaker's decision.
     Hold,
     RetryAfter(Duration),
     GiveUp,
 }
 
 impl RetryPolicy {
+    /// Decides about a failed attempt by its class:
+    ///
     /// | failure | decision |
     /// | --- | --- |
     /// | connect, TLS, time-out, reset, a refused login, 408, 425, 429, 5xx, `Failure::Busy`, a dependency | hold |
@@ -54,6 +57,8 @@ impl RetryPolicy {
         }
     }
 
+    /// Returns the pause after so many failures, at random shorter by up to the jitter. The failures of a refusal are the
+    /// attempts that count, those of a hold all failed attempts, those of a breaker its openings.
     #[must_use]
     pub fn pause(&self, failures: u32) -> Duration {
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1).min(30));

@@ -70,7 +70,7 @@ pub(crate) enum WaitReason {
     /// The attempt failed.
     Failed,
     /// The attempt failed while the target is down, so the wait costs nothing.
-    Held,
+    TargetDown,
     /// A dependency did not answer, so no attempt was made.
     Dependency,
     /// The host takes no further call now, so no attempt was made.
@@ -209,11 +209,12 @@ impl Schedule {
             out.push(Consequence::Apart { id: item.claimed.id, error: error.to_string() });
             return self.ready(item);
         }
-        let held = !self.breaker_of(&item).is_none_or(Breaker::is_closed);
+        let is_target_down = !self.breaker_of(&item).is_none_or(Breaker::is_closed);
         let used = UsedLimits { age: self.age(&item, now), ..item.claimed.used };
         let made = used.made.saturating_add(1);
         let attempt = NonZeroU32::MIN.saturating_add(used.attempts);
         let too_old = self.limits.max_age.is_some_and(|most| used.age >= most);
+        // The pause of a hold doubles with all failed attempts, that of a refusal with those that count.
         let own_pause = self.policy.pause(made).max(error.retry_after.unwrap_or_default());
         let spared = self.is_spared(&item, back, &error);
         match self.decide(&item, back, attempt, &error) {
@@ -221,7 +222,7 @@ impl Schedule {
             Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp if spared => {
                 let used = UsedLimits { made, ..used };
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
-                let reason = if held { WaitReason::Held } else { WaitReason::Failed };
+                let reason = if is_target_down { WaitReason::TargetDown } else { WaitReason::Failed };
                 out.push(retried_after(item, pause, used, reason, &error, now));
             }
             Decision::Hold | Decision::RetryAfter(_) if too_old => {
@@ -235,11 +236,12 @@ impl Schedule {
                 ));
             }
             Decision::Hold => {
-                let used = UsedLimits { made, age: aged(used.age, own_pause, held), ..used };
+                let used = UsedLimits { made, age: aged(used.age, own_pause, is_target_down), ..used };
                 out.push(retried_after(item, own_pause, used, WaitReason::Failed, &error, now));
             }
             Decision::RetryAfter(pause) => {
-                let used = UsedLimits { attempts: attempt.get(), made, age: aged(used.age, pause, held) };
+                let used =
+                    UsedLimits { attempts: attempt.get(), made, age: aged(used.age, pause, is_target_down) };
                 out.push(retried_after(item, pause, used, WaitReason::Failed, &error, now));
             }
             Decision::GiveUp => {
@@ -389,8 +391,8 @@ fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
 
 /// Returns the age at the end of a pause. The pause is added at its beginning, because the journal has no clock that
 /// stops.
-fn aged(age: Duration, pause: Duration, held: bool) -> Duration {
-    if held { age } else { age + pause }
+fn aged(age: Duration, pause: Duration, is_target_down: bool) -> Duration {
+    if is_target_down { age } else { age + pause }
 }
 
 /// Returns the retry after a failed attempt.

@@ -45,7 +45,7 @@ pub(crate) fn worded(consequence: &Consequence) -> String {
             let (id, pause) = (retried.claimed.id.0, retried.pause.as_secs());
             match retried.reason {
                 WaitReason::Failed => format!("{id} waits {pause}"),
-                WaitReason::Held => format!("{id} held {pause}"),
+                WaitReason::TargetDown => format!("{id} held {pause}"),
                 WaitReason::Dependency => format!("{id} depends {pause}"),
                 WaitReason::Crowded => format!("{id} crowded {pause}"),
             }
