@@ -99,7 +99,8 @@ pub struct MessagePlace {
     pub epoch: Epoch,
     /// The index of its queue in the subscription. Each queue has a channel with tags of its own.
     pub channel: u16,
-    /// The delivery tag; it only grows within a channel.
+    /// The number of the message, which only grows within a channel. It is the broker's delivery tag, except where the
+    /// RabbitMQ consumer has restored the order of returned messages: it translates settlements back into real tags.
     pub tag: u64,
 }
 

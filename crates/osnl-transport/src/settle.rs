@@ -15,7 +15,8 @@ use std::collections::VecDeque;
 
 use crate::message::{Batch, Epoch, IncomingMessage};
 
-/// A frame that the consumer sends for finished messages; the number is a delivery tag.
+/// A settlement that the consumer sends for finished messages; the number is the [tag](crate::MessagePlace::tag) of a
+/// message, which RabbitMQ's consumer translates into the broker's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// Acknowledges this tag and all smaller ones of the channel.

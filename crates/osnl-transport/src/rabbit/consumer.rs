@@ -230,7 +230,8 @@ impl RabbitConsumer {
         Poll::Ready(())
     }
 
-    /// Returns `None` for a cut message that arrived after the end. The broker redelivers that message.
+    /// Returns `None` for a cut message that arrived after the end. The broker redelivers that message. `tag` is the shown
+    /// tag, by which the window settles; the broker's own is in the delivery, by which the body flow counts.
     fn message(&self, at: usize, tag: u64, delivery: Delivery) -> Option<IncomingMessage> {
         let queue = &self.queues[at];
         let cut = self.body_flow.cut(queue.channel.id(), delivery.delivery_tag);
@@ -266,6 +267,7 @@ impl QueueConsumer {
     /// Sends three groups in this order, each written before the next (see `settle`). Frames within a group are queued
     /// together instead of one per turn of the I/O thread.
     async fn settle(&mut self, settlements: Vec<Settlement>) -> Result<(), TransportError> {
+        // The tags of the window are not the broker's after a sort of returned messages.
         let settlements = &self.returned.real(settlements);
         let requeues = settlements.iter().filter_map(|s| match s {
             Settlement::Requeue(tag) => Some(self.requeue(*tag)),
