@@ -55,7 +55,7 @@ pub(super) struct RabbitConsumer {
     /// The end of the subscription, until it is reported.
     ended: Option<TransportError>,
     /// The messages whose headers were removed.
-    shortened: u64,
+    with_removed_headers: u64,
     /// The options of missing exchanges that osnl makes.
     makes: Option<ExchangeDeclareOptions>,
     /// Whether the broker keeps the connection when its node has been cut off.
@@ -135,7 +135,7 @@ impl RabbitConsumer {
             subscription,
             held: VecDeque::new(),
             ended: None,
-            shortened: 0,
+            with_removed_headers: 0,
         })
     }
 
@@ -152,7 +152,7 @@ impl RabbitConsumer {
                 continue;
             }
             if let Some((tag, delivery)) = queue.returned.take_next() {
-                self.find_mark(at, &delivery);
+                self.warn_of_removed_headers(at, &delivery);
                 if let Some(message) = self.message(at, tag, delivery) {
                     out.push(message);
                 }
@@ -210,16 +210,16 @@ impl RabbitConsumer {
     }
 
     /// Warns of the 1st, 10th, 100th, … message of this connection, since a publisher may send millions.
-    fn find_mark(&mut self, at: usize, delivery: &Delivery) {
+    fn warn_of_removed_headers(&mut self, at: usize, delivery: &Delivery) {
         let Some(removed) = delivery.properties.headers().as_ref().and_then(headers::removed) else { return };
-        self.shortened += 1;
-        if self.shortened == 10_u64.pow(self.shortened.ilog10()) {
+        self.with_removed_headers += 1;
+        if self.with_removed_headers == 10_u64.pow(self.with_removed_headers.ilog10()) {
             tracing::warn!(
                 queue.name = %self.queues[at].name,
                 exchange = delivery.exchange.as_str(),
                 routing_key = delivery.routing_key.as_str(),
                 %removed,
-                messages = self.shortened,
+                messages = self.with_removed_headers,
                 "message headers were removed; the message itself is read as usual"
             );
         }
