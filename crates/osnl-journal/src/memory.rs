@@ -436,11 +436,11 @@ impl MemoryJournal {
         // Either the message's rules are being replaced, and the next rules decide at its redelivery; or an earlier message
         // of its lane is on its way back, and this one must not overtake it.
         if lost || (course.is_none() && state.is_behind_returned(&entry)) {
-            state.returns_unkept(&entry, identity);
+            state.note_unkept(&entry, identity);
             return Some((sender, Settle::Requeue));
         }
         if course.is_some() {
-            state.is_back(&entry);
+            state.forget_away(&entry);
         }
         if state.is_stale_copy(&entry) {
             begin::count_copy(&entry.received, &identity, &self.counters);
@@ -454,7 +454,7 @@ impl MemoryJournal {
         if outstanding == 0 {
             state.returned.take(&identity);
             if identity.id.is_some() {
-                state.has_finished(identity);
+                state.remember_finished(identity);
             }
             return Some((sender, Settle::Acknowledge));
         }

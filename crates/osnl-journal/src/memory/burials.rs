@@ -131,9 +131,9 @@ impl MemoryJournal {
             };
             match then {
                 AfterBurial::Delivery(delivery, ending, letter) => {
-                    self.has_letter(&mut state, delivery, ending, letter);
+                    self.keep_letter(&mut state, delivery, ending, letter);
                 }
-                AfterBurial::Entry(entry, letter) => self.has_begun_dead(&mut state, entry, letter),
+                AfterBurial::Entry(entry, letter) => self.settle_begun_dead(&mut state, entry, letter),
                 // If the connection is gone, the broker redelivers the message, which is kept a second time.
                 AfterBurial::Receipt(receipt, _) => drop(receipt.send(Settle::Acknowledge)),
             }

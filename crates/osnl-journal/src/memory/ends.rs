@@ -100,7 +100,7 @@ impl MemoryJournal {
             }
             Outcome::Returned => {
                 self.counters.returned.increment();
-                state.goes_back(&pending);
+                state.note_away(&pending);
                 // Followers of the same key must not overtake the returned delivery. A follower on its way to the dead letter queue goes on.
                 let lanes = state.lanes(&pending.action);
                 let mut behind: Vec<_> =

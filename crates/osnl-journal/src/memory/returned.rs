@@ -171,7 +171,7 @@ impl MemoryState {
 
     /// Notes that a lane's next message is on its way back. A quorum queue gets it only with the end of the session, so a
     /// later message may arrive before.
-    pub(super) fn goes_back(&mut self, pending: &PendingDelivery) {
+    pub(super) fn note_away(&mut self, pending: &PendingDelivery) {
         let Some(open) = self.entries.get(&pending.entry).filter(|_| pending.letter.is_none()) else {
             return;
         };
@@ -185,15 +185,16 @@ impl MemoryState {
         !self.away.is_empty() && lanes(entry).any(|lane| self.away.contains_key(&lane))
     }
 
-    pub(super) fn is_back(&mut self, entry: &Entry) {
+    /// Notes that a message has come again, so that later ones of its lanes no longer follow it to the broker.
+    pub(super) fn forget_away(&mut self, entry: &Entry) {
         if !self.away.is_empty() {
             lanes(entry).for_each(|lane| drop(self.away.remove(&lane)));
         }
     }
 
-    /// Returns a message of which nothing is kept, and what follows it in its lanes. When it comes again, it waits for
-    /// nothing that has not come.
-    pub(super) fn returns_unkept(&mut self, entry: &Entry, identity: crate::identity::MessageIdentity) {
+    /// Notes that a message returns to the broker of which nothing is kept, and that later ones of its lanes follow it.
+    /// When it comes again, it waits for nothing that has not come.
+    pub(super) fn note_unkept(&mut self, entry: &Entry, identity: crate::identity::MessageIdentity) {
         let listener = &entry.received.origin.listener;
         if self.away.len() < MOST_AWAY {
             self.away.extend(lanes(entry).map(|lane| (lane, listener.clone())));
@@ -205,7 +206,7 @@ impl MemoryState {
         }
     }
 
-    pub(super) fn has_returned(&mut self, open: OpenEntry) {
+    pub(super) fn remember_returned(&mut self, open: OpenEntry) {
         let returns = open.course.returns.saturating_add(1);
         let course = MessageCourse { returns, ..open.course };
         let bytes = open.identity.bytes() + course.bytes();

@@ -279,9 +279,9 @@ impl MemoryState {
         }
         // Without an id, another message may have the same bytes; only a redelivered one is surely the same.
         if open.returned {
-            self.has_returned(open);
+            self.remember_returned(open);
         } else if is_unsettled || open.identity.id.is_some() {
-            self.has_finished(open.identity);
+            self.remember_finished(open.identity);
         }
     }
 
@@ -297,7 +297,7 @@ impl MemoryState {
         self.windows.keys().any(is_full) && own.any(is_full)
     }
 
-    pub(super) fn has_finished(&mut self, identity: MessageIdentity) {
+    pub(super) fn remember_finished(&mut self, identity: MessageIdentity) {
         let bytes = identity.bytes();
         self.finished.insert(identity, (), bytes);
     }

@@ -115,7 +115,7 @@ impl LeftFiles {
     }
 
     /// Forgets damage, as the file has been written anew.
-    pub(super) fn is_new(&self) {
+    pub(super) fn forget_damage(&self) {
         self.lock().damage = None;
     }
 

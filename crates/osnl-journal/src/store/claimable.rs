@@ -156,7 +156,7 @@ impl ActionQueue {
         (self.has_place_at_end() || self.is_among_oldest(id)) && self.room(ClaimableKind::Fresh) > 0
     }
 
-    fn is_beyond(&mut self) -> bool {
+    fn mark_beyond(&mut self) -> bool {
         self.beyond = true;
         let frees = !self.newest.is_empty();
         self.newest.clear();
@@ -200,7 +200,7 @@ impl ActionQueue {
         Some(self.take(ClaimableKind::Newest, InMemory { delivery, weight }))
     }
 
-    fn has_fetched(&mut self, more: bool) {
+    fn note_fetched(&mut self, more: bool) {
         self.beyond = more || self.dropped;
         if !self.beyond {
             self.fresh.append(&mut self.newest);
@@ -386,8 +386,8 @@ impl Claimable {
         self.lock().by_action.get(action).map_or(0, |queue| queue.room(kind))
     }
 
-    pub(crate) fn is_beyond(&self, action: &str) {
-        let frees = self.lock().by_action.get_mut(action).is_some_and(ActionQueue::is_beyond);
+    pub(crate) fn mark_beyond(&self, action: &str) {
+        let frees = self.lock().by_action.get_mut(action).is_some_and(ActionQueue::mark_beyond);
         if frees {
             self.changed.notify_waiters();
         }
@@ -398,7 +398,7 @@ impl Claimable {
     pub(crate) fn has_place(&self, action: &str, id: DeliveryId) -> bool {
         let has_place = self.lock().by_action.get(action).is_some_and(|queue| queue.has_place(id));
         if !has_place {
-            self.is_beyond(action);
+            self.mark_beyond(action);
         }
         has_place
     }
@@ -434,7 +434,7 @@ impl Claimable {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Fresh, oldest);
             queue.asked.fresh = false;
-            queue.has_fetched(more);
+            queue.note_fetched(more);
         }
         self.changed.notify_waiters();
     }
@@ -443,7 +443,7 @@ impl Claimable {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fetched(ClaimableKind::Newest, newest);
             queue.asked.newest = false;
-            queue.has_fetched(more);
+            queue.note_fetched(more);
         }
         self.changed.notify_waiters();
     }

@@ -55,14 +55,14 @@ impl NotAmqp {
 /// The reason why a connection is useless, found in its first bytes or their absence. Later failures, such as a failed
 /// write, have the same cause.
 #[derive(Clone, Debug)]
-enum FirstBytes {
+enum UselessCause {
     SpeaksTls,
     NotAmqp(NotAmqp),
     Missing(SilentEnd),
     NothingInCommon(NothingInCommon),
 }
 
-impl FirstBytes {
+impl UselessCause {
     fn error(&self) -> io::Error {
         let kind = io::ErrorKind::InvalidData;
         match self {
@@ -88,7 +88,7 @@ pub(super) struct BrokerStream {
     /// Whether the broker has sent a byte.
     heard_anything: bool,
     /// The reason why the connection is useless; `None` for most.
-    useless: Option<FirstBytes>,
+    useless: Option<UselessCause>,
     /// Completes when the silence has been too long. The alarm is a task, since this stream is polled from a thread
     /// that outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
@@ -146,7 +146,8 @@ impl BrokerStream {
         }
     }
 
-    fn is_useless(&mut self, why: FirstBytes) -> io::Error {
+    /// Remembers why the connection is useless, and returns the error of this and of all later failures.
+    fn mark_useless(&mut self, why: UselessCause) -> io::Error {
         let error = why.error();
         self.useless = Some(why);
         error
@@ -166,8 +167,8 @@ impl BrokerStream {
         match &self.useless {
             Some(why) => why.error(),
             None if self.heard_anything => error,
-            None if self.carrier.has_tls => self.is_useless(FirstBytes::Missing(SilentEnd::Tls)),
-            None => self.is_useless(FirstBytes::Missing(SilentEnd::Plain)),
+            None if self.carrier.has_tls => self.mark_useless(UselessCause::Missing(SilentEnd::Tls)),
+            None => self.mark_useless(UselessCause::Missing(SilentEnd::Plain)),
         }
     }
 
@@ -255,16 +256,16 @@ impl BrokerStream {
             }
             self.heard_anything = true;
             if !self.carrier.has_tls && TLS.iter().any(|start| bytes.starts_with(start)) {
-                return Err(self.is_useless(FirstBytes::SpeaksTls));
+                return Err(self.mark_useless(UselessCause::SpeaksTls));
             }
             if let Some(other) = NotAmqp::from_bytes(bytes) {
-                return Err(self.is_useless(FirstBytes::NotAmqp(other)));
+                return Err(self.mark_useless(UselessCause::NotAmqp(other)));
             }
         }
-        if self.greeting.as_mut().is_some_and(|listener| listener.pass(bytes)) {
+        if self.greeting.as_mut().is_some_and(|reader| reader.pass(bytes)) {
             self.greeting = None;
             if let Err(none) = self.login.method() {
-                return Err(self.is_useless(FirstBytes::NothingInCommon(none)));
+                return Err(self.mark_useless(UselessCause::NothingInCommon(none)));
             }
         }
         let broken = |error: frames::BrokenFrame| io::Error::new(io::ErrorKind::InvalidData, error);
@@ -273,7 +274,7 @@ impl BrokerStream {
             self.small_frames = Some(SmallFrames::new(most));
         }
         match self.frames.insufficient.take() {
-            Some(none) => Err(self.is_useless(FirstBytes::NothingInCommon(none))),
+            Some(none) => Err(self.mark_useless(UselessCause::NothingInCommon(none))),
             None => Ok(passed),
         }
     }

@@ -276,7 +276,7 @@ impl MemoryJournal {
     }
 
     /// Keeps the letter of a delivery, and ends the delivery; a former letter of the same number leaves its queue first.
-    pub(in crate::memory) fn has_letter(
+    pub(in crate::memory) fn keep_letter(
         &self,
         state: &mut MemoryState,
         id: DeliveryId,
@@ -313,7 +313,12 @@ impl MemoryJournal {
 
     /// Settles a part of an entry that was a dead letter from the start; the letter of which it is the copy leaves its
     /// queue first.
-    pub(in crate::memory) fn has_begun_dead(&self, state: &mut MemoryState, entry: u64, letter: Option<u64>) {
+    pub(in crate::memory) fn settle_begun_dead(
+        &self,
+        state: &mut MemoryState,
+        entry: u64,
+        letter: Option<u64>,
+    ) {
         let listener = state.entries.get(&entry).map(|open| open.received.origin.listener.clone());
         let (Some(letter), Some(listener)) = (letter, listener) else {
             state.settle_one(entry, false);

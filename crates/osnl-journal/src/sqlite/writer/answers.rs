@@ -108,7 +108,7 @@ impl JournalWriter {
                 for n in ready {
                     let new = &entry.deliveries[n];
                     if !whole {
-                        claimable.is_beyond(&new.action);
+                        claimable.mark_beyond(&new.action);
                     } else if claimable.has_place(&new.action, DeliveryId::from_event(event, n)) {
                         claimable.add(&new.action, claimed(&entry, event, n));
                     }

@@ -184,7 +184,7 @@ impl JournalWriter {
         }
         sync_folder(file)?;
         self.shared.left.take(file)?;
-        self.shared.left.is_new();
+        self.shared.left.forget_damage();
         Ok(())
     }
 

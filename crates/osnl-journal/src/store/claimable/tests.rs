@@ -129,7 +129,7 @@ fn what_leaves_memory_wakes_the_claims_of_all_actions() {
         assert!(!claimable.known("a").contains(&DeliveryId(9)));
     };
     check(&|| claimable.retire("a"));
-    check(&|| claimable.is_beyond("a"));
+    check(&|| claimable.mark_beyond("a"));
     check(&|| _ = claimable.withdraw("a", DeliveryId(9)));
     check(&|| _ = claimable.claim("a", ClaimLimits::in_order(0), 0));
     claimable.fetched("a", vec![(0, large(1, OF_ACTION))], true);
