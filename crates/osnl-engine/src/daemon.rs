@@ -153,11 +153,11 @@ impl Daemon {
         let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.deliveries);
         let watched: Vec<EndReports> = self.watched.into_iter().chain([ends.clone()]).collect();
         let mut unexpected: FuturesUnordered<_> = watched.iter().map(EndReports::first).collect();
-        let asked = CancellationToken::new();
-        let _unasked = asked.clone().drop_guard();
+        let end_services = CancellationToken::new();
+        let _end_on_drop = end_services.clone().drop_guard();
         let mut controls = JoinSet::new();
         for (name, service) in self.services {
-            controls.spawn(ends.clone().task(name.to_owned(), service(asked.clone())));
+            controls.spawn(ends.clone().task(name.to_owned(), service(end_services.clone())));
         }
         #[cfg(test)]
         if let Some(more) = self.more {
@@ -181,20 +181,20 @@ impl Daemon {
                 Some(ended) = controls.join_next() => {
                     first_error = ended.err().map(|error| tasks::panicked("control socket".to_owned(), error));
                 }
-                (again, prepared) = prepared(&mut preparing) => {
-                    let asked = preparing.take().map(|(_, asked)| asked);
+                (again, prepared) = prepared_reload(&mut preparing) => {
+                    let request = preparing.take().map(|(_, request)| request);
                     let counters = counters.as_deref();
-                    reload = Some(reloaded(&self.state, &mut tasks, again, prepared, asked, counters));
+                    reload = Some(finish_reload(&self.state, &mut tasks, again, prepared, request, counters));
                 }
-                Some(asked) = next(&mut requests), if reload.is_some() => {
+                Some(request) = next_request(&mut requests), if reload.is_some() => {
                     if let Some(reload) = reload.take() {
-                        if asked.scope == ReloadScope::Configuration {
-                            log_reload(&asked.by);
+                        if request.scope == ReloadScope::Configuration {
+                            log_reload(&request.by);
                         }
-                        if asked.scope != ReloadScope::Preview {
+                        if request.scope != ReloadScope::Preview {
                             self.state.note(|reloads| reloads.begun += 1);
                         }
-                        preparing = Some((reload.prepare(asked.scope), asked));
+                        preparing = Some((reload.prepare(request.scope), request));
                     }
                 }
             }
@@ -210,10 +210,10 @@ impl Daemon {
         self.state.begin_stop(first_error.is_some());
         shutdown.drain.cancel();
         let ended = drained(&mut tasks, &*self.journal, shutdown, drain_deadline, &mut first_error).await;
-        asked.cancel();
+        end_services.cancel();
         while controls.join_next().await.is_some() {}
         if let Some(end) = watched.iter().find_map(EndReports::reported) {
-            late(&mut first_error, Err(DaemonError::Unexpected(end)));
+            keep_first_error(&mut first_error, Err(DaemonError::Unexpected(end)));
         }
         match ended {
             RunEnd::Drained => {
@@ -249,11 +249,11 @@ async fn drained(
 ) -> RunEnd {
     let drained = async {
         while let Some(ended) = tasks.deliveries.join_next_with_id().await {
-            late(first_error, tasks.delivery_ended(ended));
+            keep_first_error(first_error, tasks.delivery_ended(ended));
         }
         journal.close().await;
         while let Some(ended) = tasks.listeners.join_next_with_id().await {
-            late(first_error, tasks.listener_ended(ended));
+            keep_first_error(first_error, tasks.listener_ended(ended));
         }
     };
     tokio::select! {
@@ -264,7 +264,7 @@ async fn drained(
 }
 
 /// Keeps the first error, because a later one is its consequence.
-fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
+fn keep_first_error(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
     let Err(error) = ended else { return };
     if first_error.is_none() {
         if let DaemonError::Unexpected(end) = &error {
@@ -274,7 +274,7 @@ fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
     }
 }
 
-async fn prepared(
+async fn prepared_reload(
     preparing: &mut Option<(ReloadInProgress, ReloadRequest)>,
 ) -> (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>) {
     match preparing {
@@ -283,19 +283,22 @@ async fn prepared(
     }
 }
 
-async fn next(requests: &mut Option<tokio::sync::mpsc::Receiver<ReloadRequest>>) -> Option<ReloadRequest> {
+async fn next_request(
+    requests: &mut Option<tokio::sync::mpsc::Receiver<ReloadRequest>>,
+) -> Option<ReloadRequest> {
     requests.as_mut()?.recv().await
 }
 
-fn reloaded(
+/// Applies a prepared reload unless it is a preview, notes and logs the outcome, and answers the caller.
+fn finish_reload(
     state: &DaemonState,
     tasks: &mut Tasks,
     mut reload: Box<dyn Reload>,
     prepared: Result<ReloadChanges, ReloadRefusal>,
-    asked: Option<ReloadRequest>,
+    request: Option<ReloadRequest>,
     counters: Option<&Counters>,
 ) -> Box<dyn Reload> {
-    let is_preview = asked.as_ref().is_some_and(|asked| asked.scope == ReloadScope::Preview);
+    let is_preview = request.as_ref().is_some_and(|request| request.scope == ReloadScope::Preview);
     let outcome = match prepared {
         Ok(changes) if is_preview => ReloadOutcome::Done(changes.told),
         Err(refused) if is_preview => ReloadOutcome::Refused(refused),
@@ -305,7 +308,7 @@ fn reloaded(
             reload.commit();
             tasks.apply(changes);
             counters.inspect(|counters| counters.reloads.increment());
-            said(&told);
+            log_reloaded(&told);
             ReloadOutcome::Done(told)
         }
         Err(refused) => {
@@ -326,20 +329,20 @@ fn reloaded(
                 (reloads.loaded, Some((since.unwrap_or_else(epoch::now), refused.clone())))
             }
         };
-        let by = asked.as_ref().map(|asked| asked.by.clone()).unwrap_or_default();
+        let by = request.as_ref().map(|request| request.by.clone()).unwrap_or_default();
         reloads.last = Some(EndedReload { at: epoch::now(), by, outcome: outcome.clone() });
     };
     if !is_preview {
         state.note(note);
     }
-    if let Some(answer) = asked.and_then(|asked| asked.answer) {
+    if let Some(answer) = request.and_then(|request| request.answer) {
         // A caller that has left finds the outcome in the log.
         let _ = answer.send(outcome);
     }
     reload
 }
 
-fn said(told: &ReloadSummary) {
+fn log_reloaded(told: &ReloadSummary) {
     for change in &told.changes {
         tracing::info!(change = change.to_string(), "reloaded");
     }
