@@ -4,10 +4,13 @@ use super::{Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 
 use osnl_config::template::Names;
 
-/// The verdicts of all rules on one message, in the order of the rules.
+/// The verdicts on one message of the rules whose head predicates hold, in the order of the rules. An undecided rule is in
+/// both lists.
 #[derive(Debug)]
 pub struct Decisions<'a> {
+    /// The rules that make deliveries.
     pub decided: Vec<RuleDecision<'a>>,
+    /// The rules that did not fire, each with the reason.
     pub failed: Vec<(&'a Rule, RuleMismatch)>,
 }
 
