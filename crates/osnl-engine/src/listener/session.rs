@@ -73,7 +73,7 @@ impl<'a> ListenerSession<'a> {
             let has_rest = !batch.is_empty();
             let poll = async {
                 match has_rest {
-                    true => rest(&mut *self.consumer, is_crowded, gauges).await,
+                    true => wait_before_rest(&mut *self.consumer, is_crowded, gauges).await,
                     false => poll(&mut *self.consumer, intake, batch, room, gauges).await,
                 }
             };
@@ -117,8 +117,13 @@ impl<'a> ListenerSession<'a> {
     }
 }
 
-/// Waits for other tasks or the end of open messages. Cancel-safe.
-async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) -> Result<(), TransportError> {
+/// Waits before the rest of a batch is dispatched: for one turn of other tasks or, with too many open deliveries, without
+/// end, as the next complete message wakes the loop. Cancel-safe.
+async fn wait_before_rest(
+    consumer: &mut dyn Consumer,
+    is_crowded: bool,
+    gauges: &Gauges,
+) -> Result<(), TransportError> {
     if is_crowded {
         gauges.set_stage(SessionStage::WindowFull);
         // A lost connection must be noticed too.

@@ -41,7 +41,7 @@ pub(in crate::listener) enum WakeCause {
     Completed(IncomingMessage, Settle),
     /// The batch has messages, or the connection is lost.
     Polled(Result<(), TransportError>),
-    /// A flush is due.
+    /// A flush is due, of unmatched messages that have lingered or of settlements that the broker has not taken.
     Clock,
     /// An interval has passed; with the obstacle to further messages, if any.
     Check(Option<Obstacle>),
@@ -64,7 +64,7 @@ pub(in crate::listener) enum SessionOrder {
 /// The reason for which a session ends with a usable connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::listener) enum SessionEnd {
-    /// The daemon ends, and no message is open.
+    /// The daemon ends, and no message is open, unless the daemon ends at once ([`WakeCause::Aborted`]).
     Drained,
     /// Nothing can be kept, so closing the channel returns the pushed messages.
     GiveBack { since: Instant, reason: String, window_full: bool },
@@ -240,6 +240,7 @@ impl<'a> Core<'a> {
                     Err(error) => SessionOrder::End(Err(error)),
                 }
             }
+            // The loop flushes after each step if a flush is due.
             WakeCause::Clock => SessionOrder::Nothing,
             WakeCause::Check(_) if self.may_return(now) => SessionOrder::End(Ok(SessionEnd::Return)),
             WakeCause::Check(obstacle) => self.check(obstacle, stage, now),
