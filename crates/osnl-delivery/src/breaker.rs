@@ -153,8 +153,8 @@ impl Breaker {
 
     /// Returns whether the oldest deliveries may be at fault, so that newer deliveries run beside them.
     pub(crate) fn is_event_suspect(&self, now: Instant) -> bool {
-        let lately = self.stumbled.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
-        lately || (!self.is_closed() && self.cause != OpeningCause::Target)
+        let has_stumbled = self.stumbled.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
+        has_stumbled || (!self.is_closed() && self.cause != OpeningCause::Target)
     }
 
     pub(crate) fn acquit(&mut self) {
@@ -194,12 +194,13 @@ impl Breaker {
         match self.state {
             BreakerState::Closed => (under_way < self.allowed).then_some(now),
             // The probe runs alone: attempts that began before the opening must end first.
-            BreakerState::Open { .. } if under_way == 0 => self.opens_at(fresh).map(|at| at.max(now)),
+            BreakerState::Open { .. } if under_way == 0 => self.next_probe_at(fresh).map(|at| at.max(now)),
             BreakerState::Open { .. } | BreakerState::Probing => None,
         }
     }
 
-    pub(crate) fn opens_at(&self, fresh: bool) -> Option<Instant> {
+    /// Returns the time of the next probe of an open breaker. Attempts that began before the opening may delay the probe.
+    pub(crate) fn next_probe_at(&self, fresh: bool) -> Option<Instant> {
         match self.state {
             BreakerState::Open { until } => {
                 Some(self.fresh_at.filter(|_| fresh).map_or(until, |at| at.min(until)))
@@ -286,14 +287,18 @@ impl Breaker {
             self.failing.insert(failed.key.to_owned());
         }
         // Without a recent success, first failures of the last minute count by the lower number.
-        let most = if self.lately(now) { MANY_FAILING.max(2 * self.concurrency) } else { FAILING_KEYS };
+        let most = if self.has_succeeded_lately(now) {
+            MANY_FAILING.max(2 * self.concurrency)
+        } else {
+            FAILING_KEYS
+        };
         match self.failing.len() >= most {
             true => self.open(OpeningCause::Stumbles, failed, error, policy, now),
             false => BreakerChange::None,
         }
     }
 
-    fn lately(&self, now: Instant) -> bool {
+    fn has_succeeded_lately(&self, now: Instant) -> bool {
         self.succeeded.is_some_and(|at| now.saturating_duration_since(at) < LATELY)
     }
 
@@ -307,7 +312,7 @@ impl Breaker {
         now: Instant,
     ) -> BreakerChange {
         self.failing.clear();
-        let (lately, is_open) = (self.lately(now), self.is_open_over_refusals());
+        let (has_succeeded, is_open) = (self.has_succeeded_lately(now), self.is_open_over_refusals());
         let row = match &mut self.refusal {
             Some(row) if row.status == status || row.stands => row,
             other => other.insert(RefusalRow { status, keys: HashSet::new(), since: now, stands: false }),
@@ -317,7 +322,7 @@ impl Breaker {
         }
         let is_login = error.class.is_login();
         let enough = row.keys.len() >= if is_login { FAILING_KEYS } else { REFUSED_KEYS };
-        let long = !lately || now.saturating_duration_since(row.since) >= LONG_ROW;
+        let long = !has_succeeded || now.saturating_duration_since(row.since) >= LONG_ROW;
         // From 500 on it is a mail server's refusal of the login, the sender, or this host.
         let of_the_target = matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405 | 407 | 500..);
         if of_the_target && ((enough && long) || row.stands || is_open) {

@@ -188,7 +188,7 @@ impl Hosts {
             host: name.chars().take(LONGEST_NAME).flat_map(shown_char).collect(),
             since,
             reason: reason.clone(),
-            next_probe: host.breaker.opens_at(false),
+            next_probe: host.breaker.next_probe_at(false),
         };
         (held.into_iter().map(shown).collect(), others)
     }

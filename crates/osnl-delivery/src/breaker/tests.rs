@@ -203,7 +203,7 @@ fn what_has_never_failed_probes_soon_where_an_event_may_be_at_fault() {
         (format!("a:500 b:500 {long} c:503/20"), 20, 20),
     ] {
         let (breaker, now) = played(&script);
-        let left = |fresh| breaker.opens_at(fresh).unwrap().saturating_duration_since(now).as_secs();
+        let left = |fresh| breaker.next_probe_at(fresh).unwrap().saturating_duration_since(now).as_secs();
         assert_eq!((left(true), left(false)), (fresh, all), "{script}");
     }
 }

@@ -296,8 +296,8 @@ impl Schedule {
             BreakerChange::Closed => out.push(Consequence::Closed { host }),
             BreakerChange::Opened => {
                 self.newest |= self.breaker.is_event_suspect(now);
-                let until = self.breaker_of(item).and_then(|breaker| breaker.opens_at(false));
-                let pause = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+                let probe_at = self.breaker_of(item).and_then(|breaker| breaker.next_probe_at(false));
+                let pause = probe_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
                 out.push(Consequence::Opened {
                     host,
                     error: error.to_string(),
