@@ -198,6 +198,7 @@ impl MemoryState {
             ..NewDelivery::new(rule.clone(), to.action.clone(), given_up.key.clone())
         };
         open.outstanding += 1;
+        // `add` takes the next number.
         let id = DeliveryId(self.last + 1);
         self.add(given_up.entry, &new, UsedLimits::default(), None);
         let waits = |letter: &u64| self.key_of_letter(*letter).is_some();
