@@ -13,7 +13,8 @@ use crate::{DeliveryId, Outcome};
 pub enum RowState {
     /// Behind an older delivery of its key.
     Waiting = 0,
-    /// The oldest of its key: attempted as soon as its target accepts.
+    /// The delivery has the turn of its lane: it can be claimed, is claimed, or waits for its retry. [`Phase`] tells these
+    /// apart.
     Ready = 1,
     /// Held by the operator or a guard, as are the deliveries behind it.
     Held = 2,

@@ -1,9 +1,10 @@
-//! The turns of lanes: only this module makes a delivery claimable.
+//! The turns of lanes: only this module gives a delivery the turn ([`RowState::Ready`]), without which it is not claimed.
+//! The turn stays with the delivery while it is claimed, and while it waits for its retry.
 //!
 //! A lane has the deliveries of one action and resource key, ordered by number. The first waiting delivery
 //! has the turn, unless
-//! - one of the lane is claimable already or claimed: a delivery under way keeps the turn until its attempt
-//!   has ended, even if an older one is reopened meanwhile,
+//! - one of the lane has the turn already and keeps it, even if an older one is reopened meanwhile; only an
+//!   operator's change takes the turn away, and from a claimed delivery only when its attempt has ended,
 //! - a dead letter holds the lane,
 //! - a held delivery precedes it.
 //!

@@ -295,6 +295,7 @@ impl<'a> Work<'a> {
         Ok(EndResult::Over { action: found.action, made, retried })
     }
 
+    /// Makes retries due, a bounded number at once; returns whether there may be more.
     pub(super) fn due_now(&self, action: &str, now: i64) -> Result<bool> {
         let mut update = self.connection.prepare_cached(DUE_NOW)?;
         Ok(update.execute(params![action, now, DUE_AT_ONCE])? == DUE_AT_ONCE as usize)
@@ -463,7 +464,7 @@ const RETRY: &str = concat!(
     " RETURNING action, deferred IS NOT NULL"
 );
 
-/// The index names the candidates, and only waiting rows are looked up.
+/// The index names the candidates, and only rows that wait for a retry are looked up.
 pub(super) const CLAMP_DUE: &str = concat!(
     "UPDATE delivery INDEXED BY delivery_ready SET due = ?1 + pause WHERE ",
     is!(Ready),
