@@ -19,7 +19,7 @@ use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 use self::fallback::{fallback_delivery, once_each};
 use self::fired::{Arrival, FiredRule};
 pub use self::parts::Parts;
-use self::places::PredecessorPlaces;
+use self::places::ReservedPlaces;
 pub use self::swap::LiveRules;
 use osnl_core::metrics::{Counters, StreamKind};
 pub use osnl_core::observe::{Observe, PartKeys};
@@ -124,7 +124,7 @@ pub struct RuleEngine {
     /// Marks the message in work, so that one that ends the process is known afterwards.
     in_hand: Arc<InHand>,
     /// The reserved places, with those of the engine that this one has replaced.
-    permit: Mutex<PredecessorPlaces>,
+    places: Mutex<ReservedPlaces>,
     /// The limits of a message.
     budget: Budget,
 }
@@ -135,8 +135,8 @@ impl RuleEngine {
         let actions: BTreeSet<_> = rules.iter().flat_map(Rule::takes_places_of).cloned().collect();
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
-        let (guards, observer, in_hand, permit, budget) = Default::default();
-        Self { rules, onlooker: None, actions, journal, counters, guards, observer, in_hand, permit, budget }
+        let (guards, observer, in_hand, places, budget) = Default::default();
+        Self { rules, onlooker: None, actions, journal, counters, guards, observer, in_hand, places, budget }
     }
 
     #[must_use]
@@ -179,7 +179,7 @@ impl RuleEngine {
         debug_assert!(!deliveries.is_empty(), "rules decide before the append");
         let entry = Entry { received: Arc::new(received), notification, deliveries };
         match place {
-            EntryPlace::Reserved => self.with_permit(|places| self.journal.append(places.next(), entry)),
+            EntryPlace::Reserved => self.with_places(|places| self.journal.append(places.next(), entry)),
             EntryPlace::Without => self.journal.append(&mut Permit::default(), entry),
         }
     }
@@ -194,8 +194,8 @@ impl RuleEngine {
     }
 
     fn take_places(&self, before: &Self) {
-        let places = before.with_permit(std::mem::take);
-        self.with_permit(|own| own.succeed(places));
+        let places = before.with_places(std::mem::take);
+        self.with_places(|own| own.succeed(places));
     }
 
     fn begin(&self, before: Option<&Self>) {
@@ -203,8 +203,8 @@ impl RuleEngine {
         self.onlooker.as_ref().inspect(|onlooker| onlooker.begun(&self.rules));
     }
 
-    fn with_permit<T>(&self, with: impl FnOnce(&mut PredecessorPlaces) -> T) -> T {
-        with(&mut self.permit.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_places<T>(&self, with: impl FnOnce(&mut ReservedPlaces) -> T) -> T {
+        with(&mut self.places.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -236,7 +236,7 @@ impl Intake for RuleEngine {
 
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(async move {
-            let have = self.with_permit(|places| places.count());
+            let have = self.with_places(|places| places.count());
             let more = self.journal.reserve(&self.actions, at_most.saturating_sub(have));
             let more = if have == 0 {
                 more.await
@@ -246,7 +246,7 @@ impl Intake for RuleEngine {
             } else {
                 Permit::default()
             };
-            self.with_permit(|places| {
+            self.with_places(|places| {
                 places.merge(more);
                 places.count().min(at_most)
             })
@@ -254,7 +254,7 @@ impl Intake for RuleEngine {
     }
 
     fn keep(&self, at_most: usize) {
-        self.with_permit(|places| places.keep(at_most));
+        self.with_places(|places| places.keep(at_most));
     }
 
     fn obstacle(&self) -> Option<Obstacle> {

@@ -2,14 +2,15 @@
 
 use osnl_journal::Permit;
 
-/// A predecessor's places are used first; each returns to the engine that reserved it.
+/// The places of an engine, its own and those of its predecessors, which are used first. Each returns to the engine that
+/// reserved it.
 #[derive(Debug, Default)]
-pub(super) struct PredecessorPlaces {
+pub(super) struct ReservedPlaces {
     carried: Vec<Permit>,
     own: Permit,
 }
 
-impl PredecessorPlaces {
+impl ReservedPlaces {
     pub(super) fn count(&self) -> usize {
         self.carried.iter().map(Permit::places).sum::<usize>() + self.own.places()
     }

@@ -179,10 +179,10 @@ mod tests {
         live.replace(engine());
         drop(all);
         let places = (&mut waits).now_or_never().unwrap();
-        let own = live.engine().with_permit(|places| places.count());
+        let own = live.engine().with_places(|places| places.count());
         assert!(places >= 1 && own == places, "{places} were given, {own} are held");
         let body = r#"{"event_type": "x", "message_id": "1", "payload": {}}"#;
         let _receipt = live.notify(ReceivedMessage::sample(body.to_owned(), false));
-        assert_eq!(live.engine().with_permit(|places| places.count()), places - 1, "the entry has a place");
+        assert_eq!(live.engine().with_places(|places| places.count()), places - 1, "the entry has a place");
     }
 }
