@@ -238,7 +238,7 @@ impl HttpAction {
             ))
         })?;
         match self.follow(request).await {
-            Ok(answer) => match self.astray(authorization, service, &endpoint, &answer) {
+            Ok(answer) => match self.judge_endpoint(authorization, service, &endpoint, &answer) {
                 None => Ok(answer),
                 // The event may be the reason, so that the target is not held for other events.
                 Some(Some(failed)) if has_steps_of_event => {
@@ -259,9 +259,14 @@ impl HttpAction {
         }
     }
 
-    /// Decides whether a 404 may not be the service's own; if it certainly is not, returns the
-    /// failure that holds the target. Configured statuses keep their meaning.
-    fn astray(
+    /// Judges by an answer whether the catalogue's endpoint of the service may be wrong:
+    ///
+    /// - `None`: no 404, or the API's own 404 about a missing object; the answer counts,
+    /// - `Some(None)`: the endpoint may be wrong, so the next request reads the catalogue anew; the answer counts,
+    /// - `Some(Some(failure))`: the endpoint is wrong; the failure replaces the answer and holds the target.
+    ///
+    /// Configured statuses keep their meaning.
+    fn judge_endpoint(
         &self,
         authorization: &dyn Authorization,
         service: &str,

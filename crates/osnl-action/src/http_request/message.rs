@@ -170,7 +170,7 @@ impl RequestParts {
         let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
         let mut request = Request::new(self.method.render(names)?, url);
         request.reply_limit = self.reply_limit;
-        // A GET may have an effect too, which its status has told of.
+        // Of any method, as the status has told the effect already, which a GET may have too.
         request.reply_wait = Some(BODY_WAIT);
         // Repeatable for any method: the delivery would be retried after a pause anyway, with the
         // same key.
