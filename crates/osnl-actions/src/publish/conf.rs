@@ -325,9 +325,9 @@ impl DriverConf for PublishConf {
         let theirs = host(subscription.transport_url);
         let same = self.url.virtual_host() == subscription.transport_url.virtual_host()
             && host(&self.url).iter().any(|host| theirs.contains(host));
-        let reads = |exchange: &str| match subscription.declare {
-            Declare::Nothing => true,
-            Declare::Passive | Declare::Create => subscription.exchanges.iter().any(|own| own == exchange),
+        // A queue that is read as it is may be bound to any exchange, and Kafka has none.
+        let reads = |exchange: &str| {
+            subscription.exchanges.is_empty() || subscription.exchanges.iter().any(|own| own == exchange)
         };
         let topics = |topic: &str| {
             subscription.declare == Declare::Nothing || subscription.topics.iter().any(|t| t == topic)

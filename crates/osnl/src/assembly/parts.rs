@@ -2,6 +2,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use osnl_transport::parts::DEFAULT_EXCHANGE;
 use osnl_transport::{Transport, TransportError};
 
 use super::canary::Way;
@@ -123,7 +124,8 @@ impl AssemblyParts {
                 transport
             }
         };
-        if let (true, Some(exchange)) = (conf.has_canary, conf.exchanges.first()) {
+        if conf.has_canary {
+            let exchange = conf.exchanges.first().map_or(DEFAULT_EXCHANGE, String::as_str);
             self.canary_way.set(transport.clone(), exchange);
         }
         let live = Arc::new(LiveRules::new(self.engine(conf, rules)));

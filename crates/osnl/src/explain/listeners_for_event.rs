@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use osnl_brokers::Driver;
 use osnl_model::catalogue;
 use osnl_transport::Declare;
 
@@ -122,6 +123,7 @@ fn why_not(listener: &ListenerConf, subject: &ExplainedEvent) -> Option<WhyNot> 
         return None;
     }
     if let Some(found) = subject.exchange.as_ref().filter(|exchange| !exchange.is_empty())
+        && listener.driver() != Driver::Kafka
         && !listener.exchanges.contains(found)
     {
         return Some(WhyNot::Exchange { found: found.clone(), bound: listener.exchanges.clone() });

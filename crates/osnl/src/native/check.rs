@@ -387,7 +387,7 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
         };
         reader.warn_of_logins(&logins.unwrap_or_default());
     }
-    let topology = topology::read(reader, rabbit.as_ref());
+    let topology = topology::read(reader, url.as_ref().map(Driver::for_url), rabbit.as_ref());
     let own = StreamOptions::read(reader);
     let topology = topology?;
     #[cfg(feature = "amqp1")]

@@ -11,6 +11,7 @@ use osnl_brokers::{Driver, transport_with};
 use osnl_config::Rate;
 use osnl_model::{Budget, Priority, Target, TransportUrl};
 use osnl_transport::dead_letters::queue_reader;
+use osnl_transport::parts::DEFAULT_EXCHANGE;
 use osnl_transport::{
     BodyBounds, Declare, ListenOptions, Transport, TransportError, listener_permissions, set_permissions,
 };
@@ -230,11 +231,14 @@ impl ListenerConf {
     }
 
     pub(crate) fn targets(&self) -> Vec<(Target, Priority)> {
+        // A listener on Kafka may name no exchange.
+        let no_exchange = [DEFAULT_EXCHANGE.to_owned()];
+        let exchanges: &[String] = if self.exchanges.is_empty() { &no_exchange[..] } else { &self.exchanges };
         let targets =
-            self.exchanges.iter().flat_map(|x| self.topics.iter().map(move |topic| Target::new(x, topic)));
+            exchanges.iter().flat_map(|x| self.topics.iter().map(move |topic| Target::new(x, topic)));
         let targets =
             targets.flat_map(|target| self.priorities.iter().map(move |p| (target.clone(), p.clone())));
-        let canary = self.exchanges.iter().take(usize::from(self.has_canary));
+        let canary = exchanges.iter().take(usize::from(self.has_canary));
         targets.chain(canary.map(|x| (Target::new(x, canary::TOPIC), Priority::Info))).collect()
     }
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use osnl_brokers::Driver;
 use osnl_config::OptionValue;
 use osnl_config::sections::{RawSection, SectionReader};
 use osnl_config::{OptionDef, Options as _, ReadBySection, nearest, options, shown};
@@ -26,7 +27,7 @@ options! {
     pub(super) struct ListenerOptions {
         transport_url: ReadBySection, written("URL"), secret => "Broker: rabbit://user:password@host:port,user:password@host2:port/vhost. Must be set.";
         management_url: ReadBySection, written("URL"), secret => "Management API of the broker: https://user:password@host:15671/, several hosts with commas between them. osnl asks it for policies, the delivery limit, and other consumers of the queue, which AMQP does not report. The user needs the tag monitoring; without a user, that of transport_url is meant. TLS trusts ssl_ca_file if it is set, else the system's authorities. Without this option these facts are unknown.";
-        exchange: ReadBySection, written("list") => "Exchanges of the services, such as neutron, nova, openstack. Must be set, unless queue is.";
+        exchange: ReadBySection, written("list") => "Exchanges of the services, such as neutron, nova, openstack. Must be set, unless queue is or the broker is Kafka, which has none.";
         topics: Vec<String> as topics = "notifications", written("list") => "Topics. The queue is bound to each exchange with each topic and priority.";
         priorities: Vec<Priority> as priorities = "audit, debug, info, warn, error, critical, sample", written("list") => "Priorities to bind, of audit, debug, info, warn, error, critical and sample.";
         routing_key: Option<String> as routing_key, written("key") => "Whole routing key to bind the queue with, in place of topics and priorities; it must contain a dot: shard.0.";
@@ -85,11 +86,19 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
     }
 }
 
-pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions>) -> Option<Topology> {
+pub(super) fn read(
+    reader: &mut SectionReader<'_>,
+    driver: Option<Driver>,
+    rabbit: Option<&RabbitOptions>,
+) -> Option<Topology> {
     if reader.is_set("queue") {
         return existing(reader);
     }
-    let exchanges = exchanges(reader);
+    let exchanges = match driver {
+        // Kafka has no exchanges: a topic is read with the messages of all services.
+        Some(Driver::Kafka) if !reader.is_set("exchange") => Some(Vec::new()),
+        _ => exchanges(reader),
+    };
     let own = ListenerOptions::read(reader);
     let topics = own.as_ref().map(|own| own.topics.as_slice()).unwrap_or_default();
     for topic in topics {

@@ -4,7 +4,8 @@ use anyhow::{Context as _, anyhow};
 use osnl::native::{self, ListenerConf};
 use osnl_brokers::transport;
 use osnl_model::{Budget, Compression, TransportUrl, no_such};
-use osnl_transport::{RabbitOptions, Transport};
+use osnl_transport::parts::DEFAULT_EXCHANGE;
+use osnl_transport::{Declare, RabbitOptions, Transport};
 
 use super::args::SendArgs;
 use crate::command::{sources, url};
@@ -80,6 +81,8 @@ fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, Send
     match (&args.exchange, &listener.exchanges[..]) {
         (Some(named), _) => Ok(named.clone()),
         (None, [only]) => Ok(only.clone()),
+        // Kafka has no exchanges.
+        (None, []) if listener.declare != Declare::Nothing => Ok(DEFAULT_EXCHANGE.to_owned()),
         (None, several) => {
             let there = if several.is_empty() { "no exchange".to_owned() } else { several.join(", ") };
             let name = &listener.name;

@@ -57,7 +57,7 @@ fn of_both(one: &ListenerConf, other: &ListenerConf) -> Option<String> {
     // With AMQP 1.0, each message goes to one reader of its address.
     if !is_one_broker
         || one.driver() == Driver::Amqp1
-        || !share(&one.exchanges, &other.exchanges)
+        || (one.driver() != Driver::Kafka && !share(&one.exchanges, &other.exchanges))
         || !share(&one.priorities, &other.priorities)
     {
         return None;
