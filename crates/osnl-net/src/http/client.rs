@@ -64,6 +64,7 @@ pub struct Client {
     connections: Connections<Connector, Full<Bytes>>,
     fresh: Connections<Connector, Full<Bytes>>,
     connector: Connector,
+    idle: Duration,
     places: Arc<Semaphore>,
 }
 
@@ -98,8 +99,9 @@ impl Client {
 
     fn with(options: &HttpOptions, tls: HttpTls) -> Self {
         let connector = Connector::new(options, tls);
+        let idle = connector::idle_time(options.pool.idle);
         // The pool would keep an expired connection until its next use.
-        let kept = if options.pool.idle.is_zero() { 0 } else { options.pool.idle_per_target };
+        let kept = if idle.is_zero() { 0 } else { options.pool.idle_per_target };
         let pool = |kept: usize| {
             Connections::builder(TokioExecutor::new())
                 // Python's http.client writes names in title case, and requests to K2HR3 equal its
@@ -107,12 +109,13 @@ impl Client {
                 .http1_title_case_headers(true)
                 .http1_max_buf_size(MOST_HEAD)
                 .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(options.pool.idle)
+                .pool_idle_timeout(idle)
                 .pool_max_idle_per_host(kept)
                 .build(connector.clone())
         };
         let (connections, fresh) = (pool(kept), pool(0));
-        Self { connections, fresh, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
+        let places = Arc::new(Semaphore::new(options.pool.requests));
+        Self { connections, fresh, connector, idle, places }
     }
 
     /// Returns the last valid second, since 1970, of the certificate that a target showed last.
@@ -151,12 +154,12 @@ impl Client {
             // The target never received the request, so this answer is the proxy's.
             return Err(Failure::new(FailureClass::Connect, connector::LOGIN_WANTED));
         }
+        let (body, end) = read(body, limit, wait).await;
         if let Some(connected) = asked.0.connection_metadata().as_ref()
-            && traffic(connected).is_some_and(|traffic| traffic.is_old())
+            && traffic(connected).is_some_and(|traffic| traffic.is_old_after(self.idle))
         {
             connected.poison();
         }
-        let (body, end) = read(body, limit, wait).await;
         Ok(Answer { status: head.status, headers: head.headers, body, end }.decoded(limit))
     }
 }

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::dial::{self, DialError, LOOKED_UP_FOR, Trial};
 use crate::tls::{LatestEnd, Remedies};
@@ -251,9 +251,9 @@ impl Traffic {
         ever.load(Ordering::Acquire) && !since.load(Ordering::Acquire)
     }
 
-    /// Whether the name may have other addresses by now, so that the connection is not used again.
-    pub(crate) fn is_old(&self) -> bool {
-        self.begun.elapsed() > LOOKED_UP_FOR
+    /// Whether the name may have other addresses after this idle time, so that the connection is not used again.
+    pub(crate) fn is_old_after(&self, idle: Duration) -> bool {
+        self.begun.elapsed() + idle > LOOKED_UP_FOR
     }
 
     fn read(&self) {
@@ -263,6 +263,12 @@ impl Traffic {
     fn written(&self) {
         self.read[1].store(false, Ordering::Release);
     }
+}
+
+/// Returns the time for which an idle connection is kept. The client asks for its age at the end of a request, and not
+/// before the next one, so both halves together are [`LOOKED_UP_FOR`].
+pub(crate) fn idle_time(wanted: Duration) -> Duration {
+    wanted.min(LOOKED_UP_FOR / 2)
 }
 
 impl AsyncRead for HttpStream {
@@ -343,6 +349,21 @@ mod tests {
         let own = AddressGuard { hosts: vec!["127.0.0.2".parse().unwrap()], private: false };
         check(&own, &["127.0.0.1:80", "127.0.0.2:80"], Some(&["127.0.0.2:80"]));
         check(&own, &["127.0.0.1:80", "127.0.0.3:80", "[::1]:80"], None);
+    }
+
+    #[test]
+    fn no_kept_connection_is_older_than_a_minute_at_its_next_request() {
+        let check = |age: u64, idle: u64, is_old: bool| {
+            let idle = idle_time(Duration::from_secs(idle));
+            let begun = Instant::now().checked_sub(Duration::from_secs(age)).unwrap();
+            let traffic = Traffic { begun, ..Traffic::new(None) };
+            assert_eq!(traffic.is_old_after(idle), is_old, "{age} s, idle {idle:?}");
+        };
+        check(50, 4, false);
+        check(57, 4, true);
+        check(20, 600, false);
+        check(31, 600, true);
+        check(61, 0, true);
     }
 
     #[tokio::test]

@@ -92,7 +92,7 @@ pub struct ClientCertificate {
 /// The bounds of kept connections and of simultaneous requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// The time for which an idle connection is kept; zero keeps none. A time below the
+    /// The time for which an idle connection is kept, 30 s at most; zero keeps none. A time below the
     /// server's is safe: a request that is sent while the server closes the connection is lost, and
     /// its effect is unknown. Node.js, on which K2HR3 runs, has five seconds.
     pub idle: Duration,

@@ -72,7 +72,7 @@ options! {
         reply_status: Option<ReplyStatus> as reply_status, written("expression") => "Status of an event by a successful reply, named reply: JSON, a list of JSON lines, text, or null; success, retry, and final judge it. For several events a list. An entry is a number, or an object with status and error.";
         redirects: u32 = "0", within("0", "20") => "Most redirects to follow: 307 and 308, and for GET and HEAD 301 to 303; never from https to http; to another host without credentials, and only if it is allowed.";
         reply_limit: Bytes = "64KiB", within("0", "16MiB") => "Most bytes of an answer to read. A longer answer closes the connection; its status counts.";
-        idle: Duration = "4s" => "Time for which an idle connection is kept for the next request; 0 for none.";
+        idle: Duration = "4s" => "Time for which an idle connection is kept for the next request, at most 30s; 0 for none.";
         allow_hosts: Vec<AllowedHost> as allow_hosts, written("list") => "Names, *.NAME, addresses, and networks that a host from an event or a redirect may be, besides public ones.";
         host_concurrency: Option<usize>, within("1", "1000") => "If the host of url comes from the event: most calls of one host at the same time. Without it: concurrency.";
         host_rate: Option<Rate> => "If the host of url comes from the event: most calls of one host within a time, such as 10 per 1m.";
