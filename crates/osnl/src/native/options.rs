@@ -51,11 +51,11 @@ options! {
         stop: bool = "false" => "true: when the rule matches, later rules are skipped. It has no effect with mode = shadow.";
         actions: ReadBySection, written("list") => "Actions to call. Must be set.";
         mode: Mode = "live" => "live: actions are called. shadow: deliveries are only recorded, and nothing is called.";
-        key: KeySource as key = "resource", written("resource, none or a path") => "Value by which deliveries are kept in order: the resource, nothing, or the value at a path, such as payload.port.fixed_ips.0.ip_address, resource.project, or context.project_id.";
+        key: KeySource as key = "resource", written("resource, none or a path") => "Value by which deliveries are kept in order: the resource, nothing, or the value at a path, such as payload.port.fixed_ips.0.ip_address, resource.project, or context.project_id. osnl check warns of a path in the payload that no known event has, but not of one in the context, to which services add keys of their own.";
         guard: Option<Rate> => "Most different resources within a time, such as 100 per 10m. Deliveries of further resources wait until an operator releases or discards them.";
         expect: Option<Rate> as expect, written("number per duration") => "Least number of messages that the rule matches, as for a listener.";
         max_event_age: Option<Duration>, within("1s", "3650d") => "Greatest age of an event for this rule, in place of the listener's.";
-        order_by_event_time: bool = "false" => "true: an event becomes a dead letter (overtaken) that osnl deliveries retry makes, if a newer one of the same order key, by the events' own timestamps, came before it. Times of earlier events are read from the journal at a start.";
+        order_by_event_time: bool = "false" => "true: an event becomes a dead letter (overtaken) that osnl deliveries retry makes, if a newer one of the same order key, by the events' own timestamps, came before it. Times of earlier events are read from the journal at a start; with memory:// they are forgotten.";
     }
 }
 
