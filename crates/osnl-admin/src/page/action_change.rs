@@ -85,7 +85,8 @@ fn paused(result: PauseResult) -> (&'static str, String) {
         (false, true) => format!("{name} is resumed: attempts start again."),
         (false, false) => format!("{name} was not paused."),
     };
-    ("good", words)
+    let forgotten = if result.until_restart { " memory:// forgets the pause at a restart." } else { "" };
+    ("good", words + forgotten)
 }
 
 /// `ok: 3 deliveries go on`, or `still 400: no such field; tried again in 1 s`.

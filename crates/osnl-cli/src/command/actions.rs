@@ -72,7 +72,8 @@ pub(super) fn pause(args: &OneActionArgs, request: &ControlRequest) -> Result<Ex
         return Ok(print_json(&paused));
     }
     let action = clean(&paused.action).into_owned();
-    Ok(print(&match (&paused.paused_since, paused.changed) {
+    let forgotten = if paused.until_restart { "memory:// forgets the pause at a restart\n" } else { "" };
+    let words = match (&paused.paused_since, paused.changed) {
         (Some(_), true) => {
             format!(
                 "{action} is paused: no attempt starts, deliveries wait; to end the pause: osnl actions resume {action}\n"
@@ -85,5 +86,6 @@ pub(super) fn pause(args: &OneActionArgs, request: &ControlRequest) -> Result<Ex
         }
         (None, true) => format!("{action} is resumed\n"),
         (None, false) => format!("{action} was not paused\n"),
-    }))
+    };
+    Ok(print(&(words + forgotten)))
 }

@@ -316,7 +316,7 @@ fn a_daemon_without_a_file_says_what_can_be_had() {
     let mut rig = start("memory", "[journal]\nconnection = memory://\n");
     rig.check(&[
         ("status", 0, "in memory: nothing outlives the process"),
-        ("actions pause roles", 0, "roles is paused"),
+        ("actions pause roles", 0, "memory:// forgets the pause at a restart"),
     ]);
     rig.publish([(1, 1)]);
     wait(&rig, "pending", 1);

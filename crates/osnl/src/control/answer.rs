@@ -408,6 +408,9 @@ pub struct PauseResult {
     /// The operator's reason for the pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether a restart of the daemon ends the pause, which `memory://` forgets.
+    #[serde(default)]
+    pub until_restart: bool,
 }
 
 /// The result of a probe on request.

@@ -167,7 +167,7 @@ pub static ROUTES: &[Route] = &[
     Route::post::<PauseResult>(
         "/actions/{action}/pause",
         "pause",
-        "Pause an action: no attempt begins, also after a restart.",
+        "Pause an action: no attempt begins, with a journal on disk also after a restart.",
         "Since when it is paused.",
     ),
     Route::post::<PauseResult>(

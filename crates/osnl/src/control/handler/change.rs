@@ -213,6 +213,7 @@ impl ControlHandler {
         Ok(PauseResult {
             action: action.to_owned(),
             changed: known != now,
+            until_restart: now.is_some() && !self.store.journal.facts().is_durable,
             paused_since: now.map(|pause| time::shown(pause.since)),
             reason,
         })
