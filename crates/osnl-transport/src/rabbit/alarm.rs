@@ -6,10 +6,13 @@
 //! the broker, so a watch does not repeat it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Connection, Event};
 use tokio::time::{sleep, timeout};
@@ -29,8 +32,9 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// The notices of a connection.
 type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
 
-/// Knows from a connection's notices whether the broker blocks publishers.
-pub(super) struct Alarms {
+/// Knows from a connection's notices whether the broker blocks publishers. The library gives each notice to one reader, so a
+/// connection has one of these.
+struct Alarms {
     events: Events,
     reason: Option<String>,
 }
@@ -42,16 +46,28 @@ pub(super) enum AlarmChange {
 }
 
 impl Alarms {
-    pub(super) fn new(connection: &Connection) -> Self {
+    fn new(connection: &Connection) -> Self {
         Self { events: Box::pin(connection.events_listener()), reason: None }
     }
 
     /// Reads the broker's notices, and returns the reason while publishers are blocked.
-    pub(super) fn hear(&mut self, mut changed: impl FnMut(&AlarmChange)) -> Option<String> {
-        while let Some(Some(event)) = self.events.next().now_or_never() {
+    fn hear(&mut self, changed: impl FnMut(&AlarmChange)) -> Option<String> {
+        match self.poll_raised(&mut Context::from_waker(Waker::noop()), changed) {
+            Poll::Ready(reason) => Some(reason),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Reads the broker's notices, and is ready while publishers are blocked.
+    fn poll_raised(
+        &mut self,
+        context: &mut Context<'_>,
+        mut changed: impl FnMut(&AlarmChange),
+    ) -> Poll<String> {
+        while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(context) {
             self.take(event, &mut changed);
         }
-        self.reason.clone()
+        self.reason.clone().map_or(Poll::Pending, Poll::Ready)
     }
 
     fn take(&mut self, event: Event, changed: &mut impl FnMut(&AlarmChange)) {
@@ -69,21 +85,49 @@ impl Alarms {
 
     /// Completes when the broker blocks.
     async fn raised(&mut self) -> String {
-        loop {
-            if let Some(reason) = &self.reason {
-                return reason.clone();
-            }
-            match self.events.next().await {
-                Some(event) => self.take(event, &mut |_| {}),
-                None => std::future::pending().await,
-            }
-        }
+        poll_fn(|context| self.poll_raised(context, |_| {})).await
     }
 }
 
 impl fmt::Debug for Alarms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Alarms").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+/// The alarm of a connection that publishes. At most one user waits for it, and none looks at it meanwhile.
+#[derive(Debug)]
+pub(super) struct LinkAlarm {
+    host: String,
+    alarms: Mutex<Alarms>,
+}
+
+impl LinkAlarm {
+    pub(super) fn new(connection: &Connection, host: String) -> Self {
+        Self { host, alarms: Mutex::new(Alarms::new(connection)) }
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the error of a send while the broker blocks the connection.
+    pub(super) fn blocked(&self, changed: impl FnMut(&AlarmChange)) -> Option<TransportError> {
+        let reason = self.lock().hear(changed)?;
+        Some(self.error(reason))
+    }
+
+    /// Completes with that error when the broker blocks the connection.
+    pub(super) async fn raised(&self) -> TransportError {
+        self.error(poll_fn(|context| self.lock().poll_raised(context, |_| {})).await)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Alarms> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error(&self, reason: String) -> TransportError {
+        TransportError::Blocked { host: self.host.clone(), reason }
     }
 }
 
@@ -172,4 +216,31 @@ impl AlarmWatch for AlarmConnection {
 
 fn gone() -> TransportError {
     TransportError::Lost { reason: "the broker does not answer".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn alarm(events: impl Stream<Item = Event> + Send + 'static) -> LinkAlarm {
+        let alarms = Alarms { events: Box::pin(events), reason: None };
+        LinkAlarm { host: "mq1".to_owned(), alarms: Mutex::new(alarms) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_is_known_when_the_broker_says_it_and_until_it_ends() {
+        let raised = || Event::ConnectionBlocked("low on memory".to_owned());
+        let later = stream::once(sleep(Duration::from_millis(1500))).map(move |()| raised());
+        let (alarm_of_later, begun) = (alarm(later), Instant::now());
+        assert!(alarm_of_later.blocked(|_| {}).is_none());
+        let error = alarm_of_later.raised().await;
+        assert!(begun.elapsed() < Duration::from_millis(1600), "{:?}", begun.elapsed());
+        assert!(error.to_string().contains("low on memory"), "{error}");
+        assert!(alarm_of_later.blocked(|_| {}).is_some());
+        let ended = alarm(stream::iter([raised(), Event::ConnectionUnblocked]));
+        assert!(ended.blocked(|_| {}).is_none());
+    }
 }

@@ -17,7 +17,7 @@
 //! them when it is closed. So a reading that has removed messages ends with another mark: once the queue has confirmed it,
 //! nothing is kept back.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,7 +34,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::RabbitTransport;
-use super::alarm::Alarms;
+use super::alarm::LinkAlarm;
 use super::arguments::table;
 use super::failure::{OperationFailure, PRECONDITION_FAILED, is_missing, lost, reason, reply_code};
 use super::held::{CLOSE_TIMEOUT, ConnectionGuard};
@@ -62,8 +62,6 @@ const RETURNING: Duration = Duration::from_secs(1);
 /// The header of the mark of a reading, whose value is the reading's own.
 const READING: &str = "osnl-reading";
 const PERSISTENT: u8 = 2;
-/// The time between two looks for an alarm.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// The connection on which dead letters are published, kept between uses.
 #[derive(Default)]
@@ -80,12 +78,6 @@ struct Link {
     is_spent: bool,
 }
 
-/// Whether the broker blocks a connection.
-struct LinkAlarm {
-    host: String,
-    alarms: std::sync::Mutex<Alarms>,
-}
-
 /// One use of the link, which goes with a use that does not end, unless the broker blocks it.
 struct LinkUse<'a> {
     kept: &'a mut Option<Link>,
@@ -96,25 +88,8 @@ impl Drop for LinkUse<'_> {
     fn drop(&mut self) {
         match &mut *self.kept {
             _ if self.has_ended => {}
-            Some(link) if link.is_open() && link.alarm.blocked().is_some() => link.is_spent = true,
+            Some(link) if link.is_open() && link.alarm.blocked(|_| {}).is_some() => link.is_spent = true,
             Some(_) | None => *self.kept = None,
-        }
-    }
-}
-
-impl LinkAlarm {
-    fn blocked(&self) -> Option<TransportError> {
-        let reason = self.alarms.lock().unwrap_or_else(PoisonError::into_inner).hear(|_| {})?;
-        Some(TransportError::Blocked { host: self.host.clone(), reason })
-    }
-
-    /// Completes when the broker blocks the connection.
-    async fn raised(&self) -> TransportError {
-        loop {
-            if let Some(blocked) = self.blocked() {
-                return blocked;
-            }
-            sleep(LOOK).await;
         }
     }
 }
@@ -137,7 +112,7 @@ impl QueuePublisher {
         if kept.as_ref().is_some_and(|link| !link.is_open()) {
             *kept = None;
         }
-        if let Some(blocked) = kept.as_ref().and_then(|link| link.alarm.blocked()) {
+        if let Some(blocked) = kept.as_ref().and_then(|link| link.alarm.blocked(|_| {})) {
             return Err(blocked);
         }
         if kept.as_ref().is_some_and(|link| link.is_spent) {
@@ -171,13 +146,13 @@ impl QueuePublisher {
 impl Link {
     async fn open(transport: &RabbitTransport) -> Result<Self, TransportError> {
         let (connection, host, seen) = transport.connect().await?;
-        let alarms = std::sync::Mutex::new(Alarms::new(&connection));
+        let alarm = Arc::new(LinkAlarm::new(&connection, host));
         let connection = ConnectionGuard::new(connection);
         let channel = connection.create_channel().await.map_err(|error| lost(&error))?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
         confirms
             .map_err(|error| OperationFailure { what: "ask for publisher confirms".to_owned(), error })?;
-        let (version, alarm) = (seen.greeting.rabbitmq(), Arc::new(LinkAlarm { host, alarms }));
+        let version = seen.greeting.rabbitmq();
         Ok(Self { connection, channel, version, declared: Vec::new(), alarm, is_spent: false })
     }
 

@@ -13,7 +13,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, Connection};
 use tokio::sync::MutexGuard;
 
-use super::super::alarm::{AlarmChange, Alarms};
+use super::super::alarm::{AlarmChange, LinkAlarm};
 use super::super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, reply_code};
 use super::super::held::CLOSE_TIMEOUT;
 use super::shards::{self, Registration};
@@ -32,7 +32,6 @@ const ACCESS_REFUSED: u16 = 403;
 /// An open connection for publishing.
 pub(super) struct Link {
     connection: Connection,
-    host: String,
     pipelined: Channel,
     /// The channel for mandatory messages. A send takes it while its message is open, so that an abandoned send leaves
     /// no return that the next send could take for its own.
@@ -43,16 +42,15 @@ pub(super) struct Link {
     prepared: Mutex<HashMap<(String, String), Instant>>,
     /// The exchanges whose number of shards this connection has confirmed.
     registered: tokio::sync::Mutex<HashMap<Shards, Registration>>,
-    alarms: Mutex<Alarms>,
+    alarm: LinkAlarm,
 }
 
 impl Link {
     pub(super) async fn open(connection: Connection, host: String) -> Result<Self, TransportError> {
         let pipelined = confirming_channel(&connection).await?;
         Ok(Self {
-            alarms: Mutex::new(Alarms::new(&connection)),
+            alarm: LinkAlarm::new(&connection, host),
             connection,
-            host,
             pipelined,
             mandatory: tokio::sync::Mutex::default(),
             spare: Mutex::default(),
@@ -200,9 +198,8 @@ impl Link {
 
     /// Returns the error of a send while the broker blocks publishers.
     pub(super) fn blocked(&self) -> Option<TransportError> {
-        let host = &*self.host;
-        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = alarms.hear(|change| match change {
+        let host = self.alarm.host();
+        self.alarm.blocked(|change| match change {
             AlarmChange::Raised(reason) => {
                 tracing::warn!(
                     broker.host = host,
@@ -211,14 +208,13 @@ impl Link {
                 );
             }
             AlarmChange::Ended => tracing::info!(broker.host = host, "the broker takes messages again"),
-        });
-        Some(TransportError::Blocked { host: host.to_owned(), reason: reason? })
+        })
     }
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("Link").field("alarm", &self.alarm).finish_non_exhaustive()
     }
 }
 
