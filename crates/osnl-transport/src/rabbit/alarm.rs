@@ -37,6 +37,8 @@ type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
 struct Alarms {
     events: Events,
     reason: Option<String>,
+    /// Woken by the next notice, also after a look.
+    waiter: Waker,
 }
 
 /// The beginning or the end of an alarm.
@@ -47,12 +49,17 @@ pub(super) enum AlarmChange {
 
 impl Alarms {
     fn new(connection: &Connection) -> Self {
-        Self { events: Box::pin(connection.events_listener()), reason: None }
+        Self::with(Box::pin(connection.events_listener()))
+    }
+
+    fn with(events: Events) -> Self {
+        Self { events, reason: None, waiter: Waker::noop().clone() }
     }
 
     /// Reads the broker's notices, and returns the reason while publishers are blocked.
     fn hear(&mut self, changed: impl FnMut(&AlarmChange)) -> Option<String> {
-        match self.poll_raised(&mut Context::from_waker(Waker::noop()), changed) {
+        let waiter = self.waiter.clone();
+        match self.poll_raised(&mut Context::from_waker(&waiter), changed) {
             Poll::Ready(reason) => Some(reason),
             Poll::Pending => None,
         }
@@ -64,6 +71,7 @@ impl Alarms {
         context: &mut Context<'_>,
         mut changed: impl FnMut(&AlarmChange),
     ) -> Poll<String> {
+        self.waiter.clone_from(context.waker());
         while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(context) {
             self.take(event, &mut changed);
         }
@@ -95,7 +103,7 @@ impl fmt::Debug for Alarms {
     }
 }
 
-/// The alarm of a connection that publishes. At most one user waits for it, and none looks at it meanwhile.
+/// The alarm of a connection that publishes. Any number of users look at it, and at most one waits for it.
 #[derive(Debug)]
 pub(super) struct LinkAlarm {
     host: String,
@@ -226,8 +234,7 @@ mod tests {
     use super::*;
 
     fn alarm(events: impl Stream<Item = Event> + Send + 'static) -> LinkAlarm {
-        let alarms = Alarms { events: Box::pin(events), reason: None };
-        LinkAlarm { host: "mq1".to_owned(), alarms: Mutex::new(alarms) }
+        LinkAlarm { host: "mq1".to_owned(), alarms: Mutex::new(Alarms::with(Box::pin(events))) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -235,8 +242,11 @@ mod tests {
         let raised = || Event::ConnectionBlocked("low on memory".to_owned());
         let later = stream::once(sleep(Duration::from_millis(1500))).map(move |()| raised());
         let (alarm_of_later, begun) = (alarm(later), Instant::now());
-        assert!(alarm_of_later.blocked(|_| {}).is_none());
-        let error = alarm_of_later.raised().await;
+        let look = async {
+            sleep(Duration::from_millis(500)).await;
+            assert!(alarm_of_later.blocked(|_| {}).is_none());
+        };
+        let (error, ()) = tokio::join!(alarm_of_later.raised(), look);
         assert!(begun.elapsed() < Duration::from_millis(1600), "{:?}", begun.elapsed());
         assert!(error.to_string().contains("low on memory"), "{error}");
         assert!(alarm_of_later.blocked(|_| {}).is_some());

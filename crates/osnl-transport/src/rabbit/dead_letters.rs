@@ -4,7 +4,8 @@
 //! message was returned. If one fails, all are published again, so a message may be in the queue twice.
 //!
 //! While the broker blocks publishers, the connection on which it reported that is kept, and nothing is published: each
-//! further connection would bring another copy of what waits, and stay at the broker until the alarm ends.
+//! further connection would bring another copy of what waits, and stay at the broker until the alarm ends. A reader whose
+//! own connection stays there would keep the queue from the next one.
 //!
 //! RabbitMQ accepts a second consumer of a quorum queue. Each reader therefore first declares an exclusive queue
 //! `QUEUE.reader`, which the broker refuses while another connection has it.
@@ -134,6 +135,11 @@ impl QueuePublisher {
         let done = answered(queue, bytes, acted).await?;
         used.has_ended = true;
         Ok(done)
+    }
+
+    /// Returns the alarm of the kept connection, unless that is in use.
+    fn alarm(&self) -> Option<Arc<LinkAlarm>> {
+        Some(self.0.try_lock().ok()?.as_ref()?.alarm.clone())
     }
 
     pub(super) async fn close(&self) {
@@ -322,10 +328,11 @@ impl QueueAccess for RabbitTransport {
 }
 
 /// The connection, channel, and consumer of a reading, and the messages that waited before it.
-type OpenReader = (ConnectionGuard, Arc<BodyFlow>, Channel, lapin::Consumer, u32);
+type OpenReader = (ConnectionGuard, Arc<LinkAlarm>, Arc<BodyFlow>, Channel, lapin::Consumer, u32);
 
 async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<OpenReader>, TransportError> {
-    let (connection, _, seen) = transport.connect().await?;
+    let (connection, host, seen) = transport.connect().await?;
+    let alarm = Arc::new(LinkAlarm::new(&connection, host));
     let connection = ConnectionGuard::new(connection);
     let alone = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
     let lock = queue_reader(queue);
@@ -356,7 +363,7 @@ async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<
         FieldTable::default(),
     );
     let consumer = consuming.await.map_err(failed(format!("consume queue \"{queue}\"")))?;
-    Ok(Some((connection, seen.body_flow, channel, consumer, waiting)))
+    Ok(Some((connection, alarm, seen.body_flow, channel, consumer, waiting)))
 }
 
 async fn take(
@@ -365,7 +372,9 @@ async fn take(
     wants_body: WantsBody<'_>,
 ) -> Result<Option<Box<dyn QueueReader>>, TransportError> {
     let opened = answered(queue, 0, open_reader(transport, queue)).await?;
-    let Some((connection, body_flow, channel, mut consumer, waiting)) = opened else { return Ok(None) };
+    let Some((connection, alarm, body_flow, channel, mut consumer, waiting)) = opened else {
+        return Ok(None);
+    };
     let waiting_here = usize::try_from(waiting).unwrap_or(usize::MAX);
     let wanted = waiting_here.min(usize::from(MOST));
     // One reading would not reach a mark behind more messages than it takes.
@@ -411,6 +420,8 @@ async fn take(
     let mut reader = RabbitQueueReader {
         queue: queue.to_owned(),
         connection,
+        alarm,
+        publisher_alarm: transport.queue_publisher.alarm(),
         channel,
         consumer,
         body_flow,
@@ -456,6 +467,9 @@ async fn open_channel(connection: &ConnectionGuard) -> Result<Channel, Transport
 struct RabbitQueueReader {
     queue: String,
     connection: ConnectionGuard,
+    alarm: Arc<LinkAlarm>,
+    /// The alarm of the connection that publishes, which tells of one before this connection has published.
+    publisher_alarm: Option<Arc<LinkAlarm>>,
     channel: Channel,
     consumer: lapin::Consumer,
     body_flow: Arc<BodyFlow>,
@@ -467,8 +481,22 @@ struct RabbitQueueReader {
 }
 
 impl RabbitQueueReader {
-    /// Waits until the queue has every acknowledgement.
+    /// Waits until the queue has every acknowledgement; during an alarm this is unknown.
     async fn flush(&mut self) -> Result<(), TransportError> {
+        let known = self.publisher_alarm.as_ref().and_then(|alarm| alarm.blocked(|_| {}));
+        if let Some(blocked) = known {
+            return Err(blocked);
+        }
+        let alarm = self.alarm.clone();
+        tokio::select! {
+            biased;
+            flushed = self.put_last_mark() => flushed,
+            blocked = alarm.raised() => Err(blocked),
+        }
+    }
+
+    /// Publishes a mark behind all acknowledgements, and takes it back.
+    async fn put_last_mark(&mut self) -> Result<(), TransportError> {
         let failed = |error| failed(&self.queue, error);
         self.channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(failed)?;
         let (reading, mark) = new_mark();
@@ -527,6 +555,10 @@ impl QueueReader for RabbitQueueReader {
                 false => Ok(()),
             };
             self.body_flow.end();
+            // A broker that blocks reads no farewell.
+            if self.alarm.blocked(|_| {}).is_some() {
+                return flushed;
+            }
             // The close-ok follows the acknowledgements.
             let closed = timeout(CLOSE_TIMEOUT, self.channel.close(200, "read".into())).await;
             let _ = timeout(CLOSE_TIMEOUT, self.connection.close(200, "read".into())).await;

@@ -159,6 +159,37 @@ fn in_an_alarm_a_dead_letter_is_published_once_and_the_reason_is_told() {
     });
 }
 
+/// A mark on the reader's own connection would have the broker block it, and keep the queue with its reader.
+#[test]
+fn in_an_alarm_a_reading_that_removes_publishes_nothing_and_tells_the_reason() {
+    let broker = node();
+    let vhost = broker.vhost("alarm-reading");
+    let rabbit =
+        RabbitTransport::new(TransportUrl::parse(&vhost.url()).unwrap(), RabbitOptions::default()).unwrap();
+    let queue = rabbit.queue_access().unwrap();
+    let letters = [QueuedMessage { body: "letter".into(), ..QueuedMessage::default() }];
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        for _ in 0..2 {
+            queue.put("p.dead", true, &letters).await.unwrap();
+        }
+        broker.set_memory_watermark(0.000_000_1);
+        wait_until(SOON, "the alarm", || broker.has_alarm());
+        queue.put("p.dead", true, &letters).await.unwrap_err();
+        for left in [3, 2] {
+            let mut reader = queue.take("p.dead", &|_| true).await.unwrap().unwrap();
+            assert_eq!(reader.messages().len(), left);
+            reader.acknowledge(0).await.unwrap();
+            let error = reader.close().await.unwrap_err().to_string();
+            assert!(error.contains("the broker blocks publishers: "), "{error}");
+        }
+        broker.set_memory_watermark(0.4);
+        rabbit.close().await;
+    });
+    wait_until(SOON, "the letter that was not removed is there, and no mark", || {
+        vhost.queue_depth("p.dead") == Some((1, 0))
+    });
+}
+
 /// Until 4.2 the broker closes the channel. Since 4.3 the broker cancels the consumer of a quorum queue, and leaves
 /// that of a classic queue.
 #[test]
