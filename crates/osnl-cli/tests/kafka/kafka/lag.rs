@@ -10,7 +10,7 @@ use crate::running::{Place, SOON, TOPIC};
 pub(crate) fn conf(place: &Place, kafka: &KafkaClient, more: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {state}\n[journal]\nconnection = memory://\n[admin]\nlisten = unix:{socket}\n[listener:n]\n\
-         transport_url = {url}\nexchange = n\npriorities = info\npool = osnl\n[rule:r]\nevent_type = ^port\\.\nactions = a\n\
+         transport_url = {url}\npriorities = info\npool = osnl\n[rule:r]\nevent_type = ^port\\.\nactions = a\n\
          [action:a]\ndriver = http\nurl = http://127.0.0.1:{port}/\n{more}",
         state = place.path("state").display(),
         socket = place.path("admin.sock").display(),
