@@ -9,7 +9,7 @@ use crate::stage::Stage;
 
 const WIDTHS: [u32; 2] = [320, 1280];
 /// A tablet, or half a screen.
-const MIDDLE: u32 = 800;
+const MIDDLE: [u32; 2] = [800, 1024];
 const WIDEST: u32 = 2560;
 const EXPECTED: [&str; 16] = [
     "/",
@@ -35,6 +35,7 @@ const MOST_TEXT: u64 = 220_000;
 const INSPECT: &str = "
     const root = document.documentElement, all = selector => [...document.querySelectorAll(selector)];
     all('details').forEach(details => details.open = true);
+    all('header .host').forEach(host => host.textContent = 'control-01.region-west.cloud.example.org');
     const isBeyond = element => element.getBoundingClientRect().right > root.clientWidth + 1
         && !element.closest('.wide, pre, .skip');
     return {
@@ -43,7 +44,8 @@ const INSPECT: &str = "
         text: document.body.innerText.length, hacked: String(window.hacked),
         tooWide: root.scrollWidth - root.clientWidth,
         beyond: all('body *').filter(isBeyond).map(element => element.outerHTML.slice(0, 80)),
-        cards: root.clientWidth > 900 ? 0 : all('table.cards').filter(table => table.parentElement.scrollWidth > table.parentElement.clientWidth).length,
+        menus: all('nav.pages ul').filter(list => list.scrollWidth > list.clientWidth).length,
+        cards: all(root.clientWidth > 900 ? 'table.deliveries' : 'table.cards').filter(table => table.parentElement.scrollWidth > table.parentElement.clientWidth).length,
         tiny: all('main *').filter(element => element.checkVisibility() && parseFloat(getComputedStyle(element).fontSize) < 12).length,
         unnamed: all('td, th').filter(cell => cell.tagName == 'TH' && !cell.textContent.trim()).length,
     }";
@@ -83,16 +85,16 @@ fn inspect(stage: &Stage, kind: &str, path: &str) -> Vec<String> {
         stage.open(path);
         for theme in [Theme::Light, Theme::Dark] {
             browser.set_theme(theme);
-            let more = [MIDDLE, WIDEST].into_iter().filter(|_| theme == Theme::Light && are_on);
+            let more = [MIDDLE[0], MIDDLE[1], WIDEST].into_iter();
+            let more = more.filter(|_| theme == Theme::Light && are_on);
             let widths = WIDTHS.into_iter().chain(more);
             for width in widths {
                 browser.set_width(width);
                 let place = format!("{kind} at {width} px, {theme:?}, scripts {are_on}");
                 let found = browser.run(INSPECT, &json!([]));
                 // Judging takes most of the time, so each width and each theme is judged only once.
-                let is_judged = are_on
-                    && (width == WIDTHS[0]) == (theme == Theme::Light)
-                    && ![MIDDLE, WIDEST].contains(&width);
+                let is_judged =
+                    are_on && (width == WIDTHS[0]) == (theme == Theme::Light) && WIDTHS.contains(&width);
                 let violations = if is_judged { browser.violations() } else { Vec::new() };
                 faults.extend(
                     judge(kind, &found)
@@ -125,7 +127,8 @@ fn judge(kind: &str, found: &Value) -> Vec<String> {
         ("a text of bounded length", (1..MOST_TEXT).contains(&number("text"))),
         ("nothing wider than the window", number("tooWide") == 0),
         ("nothing beyond the right edge", found["beyond"] == json!([])),
-        ("no card wider than the window", number("cards") == 0),
+        ("no menu that scrolls", number("menus") == 0),
+        ("no card, or row of a delivery, wider than the window", number("cards") == 0),
         ("text of 12 px at least", number("tiny") == 0),
         ("a name in each head of a table", number("unnamed") == 0),
     ];
