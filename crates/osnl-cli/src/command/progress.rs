@@ -43,6 +43,11 @@ impl Display {
         Self::interruptible(ProgressState::new(Some(0), what, done))
     }
 
+    /// Starts a display of work that Ctrl-C ends, or that handles signals itself.
+    pub(super) fn plain(what: &'static str) -> Self {
+        Self(Arc::new(ProgressState::new(Some(0), what, "")))
+    }
+
     pub(super) fn counting(what: &'static str) -> Self {
         Self::interruptible(ProgressState::new(None, what, ""))
     }

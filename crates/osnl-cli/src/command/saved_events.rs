@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use osnl::control::NoAccess;
+use osnl::control::{NoAccess, RequestProgress};
 use osnl::explain::ExplainedEvent;
 use osnl::journal::query::{About, Filter, KeptEvent, Phase};
 use osnl::journal::sqlite::{OpenError, SqliteReader};
@@ -19,6 +19,7 @@ use osnl_model::{Budget, no_such};
 
 pub(super) use self::shown::{StandardOutput, masked, time};
 use super::check::meaning;
+use super::progress::Display;
 use super::sources;
 use crate::exit::Exit;
 use crate::flags::{CheckArgs, states, time};
@@ -134,8 +135,10 @@ impl PickArgs {
             true => journal.event_numbers(&self.filter(), limit, last).map_err(unreadable)?,
             false => self.numbers_of_ids(journal, limit, last)?.into_iter().collect(),
         };
+        let (display, of) = (Display::plain("events"), numbers.len() as u64);
         let mut kept = Vec::with_capacity(numbers.len());
-        for number in numbers {
+        for (done, number) in (0..).zip(numbers) {
+            display.show(RequestProgress { done, of });
             // The event may have been pruned since its number was read.
             kept.extend(journal.event(number).map_err(unreadable)?);
         }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use osnl_testkit::{
-    Broker, BrokerObjects, OsloListener, OsloPublisher, PublisherOptions, Vhost, closed_port, fixture,
+    Broker, BrokerObjects, OsloListener, OsloPublisher, Pty, PublisherOptions, Vhost, closed_port, fixture,
 };
 use serde_json::{Value, json};
 
@@ -267,11 +267,19 @@ fn the_configurations_listener_says_where_and_a_file_may_hold_the_url() {
 }
 
 #[test]
-fn a_rate_is_kept() {
+fn a_rate_is_kept_and_many_messages_show_their_progress() {
     let mut scene = Scene::new();
     let begun = std::time::Instant::now();
     let args = ["--exchange", "neutron", "--event-type", "e", "--count", "6", "--rate", "10"];
     assert_eq!(scene.send(&args).0, Some(0));
     assert!(begun.elapsed().as_secs_f64() >= 0.5, "{:?}", begun.elapsed());
     assert_eq!(scene.taken().len(), 6);
+
+    let url = scene.vhost.url();
+    let many = ["--exchange", "neutron", "--event-type", "e", "--count", "40", "--rate", "20"];
+    let args = [&["send", "--transport-url", &url], &many[..]].concat();
+    let mut terminal = Pty::start(Path::new(OSNL), &args, &scene.place.path(""), (100, 24));
+    assert_eq!(terminal.wait(SOON).code(), Some(0), "{}", terminal.text());
+    let shown = terminal.text();
+    assert!(shown.contains(" of 40 messages, ") && shown.contains("40 of 40 messages confirmed"), "{shown}");
 }

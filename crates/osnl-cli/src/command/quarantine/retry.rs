@@ -1,11 +1,13 @@
 use osnl::control::{
-    ControlRequest, MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, WhichMessages,
+    ControlRequest, MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, RequestProgress,
+    WhichMessages,
 };
 use osnl::native::{self, Native};
 
 use super::args::QuarantineRetryArgs;
 use super::{asks, named, printed};
 use crate::command::asking::{NoAnswer, Respondent};
+use crate::command::progress::Display;
 use crate::command::sources;
 use crate::exit::Exit;
 use crate::flags::{PlaceArgs, SourceArgs};
@@ -20,9 +22,11 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     let respondent = Respondent::for_place(&args.ask.place)?;
     let conf = configuration(&args.ask.place)?;
     let mut changes = QuarantineChanges { dry_run: args.how.dry_run, ..QuarantineChanges::default() };
-    let (mut group, mut seen) = (Vec::new(), Vec::new());
-    for id in numbers(&respondent, &filter)? {
-        seen.push(id);
+    let mut group = Vec::new();
+    let seen = numbers(&respondent, &filter)?;
+    let (display, of) = (Display::start("messages", "tried"), seen.len() as u64);
+    for (done, id) in (0..).zip(seen.iter().copied()) {
+        display.show(RequestProgress { done, of });
         match plan(&respondent, &conf, id)? {
             Ok(_) if args.how.dry_run => changes.changed(id),
             Ok(again) => group.push(again),
@@ -33,6 +37,7 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
         }
     }
     send(&respondent, &mut group, &mut changes)?;
+    drop(display);
     for id in filter.ids.into_iter().filter(|id| !seen.contains(id)) {
         changes.refuse(id, "there is no message with this number, or another filter excludes it");
     }

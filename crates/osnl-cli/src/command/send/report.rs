@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use osnl::control::RequestProgress;
 use osnl_transport::{Declare, Transport, TransportError};
 use serde_json::json;
 
 use super::args::SendArgs;
 use crate::clean;
+use crate::command::progress::Display;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 use crate::output::{self, Tint};
@@ -30,6 +32,7 @@ pub(super) struct SendReport<'a> {
     declare: Declare,
     location: String,
     total: u64,
+    display: Option<Display>,
     confirmed: u64,
     unrouted: BTreeMap<(String, String), u64>,
     refused: u64,
@@ -60,6 +63,8 @@ impl<'a> SendReport<'a> {
             declare: args.declares(),
             location: transport.location(),
             total,
+            display: (args.format == OutputFormat::Text && total > AT_MOST)
+                .then(|| Display::plain("messages")),
             confirmed: 0,
             unrouted: BTreeMap::new(),
             refused: 0,
@@ -99,10 +104,14 @@ impl<'a> SendReport<'a> {
             let reason = answer.err().map(|error| error.to_string());
             self.say(&line(self.format, sent, outcome, reason.as_deref()));
         }
+        if let Some(display) = &self.display {
+            display.show(RequestProgress { done: self.answers(), of: self.total });
+        }
         self.unavailable.is_none()
     }
 
     pub(super) fn finish(&mut self, took: Duration) {
+        self.display = None;
         let Self { location, total, confirmed, refused, .. } = &*self;
         let (total, confirmed, refused) = (*total, *confirmed, *refused);
         let unrouted: u64 = self.unrouted.values().sum();
@@ -159,8 +168,12 @@ impl<'a> SendReport<'a> {
         }
     }
 
+    fn answers(&self) -> u64 {
+        self.confirmed + self.refused + self.unrouted.values().sum::<u64>()
+    }
+
     pub(super) fn has_answers(&self) -> bool {
-        self.confirmed + self.refused > 0 || !self.unrouted.is_empty()
+        self.answers() > 0
     }
 
     pub(super) fn is_unavailable(&self) -> bool {
