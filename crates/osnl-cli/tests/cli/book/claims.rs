@@ -101,6 +101,7 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("docs/concepts.md", "what does not fit into 1 GiB of bodies", "osnl-transport/src/topology/queue.rs", "const MOST_DEAD_LETTERS: i64 = 1 << 30;"),
     ("docs/concepts.md", "a refused login (401, 407)", "osnl-core/src/attempt.rs", "Self::Status(401 | 407)"),
     ("docs/concepts.md", "(a 3xx, 400, 401, 403, 404, 405, or 407)", "osnl-delivery/src/breaker.rs", "FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405"),
+    ("docs/turning-notifications-on.md", "Old `notification_driver` and `notification_topics`", "osnl-transport/src/rabbit/options/former.rs", "FormerOption::new(\"notification_driver\", &[])"),
     ("docs/concepts.md", "program fails for 5 resources", "osnl-delivery/src/breaker.rs", "const REFUSED_KEYS: usize = 5;"),
     ("docs/troubleshooting.md", "500,000 JSON values and 10,000 resources", "osnl-model/src/budget.rs", "values: 500_000, resources: 10_000 };"),
     ("docs/troubleshooting.md", "bulk request (at most 60,000)", "osnl-model/src/budget.rs", "resources: 60_000 };"),
