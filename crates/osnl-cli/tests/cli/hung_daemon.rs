@@ -190,6 +190,8 @@ fn watching_goes_on_over_a_hang_and_ctrl_c_ends_it_well() {
     let arguments = ["status", "-c", "a.conf", "--watch", "--interval", "100ms", "--timeout", "300ms"];
     let mut watching = command(&rig.home, &arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    assert!(first.ends_with('Z') && first.len() == "2026-11-20T06:41:53Z".len(), "{first}");
     let mut await_line = |part: &str| assert!(lines.any(|line| line.contains(part)), "{part}");
     await_line("!    nova: not connected");
     rig.signal("STOP");

@@ -153,7 +153,7 @@ fn scrolled(top: usize, key: Option<KeyEvent>, lines: usize, height: usize) -> u
 }
 
 fn block(screen: &str) -> String {
-    output::for_locale(&format!("{}\n\n{screen}", jiff::Zoned::now().strftime("%F %T"))).into_owned()
+    output::for_locale(&format!("{}\n\n{screen}", jiff::Timestamp::now().strftime("%FT%TZ"))).into_owned()
 }
 
 fn picture(block: &str, (top, height): (usize, usize), width: u16, tint: Tint) -> Text<'static> {
