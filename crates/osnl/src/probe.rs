@@ -185,15 +185,16 @@ async fn listener(
     probes
 }
 
-/// Returns the verdict with the severity that `osnl queues` and `osnl status` give the finding. A missing binding is
-/// critical only beside a running daemon, which makes it.
+/// Returns the verdict with the severity that `osnl queues` and `osnl status` give the finding; a note is of an unread
+/// queue that a policy may bound. A missing binding is critical only beside a running daemon, which makes it.
 fn probe_of_finding(probe: Probe, found: &Finding) -> Probe {
     let words = format!("{}: {}", found.seen, found.consequence);
     match found.severity {
         FindingSeverity::Critical if found.kind != FindingKind::NotBound => {
             probe.failed(words, Some(&found.command))
         }
-        _ => probe.warning(words, &found.command),
+        FindingSeverity::Note => probe.unproven(words, &found.command),
+        FindingSeverity::Critical | FindingSeverity::Warning => probe.warning(words, &found.command),
     }
 }
 
@@ -363,7 +364,7 @@ mod tests {
         };
         check(FindingKind::Unread, FindingSeverity::Critical, ProbeVerdict::Failed);
         check(FindingKind::Unread, FindingSeverity::Warning, ProbeVerdict::Warning);
-        check(FindingKind::Unread, FindingSeverity::Note, ProbeVerdict::Warning);
+        check(FindingKind::Unread, FindingSeverity::Note, ProbeVerdict::Unproven);
         check(FindingKind::NotBound, FindingSeverity::Critical, ProbeVerdict::Warning);
     }
 
