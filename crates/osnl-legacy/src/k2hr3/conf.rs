@@ -48,7 +48,7 @@ impl LoadedConf {
 /// The texts up to the semicolon are those of `K2hr3ConfError`.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
-    #[error("path must exist, not {}; create the file or name another one with -c", .path.display())]
+    #[error("path must exist, not {}; {} or name another one with -c", .path.display(), creation(.path))]
     Missing { path: PathBuf },
     #[error("path must be a regular file, not {}; name a file with -c", .path.display())]
     NotRegular { path: PathBuf },
@@ -112,6 +112,16 @@ impl Conf {
             Some(_) | None if is_syntax => Err(ConfError::Syntax(ConfigErrors(errors))),
             Some(_) | None => Err(ConfError::Values(ConfigErrors(errors))),
         }
+    }
+}
+
+/// Returns how to make a missing file. The packages put the manual's sample beside it.
+fn creation(path: &Path) -> String {
+    let mut sample = path.as_os_str().to_owned();
+    sample.push(".sample");
+    match Path::new(&sample) {
+        sample if sample.is_file() => format!("copy {} to it", sample.display()),
+        _ => "create the file".to_owned(),
     }
 }
 

@@ -34,7 +34,12 @@ fn a_configuration_is_read_with_the_documented_refusals() {
     let load = |path: &Path| Conf::load(path, &HiddenInputs::none());
     let refusal = |path: &Path| load(path).map(|_| ()).unwrap_err().to_string();
     let missing = folder.path().join("none.conf");
-    assert!(refusal(&missing).starts_with(&format!("path must exist, not {}", missing.display())));
+    let expected = format!("path must exist, not {}; ", missing.display());
+    assert_eq!(refusal(&missing), format!("{expected}create the file or name another one with -c"));
+    let sample = folder.path().join("none.conf.sample");
+    std::fs::write(&sample, "").unwrap();
+    let copy = format!("copy {} to it or name another one with -c", sample.display());
+    assert_eq!(refusal(&missing), expected + &copy);
     assert!(refusal(folder.path()).starts_with("path must be a regular file, not "));
     assert!(refusal(&fixture::path("k2hr3/conf/12-bad-no-section.conf")).starts_with("parse error, "));
     let conf = load(&fixture::path("k2hr3/conf/01-minimal-neutron.conf")).unwrap().conf;
