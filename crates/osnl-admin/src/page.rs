@@ -167,10 +167,19 @@ pub(crate) fn find(path: &str) -> Option<Page> {
 /// Returns the page for an address, or the one that says that there is none, if a browser asks: the others get JSON.
 pub(crate) fn find_for(head: &Parts) -> Option<Page> {
     let path = head.uri.path();
-    let accept = head.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let is_browser = accept.contains("text/html") && matches!(head.method, Method::GET | Method::HEAD);
     let is_api = path == "/metrics" || path == "/api" || path.starts_with("/api/");
-    find(path).or((is_browser && !is_api).then_some(Page::Missing))
+    find(path).or((is_for_browser(head) && !is_api).then_some(Page::Missing))
+}
+
+fn is_for_browser(head: &Parts) -> bool {
+    let accept = head.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.contains("text/html") && matches!(head.method, Method::GET | Method::HEAD)
+}
+
+/// Returns the answer to a request with the name of another host: a page, if a browser asks.
+pub(crate) fn other_host(head: &Parts, denial: Denial) -> AdminAnswer {
+    let answer = answer::denied(denial);
+    if is_for_browser(head) { refusal_page(answer.status(), answer::reason(denial)) } else { answer }
 }
 
 impl Pages {

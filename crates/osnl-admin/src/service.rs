@@ -125,7 +125,7 @@ impl Service {
         let path = head.uri.path();
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
         if let Err(denied) = self.access.host(&head) {
-            return answer::denied(denied);
+            return page::other_host(&head, denied);
         }
         match path {
             "/livez" | "/readyz" | "/metrics" | "/api/v1/openapi.json" if !is_get => {

@@ -247,6 +247,9 @@ async fn foreign_texts_are_shown_and_do_not_act() {
     is_harmless("/nope", &page);
     let (status, answer) = site.running.ask("GET", "/api/v1/nope", &browser, "").await;
     assert!(status == 401 && answer.contains("application/json"), "{answer}");
+    let (status, page) =
+        site.running.ask("GET", "/", &format!("{browser}Host: other.example.com\r\n"), "").await;
+    assert!(status == 421 && page.contains("text/html") && page.contains("[admin] host_names"), "{page}");
     site.running.end().await;
 }
 
