@@ -241,6 +241,7 @@ async fn leave(
         }
     };
     tokio::select! {
+        biased;
         () = emptied => {}
         // The record of queues keeps the rest.
         () = own.drain.cancelled() => {}
@@ -248,6 +249,7 @@ async fn leave(
     gives_way(&own, &ended).await;
     turn.over.cancel();
     tokio::select! {
+        biased;
         () = exit.count() => {}
         () = stop.cancelled() => {}
     }

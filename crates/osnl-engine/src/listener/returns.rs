@@ -77,6 +77,7 @@ impl Listener {
                 while self.intake.reserve(1).await == 0 {}
             };
             tokio::select! {
+                biased;
                 () = shown => {}
                 () = room => {}
             }

@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use osnl_core::epoch;
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::lane::{DeferredChange, LaneEntry};
@@ -73,7 +74,7 @@ pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBa
             None => return Ok(answer),
         },
     };
-    let end = Instant::now() + AT_MOST;
+    let begun = Instant::now();
     let forgotten_until = prune::forgotten_until(work.connection)?;
     let effects = match batch.change {
         Change::Retry { out_of_order: false, .. } => effects_since(work, batch.known_until)?,
@@ -86,7 +87,7 @@ pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBa
         | Change::Resume { .. } => Vec::new(),
     };
     for (id, later) in &batch.ids {
-        if answer.processed > 0 && Instant::now() >= end {
+        if answer.processed > 0 && epoch::has_taken(begun, AT_MOST) {
             break;
         }
         answer.processed += 1;

@@ -42,7 +42,7 @@ pub(super) struct Pruner<'a> {
 }
 
 pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
-    let end = Instant::now() + AT_MOST;
+    let begun = Instant::now();
     let retention = i64::try_from(pruner.options.bounds.retention.as_millis()).unwrap_or(i64::MAX);
     let cutoff = millis(epoch::now()).saturating_sub(retention);
     loop {
@@ -65,7 +65,7 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
             });
             return Ok(PruneResult { more: false, full, used: size });
         }
-        if Instant::now() >= end {
+        if epoch::has_taken(begun, AT_MOST) {
             return Ok(PruneResult { more: true, full: None, used: size });
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use osnl_config::Bytes;
 use osnl_core::metrics::Counters;
 use osnl_journal::Journal;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
@@ -70,7 +71,11 @@ impl Disk {
             return OpenJournal { journal: memory.clone(), operated: OperatedJournal::Memory(memory) };
         }
         let path = self.folder.path().join(format!("{}.db", who.daemon));
-        let options = SqliteOptions::new(path).bounded(|bounds| bounds.allow_volatile = true);
+        let options = SqliteOptions::new(path).bounded(|bounds| {
+            bounds.allow_volatile = true;
+            // Not a share of the free space, which differs from machine to machine.
+            bounds.max_size = Some(Bytes(1 << 30));
+        });
         let (journal, driven) = SqliteJournal::open_driven(options, counters.clone()).unwrap();
         let writer = Writer { world: world.clone(), who, driven, slowest: settings.disk, due: None };
         self.writers.lock().unwrap().push(writer);
