@@ -100,10 +100,12 @@ impl Course {
             }
             Wake::Claimed(claimed) => {
                 for (claimed, host) in claimed {
-                    // The age is taken at once, so that later changes of the system clock have no effect.
+                    // A file knows it by the system clock alone. The age is taken at once, so that later changes of that
+                    // clock have no effect.
                     let came = claimed.event.received.origin.received;
                     let ago = epoch::now().duration_since(came).unwrap_or_default();
-                    let returns = self.schedule.add(claimed, host, now.checked_sub(ago), now);
+                    let arrived = claimed.since.or_else(|| now.checked_sub(ago));
+                    let returns = self.schedule.add(claimed, host, arrived, now);
                     out.extend(returns.map(Consequence::Return));
                 }
             }

@@ -37,16 +37,19 @@ impl Steps {
         Event::new(ReceivedMessage::sample("", false), Notification::default(), "r", "a")
     }
 
-    fn claims(&mut self, ids: std::ops::RangeInclusive<u64>) -> Vec<String> {
-        let claimed = |id| ClaimedDelivery {
+    fn claimed(id: u64) -> ClaimedDelivery {
+        ClaimedDelivery {
             id: DeliveryId(id),
             key: Some(format!("key{id}")),
             event: Self::event(),
             used: UsedLimits::default(),
             since: None,
             newest: false,
-        };
-        self.step(Wake::Claimed(ids.map(|id| (claimed(id), None)).collect()))
+        }
+    }
+
+    fn claims(&mut self, ids: std::ops::RangeInclusive<u64>) -> Vec<String> {
+        self.step(Wake::Claimed(ids.map(|id| (Self::claimed(id), None)).collect()))
     }
 
     fn ends(&mut self, id: u64, result: Result<(), ErrorClass>) -> Vec<String> {
@@ -93,6 +96,23 @@ fn a_changed_target_is_probed_before_anything_behind_it_is_given_up() {
     assert_eq!(steps.step(Wake::Due), [""; 0]);
     let dead = "4 dead: the target was held for 60 s, and hold_max is over";
     assert_eq!(steps.ends(3, Err(ErrorClass::Connect)), ["3 held 1", dead]);
+}
+
+/// By the system clock, which has jumped since, the message of each arrived in 1970.
+#[test]
+fn a_jump_of_the_system_clock_ends_no_wait_of_which_the_journal_knows_the_beginning() {
+    let dead = "3 dead: the target was held for 6 s, and hold_max is over";
+    for (is_known, given_up) in [(true, vec!["2 held 1"]), (false, vec!["2 held 1", dead])] {
+        let mut steps = Steps::new(settings(Some(5 * SECOND)));
+        steps.claims(1..=1);
+        steps.ends(1, Err(ErrorClass::Connect));
+        steps.now += 4 * SECOND;
+        let claimed = |id| ClaimedDelivery { since: is_known.then_some(steps.now), ..Steps::claimed(id) };
+        let claimed = Vec::from([2, 3].map(|id| (claimed(id), None)));
+        assert_eq!(steps.step(Wake::Claimed(claimed)), ["begins [2]"]);
+        steps.now += 2 * SECOND;
+        assert_eq!(steps.ends(2, Err(ErrorClass::Connect)), given_up);
+    }
 }
 
 #[test]

@@ -317,7 +317,8 @@ impl Oracle {
             }
             Some(why) if why.contains("hold_max") => {
                 let waited = record.published.elapsed();
-                let has_jumped = self.jumped.is_some_and(|at| at >= record.published);
+                // A file knows the arrival by the time of day.
+                let has_jumped = limits.sqlite && self.jumped.is_some_and(|at| at >= record.published);
                 if limits.hold_max.is_none_or(|most| waited < most && !has_jumped) {
                     self.breaks(format!("given up: event {event} after {waited:?}: {why}"));
                 }
