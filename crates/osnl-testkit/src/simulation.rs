@@ -6,7 +6,7 @@
 //!
 //! | part | model |
 //! | --- | --- |
-//! | engine, rules, delivery, journal | the real ones; the writer of SQLite has no thread, and commits when nothing else runs |
+//! | engine, rules, delivery, journal | the real ones; SQLite's writer has no thread: it commits when nothing else runs, a success after its wait |
 //! | broker | classic and quorum queues, redelivery in order, prefetch, one active consumer, the consumer time-out |
 //! | target | answers, refuses, hangs, answers late, cuts the connection after the effect |
 //! | kill | a daemon is killed at one of its steps outside: a message, an acknowledgement, a call, a commit |

@@ -325,8 +325,11 @@ impl JournalWriter {
                 None => self.commands.try_recv().or_else(|_| {
                     let now = Instant::now();
                     let until = *ends_until.get_or_insert(now + END_WAIT);
-                    let may_wait = waits && batch.iter().all(SqliteCommand::is_success) && self.is_idle();
-                    let wait = if may_wait { until.saturating_duration_since(now) } else { Duration::ZERO };
+                    let wait = if waits && self.may_wait(&batch) {
+                        until.saturating_duration_since(now)
+                    } else {
+                        Duration::ZERO
+                    };
                     self.commands.recv_timeout(wait)
                 }),
             };
@@ -353,6 +356,11 @@ impl JournalWriter {
             }
         }
         batch
+    }
+
+    /// Whether the commit of these commands may wait for the next message.
+    fn may_wait(&self, batch: &[SqliteCommand]) -> bool {
+        batch.iter().all(SqliteCommand::is_success) && self.is_idle()
     }
 
     /// Whether the commit of an end would let nothing begin: no delivery is claimable or waits behind another, and no

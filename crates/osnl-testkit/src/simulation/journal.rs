@@ -22,8 +22,8 @@ use super::world::World;
 pub(super) struct Disk {
     folder: Arc<TempDir>,
     writers: Arc<Mutex<Vec<Writer>>>,
-    /// Tells that a commit has a time.
-    delayed: Arc<Notify>,
+    /// Tells that a writer has a new stage, or may have more to commit.
+    changed: Arc<Notify>,
 }
 
 /// The journal of one life.
@@ -45,15 +45,23 @@ struct Writer {
     who: Who,
     driven: DrivenWriter,
     slowest: Duration,
-    /// The end of the commit under way.
-    due: Option<Instant>,
+    stage: Stage,
+}
+
+/// The stage of the next commit, with its end.
+#[derive(Clone, Copy)]
+enum Stage {
+    Idle,
+    /// Successes wait for the commit of the next message. A kill repeats their effects.
+    Waits(Instant),
+    Commits(Instant),
 }
 
 impl Disk {
     pub(super) fn new() -> Self {
         let memory = PathBuf::from("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        Self { folder: Arc::new(folder.unwrap()), writers: Arc::default(), delayed: Arc::default() }
+        Self { folder: Arc::new(folder.unwrap()), writers: Arc::default(), changed: Arc::default() }
     }
 
     /// Opens the journal of a new life.
@@ -77,7 +85,7 @@ impl Disk {
             bounds.max_size = Some(Bytes(1 << 30));
         });
         let (journal, driven) = SqliteJournal::open_driven(options, counters.clone()).unwrap();
-        let writer = Writer { world: world.clone(), who, driven, slowest: settings.disk, due: None };
+        let writer = Writer { world: world.clone(), who, driven, slowest: settings.disk, stage: Stage::Idle };
         self.writers.lock().unwrap().push(writer);
         let journal = Arc::new(journal);
         OpenJournal { journal: journal.clone(), operated: OperatedJournal::Sqlite(journal) }
@@ -90,45 +98,72 @@ impl Disk {
 
     /// Commits what is due. The thread has nothing else to do.
     pub(super) fn turn(&self) {
-        let mut is_delayed = false;
+        let mut looks_again = false;
         for writer in &mut *self.writers.lock().unwrap() {
-            writer.turn();
-            is_delayed |= writer.due.is_some();
+            looks_again |= writer.turn();
         }
-        if is_delayed {
-            self.delayed.notify_one();
+        if looks_again {
+            self.changed.notify_one();
         }
     }
 
-    /// Wakes the thread when a commit is due; never ends.
+    /// Wakes the thread when a stage ends; never ends.
     pub(super) async fn wake(&self) {
         loop {
-            self.delayed.notified().await;
-            let due = self.writers.lock().unwrap().iter().filter_map(|writer| writer.due).min();
-            if let Some(due) = due {
-                sleep_until(due).await;
+            let now = Instant::now();
+            let end = |writer: &Writer| writer.stage.end().filter(|end| *end > now);
+            let next = self.writers.lock().unwrap().iter().filter_map(end).min();
+            tokio::select! {
+                biased;
+                () = self.changed.notified() => {}
+                () = sleep_until(next.unwrap_or(now)), if next.is_some() => {}
             }
         }
     }
 }
 
+impl Stage {
+    fn end(self) -> Option<Instant> {
+        match self {
+            Self::Idle => None,
+            Self::Waits(end) | Self::Commits(end) => Some(end),
+        }
+    }
+}
+
 impl Writer {
-    fn turn(&mut self) {
-        if self.due.is_some_and(|due| Instant::now() < due) || !self.driven.gather() {
-            return;
+    /// Returns whether the thread must look again: at a new stage, or at what a commit has left.
+    fn turn(&mut self) -> bool {
+        let now = Instant::now();
+        if let Stage::Commits(end) = self.stage {
+            return now >= end && self.commit();
+        }
+        let Some(wait) = self.driven.gather() else {
+            self.stage = Stage::Idle;
+            return false;
+        };
+        let before = self.stage.end();
+        let end = before.unwrap_or(now + wait);
+        if !wait.is_zero() && now < end {
+            self.stage = Stage::Waits(end);
+            return before.is_none();
         }
         let millis = u64::try_from(self.slowest.as_millis()).unwrap_or(0);
-        let mut state = self.world.lock();
-        if self.due.take().is_none() && millis > 0 {
-            let pause = state.random.u64(1..=millis);
-            self.due = Some(Instant::now() + Duration::from_millis(pause));
-            return;
+        if millis > 0 {
+            let pause = self.world.lock().random.u64(1..=millis);
+            self.stage = Stage::Commits(now + Duration::from_millis(pause));
+            return true;
         }
-        if !state.steps(self.who, "a commit") {
-            return;
+        self.commit()
+    }
+
+    fn commit(&mut self) -> bool {
+        self.stage = Stage::Idle;
+        if !self.world.lock().steps(self.who, "a commit") {
+            return false;
         }
-        drop(state);
         self.driven.commit();
         let _ = self.world.lock().steps(self.who, "the answer of a commit");
+        true
     }
 }

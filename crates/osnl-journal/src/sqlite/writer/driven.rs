@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
-use super::{JournalWriter, SqliteCommand};
+use super::{END_WAIT, JournalWriter, SqliteCommand};
 
 /// The writer of a journal whose caller commits, so that a simulation decides when. Dropping it loses what is not
 /// committed, as a kill does.
@@ -18,13 +20,17 @@ impl DrivenWriter {
         Self { writer: Some(writer), group: Vec::new(), closed: Vec::new() }
     }
 
-    /// Gathers the next group, and returns whether there is something to commit.
-    pub fn gather(&mut self) -> bool {
-        let Some(writer) = &mut self.writer else { return false };
-        if self.group.is_empty() {
-            self.group = writer.gather(&mut self.closed, false);
+    /// Adds new commands to the next group, and returns the time for which it may wait for the next message; `None` if
+    /// there is nothing to commit.
+    pub fn gather(&mut self) -> Option<Duration> {
+        let writer = self.writer.as_mut()?;
+        for command in self.group.drain(..).rev() {
+            writer.backlog.push_front(command);
         }
-        !self.group.is_empty() || writer.closing
+        self.group = writer.gather(&mut self.closed, false);
+        let may_wait = writer.backlog.is_empty() && writer.may_wait(&self.group);
+        let wait = if may_wait { END_WAIT } else { Duration::ZERO };
+        (!self.group.is_empty() || writer.closing).then_some(wait)
     }
 
     /// Commits the group as one transaction, and answers its callers.
