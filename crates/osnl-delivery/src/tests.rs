@@ -1,9 +1,9 @@
-mod failures;
 mod neighbours;
 mod rows;
 mod stalls;
 
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use osnl_core::attempt::Completion;
 use osnl_core::received::ReceivedMessage;
@@ -72,16 +72,8 @@ impl Rig {
     }
 
     async fn append_as(&self, id: &str, key: &str) -> Receipt {
-        self.append_message(id, key, false).await
-    }
-
-    async fn append_again(&self, key: &str) -> Receipt {
-        self.append_message(key, key, true).await
-    }
-
-    async fn append_message(&self, id: &str, key: &str, redelivered: bool) -> Receipt {
         let entry = Entry {
-            received: Arc::new(ReceivedMessage::sample("", redelivered)),
+            received: Arc::new(ReceivedMessage::sample("", false)),
             notification: Arc::new(Notification {
                 message_id: Some(id.to_owned()),
                 ..Notification::default()
@@ -110,36 +102,23 @@ async fn what_is_held_goes_back_before_the_broker_loses_patience() {
     rig.stop().await;
 }
 
-/// The message returns to the broker and comes again at once, but the digest does not begin anew.
 #[tokio::test(start_paused = true)]
-async fn a_digest_longer_than_the_stay_of_a_message_is_sent_at_its_time() {
-    let rig = Rig::start(None, Duration::from_secs(1));
-    let wait = Duration::from_secs(40 * 60);
-    let batch = BatchLimits { most: 500, wait, whole: true };
-    let settings = DeliverySettings { batch, ..rig.settings };
-    rig.remote.change(Setup {
-        action: rig.action.clone(),
-        settings,
-        preparation: Preparation::default(),
-        fallback: None,
-    });
-    let began = Instant::now();
-    let mut receipt = rig.append("k").await;
-    let mut returns = 0;
-    while receipt.await == Settle::Requeue {
-        returns += 1;
-        receipt = rig.append_again("k").await;
-    }
-    assert_eq!((returns, *rig.action.attempts.lock().unwrap()), (2, 1));
-    assert!((wait..wait + Duration::from_secs(30)).contains(&began.elapsed()), "{:?}", began.elapsed());
-    // A window full of events waits no longer.
-    let full = Instant::now();
-    let mut receipts = Vec::new();
-    for n in 0..10 {
-        receipts.push(rig.append(&n.to_string()).await);
-    }
-    futures_util::future::join_all(receipts).await;
-    assert!(full.elapsed() <= Duration::from_secs(11), "{:?}", full.elapsed());
+async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
+    let rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
+    let attempts = || *rig.action.attempts.lock().unwrap();
+    let receipt = rig.append("k").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(attempts() > 1, "it is tried");
+    let failed = JournalState::Failed { reason: "told so".into(), since: SystemTime::UNIX_EPOCH };
+    rig.journal.set_state(failed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = attempts();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(attempts(), before);
+    *rig.action.failure.lock().unwrap() = None;
+    rig.journal.set_state(JournalState::Working);
+    assert_eq!(receipt.await, Settle::Acknowledge);
+    assert_eq!(attempts(), before + 1);
     rig.stop().await;
 }
 
@@ -152,22 +131,6 @@ async fn a_target_that_is_back_is_found_within_half_a_minute_however_long_it_was
     let back = Instant::now();
     assert_eq!(receipt.await, Settle::Acknowledge);
     assert!(back.elapsed() <= Duration::from_secs(30), "{:?}", back.elapsed());
-    rig.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn far_retries_beyond_half_the_window_go_back_and_the_others_stay() {
-    // 409 is a refusal that does not blame the target, so each key waits alone, two minutes at first.
-    let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(120));
-    let mut receipts = Vec::new();
-    for n in 0..8 {
-        receipts.push(rig.append(&n.to_string()).await);
-    }
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    // Five of ten may wait, so the oldest three returned.
-    let settled: Vec<bool> =
-        receipts.iter_mut().map(|r| futures_util::FutureExt::now_or_never(r).is_some()).collect();
-    assert_eq!(settled, [true, true, true, false, false, false, false, false]);
     rig.stop().await;
 }
 

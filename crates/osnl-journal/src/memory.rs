@@ -135,6 +135,12 @@ impl MemoryJournal {
         }
     }
 
+    /// Sets the state, which is otherwise that of a journal that works.
+    #[cfg(feature = "sample")]
+    pub fn set_state(&self, state: JournalState) {
+        self.working.send_replace(state);
+    }
+
     /// Sets the callback for each delivery that the journal returns to the broker without a delivery loop: it
     /// waited too long for a retry, or too many wait.
     pub fn on_return(&self, callback: Box<dyn Fn(&Event) + Send>) {

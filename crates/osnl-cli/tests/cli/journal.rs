@@ -1,14 +1,11 @@
-//! `osnl run` on a journal: one daemon per file, volatile places, and `kill -9`.
+//! `osnl run` on a journal: one daemon per file, and volatile places.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Notice, OsloPublisher, PublisherOptions, Sink, wait_until};
+use osnl_testkit::wait_until;
 use tempfile::TempDir;
-
-use crate::reloading::{asked, notice};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -97,47 +94,4 @@ fn in_the_default_folder_the_second_daemon_keeps_no_state() {
     assert!(second.0.try_wait().unwrap().is_none());
     second.kill();
     assert_eq!(fs::read(state.join("in-hand")).unwrap(), before);
-}
-
-#[test]
-fn of_two_daemons_on_one_queue_the_second_takes_over_and_the_order_stays() {
-    const INSTANCES: usize = 20;
-    const ROUNDS: usize = 30;
-    let homes = [crate::private_folder().unwrap(), tempfile::tempdir().unwrap()];
-    let vhost = Broker::shared().vhost("standby");
-    let sink = Sink::start();
-    for (home, path) in homes.iter().zip(["/first", "/second"]) {
-        write(home, &vhost.url(), &sink.url(path), "allow_volatile = yes");
-    }
-    let start = |home: &TempDir| DaemonRun(osnl(home).stderr(Stdio::null()).spawn().unwrap());
-    let consumers = |n: u64| {
-        wait_until(SOON, "they consume", || vhost.list_queues().iter().any(|queue| queue.consumers == n));
-    };
-    let mut first = start(&homes[0]);
-    consumers(1);
-    let second = start(&homes[1]);
-    consumers(2);
-    let notices = |rounds: std::ops::Range<usize>| -> Vec<Notice> {
-        rounds.flat_map(|round| (0..INSTANCES).map(move |n| notice(n, round))).collect()
-    };
-    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-    publisher.notify_all(&notices(0..ROUNDS / 2));
-    sink.wait_for(INSTANCES * ROUNDS / 4, SOON);
-    assert!(sink.requests().iter().all(|r| r.target.starts_with("/first")), "the second stands by");
-    first.kill();
-    publisher.notify_all(&notices(ROUNDS / 2..ROUNDS));
-    let rounds = |path: &str| asked(&sink, |target| target.starts_with(path));
-    wait_until(SOON, "the second has taken over", || {
-        let second = rounds("/second");
-        second.len() == INSTANCES && second.values().all(|rounds| rounds.last() == Some(&(ROUNDS - 1)))
-    });
-    for found in rounds("/second").values() {
-        assert!(found.is_sorted(), "in order: {found:?}");
-    }
-    // Events that the killed daemon has acknowledged are in its journal, and have their effect
-    // after its restart.
-    let again = start(&homes[0]);
-    let all = |found: &Vec<usize>| BTreeSet::from_iter(found).len() == ROUNDS;
-    wait_until(SOON, "nothing is missing", || rounds("/").values().all(all));
-    drop((again, second));
 }

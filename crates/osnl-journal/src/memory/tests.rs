@@ -90,34 +90,6 @@ fn a_delivery_that_fails_again_and_again_is_listed_with_its_answer() {
 }
 
 #[test]
-fn a_receipt_completes_with_the_last_outcome() {
-    let journal = journal();
-    let mut two_actions = entry("m", "k", false);
-    two_actions.deliveries.push(NewDelivery::new("r", "b", None));
-    let mut receipt = append_as(&journal, two_actions);
-    let first = claim(&journal)[0].0;
-    journal.end(first, Outcome::Delivered.into());
-    assert_eq!((&mut receipt).now_or_never(), None);
-    let second = journal.claim("b", ClaimLimits::in_order(1)).now_or_never().unwrap()[0].id;
-    journal.end(second, Outcome::Dead("why".into()).into());
-    assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
-    assert_eq!(journal.dead_letters().len(), 1);
-}
-
-#[test]
-fn only_the_oldest_of_a_key_is_claimable_and_its_outcome_promotes_the_next() {
-    let journal = journal();
-    let _receipts = [("1", "k"), ("2", "k"), ("3", "other")].map(|(id, key)| append(&journal, id, key));
-    let first = claim(&journal);
-    assert_eq!(names(&first), ["1", "3"]);
-    assert_eq!(names(&claim(&journal)), [""; 0]);
-    journal.end(first[1].0, Outcome::Delivered.into());
-    assert_eq!(names(&claim(&journal)), [""; 0]);
-    journal.end(first[0].0, Outcome::Delivered.into());
-    assert_eq!(names(&claim(&journal)), ["2"]);
-}
-
-#[test]
 fn what_is_given_back_takes_its_followers_along_and_remembers_its_attempts() {
     let journal = journal();
     let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
@@ -313,20 +285,6 @@ fn a_redelivered_message_that_is_done_is_acknowledged_without_a_second_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn places_are_bounded_and_come_back_with_the_outcome() {
-    let journal = journal();
-    let mut permit = journal.reserve(&[], 100).await;
-    assert_eq!(permit.places(), 8);
-    let _receipts: Vec<_> =
-        (0..8).map(|n| journal.append(&mut permit, entry(&n.to_string(), &n.to_string(), false))).collect();
-    assert_eq!(permit.places(), 0);
-    drop(permit);
-    assert!(journal.reserve(&[], 1).now_or_never().is_none());
-    journal.end(claim(&journal)[0].0, Outcome::Delivered.into());
-    assert_eq!(journal.reserve(&[], 100).await.places(), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_the_broker_has_waited_for_too_long_is_overdue_and_adopting_starts_anew() {
     let journal = journal();
     let _receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
@@ -399,15 +357,6 @@ async fn a_delivery_that_returns_while_it_waits_for_a_retry_waits_on() {
         }
         assert_eq!(names(&claim(&journal)), ["1"]);
     }
-}
-
-#[test]
-fn closing_leaves_open_messages_to_the_broker() {
-    let journal = journal();
-    let before = append(&journal, "1", "k");
-    journal.close().now_or_never();
-    assert_eq!(before.now_or_never(), Some(Settle::Leave));
-    assert_eq!(append(&journal, "2", "k").now_or_never(), Some(Settle::Leave));
 }
 
 #[test]

@@ -179,29 +179,3 @@ fn a_window_full_of_what_the_target_does_not_take_stands_still_loses_nothing_and
     assert_eq!(daemon.counters.delivered.get(), 0);
     all_done(&vhost, &target, daemon, 300);
 }
-
-#[test]
-fn a_connection_cut_200_times_with_50_deliveries_open_changes_no_effect() {
-    const OPEN: usize = 50;
-    let vhost = Broker::shared().vhost("cuts");
-    let proxy = FaultyProxy::before(Broker::shared().port());
-    let target = Target::down();
-    let daemon = in_work(&vhost, &target, connects(&vhost.url_through(proxy.port())), OPEN);
-    for _ in 0..180 {
-        let before = daemon.counters.deduplicated.get();
-        assert_eq!(proxy.cut(), 1);
-        daemon.wait_until("all are adopted", |c| c.deduplicated.get() == before + OPEN as u64);
-    }
-    target.come_up();
-    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-    for round in 0..20 {
-        let from = OPEN + round * 5;
-        publisher.notify_all(&ports(from..from + 5));
-        let listened = daemon.listened();
-        wait_until(SOON, "there is something to cut", || proxy.cut() == 1);
-        wait_until(SOON, "it listens again", || daemon.listened() > listened);
-    }
-    assert_eq!(proxy.cuts(), 200);
-    daemon.wait_until("each cut has cost one connection", |c| c.reconnects.get() == 200);
-    all_done(&vhost, &target, daemon, OPEN + 100);
-}

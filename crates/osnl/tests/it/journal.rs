@@ -1,7 +1,6 @@
 use std::path::Path;
 
 use osnl::daemon::RunEnd;
-use osnl::journal::DeliveryId;
 use osnl::journal::query::{Filter, ListPage, RowState};
 use osnl::journal::sqlite::SqliteReader;
 use osnl::native::{Native, Sources, load_texts};
@@ -22,37 +21,6 @@ fn native(folder: &Path, api_url: &str) -> Native {
 
 fn start(conf: &Native, broker: &MemoryBroker) -> DaemonRig {
     DaemonRig::bound(conf, broker, &["neutron"])
-}
-
-#[test]
-fn what_was_acknowledged_is_delivered_by_the_next_process() {
-    let folder = tempfile::tempdir().unwrap();
-    let sink = Sink::start();
-    let conf = native(folder.path(), &sink.url("/v1/role"));
-    sink.stop();
-    let broker = MemoryBroker::new();
-    let daemon = start(&conf, &broker);
-    for n in 0..3 {
-        publish(&broker, &port_deleted(&instance(1), &format!("10.0.0.{n}")));
-    }
-    let file = folder.path().join("journal.db");
-    let kept = || {
-        let rows = SqliteReader::open(&file).unwrap().list(&Filter::default(), &ListPage::default()).unwrap();
-        rows.into_iter().filter(|row| row.state.is_open()).count()
-    };
-    wait_until(SOON, "all are kept", || kept() == 3);
-    daemon.wait_until("it was tried", |c| c.failures.get() > 0);
-    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
-    // The second broker is empty, so that every delivery is from the journal.
-    sink.restart();
-    let daemon = start(&conf, &MemoryBroker::new());
-    let requests = sink.wait_for(3, SOON);
-    let order: Vec<_> = (0..3).map(|n| requests[n].target.contains(&format!("10.0.0.{n}"))).collect();
-    assert_eq!(order, [true; 3], "{requests:?}");
-    wait_until(SOON, "all have ended", || kept() == 0);
-    let shown = SqliteReader::open(&file).unwrap().show(DeliveryId::parse("2.0").unwrap()).unwrap().unwrap();
-    assert_eq!(shown.row.state, RowState::Delivered);
-    daemon.stop().unwrap();
 }
 
 #[test]

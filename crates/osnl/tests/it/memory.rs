@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl::daemon::RunEnd;
-use osnl_testkit::{Reply, Sink, wait_until};
+use osnl_testkit::{Reply, Sink};
 use serde_json::json;
 
 use osnl_transport::Properties;
@@ -39,26 +39,6 @@ fn a_target_that_fails_and_comes_back_gets_its_request() {
 }
 
 #[test]
-fn a_refused_connection_is_held_until_the_target_is_there() {
-    let sink = Sink::start();
-    let conf = conf(&sink.url("/v1/role"), "");
-    sink.stop();
-    let broker = bound_broker(&conf);
-    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
-    for n in 0..20 {
-        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
-    }
-    daemon.wait_until("some attempts have failed", |c| c.failures.get() >= 5);
-    assert_eq!(daemon.counters.dead.get(), 0);
-    assert_eq!(daemon.counters.delivered.get(), 0);
-    sink.restart();
-    daemon.wait_until("all are delivered", |c| c.delivered.get() == 20);
-    assert_eq!(sink.requests().len(), 20);
-    daemon.stop().unwrap();
-    assert_eq!(broker.ready(QUEUE), 0);
-}
-
-#[test]
 fn retry_after_is_obeyed() {
     let sink = Sink::start();
     sink.script(vec![Reply::StatusWith {
@@ -75,29 +55,6 @@ fn retry_after_is_obeyed() {
     let requests = sink.requests();
     assert!(requests[1].at.duration_since(requests[0].at) >= Duration::from_secs(1));
     daemon.stop().unwrap();
-}
-
-#[test]
-fn a_failing_instance_keeps_its_order_and_holds_up_no_other() {
-    let sink = Sink::start();
-    let broken = instance(0);
-    let reply = broken.clone();
-    sink.reply_when(move |request| request.target.contains(&reply).then_some(Reply::Status(500)));
-    let (broker, daemon) = daemon_for(&sink, "");
-    publish(&broker, &port_deleted(&broken, "10.0.0.1"));
-    publish(&broker, &port_deleted(&broken, "10.0.0.2"));
-    sink.wait_for(1, SOON);
-    for n in 1..=30 {
-        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
-    }
-    daemon.wait_until("the others are delivered", |c| c.delivered.get() == 30);
-    assert!(sink.requests().iter().all(|request| !request.target.contains("10.0.0.2")));
-    sink.reply_when(|_| None);
-    daemon.wait_until("the broken one too", |c| c.delivered.get() == 32);
-    let last: Vec<String> = sink.requests().iter().rev().take(2).map(|r| r.target.clone()).collect();
-    assert!(last[1].contains("10.0.0.1") && last[0].contains("10.0.0.2"), "{last:?}");
-    daemon.stop().unwrap();
-    assert_eq!(broker.ready(QUEUE), 0);
 }
 
 #[test]
@@ -153,36 +110,6 @@ fn the_same_refusal_for_five_instances_holds_the_target_and_burns_nothing_more()
 }
 
 #[test]
-fn a_message_is_acknowledged_only_after_its_outcome() {
-    let sink = Sink::start();
-    sink.reply_with(Reply::Hang);
-    let (broker, daemon) = daemon_for(&sink, "");
-    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
-    publish(&broker, &json!({"port": {"device_id": "reserved_dhcp_port", "device_owner": "network:dhcp"}}));
-    sink.wait_for(1, SOON);
-    daemon.wait_until("the other is done", |c| c.no_action_needed.get() == 1);
-    broker.set_down(true);
-    wait_until(SOON, "the message is back in its queue", || broker.ready(QUEUE) == 1);
-    drop(daemon);
-    assert_eq!(broker.ready(QUEUE), 1);
-}
-
-#[test]
-fn draining_finishes_what_is_under_way_and_gives_back_the_rest() {
-    let sink = Sink::start();
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    sink.reply_with(Reply::Status(500));
-    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
-    for n in 0..5 {
-        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
-    }
-    daemon.wait_until("they wait", |c| c.failures.get() >= 2);
-    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
-    assert_eq!(broker.ready(QUEUE), 5);
-}
-
-#[test]
 fn a_drain_that_takes_too_long_ends_and_gives_back() {
     let sink = Sink::start();
     sink.reply_with(Reply::Hang);
@@ -207,19 +134,6 @@ fn an_abort_ends_at_once_and_gives_back() {
     daemon.shutdown.abort.cancel();
     assert_eq!(daemon.stop().unwrap(), RunEnd::Aborted);
     assert_eq!(broker.ready(QUEUE), 1);
-}
-
-#[test]
-fn a_broker_that_is_away_at_the_start_is_waited_for() {
-    let sink = Sink::start();
-    let conf = conf(&sink.url("/v1/role"), "");
-    let broker = bound_broker(&conf);
-    broker.set_down(true);
-    let daemon = DaemonRig::start(&conf, Arc::new(broker.transport()));
-    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
-    broker.set_down(false);
-    daemon.wait_until("delivered", |c| c.delivered.get() == 1);
-    daemon.stop().unwrap();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use osnl_legacy::k2hr3::Conf;
 use osnl_model::TransportUrl;
 use osnl_testkit::{
     Broker, BrokerObjects, DeclaredBinding, DeclaredQueue, Exchange, Notice, OsloPublisher, PublisherOptions,
-    RawMessage, Reply, Sink, Upstream, Vhost, fixture, wait_until,
+    RawMessage, Sink, Upstream, Vhost, fixture, wait_until,
 };
 use osnl_transport::Transport;
 use serde_json::Value;
@@ -38,11 +38,6 @@ fn notice(payload: Value) -> Notice {
 
 pub(crate) fn ports(range: std::ops::Range<usize>) -> Vec<Notice> {
     range.map(|n| notice(port_deleted(&instance(n), "10.0.0.1"))).collect()
-}
-
-fn effects(sink: &Sink, instances: std::ops::Range<usize>) -> Vec<usize> {
-    let requests = sink.requests();
-    instances.map(|n| requests.iter().filter(|r| r.target.contains(&instance(n))).count()).collect()
 }
 
 #[test]
@@ -145,43 +140,6 @@ fn durable_objects_that_an_operator_prepared_are_used_as_they_are() {
 }
 
 #[test]
-fn a_connection_closed_by_an_administrator_loses_and_repeats_nothing() {
-    let vhost = Broker::shared().vhost("closed");
-    let sink = Sink::start();
-    sink.reply_with(Reply::Status(500));
-    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..20));
-    daemon.wait_until("they are in work", |c| c.matched.get() == 20);
-    for round in 1..=3 {
-        vhost.close_all_connections("test");
-        daemon.wait_until("it is back and has adopted all", |c| c.deduplicated.get() == round * 20);
-    }
-    let tried = sink.requests().len();
-    sink.reply_with(Reply::Status(204));
-    daemon.wait_until("all are delivered", |c| c.delivered.get() == 20);
-    settled(&vhost);
-    daemon.stop().unwrap();
-    let delivered: usize = sink.requests().len() - tried;
-    assert!((20..=40).contains(&delivered), "20 successes and at most what was under way, not {delivered}");
-    assert!(effects(&sink, 0..20).iter().all(|n| *n >= 1));
-}
-
-#[test]
-fn a_deleted_queue_is_declared_and_consumed_again() {
-    let vhost = Broker::shared().vhost("deleted");
-    let sink = Sink::start();
-    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
-    vhost.delete_queue(QUEUE);
-    wait_until(SOON, "the queue is back", || {
-        vhost.list_queues().iter().any(|q| q.name == QUEUE && q.consumers == 1)
-    });
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..2));
-    sink.wait_for(2, SOON);
-    settled(&vhost);
-    daemon.stop().unwrap();
-}
-
-#[test]
 fn every_recorded_body_is_settled_on_a_real_broker_too() {
     let vhost = Broker::shared().vhost("bodies");
     let sink = Sink::start();
@@ -201,43 +159,6 @@ fn every_recorded_body_is_settled_on_a_real_broker_too() {
     // 21 unreadable bodies, and one whose payload is nested too deep.
     assert_eq!(daemon.counters.quarantined.get(), 22);
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
-}
-
-#[test]
-fn draining_gives_unfinished_messages_back_and_the_next_start_takes_them() {
-    let vhost = Broker::shared().vhost("drain");
-    let sink = Sink::start();
-    sink.stop();
-    let conf = conf(&sink.url("/v1/role"), "");
-    let daemon = listening(&conf, &vhost);
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..300));
-    daemon.wait_until("the window is full", |c| c.matched.get() == 200);
-    // The broker keeps the messages beyond the window.
-    assert_eq!(vhost.queue_depth(QUEUE), Some((100, 200)));
-    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
-    assert_eq!(vhost.queue_depth(QUEUE), Some((300, 0)));
-    sink.restart();
-    let daemon = listening(&conf, &vhost);
-    daemon.wait_until("all are delivered", |c| c.delivered.get() == 300);
-    settled(&vhost);
-    daemon.stop().unwrap();
-    assert!(effects(&sink, 0..300).iter().all(|n| *n == 1));
-}
-
-#[test]
-fn while_draining_nothing_new_is_taken_from_the_broker() {
-    let vhost = Broker::shared().vhost("quiesce");
-    let sink = Sink::start();
-    sink.reply_with(Reply::Hang);
-    let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
-    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
-    publisher.notify_all(&ports(0..1));
-    sink.wait_for(1, SOON);
-    daemon.shutdown.drain.cancel();
-    wait_until(SOON, "the consumer is cancelled", || vhost.list_queues().iter().all(|q| q.consumers == 0));
-    publisher.notify_all(&ports(1..2));
-    assert_eq!(vhost.queue_depth(QUEUE), Some((1, 1)));
-    drop(daemon);
 }
 
 #[test]
