@@ -152,29 +152,10 @@ impl BrokerModel {
         open.map(|(number, _)| *number).collect()
     }
 
-    /// Ends the connections of a daemon. What a killed daemon has sent may arrive all the same.
-    pub(super) fn dies(&mut self, who: Who, is_killed: bool) {
+    /// Ends the connections of a daemon. What it has sent and has not arrived is lost.
+    pub(super) fn dies(&mut self, who: Who) {
         for number in self.of(who) {
-            if !is_killed {
-                self.arrive(number, true);
-            }
             self.close(number, None);
-        }
-    }
-
-    pub(super) fn cut(&mut self, daemon: usize) {
-        let of = self.connections.iter().filter(|(_, c)| c.who.daemon == daemon && c.lost.is_none());
-        for number in of.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.arrive(number, false);
-            self.close(number, Some(end("the network is cut")));
-        }
-    }
-
-    pub(super) fn go_down(&mut self, until: Instant) {
-        self.down_until = Some(until);
-        for number in self.connections.keys().copied().collect::<Vec<_>>() {
-            self.arrive(number, false);
-            self.close(number, Some(end("the broker stops")));
         }
     }
 
@@ -289,6 +270,31 @@ impl QueueModel {
 }
 
 impl WorldState {
+    /// Ends the connections of a daemon in good order: all that it has sent arrives.
+    pub(super) fn leaves(&mut self, who: Who) {
+        for number in self.broker.of(who) {
+            self.advance(number, true);
+        }
+        self.broker.dies(who);
+    }
+
+    pub(super) fn cut(&mut self, daemon: usize) {
+        self.lose("the network is cut", |connection| connection.who.daemon == daemon);
+    }
+
+    pub(super) fn broker_stops(&mut self, until: Instant) {
+        self.broker.down_until = Some(until);
+        self.lose("the broker stops", |_| true);
+    }
+
+    fn lose(&mut self, reason: &str, which: impl Fn(&Connection) -> bool) {
+        let open = self.broker.connections.iter().filter(|(_, c)| c.lost.is_none() && which(c));
+        for number in open.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.advance(number, false);
+            self.broker.close(number, Some(end(reason)));
+        }
+    }
+
     /// Lets settlements arrive, and closes a channel whose message waited for too long.
     fn advance(&mut self, number: u64, all: bool) {
         for event in self.broker.arrive(number, all) {

@@ -187,13 +187,13 @@ impl Lives {
             Step::Cut { daemon } => {
                 let mut state = self.world.lock();
                 state.say(format_args!("the connection of daemon {daemon} is cut"));
-                state.broker.cut(*daemon);
+                state.cut(*daemon);
                 state.oracle.cut();
             }
             Step::BrokerDown(length) => {
                 let mut state = self.world.lock();
                 state.say(format_args!("the broker is down for {length:?}"));
-                state.broker.go_down(now + *length);
+                state.broker_stops(now + *length);
                 state.oracle.cut();
             }
             Step::BrokerDeaf(length) => {

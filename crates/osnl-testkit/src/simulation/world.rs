@@ -87,7 +87,7 @@ impl World {
             // Its last acknowledgements may be lost.
             state.oracle.killed(who);
         }
-        state.broker.dies(who, false);
+        state.leaves(who);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -201,7 +201,7 @@ impl WorldState {
         self.lives.remove(&who.daemon);
         self.say(format_args!("{who} is killed before {what}"));
         self.oracle.killed(who);
-        self.broker.dies(who, true);
+        self.broker.dies(who);
         self.changed.notify_waiters();
         false
     }
