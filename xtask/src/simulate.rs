@@ -28,10 +28,14 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 }
 
 fn find_faults(names: &[String]) -> Result<ExitCode> {
+    let faults = faults()?;
+    if let Some(name) = names.iter().find(|name| faults.iter().all(|(known, _)| known != *name)) {
+        bail!("{FAULTS} has no {name}.patch");
+    }
     let tree = Scratch::new()?;
     let mut all_found = true;
     println!("| fault | stories | broken promise | steps | lines |\n| --- | --- | --- | --- | --- |");
-    for (name, patch) in faults()? {
+    for (name, patch) in faults {
         if !names.is_empty() && !names.contains(&name) {
             continue;
         }

@@ -23,7 +23,8 @@ fn main() -> ExitCode {
         Some(args.get(at + 1).and_then(|text| text.parse::<u64>().ok()))
     };
     let wrong = ["--seed", "--seeds", "--minutes", "--from"].iter().any(|name| value(name) == Some(None));
-    let known = |arg: &String| arg.parse::<u64>().is_ok() || HELP.contains(arg.as_str());
+    let words = || HELP.split([' ', '[', ']', '\n']).filter(|word| word.starts_with("--"));
+    let known = |arg: &String| arg.parse::<u64>().is_ok() || words().any(|word| word == arg);
     if wrong || !args.iter().all(known) || args.iter().any(|arg| arg == "--help") {
         println!("{HELP}");
         return ExitCode::from(2);
