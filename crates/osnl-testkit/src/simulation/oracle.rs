@@ -42,6 +42,8 @@ pub(super) struct EventRecord {
     refused: u32,
     /// Effects whose answer did not arrive.
     repeats: usize,
+    /// The kills before it was published, which explain none of its repeats.
+    kills_before: usize,
     /// Lives that ended its delivery.
     ended: BTreeSet<u32>,
     /// Lives that gave it to its shard, and the copies that the shard may have.
@@ -64,6 +66,7 @@ impl EventRecord {
             effects: Vec::new(),
             refused: 0,
             repeats: 0,
+            kills_before: 0,
             ended: BTreeSet::new(),
             split: BTreeSet::new(),
             copies: 0,
@@ -131,7 +134,7 @@ impl Oracle {
     }
 
     pub(super) fn published(&mut self, event: usize, record: EventRecord) {
-        self.events.insert(event, record);
+        self.events.insert(event, EventRecord { kills_before: self.kills, ..record });
     }
 
     pub(super) fn body(&self, event: usize) -> String {
@@ -280,7 +283,8 @@ impl Oracle {
         record.effects.push(who.life);
         // A daemon that cannot keep a message gives it back, and the other one may take it.
         let lives = record.received.len().max(1);
-        let (effects, most) = (record.effects.len(), lives + self.kills + record.repeats);
+        let kills = self.kills - record.kills_before;
+        let (effects, most) = (record.effects.len(), lives + kills + record.repeats);
         if effects > most {
             self.breaks(format!("repeated: event {event} has {effects} effects, and {most} are explained"));
         }
