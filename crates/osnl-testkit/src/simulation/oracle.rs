@@ -5,7 +5,7 @@
 //! | each event has its effect, or a dead letter says why not | `lost` |
 //! | the first effects about a key come in the order of its events, of each life of a daemon and over all lives of one | `order` |
 //! | no two calls of one key are under way in a daemon | `overlap` |
-//! | an effect repeats only after a kill, or after an answer that did not arrive | `repeated` |
+//! | an effect repeats only after a kill, after an answer that did not arrive, or (without a file, or with a standby) after a stop | `repeated` |
 //! | a message is acknowledged after the end of its deliveries (`memory://`) | `early` |
 //! | an event becomes a dead letter only after its attempts, or after `hold_max` | `given up` |
 //! | every wait ends, however often its message returns | `stuck`, `held`, `late` |
@@ -91,7 +91,7 @@ struct Arrivals {
 pub(super) struct Oracle {
     settings: Settings,
     events: BTreeMap<usize, EventRecord>,
-    /// Ends of lives, and connections that were lost to a standby: each may repeat the effects that were under way.
+    /// Kills, stops that may repeat an effect, and connections that were lost to a standby.
     kills: usize,
     /// The latest event of each key with an effect: over all lives of a daemon, and in each.
     latest: BTreeMap<(Option<u32>, u8), usize>,
@@ -144,8 +144,13 @@ impl Oracle {
         )
     }
 
-    pub(super) fn killed(&mut self, _: Who) {
+    pub(super) fn killed(&mut self) {
         self.kills += 1;
+    }
+
+    /// Notes an end in good order: its last acknowledgements may be lost, but a file knows what it has done.
+    pub(super) fn stopped(&mut self) {
+        self.kills += usize::from(!self.settings.sqlite || self.settings.standby);
     }
 
     /// Notes that a standby may repeat what the other daemon has under way.

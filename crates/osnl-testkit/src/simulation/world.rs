@@ -84,8 +84,7 @@ impl World {
         if state.is_alive(who) {
             state.lives.remove(&who.daemon);
             state.say(format_args!("{who} ends: {how}"));
-            // Its last acknowledgements may be lost.
-            state.oracle.killed(who);
+            state.oracle.stopped();
         }
         state.leaves(who);
         drop(state);
@@ -200,7 +199,7 @@ impl WorldState {
         life.killed.notify_one();
         self.lives.remove(&who.daemon);
         self.say(format_args!("{who} is killed before {what}"));
-        self.oracle.killed(who);
+        self.oracle.killed();
         self.broker.dies(who);
         self.changed.notify_waiters();
         false
