@@ -147,6 +147,16 @@ impl Catalog {
         distinct(self.endpoints.iter().map(|endpoint| endpoint.service.as_str()))
     }
 
+    /// Returns the regions in which a service is, under any of its names and by any interface.
+    #[must_use]
+    pub fn regions(&self, service: &str) -> Vec<String> {
+        let of_service =
+            self.endpoints.iter().filter(|endpoint| official(&endpoint.service) == official(service));
+        let mut regions = distinct(of_service.filter_map(CatalogEndpoint::region));
+        regions.truncate(MOST_NAMED);
+        regions
+    }
+
     /// Returns the URL of a service; without a region the first entry, as keystoneauth does. The
     /// result names the other regions.
     pub fn url(
@@ -297,6 +307,8 @@ mod tests {
         check("compute", None, &format!("http://one/ {choice}"));
         check("compute", Some("two"), "http://two/ ");
         check("network", None, "http://one/ ");
+        assert_eq!(catalog.regions("compute"), ["zero", "one", "two", "three"]);
+        assert_eq!(catalog.regions("network"), ["one"]);
     }
 
     #[test]

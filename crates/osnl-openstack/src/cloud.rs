@@ -251,6 +251,11 @@ impl Cloud {
         self.service_url(service).await.map(|found| found.url)
     }
 
+    /// Returns the regions of a service in the catalogue, also if the options give the service a URL.
+    pub(crate) async fn regions(&self, service: &str) -> Result<Vec<String>, ApiError> {
+        Ok(self.current().await?.granted.catalog.regions(service))
+    }
+
     /// Returns the URL of a service with its region. The first choice among several regions is
     /// logged.
     pub async fn service_url(&self, service: &str) -> Result<ServiceUrl, ApiError> {

@@ -1,13 +1,12 @@
 //! Proves that a 404 of nova or neutron means a missing object.
 //!
-//! To a user without the role admin, both services answer about objects of other projects as about missing ones. In
-//! another region, or with a token of a role that was taken away, everything is missing.
+//! To a user without the role admin, both services answer about objects of other projects as about missing ones. With a
+//! token of a role that was taken away, everything is missing. In one region, the objects of the others are.
 
 use osnl_delivery::enrich::Kind;
 use osnl_net::http::StatusCode;
 use serde_json::Value;
 
-use crate::catalog::SET_REGION;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::kind::ApiKind as _;
@@ -23,27 +22,35 @@ pub enum Unproved {
         if .roles.is_empty() { "no role".to_owned() } else { .roles.join(", ") }
     )]
     NotAdmin { user: String, roles: Vec<String> },
-    #[error("{service}: {choice}; {SET_REGION}")]
-    Regions { service: &'static str, choice: String },
+    #[error(
+        "the catalogue has {service} in {regions}, and in each of them objects of the others look deleted: if all ids are \
+         of one region, name it with --region"
+    )]
+    Regions { service: &'static str, regions: String },
     /// The list of all projects is refused, or a service does not answer.
     #[error(transparent)]
     Api(#[from] ApiError),
 }
 
 impl Cloud {
-    /// Logs in anew, and proves that the user sees the objects of all projects, in the only or configured region.
+    /// Proves that no other region of this cloud has objects of the kind, which would look deleted.
+    pub async fn has_one_region(&self, kind: Kind) -> Result<(), Unproved> {
+        let service = kind.service();
+        let regions = self.regions(service).await?;
+        if regions.len() > 1 {
+            return Err(Unproved::Regions { service, regions: regions.join(", ") });
+        }
+        Ok(())
+    }
+
+    /// Logs in anew, and proves that the user sees the objects of all projects in the region that is asked.
     pub async fn sees_all(&self, kind: Kind) -> Result<(), Unproved> {
         self.forget_token();
         let login = self.login().await?;
         if !login.roles.iter().any(|role| role == ADMIN) {
             return Err(Unproved::NotAdmin { user: self.shown(), roles: login.roles });
         }
-        let service = kind.service();
-        let found = self.service_url(service).await?;
-        if let Some(choice) = found.choice() {
-            return Err(Unproved::Regions { service, choice });
-        }
-        let list = kind.collection_url(&found.url);
+        let list = kind.collection_url(&self.endpoint(kind.service()).await?);
         // Each service refuses this list to a user that its own policy does not call an admin.
         let (at, key) = match kind {
             Kind::Server => (format!("{list}?all_tenants=1&limit=1"), kind.collection()),

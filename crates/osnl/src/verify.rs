@@ -9,7 +9,7 @@
 //! | 403, 500 (a cell of nova that is down), no answer, all else | unknown |
 //!
 //! A [`Verifier`] asks in stretches. The login is proved before and after each: if a role is taken away meanwhile, the
-//! stretch counts for nothing. [`DeletionPlanner`] applies the rules to the deletion event, as a
+//! stretch counts for nothing. In a cloud with several regions the operator names the one of the ids. [`DeletionPlanner`] applies the rules to the deletion event, as a
 //! [replay](crate::replay) does, and leaves out what the journal knows better.
 
 mod deletion;
@@ -134,6 +134,8 @@ pub struct Verifier {
     per_second: Option<f64>,
     /// Whether many resources may be gone, as the operator knows.
     allows_many: bool,
+    /// Whether all ids are of the region that is asked, as the operator knows.
+    is_region_named: bool,
     tally: VerifyTally,
 }
 
@@ -146,7 +148,13 @@ enum Answer {
 impl Verifier {
     #[must_use]
     pub fn new(cloud: Cloud, kind: VerifiedKind, per_second: Option<f64>) -> Self {
-        Self { cloud, kind, per_second, allows_many: false, tally: VerifyTally::default() }
+        let (allows_many, is_region_named, tally) = (false, false, VerifyTally::default());
+        Self { cloud, kind, per_second, allows_many, is_region_named, tally }
+    }
+
+    #[must_use]
+    pub fn naming_region(self, is_region_named: bool) -> Self {
+        Self { is_region_named, ..self }
     }
 
     #[must_use]
@@ -164,6 +172,12 @@ impl Verifier {
         self.tally
     }
 
+    async fn proved(&self) -> Result<(), Unproved> {
+        let kind = self.kind.kind();
+        self.cloud.sees_all(kind).await?;
+        if self.is_region_named { Ok(()) } else { self.cloud.has_one_region(kind).await }
+    }
+
     /// Asks about ids, in order. Nothing counts unless the login is proved before and after.
     pub async fn stretch(
         &mut self,
@@ -172,7 +186,7 @@ impl Verifier {
     ) -> Result<Stretch, Unproved> {
         let (began, gone, unknown) = (SystemTime::now(), Vec::new(), Vec::new());
         let mut stretch = Stretch { began, gone, unknown, halt: None, is_whole: true };
-        self.cloud.sees_all(self.kind.kind()).await?;
+        self.proved().await?;
         let (cloud, kind) = (&self.cloud, self.kind);
         let pace = self.per_second.map(|rate| {
             let mut ticks = interval(Duration::from_secs_f64(1.0 / rate));
@@ -213,7 +227,7 @@ impl Verifier {
                 break;
             }
         }
-        self.cloud.sees_all(self.kind.kind()).await?;
+        self.proved().await?;
         stretch.is_whole = stretch.halt.is_none();
         let is_many = tally.gone * 100 > tally.asked * MOST_GONE;
         if is_many && !self.allows_many && stretch.halt != Some(Halt::FirstGone) && !stretch.gone.is_empty() {

@@ -64,7 +64,9 @@ fn verify(args: &VerifyArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     if !args.live.agrees(&question)? {
         return Ok(Exit::Failed);
     }
-    let verifier = Verifier::new(cloud, args.kind, Some(args.rate)).allowing_many(args.allow_many);
+    let verifier = Verifier::new(cloud, args.kind, Some(args.rate))
+        .allowing_many(args.allow_many)
+        .naming_region(args.region.is_some());
     let planner =
         DeletionPlanner::new(Explainer::for_replay(conf), &args.action, args.kind, journal, args.settled);
     let report = VerifyReport::new(args);
@@ -213,6 +215,8 @@ fn cloud(
     let mut found: Option<Cloud> = None;
     for name in names {
         let Some(enrich) = conf.enrichments.iter().find(|enrich| *enrich.name == *name) else { continue };
+        let mut enrich = enrich.clone();
+        enrich.cloud.region = args.region.clone().or(enrich.cloud.region);
         let cloud = enrich
             .cloud(http)
             .map_err(|error| (Exit::Config, masked(&format!("[enrich:{name}] {error}"))))?;

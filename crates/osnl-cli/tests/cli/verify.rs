@@ -216,6 +216,13 @@ fn nothing_is_asked_or_appended_without_good_reason() {
     let left_out = "is gone; left out: compute.instance.delete.end: its rule has mode = shadow";
     assert!(code == Some(1) && stdout.contains(left_out), "{stdout}{stderr}");
     stand.place.write("a.conf", one);
+    let (two, before) = (stand.openstack.sink().url("/two/v2.1"), stand.asked());
+    stand.openstack.list("compute", "public", "RegionTwo", &two);
+    check(&["--ids", "ids"], 69, "has compute in RegionOne, RegionTwo");
+    check(&["--ids", "ids", "--region", "Mars"], 69, "no public URL of compute in region Mars");
+    assert_eq!(stand.asked(), before);
+    check(&["--ids", "ids", "--region", "RegionOne"], 0, "");
+    stand.openstack.unlist();
     stand.openstack.remove(&format!("/compute/v2.1/servers/{}", instance(1)));
     check(&["--ids", "ids"], 0, "warning: more than 20 % of the ids so far are gone");
     stand.openstack.fail(&format!("/compute/v2.1/servers/{}", instance(2)), Reply::Status(500));

@@ -102,7 +102,7 @@ async fn an_object_that_neutron_hides_is_not_gone() {
 }
 
 #[tokio::test]
-async fn a_404_is_proved_by_a_login_that_sees_all_projects_of_one_region() {
+async fn a_404_is_proved_by_a_login_that_sees_all_projects_of_the_only_region() {
     let openstack = Openstack::start();
     let kinds = [Kind::Server, Kind::Port];
     let own = cloud(&openstack, &[]);
@@ -130,10 +130,16 @@ async fn a_404_is_proved_by_a_login_that_sees_all_projects_of_one_region() {
         assert!(matches!(own.sees_all(kind).await, Err(Unproved::Api(ApiError::Status { status: 403, .. }))));
     }
     openstack.heal();
-    openstack.list("compute", "public", "RegionTwo", &openstack.sink().url("/compute/v2.1"));
-    let error = own.sees_all(Kind::Server).await.unwrap_err().to_string();
-    assert!(error.contains("RegionTwo; set region_name to"), "{error}");
-    cloud(&openstack, &[("region_name", "RegionTwo")]).sees_all(Kind::Server).await.unwrap();
+    openstack.list("compute", "internal", "RegionTwo", &openstack.sink().url("/compute/v2.1"));
+    // The region that is asked proves nothing about the others, nor does a URL of the options.
+    let at = openstack.sink().url("/compute/v2.1");
+    for more in [None, Some(("region_name", "RegionOne")), Some(("compute_endpoint_override", &*at))] {
+        let cloud = cloud(&openstack, more.as_slice());
+        cloud.sees_all(Kind::Server).await.unwrap();
+        let error = cloud.has_one_region(Kind::Server).await.unwrap_err().to_string();
+        assert!(error.starts_with("the catalogue has compute in RegionOne, RegionTwo, and"), "{error}");
+        cloud.has_one_region(Kind::Port).await.unwrap();
+    }
 }
 
 #[tokio::test]

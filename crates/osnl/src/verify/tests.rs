@@ -109,7 +109,9 @@ async fn without_a_proof_of_the_login_nothing_is_asked() {
     check(&[], "does not have the role admin").await;
     openstack.roles(&["admin"]);
     openstack.list("compute", "public", "RegionTwo", &openstack.sink().url("/compute/v2.1"));
-    check(&[], "set region_name").await;
+    for region in [None, Some(("region_name", "RegionOne")), Some(("region_name", "RegionTwo"))] {
+        check(region.as_slice(), "name it with --region").await;
+    }
     check(&[("region_name", "Mars")], "no public URL of compute in region Mars").await;
     openstack.unlist();
     openstack.fail("/compute/v2.1/servers?all_tenants=1", Reply::Status(403));
@@ -213,7 +215,9 @@ async fn all_that_can_be_proved_is_found_and_nothing_else_in_20_clouds_with_faul
             fault.into_iter().for_each(|reply| openstack.fail(&path(kind, id), reply));
         }
         let expires = random.u64(10..290);
-        let mut verifier = verifier(&openstack, kind, &[("region_name", "RegionOne")]).allowing_many(true);
+        let mut verifier = verifier(&openstack, kind, &[("region_name", "RegionOne")])
+            .allowing_many(true)
+            .naming_region(true);
         let asked = |tally: VerifyTally| {
             if tally.asked == expires {
                 openstack.revoke();

@@ -48,6 +48,9 @@ pub(crate) struct VerifyArgs {
     /// Log in as this [enrich:NAME] section does [default: that of the action]
     #[arg(long, value_name = "NAME")]
     pub(super) enrich: Option<String>,
+    /// All ids are of this region; required if the cloud has several
+    #[arg(long, value_name = "NAME")]
+    pub(super) region: Option<String>,
     /// Leave resources alone about which an event arrived so recently
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = crate::flags::duration)]
     pub(super) settled: Duration,
