@@ -40,7 +40,7 @@ pub use self::announce::ANOTHER_LIMIT;
 use self::bindings::BindingCleanup;
 pub(crate) use self::bindings::ReadTurn;
 pub use self::bindings::{Bindings, ExitObstacle, OwnQueue, QueueExit, ReadQueue, UnreadQueue};
-pub use self::gaps::{DropLimits, Gap, GapBook, GapCause, GapFact, GapScope, VerifiedAction};
+pub use self::gaps::{DropLimits, Gap, GapBook, GapCause, GapFact, GapScope, GapVerification};
 pub use self::gauges::{
     BindingGaps, ConnectedQueues, ConnectionObserver, ConnectionTrouble, DepthGauge, Gauges, ListenerState,
     LossyQueue,

@@ -24,6 +24,8 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt as _, stream};
 use osnl_model::Budget;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use self::deletion::DeletionForm;
@@ -34,7 +36,7 @@ use crate::journal::query::{About, DeliveryListRow, Filter, ListPage, RowState};
 use crate::journal::sqlite::SqliteReader;
 use crate::native::Preview;
 use crate::replay::ReplayEvent;
-use crate::rule::Mode;
+use crate::rule::{Mode, Rule};
 pub use osnl_openstack::{Cloud, Unproved};
 
 /// The ids of a stretch: the login is proved once for each, and an interrupted run repeats at most one.
@@ -51,13 +53,22 @@ const MOST_GONE: u64 = 20;
 const UNKNOWN_IN_A_ROW: u64 = 20;
 
 /// The kind of resource that is verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum VerifiedKind {
     Server,
     Port,
 }
 
 impl VerifiedKind {
+    pub const ALL: [Self; 2] = [Self::Server, Self::Port];
+
+    /// Whether a rule may match the deletion event of a resource of this kind, as far as the event type tells.
+    pub(crate) fn is_matched_by(self, rule: &Rule) -> bool {
+        let matches = |form: &DeletionForm| rule.filter.holds_for_event_type(Some(form.event_type()));
+        self.forms().iter().any(|form| matches(form).unwrap_or(true))
+    }
+
     fn kind(self) -> Kind {
         match self {
             Self::Server => Kind::Server,

@@ -115,7 +115,7 @@ impl VerifyRun<'_> {
         let covers = self.report.covers_until(tally, is_whole);
         let closed = match (&self.daemon, covers) {
             (Some(daemon), Some(until)) => {
-                let closed = daemon.close_gaps(&self.args.action, time(until));
+                let closed = daemon.close_gaps(&self.args.action, self.args.kind, time(until));
                 closed.unwrap_or_else(|error| {
                     say(&format!("warning: the gaps are not closed: {error}"));
                     0

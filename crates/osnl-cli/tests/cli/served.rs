@@ -121,7 +121,7 @@ fn each_answer_of_a_daemon_is_what_the_document_describes() {
             "POST",
             "/gaps/verified",
             "",
-            json!({"action": "plain", "until": "2026-01-01T00:00:00Z"}),
+            json!({"action": "plain", "kind": "port", "until": "2026-01-01T00:00:00Z"}),
             "/closed",
             json!([]),
         ),

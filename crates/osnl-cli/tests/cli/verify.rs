@@ -76,9 +76,25 @@ impl Stand {
         made
     }
 
+    fn has_gaps(&self, gaps: &[Value]) {
+        std::fs::create_dir(self.place.path("state")).unwrap();
+        let book = json!({"format": 1, "next": gaps.len(), "heard": {}, "gaps": gaps});
+        self.place.write("state/gaps.json", book.to_string());
+    }
+
+    fn gaps(&self) -> Vec<Value> {
+        let (_, left, _) = run(&self.place, &["gaps", "-c", "a.conf", "--format", "json"]);
+        serde_json::from_str::<Value>(&left).unwrap()["gaps"].as_array().unwrap().clone()
+    }
+
     fn asked(&self) -> usize {
         self.openstack.count("/compute/v2.1/servers/")
     }
+}
+
+fn gap(id: u64, listener: &str, until: u64) -> Value {
+    json!({"id": id, "listener": listener, "exchanges": ["nova"], "topics": [], "from": 1, "until": until,
+           "cause": "queue-recreated", "is_certain": true, "detail": null, "verified": []})
 }
 
 fn summary(stdout: &str) -> Value {
@@ -107,16 +123,7 @@ fn instances_that_a_role_still_holds_are_removed_once_and_within_the_guard() {
     let (code, _, stderr) = stand.verify(&live);
     assert!(code == Some(69) && stderr.contains("no daemon has this journal"), "{stderr}");
 
-    let gap = |id: u64, listener: &str, until: u64| {
-        json!({"id": id, "listener": listener, "exchanges": ["nova"], "topics": [], "from": 1, "until": until,
-               "cause": "queue-recreated", "is_certain": true, "detail": null, "verified": []})
-    };
-    let later = 99_999_999_999_u64;
-    let gaps = json!([gap(1, "nova", 2), gap(2, "nova", later), gap(3, "other", 2)]);
-    std::fs::create_dir(stand.place.path("state")).unwrap();
-    stand
-        .place
-        .write("state/gaps.json", json!({"format": 1, "next": 3, "heard": {}, "gaps": gaps}).to_string());
+    stand.has_gaps(&[gap(1, "nova", 2), gap(2, "nova", 99_999_999_999), gap(3, "other", 2)]);
     let osnl = stand.daemon();
     let (_, dry, _) = stand.verify(&[&from[..], &["--format", "json"]].concat());
     assert_eq!(summary(&dry)["gaps_closed"], 0);
@@ -125,9 +132,7 @@ fn instances_that_a_role_still_holds_are_removed_once_and_within_the_guard() {
         code == Some(0) && stdout.ends_with("4 gone, 0 unknown; 4 deletions appended; 1 gap closed\n"),
         "{stdout}{stderr}"
     );
-    let (_, left, _) = run(&stand.place, &["gaps", "-c", "a.conf", "--format", "json"]);
-    let left: Value = serde_json::from_str(&left).unwrap();
-    let left: Vec<_> = left["gaps"].as_array().unwrap().iter().map(|gap| &gap["id"]).collect();
+    let left: Vec<_> = stand.gaps().iter().map(|gap| gap["id"].clone()).collect();
     assert_eq!(left, [2, 3], "of another listener, and after the verification");
     // The guard holds the fourth.
     wait_until(SOON, "three deletions", || stand.deletions().len() == 3);
@@ -149,6 +154,28 @@ fn instances_that_a_role_still_holds_are_removed_once_and_within_the_guard() {
     assert!(summed["complete"] == true && summed["covers_until"].is_string(), "{stdout}");
     osnl.stop();
     assert_eq!((stand.deletions().len(), stand.place.read("audit.jsonl")), (3, String::new()));
+}
+
+#[test]
+fn a_gap_that_may_have_lost_both_kinds_is_closed_when_both_are_verified() {
+    let vhost = Broker::shared().vhost("verified-kinds");
+    let stand = Stand::new(&vhost.url(), 1..=20, 1..=20);
+    for n in 1..=20 {
+        let port = json!({"port": {"id": instance(n), "tenant_id": "of another project"}});
+        stand.openstack.put(&format!("/network/v2.0/ports/{}", instance(n)), port);
+    }
+    let conf =
+        stand.place.read("a.conf").replace("driver = k2hr3\napi_url", "driver = http\nmethod = DELETE\nurl");
+    stand.place.write("a.conf", conf.replacen("^compute\\.instance", "^(port|compute\\.instance)", 1));
+    stand.has_gaps(&[gap(1, "nova", 2)]);
+    let osnl = stand.daemon();
+    for (kind, next) in [("port", Some("osnl verify roles --ids FILE --live")), ("server", None)] {
+        let (code, stdout, stderr) = stand.verify(&["--ids", "ids", "--kind", kind, "--live", "--yes"]);
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+        assert_eq!(stdout.ends_with("; 1 gap closed\n"), next.is_none(), "{stdout}");
+        assert_eq!(stand.gaps().first().map(|gap| gap["command"].clone()), next.map(|next| json!(next)));
+    }
+    osnl.stop();
 }
 
 #[test]

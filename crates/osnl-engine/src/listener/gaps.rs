@@ -103,7 +103,7 @@ pub struct Gap {
     pub is_certain: bool,
     /// The broker's or the policy's words; `None` if the cause says it all.
     pub detail: Option<String>,
-    /// The actions that were verified until after the gap, while others are not.
+    /// The verifications until after the gap, by name, while others are missing.
     pub verified: BTreeSet<String>,
 }
 
@@ -193,11 +193,11 @@ pub struct GapBook {
     record: Mutex<Record>,
 }
 
-/// The verification of an action, by which gaps are closed.
+/// A verification, by which gaps are closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedAction<'a> {
-    pub action: &'a str,
-    /// The listeners that feed the action, each with all of its actions that must be verified.
+pub struct GapVerification {
+    pub name: String,
+    /// The listeners that it is about, each with the names of all verifications that its gaps need.
     pub listeners: BTreeMap<String, BTreeSet<String>>,
     /// The time before which each missed deletion is found.
     pub until: SystemTime,
@@ -385,15 +385,15 @@ impl GapBook {
         self.write(|record| record.gaps.extract_if(.., is_meant).collect())
     }
 
-    /// Closes the gaps for which no other action is left to verify, and returns them.
-    pub fn verified(&self, by: &VerifiedAction<'_>) -> Vec<Gap> {
+    /// Closes the gaps that need no other verification, and returns them.
+    pub fn verified(&self, by: &GapVerification) -> Vec<Gap> {
         let until = seconds(by.until);
         self.write(|record| {
             let is_closed = |gap: &mut Gap| {
                 let Some(needed) = by.listeners.get(&gap.listener).filter(|_| gap.until <= until) else {
                     return false;
                 };
-                gap.verified.insert(by.action.to_owned());
+                gap.verified.insert(by.name.clone());
                 needed.is_subset(&gap.verified)
             };
             record.gaps.extract_if(.., is_closed).collect()

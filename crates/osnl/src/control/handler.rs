@@ -269,8 +269,8 @@ impl ControlHandler {
             }
             ControlRequest::Gaps => json(self.gaps()),
             ControlRequest::DismissGaps { gaps, all, by } => json(self.dismiss_gaps(gaps, *all, by)?),
-            ControlRequest::VerifiedGaps { action, until, by } => {
-                json(self.verified_gaps(action, until, by)?)
+            ControlRequest::VerifiedGaps { action, kind, until, by } => {
+                json(self.verified_gaps(action, *kind, until, by)?)
             }
             ControlRequest::Pause { action, reason, by } => {
                 json(self.pause(action, PauseNote { by: by.clone(), reason: reason.clone() }).await?)

@@ -13,6 +13,7 @@ use super::refusal::{Code, RequestRefusal};
 use super::time;
 use crate::journal::DeliveryId;
 use crate::journal::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowOrder};
+use crate::verify::VerifiedKind;
 
 pub(crate) const MOST_LISTED: u32 = 1000;
 
@@ -190,6 +191,8 @@ pub enum ControlRequest {
     /// Closes the gaps that a complete verification of an action covers.
     VerifiedGaps {
         action: String,
+        /// The kind of the ids.
+        kind: VerifiedKind,
         /// The time before which each missed deletion was found.
         until: String,
         by: String,

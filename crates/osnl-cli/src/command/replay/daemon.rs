@@ -9,6 +9,7 @@ use osnl::control::{
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::native::Native;
 use osnl::replay::ReplayEvent;
+use osnl::verify::VerifiedKind;
 
 use crate::app;
 use crate::command::deliveries::asks;
@@ -96,8 +97,13 @@ impl ReplayDaemon {
     }
 
     /// Closes the gaps that a complete verification of an action covers, and returns their number.
-    pub(in crate::command) fn close_gaps(&self, action: &str, until: String) -> Result<usize, AskError> {
-        let request = ControlRequest::VerifiedGaps { action: action.to_owned(), until, by: asks() };
+    pub(in crate::command) fn close_gaps(
+        &self,
+        action: &str,
+        kind: VerifiedKind,
+        until: String,
+    ) -> Result<usize, AskError> {
+        let request = ControlRequest::VerifiedGaps { action: action.to_owned(), kind, until, by: asks() };
         let told: ClosedGaps = app::block_on(self.0.ask(&request, Some(&self.1)))??;
         Ok(told.closed.len())
     }

@@ -126,13 +126,13 @@ fn gaps_outlive_the_process_join_where_they_touch_and_are_closed_by_number_or_ve
     assert_eq!((gaps[0].id, gaps[1].id), (1, 3), "the oldest number stays");
 
     let book = open();
-    let verified = |action: &str, until| {
+    let verified = |name: &str, until| {
         let listeners = BTreeMap::from([("l".to_owned(), set(&["a", "b"]))]);
-        let by = VerifiedAction { action, listeners, until: at(until) };
+        let by = GapVerification { name: name.to_owned(), listeners, until: at(until) };
         book.verified(&by).iter().map(|gap| gap.id).collect::<Vec<_>>()
     };
     assert!(verified("a", 400).is_empty(), "the gap is later");
-    assert!(verified("a", 600).is_empty(), "the other action is not verified");
+    assert!(verified("a", 600).is_empty(), "the other verification is missing");
     assert_eq!(open().open_gaps()[0].verified, set(&["a"]));
     assert_eq!(verified("b", 600), [1]);
     bound(&book, "l", "nova", 700, 800);

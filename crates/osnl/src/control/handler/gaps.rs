@@ -10,7 +10,11 @@ use super::super::refusal::{Code, RequestRefusal};
 use super::super::time;
 use super::ControlHandler;
 use crate::actions::k2hr3::K2hr3Conf;
-use crate::listener::{Gap, VerifiedAction};
+use crate::listener::{Gap, GapVerification};
+use crate::verify::VerifiedKind;
+
+/// Actions, each with the kinds of resources whose deletion it gets.
+type ActionKinds = BTreeMap<String, BTreeSet<VerifiedKind>>;
 
 impl ControlHandler {
     pub(super) fn gaps(&self) -> GapList {
@@ -32,21 +36,27 @@ impl ControlHandler {
         Ok(self.closed(closed.collect(), by))
     }
 
-    /// Closes the gaps that the verification of an action covers, and of which no other action is left to verify.
+    /// Closes the gaps that the verification of an action covers, and that need no other one.
     pub(super) fn verified_gaps(
         &self,
         action: &str,
+        kind: VerifiedKind,
         until: &str,
         by: &str,
     ) -> Result<ClosedGaps, RequestRefusal> {
         let not_a_time = || RequestRefusal::new(Code::BadRequest, format!("until: {until:?} is not a time"));
         let until = time::read(until).ok_or_else(not_a_time)?;
         self.is_configured(action)?;
-        let listeners = self.actions_of_listeners().into_iter();
-        let listeners = listeners.filter(|(_, actions)| actions.contains(action));
-        let needed = listeners.map(|(name, actions)| (name, self.deleting(actions)));
-        let by_action = VerifiedAction { action, listeners: needed.collect(), until };
-        let closed = self.gaps.iter().flat_map(|book| book.verified(&by_action));
+        let fed = self.actions_of_listeners().into_iter().filter(|(_, actions)| actions.contains_key(action));
+        let needed = |(listener, actions): (String, ActionKinds)| {
+            let needed = actions.iter().filter(|(name, _)| *name == action || self.deletes(name));
+            let names: BTreeSet<String> =
+                needed.flat_map(|(name, kinds)| verifications(name, kinds)).collect();
+            (listener, names)
+        };
+        let name = verification(action, kind);
+        let by_run = GapVerification { name, listeners: fed.map(needed).collect(), until };
+        let closed = self.gaps.iter().flat_map(|book| book.verified(&by_run));
         Ok(self.closed(closed.collect(), by))
     }
 
@@ -58,37 +68,49 @@ impl ControlHandler {
     }
 
     /// Returns the actions of the enabled rules of each listener.
-    fn actions_of_listeners(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    fn actions_of_listeners(&self) -> BTreeMap<String, ActionKinds> {
+        let mut found: BTreeMap<String, ActionKinds> = BTreeMap::new();
         let loaded = self.loaded();
         for rule in loaded.iter().flat_map(|loaded| &loaded.conf.rules).filter(|rule| rule.enabled) {
+            let matched = VerifiedKind::ALL.into_iter().filter(|kind| kind.is_matched_by(&rule.rule));
+            let matched: BTreeSet<VerifiedKind> = matched.collect();
             for listener in &rule.listeners {
-                let actions = rule.rule.actions.iter().map(ToString::to_string);
-                found.entry(listener.to_string()).or_default().extend(actions);
+                let actions = found.entry(listener.to_string()).or_default();
+                for action in &rule.rule.actions {
+                    let kinds = actions.entry(action.to_string()).or_default();
+                    // K2HR3 holds instances, of whatever events it is told.
+                    if self.is_k2hr3(action) {
+                        kinds.insert(VerifiedKind::Server);
+                    } else {
+                        kinds.extend(&matched);
+                    }
+                }
             }
         }
         found
     }
 
-    /// Leaves the actions whose target keeps a resource if its deletion is missed.
-    fn deleting(&self, actions: BTreeSet<String>) -> BTreeSet<String> {
-        actions.into_iter().filter(|action| self.deletes(action)).collect()
+    fn is_k2hr3(&self, action: &str) -> bool {
+        let loaded = self.loaded();
+        let mut all = loaded.iter().flat_map(|loaded| &loaded.conf.actions);
+        let conf = all.find(|conf| *conf.name == *action);
+        conf.is_some_and(|conf| conf.driver.options::<K2hr3Conf>().is_some())
     }
 
     fn gap_row(&self, gap: Gap) -> GapRow {
         let at = |seconds| time::shown(UNIX_EPOCH + Duration::from_secs(seconds));
         let actions = self.actions_of_listeners().remove(&gap.listener).unwrap_or_default();
-        let to_verify: Vec<String> = self.deleting(actions).difference(&gap.verified).cloned().collect();
-        let of_k2hr3 = |name: &str| {
-            let loaded = self.loaded();
-            let mut all = loaded.iter().flat_map(|loaded| &loaded.conf.actions);
-            let conf = all.find(|conf| *conf.name == *name);
-            conf.is_some_and(|conf| conf.driver.options::<K2hr3Conf>().is_some())
-        };
-        let command = match to_verify.first() {
-            Some(action) => {
-                let source = if of_k2hr3(action) { "--from k2hr3" } else { "--ids FILE" };
-                format!("osnl verify {} {source} --live", shell_quoted(action))
+        let deleting = actions.iter().filter(|(action, _)| self.deletes(action));
+        let each = deleting.flat_map(|(action, kinds)| kinds.iter().map(move |kind| (action, *kind)));
+        let open: Vec<(&String, VerifiedKind)> =
+            each.filter(|(action, kind)| !gap.verified.contains(&verification(action, *kind))).collect();
+        let mut to_verify: Vec<String> = open.iter().map(|(action, _)| (*action).clone()).collect();
+        to_verify.dedup();
+        let command = match open.first() {
+            Some((action, kind)) => {
+                let source = if self.is_k2hr3(action) { "--from k2hr3" } else { "--ids FILE" };
+                let kind = if *kind == VerifiedKind::Port { " --kind port" } else { "" };
+                format!("osnl verify {}{kind} {source} --live", shell_quoted(action))
             }
             None => format!("osnl gaps dismiss {}", gap.id),
         };
@@ -108,4 +130,17 @@ impl ControlHandler {
             command,
         }
     }
+}
+
+/// Returns the verifications that the gaps of an action need. One of other kinds of resources is never made.
+fn verifications(action: &str, kinds: &BTreeSet<VerifiedKind>) -> Vec<String> {
+    match kinds.is_empty() {
+        true => vec![format!("other {action}")],
+        false => kinds.iter().map(|kind| verification(action, *kind)).collect(),
+    }
+}
+
+/// Returns the name of a verification, which the file of gaps has.
+fn verification(action: &str, kind: VerifiedKind) -> String {
+    format!("{kind} {action}")
 }
