@@ -5,9 +5,10 @@
 //! | a queue that was read is missing at a subscription; it is transient | [`ConnectionLost`], or [`Stopped`] in an earlier run | from the last sign of life until the subscription |
 //! | the same of another queue | [`QueueRecreated`] | the same |
 //! | an exchange was missing and is bound | [`ExchangeMissing`] | between the two looks: a service that makes its exchange publishes at once |
+//! | a binding that was refused is made; the exchange may have been made anew meanwhile | [`BindingRefused`]; only possible | from the look before the refusal until now |
 //! | unsettled messages did not come back, and no other consumer is known | [`MessagesMissing`]; only possible | from the last sign of life until now |
 //! | a partition's position was lost | [`PositionLost`]; only possible if no offset is known | the same |
-//! | messages waited for longer than a limit in force lets them | [`DropPolicy`]; only possible | while they waited |
+//! | messages waited for longer, or are as many, as a limit in force lets them | [`DropPolicy`]; only possible | while they waited |
 //!
 //! A durable queue that is bound keeps what is published, with or without a consumer. So a restart, a stop, a
 //! take-over, and a reload are no gaps: the queue is there at the next subscription. The record of the last sign of life names the
@@ -32,6 +33,7 @@
 //! [`Stopped`]: GapCause::Stopped
 //! [`QueueRecreated`]: GapCause::QueueRecreated
 //! [`ExchangeMissing`]: GapCause::ExchangeMissing
+//! [`BindingRefused`]: GapCause::BindingRefused
 //! [`MessagesMissing`]: GapCause::MessagesMissing
 //! [`PositionLost`]: GapCause::PositionLost
 //! [`DropPolicy`]: GapCause::DropPolicy
@@ -67,6 +69,7 @@ pub enum GapCause {
     Stopped,
     QueueRecreated,
     ExchangeMissing,
+    BindingRefused,
     MessagesMissing,
     PositionLost,
     DropPolicy,
@@ -79,6 +82,9 @@ impl fmt::Display for GapCause {
             Self::Stopped => "the queue is transient, and was gone when osnl started again",
             Self::QueueRecreated => "the queue was deleted and made anew",
             Self::ExchangeMissing => "the exchange was missing, so the queue was not bound to it",
+            Self::BindingRefused => {
+                "the broker refused to bind the queue, whose exchange may have been made anew"
+            }
             Self::MessagesMissing => "unsettled messages did not come back after a lost connection",
             Self::PositionLost => "the position of the consumer group was lost",
             Self::DropPolicy => "a limit of the queue may have dropped messages that waited",
@@ -153,6 +159,8 @@ pub enum GapFact {
     QueueMissing { queue: String },
     /// A missing exchange is there and bound. It was not at a look at `looked`, or later.
     Bound { exchange: String, looked: SystemTime },
+    /// A binding that the broker refused is made. It was not refused at a look at `looked`.
+    Allowed { exchange: String, looked: SystemTime },
     /// So many unsettled messages have not come back, and no other consumer is known.
     NotBack { messages: usize },
     /// A partition is not read from where the group was.
@@ -243,6 +251,10 @@ impl Record {
                 let found = gap(GapCause::ExchangeMissing, (seconds(looked), now), None);
                 Some(Gap { exchanges: [exchange].into(), ..found })
             }
+            GapFact::Allowed { exchange, looked } => {
+                let found = gap(GapCause::BindingRefused, (seconds(looked), now), None);
+                Some(Gap { exchanges: [exchange].into(), is_certain: false, ..found })
+            }
             GapFact::NotBack { messages } => {
                 let (from, _) = present.away.unwrap_or((now, now));
                 let messages = format!("messages: {messages}");
@@ -261,9 +273,10 @@ impl Record {
                     ttl.is_some_and(|ttl| until.saturating_sub(*from) > ttl.as_secs())
                 };
                 let waited = present.away.filter(was_long).filter(|_| present.told.insert(words.clone()));
+                let wait = since.filter(|_| messages > 0).map(|since| (seconds(since), now)).filter(was_long);
                 let is_full = max_length.is_some_and(|most| messages >= most);
                 let since = since.map(seconds).or(present.away.map(|(from, _)| from)).unwrap_or(now);
-                let found = waited.or(is_full.then_some((since, now)))?;
+                let found = waited.or(wait).or(is_full.then_some((since, now)))?;
                 Some(Gap { is_certain: false, ..gap(GapCause::DropPolicy, found, Some(words)) })
             }
         }

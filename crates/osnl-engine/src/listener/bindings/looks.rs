@@ -32,7 +32,7 @@ const REFUSED: Duration = Duration::from_secs(60);
 enum BindingState {
     Bound,
     Missing { since: Instant },
-    Refused { words: String },
+    Refused { words: String, since: Instant },
 }
 
 #[derive(Debug)]
@@ -56,14 +56,15 @@ struct BindingChanges {
     bound: Vec<(String, Duration)>,
     made: Vec<String>,
     refused: Vec<TransportError>,
-    /// Whether a binding that was refused is made.
-    is_allowed: bool,
+    /// Exchanges of bindings that were refused and are made, each with the time of the refusals.
+    allowed: Vec<(String, Duration)>,
 }
 
 impl BindingChanges {
     fn is_none(&self) -> bool {
-        let Self { missing, bound, made, refused, is_allowed } = self;
-        missing.is_empty() && bound.is_empty() && made.is_empty() && refused.is_empty() && !is_allowed
+        let Self { missing, bound, made, refused, allowed } = self;
+        let is_as_before = bound.is_empty() && allowed.is_empty() && made.is_empty();
+        is_as_before && missing.is_empty() && refused.is_empty()
     }
 }
 
@@ -105,12 +106,14 @@ impl KeptBindings {
             let state = match (refusal, &one.state) {
                 (Some((_, error)), before) => {
                     let words = error.to_string();
-                    let is_known =
-                        matches!(before, BindingState::Refused { words: known } if *known == words);
+                    let (is_known, since) = match before {
+                        BindingState::Refused { words: known, since } => (*known == words, *since),
+                        BindingState::Bound | BindingState::Missing { .. } => (false, now),
+                    };
                     if !is_known && !changes.refused.iter().any(|other| other.to_string() == words) {
                         changes.refused.push(error.clone());
                     }
-                    BindingState::Refused { words }
+                    BindingState::Refused { words, since }
                 }
                 (None, before) if look.missing.contains(&one.binding) => match before {
                     BindingState::Missing { .. } => before.clone(),
@@ -120,14 +123,15 @@ impl KeptBindings {
                     }
                 },
                 (None, before) => {
-                    match before {
-                        BindingState::Missing { since }
-                            if !changes.bound.iter().any(|(known, _)| known == exchange) =>
-                        {
-                            changes.bound.push((exchange.clone(), now.duration_since(*since)));
-                        }
-                        BindingState::Refused { .. } => changes.is_allowed = true,
-                        BindingState::Missing { .. } | BindingState::Bound => {}
+                    let over = match before {
+                        BindingState::Missing { since } => Some((&mut changes.bound, since)),
+                        BindingState::Refused { since, .. } => Some((&mut changes.allowed, since)),
+                        BindingState::Bound => None,
+                    };
+                    if let Some((known, since)) = over
+                        && !known.iter().any(|(known, _)| known == exchange)
+                    {
+                        known.push((exchange.clone(), now.duration_since(*since)));
                     }
                     one.was_bound = true;
                     BindingState::Bound
@@ -167,7 +171,7 @@ impl KeptBindings {
 
     fn gaps(&self) -> BindingGaps {
         let refused = self.0.iter().filter_map(|one| match &one.state {
-            BindingState::Refused { words } => Some(words.clone()),
+            BindingState::Refused { words, .. } => Some(words.clone()),
             BindingState::Bound | BindingState::Missing { .. } => None,
         });
         BindingGaps {
@@ -270,10 +274,14 @@ impl Listener {
         if !changes.missing.is_empty() {
             self.say_missing(queues, kept);
         }
+        let looked = |before| epoch::now().checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH);
         let without = changes.bound.iter().map(|(exchange, _)| exchange).chain(&changes.made);
         for exchange in without.filter(|_| self.gauges.has_received()) {
-            let looked = epoch::now().checked_sub(BINDING_INTERVAL).unwrap_or(SystemTime::UNIX_EPOCH);
-            self.note_gap(GapFact::Bound { exchange: exchange.clone(), looked });
+            self.note_gap(GapFact::Bound { exchange: exchange.clone(), looked: looked(BINDING_INTERVAL) });
+        }
+        for (exchange, refused) in changes.allowed.iter().filter(|_| self.gauges.has_received()) {
+            let looked = looked(*refused + BINDING_INTERVAL);
+            self.note_gap(GapFact::Allowed { exchange: exchange.clone(), looked });
         }
         for (exchange, without) in &changes.bound {
             tracing::info!(
@@ -302,7 +310,7 @@ impl Listener {
                  again each minute and with osnl reload"
             );
         }
-        if changes.is_allowed {
+        if !changes.allowed.is_empty() {
             tracing::info!(
                 listener.name = name,
                 queue.name = queues,
@@ -320,7 +328,7 @@ mod tests {
 
     use super::*;
     use crate::listener::holding::HoldingEndpoint;
-    use crate::listener::{ListenerConfig, subscription};
+    use crate::listener::{GapCause, ListenerConfig, subscription};
     use osnl_core::metrics::Counters;
 
     const KEYS: [&str; 2] = ["n.info", "n.error"];
@@ -388,7 +396,8 @@ mod tests {
         assert_eq!(changes.bound, [("nova".to_owned(), Duration::from_secs(7))]);
         assert!(kept.gap().is_none() && kept.gaps().refused.len() == 2);
         assert_eq!((kept.due(at(64)), kept.due(at(65))), (nova.clone(), all.clone()));
-        assert!(kept.seen(&all, Some(BindingLook::default()), at(65)).is_allowed);
+        let changes = kept.seen(&all, Some(BindingLook::default()), at(65));
+        assert_eq!(changes.allowed, [("neutron".to_owned(), Duration::from_secs(60))]);
         assert!(kept.gaps().refused.is_empty());
     }
 
@@ -441,15 +450,20 @@ mod tests {
             Ok(None),
             Ok(Some(refused.clone())),
             Ok(Some(refused)),
+            Ok(Some(BindingLook::default())),
             Ok(Some(missing)),
             Ok(Some(BindingLook::default())),
             Err(cut_off),
         ];
         let (listener, begun) = (listener(), Instant::now());
+        listener.gauges.set_received_before();
         let ended = listener.keep_bound(&found, Some(Box::new(ScriptedWatch(answers)))).await;
         assert_eq!(ended.to_string(), "connection lost: cut off");
-        // Two usual looks, two after a refusal, one for the missing exchange, and the last.
-        assert_eq!(begun.elapsed().as_secs(), 5 + 5 + 60 + 60 + 1 + 5);
+        // Two usual looks, two after a refusal, a usual one, one for the missing exchange, and the last.
+        assert_eq!(begun.elapsed().as_secs(), 5 + 5 + 60 + 60 + 5 + 1 + 5);
+        let gaps = listener.gaps.0.open_gaps();
+        let gaps: Vec<_> = gaps.iter().map(|gap| (gap.cause, gap.is_certain)).collect();
+        assert_eq!(gaps, [(GapCause::BindingRefused, false), (GapCause::ExchangeMissing, true)]);
     }
 
     #[tokio::test(start_paused = true)]

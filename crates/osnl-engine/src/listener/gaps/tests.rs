@@ -4,7 +4,8 @@ use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind};
 use tempfile::TempDir;
 
 use super::GapCause::{
-    ConnectionLost, DropPolicy, ExchangeMissing, MessagesMissing, PositionLost, QueueRecreated, Stopped,
+    BindingRefused, ConnectionLost, DropPolicy, ExchangeMissing, MessagesMissing, PositionLost,
+    QueueRecreated, Stopped,
 };
 use super::*;
 use crate::listener::holding::HoldingEndpoint;
@@ -82,6 +83,8 @@ fn each_cause_has_its_evidence_and_its_interval() {
     check("a queue that is only read", 2000, missing, &[(QueueRecreated, true, 2000, 5001)]);
     let bound = vec![(5000, GapFact::Bound { exchange: "x".into(), looked: at(4995) })];
     check("exchange", 2000, bound, &[(ExchangeMissing, true, 4995, 5001)]);
+    let allowed = vec![(5000, GapFact::Allowed { exchange: "x".into(), looked: at(4900) })];
+    check("refused", 2000, allowed, &[(BindingRefused, false, 4900, 5001)]);
     let back = vec![there(true), (5030, GapFact::NotBack { messages: 3 })];
     check("not back", 2000, back, &[(MessagesMissing, false, 2000, 5031)]);
     for (before, is_certain) in [(Some(7), true), (None, false)] {
@@ -98,6 +101,10 @@ fn each_cause_has_its_evidence_and_its_interval() {
     let steps = |fact: GapFact| vec![there(true), (5002, fact.clone()), (5062, fact)];
     check("short ttl", 2000, steps(limited(Some(600), None, 9, None)), &[(DropPolicy, false, 2000, 5001)]);
     check("long ttl", 2000, steps(limited(Some(6000), None, 9, None)), &[]);
+    let waits = |ttl| steps(limited(Some(ttl), None, 9, Some(4900)));
+    check("short ttl of a listener that reads slowly", 4990, waits(100), &[(DropPolicy, false, 4900, 5063)]);
+    check("long ttl of the same", 4990, waits(200), &[]);
+    check("an empty queue", 4990, steps(limited(Some(100), None, 0, Some(4900))), &[]);
     let full = [(DropPolicy, false, 4900, 5063)];
     check("full", 2000, steps(limited(None, Some(9), 9, Some(4900))), &full);
     check("not full", 2000, steps(limited(None, Some(9), 8, Some(4900))), &[]);
