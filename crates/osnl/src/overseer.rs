@@ -163,7 +163,8 @@ impl Overseer {
         let (OverseenListener { found, gauges, gaps: (book, scope), .. }, now) =
             (listener, SystemTime::now());
         let depths = gauges.waiting();
-        let since = gauges.depth().and_then(|depth| depth.waiting_since).filter(|_| !is_first);
+        let waiting = gauges.depth().and_then(|depth| depth.waiting).filter(|_| !is_first);
+        let since = waiting.and_then(|since| now.checked_sub(since.elapsed()));
         for open in &found.open {
             let facts = facts.queues.iter().find(|(name, _)| **name == *open.name);
             let queue = facts.and_then(|(_, queue)| queue.as_ref().ok());

@@ -380,8 +380,8 @@ impl GapBook {
     /// Records a sign of life: the listener was connected, and no message waited.
     pub fn heard(&self, listener: &str, at: SystemTime) {
         self.write(|record| {
-            let known = record.heard.get_mut(listener)?;
-            known.at = known.at.max(seconds(at));
+            // Also if it is earlier: the clock may have been ahead.
+            record.heard.get_mut(listener)?.at = seconds(at);
             Some(())
         });
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use osnl_core::epoch;
 use osnl_transport::{Binding, OpenQueue, PartitionSeen, QueueDepths, Subscription};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::returns::ReturnCount;
 use super::watchdog::SessionStage;
@@ -122,13 +123,17 @@ pub struct DepthGauge {
     pub consumers: u64,
     pub at: SystemTime,
     pub waiting_since: Option<SystemTime>,
+    /// The same time, which no step of the clock moves.
+    pub waiting: Option<Instant>,
 }
 
 impl DepthGauge {
     fn next(before: Option<&Self>, messages: u64, consumers: u64, at: SystemTime) -> Self {
         let same = before.filter(|before| messages >= before.messages);
-        let since = same.and_then(|before| before.waiting_since).unwrap_or(at);
-        Self { messages, consumers, at, waiting_since: (messages > 0).then_some(since) }
+        let since = same.and_then(|before| before.waiting_since.zip(before.waiting));
+        let since = since.unwrap_or_else(|| (at, Instant::now()));
+        let (waiting_since, waiting) = (messages > 0).then_some(since).unzip();
+        Self { messages, consumers, at, waiting_since, waiting }
     }
 }
 

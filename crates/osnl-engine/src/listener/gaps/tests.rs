@@ -10,6 +10,7 @@ use super::GapCause::{
 use super::*;
 use crate::listener::holding::HoldingEndpoint;
 use crate::listener::{Listener, ListenerConfig, ListenerState};
+use osnl_core::epoch::simulated;
 use osnl_core::metrics::Counters;
 use osnl_core::shutdown::Shutdown;
 
@@ -228,6 +229,9 @@ async fn a_durable_bound_queue_has_no_gap_whatever_happens_to_its_readers() {
     rig.run(async |looks| {
         rig.publish();
         looks.minutes(2).await;
+        // A full window: the listener reads nothing more for an hour.
+        (0..9).for_each(|_| rig.publish());
+        looks.minutes(60).await;
         // A lost connection, and a restart of the broker.
         rig.broker.disconnect_all();
         looks.minutes(1).await;
@@ -280,6 +284,33 @@ async fn a_queue_that_is_gone_is_a_gap_of_its_cause() {
         rig.run(async |_| ()).await;
         assert_eq!(rig.gaps(), [restarted]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_the_clock_is_no_gap_and_shortens_none() {
+    let (noon, day) = (at(1_800_000_000), Duration::from_secs(86_400));
+    for wrong in [noon - day, noon + day] {
+        simulated::set(Some(wrong));
+        let rig = Rig::new(QueueKind { durable: true, ..QueueKind::OSLO }, Declare::Create);
+        rig.run(async |looks| {
+            looks.minutes(2).await;
+            simulated::set(Some(noon));
+            looks.minutes(2).await;
+            assert_eq!(rig.gaps(), []);
+            rig.broker.delete_queue("p");
+            looks.minutes(1).await;
+            simulated::set(Some(wrong));
+            rig.broker.disconnect_all();
+            looks.minutes(1).await;
+        })
+        .await;
+        simulated::set(Some(noon));
+        rig.run(async |_| ()).await;
+        let gaps = GapBook::open(Some(rig.folder.path())).open_gaps();
+        let lengths: Vec<u64> = gaps.iter().map(|gap| gap.until - gap.from).collect();
+        assert!(matches!(lengths[..], [1..=60]), "{gaps:?}");
+    }
+    simulated::set(None);
 }
 
 #[tokio::test(start_paused = true)]

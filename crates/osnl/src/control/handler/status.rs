@@ -547,6 +547,7 @@ mod tests {
             consumers: 1,
             at: SystemTime::now() - Duration::from_secs(seconds),
             waiting_since: None,
+            waiting: None,
         };
         for (seconds, state, expected) in [
             (10, ListenerState::Listening, true),
