@@ -12,10 +12,10 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use osnl_model::{Budget, DecodeError, Emission, Framing, python_words};
-use osnl_transport::Properties;
+use osnl_model::{Budget, DecodeError, Emission, Framing, Priority, python_words};
+use osnl_transport::{Properties, stamp};
 use serde_json::error::Category;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 /// An event of a file, with the routing that it had.
@@ -27,6 +27,35 @@ pub struct RecordedEvent {
     pub exchange: Option<String>,
     pub routing_key: Option<String>,
     pub received: Option<SystemTime>,
+}
+
+impl RecordedEvent {
+    /// Returns an event of osnl's own, in the form of a service's.
+    pub(crate) fn own(
+        publisher: String,
+        (event_type, priority): (&str, Priority),
+        message_id: String,
+        payload: &Value,
+    ) -> Option<Self> {
+        let emission = Emission {
+            message_id: Some(message_id),
+            publisher_id: Some(publisher),
+            event_type: Some(event_type.to_owned()),
+            priority: Some(priority),
+            payload: to_raw_value(payload).ok()?,
+            timestamp: Some(stamp::timestamp()),
+            unique_id: None,
+            context: Vec::new(),
+            extra: Vec::new(),
+        };
+        let properties = Properties {
+            content_type: Some("application/json".into()),
+            content_encoding: Some("utf-8".into()),
+            compression: None,
+        };
+        let body = emission.body(Framing::Envelope).ok()?.into_bytes();
+        Some(Self { line: 0, body, properties, exchange: None, routing_key: None, received: None })
+    }
 }
 
 /// The reasons for which a file of saved events cannot be read.

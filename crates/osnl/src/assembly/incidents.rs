@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_journal::files::replace_in_folder;
-use osnl_model::{Emission, Framing, Priority};
-use osnl_transport::{Properties, stamp};
-use serde_json::value::to_raw_value;
+use osnl_model::Priority;
+use osnl_transport::stamp;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -19,8 +18,9 @@ use crate::control::{CallTerms, ControlHandler, IncidentCall, KnownIncidents};
 use crate::daemon::ServiceTask;
 use crate::journal::{Journal, NewDelivery, Settle, Subject};
 use crate::native::{ConfInForce, Native};
-use crate::received::{MessageNotes, Origin, ReceivedMessage};
+use crate::received::ReceivedMessage;
 use crate::replay::{self, ReplaySettings};
+use crate::saved::RecordedEvent;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The time that the journal may take for an event; later the next look decides anew.
@@ -163,32 +163,10 @@ async fn append(journal: &dyn Journal, call: &IncidentCall, is_durable: bool) ->
 
 fn event(call: &IncidentCall) -> Option<(ReceivedMessage, osnl_model::Notification)> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let emission = Emission {
-        message_id: Some(stamp::message_id()),
-        publisher_id: Some(format!("osnl.{host}")),
-        event_type: Some(call.event_type().to_owned()),
-        priority: Some(if call.is_begin { Priority::Error } else { Priority::Info }),
-        payload: to_raw_value(&call.payload()).ok()?,
-        timestamp: Some(stamp::timestamp()),
-        unique_id: None,
-        context: Vec::new(),
-        extra: Vec::new(),
-    };
-    let properties = Properties {
-        content_type: Some("application/json".into()),
-        content_encoding: Some("utf-8".into()),
-        compression: None,
-    };
-    let origin = Origin {
-        listener: "osnl".into(),
-        queue: RULE.into(),
-        exchange: String::new(),
-        routing_key: String::new(),
-        redelivered: false,
-        received: SystemTime::now(),
-    };
-    let body = emission.body(Framing::Envelope).ok()?.into_bytes().into();
-    let received = ReceivedMessage { body, properties, origin, noted: MessageNotes::default() };
+    let what = (call.event_type(), if call.is_begin { Priority::Error } else { Priority::Info });
+    let event = RecordedEvent::own(format!("osnl.{host}"), what, stamp::message_id(), &call.payload())?;
+    let mut received = ReceivedMessage::from(event);
+    (received.origin.listener, received.origin.queue) = ("osnl".into(), RULE.into());
     let notification = received.decode().ok()?;
     Some((received, notification))
 }

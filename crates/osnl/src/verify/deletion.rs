@@ -1,8 +1,6 @@
 //! The deletion event of a resource that is proved gone: as its service would have sent it, as far as it is known.
 
-use osnl_model::{BodyDigest, Emission, Framing, Priority};
-use osnl_transport::{Properties, stamp};
-use serde_json::value::to_raw_value;
+use osnl_model::{BodyDigest, Priority};
 use serde_json::{Value, json};
 
 use super::ids::ResourceId;
@@ -40,24 +38,8 @@ impl DeletionForm {
 
     /// Returns the event. `known` is the payload of an earlier event about the resource.
     pub(super) fn event(self, action: &str, id: ResourceId, known: Option<&Value>) -> Option<RecordedEvent> {
-        let emission = Emission {
-            message_id: Some(self.message_id(action, id)),
-            publisher_id: Some(PUBLISHER.to_owned()),
-            event_type: Some(self.event_type().to_owned()),
-            priority: Some(Priority::parse("INFO")),
-            payload: to_raw_value(&self.payload(&id.to_string(), known)).ok()?,
-            timestamp: Some(stamp::timestamp()),
-            unique_id: None,
-            context: Vec::new(),
-            extra: Vec::new(),
-        };
-        let properties = Properties {
-            content_type: Some("application/json".into()),
-            content_encoding: Some("utf-8".into()),
-            compression: None,
-        };
-        let body = emission.body(Framing::Envelope).ok()?.into_bytes();
-        Some(RecordedEvent { line: 0, body, properties, exchange: None, routing_key: None, received: None })
+        let (what, payload) = ((self.event_type(), Priority::Info), self.payload(&id.to_string(), known));
+        RecordedEvent::own(PUBLISHER.to_owned(), what, self.message_id(action, id), &payload)
     }
 
     fn payload(self, id: &str, known: Option<&Value>) -> Value {
