@@ -58,7 +58,7 @@ use serde_json::Value;
 const FORMAT: u64 = 1;
 /// Gaps of one cause that are nearer are one: the facts are looked for at most a minute apart.
 const TOUCH: u64 = 60;
-/// The most gaps that are kept; beyond, the oldest two of a listener and a cause become one.
+/// The most gaps that are kept apart; beyond, a new one becomes one with all of its listener and cause.
 const MOST: usize = 200;
 
 /// The cause of a gap. The names in JSON do not change.
@@ -284,11 +284,12 @@ impl Record {
 
     /// Adds a gap, and returns it; or extends those that it touches.
     fn add(&mut self, mut new: Gap) -> Option<Gap> {
-        let touches = |one: &Gap, new: &Gap| {
-            let is_near = one.from <= new.until + TOUCH && new.from <= one.until + TOUCH;
-            is_near && is_alike(one, new)
+        let touches = |gaps: &[Gap], new: &Gap| {
+            let is_full = gaps.len() >= MOST;
+            let is_near = |one: &Gap| one.from <= new.until + TOUCH && new.from <= one.until + TOUCH;
+            gaps.iter().position(|one| is_alike(one, new) && (is_full || is_near(one)))
         };
-        while let Some(at) = self.gaps.iter().position(|one| touches(one, &new)) {
+        while let Some(at) = touches(&self.gaps, &new) {
             new = joined(self.gaps.remove(at), new);
         }
         let is_new = new.id == 0;
@@ -298,19 +299,6 @@ impl Record {
         }
         self.gaps.push(new.clone());
         self.gaps.sort_by_key(|gap| (gap.from, gap.id));
-        let pair = || {
-            let like = |(n, one): (usize, &Gap)| {
-                let later = self.gaps.iter().skip(n + 1).position(|other| is_alike(one, other));
-                later.map(|later| (n, n + 1 + later))
-            };
-            self.gaps.iter().enumerate().find_map(like)
-        };
-        if self.gaps.len() > MOST
-            && let Some((one, other)) = pair()
-        {
-            let other = self.gaps.remove(other);
-            self.gaps[one] = joined(self.gaps[one].clone(), other);
-        }
         is_new.then_some(new)
     }
 }
