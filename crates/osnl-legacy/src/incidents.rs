@@ -56,48 +56,42 @@ struct LoggedIncident {
     remedy: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum LogLine {
-    Begins(LoggedIncident),
-    Lasts(LoggedIncident),
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum LogPhase {
+    Begins,
+    Lasts,
     /// It lasts for a reason that was not logged yet.
-    Changes(LoggedIncident),
-    Ends(LoggedIncident, Duration),
+    Changes,
+    Ends(Duration),
 }
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LogLine(LogPhase, LoggedIncident);
 
 impl LogLine {
     /// Whether a line of osnl at WARN or INFO tells the same. None tells again that a listener is not connected.
     fn is_repeated(&self) -> bool {
-        match self {
-            Self::Begins(incident) | Self::Changes(incident) | Self::Ends(incident, _) => {
-                incident.has_own_lines
-            }
-            Self::Lasts(incident) => {
-                incident.has_own_lines && incident.place.0 == IncidentCause::NotDelivered
-            }
-        }
+        let Self(phase, LoggedIncident { has_own_lines, place: (cause, _), .. }) = self;
+        *has_own_lines && (*phase != LogPhase::Lasts || *cause == IncidentCause::NotDelivered)
     }
 
     fn write(&self) {
-        match self {
-            Self::Begins(LoggedIncident { what, why, remedy, .. }) => {
-                let (reason, remedy) = (why.as_deref(), remedy.as_deref());
+        let Self(phase, LoggedIncident { what, why, remedy, .. }) = self;
+        let (reason, remedy) = (why.as_deref(), remedy.as_deref());
+        match phase {
+            LogPhase::Begins => {
                 tracing::error!(incident = what, reason, remedy, "an incident stops deliveries");
             }
-            Self::Lasts(LoggedIncident { what, why, remedy, .. }) => {
-                let (reason, remedy) = (why.as_deref(), remedy.as_deref());
+            LogPhase::Lasts => {
                 tracing::error!(incident = what, reason, remedy, "an incident still stops deliveries");
             }
-            Self::Changes(LoggedIncident { what, why, remedy, .. }) => {
-                let (reason, remedy) = (why.as_deref(), remedy.as_deref());
-                tracing::error!(
-                    incident = what,
-                    reason,
-                    remedy,
-                    "an incident stops deliveries for another reason"
-                );
-            }
-            Self::Ends(LoggedIncident { what, .. }, lasted) => {
+            LogPhase::Changes => tracing::error!(
+                incident = what,
+                reason,
+                remedy,
+                "an incident stops deliveries for another reason"
+            ),
+            LogPhase::Ends(lasted) => {
                 let down_for = format!("{} s", lasted.as_secs());
                 tracing::error!(incident = what, down_for, "the incident is over");
             }
@@ -123,7 +117,7 @@ impl IncidentLog {
         let mut lines = Vec::new();
         for incident in found {
             let Some(open) = self.0.iter_mut().find(|open| open.incident.place == incident.place) else {
-                lines.push(LogLine::Begins(incident.clone()));
+                lines.push(LogLine(LogPhase::Begins, incident.clone()));
                 let reasons = incident.why.iter().cloned().collect();
                 self.0.push(OpenIncident { incident, reasons, begun: now, logged: now, seen: now });
                 continue;
@@ -131,17 +125,17 @@ impl IncidentLog {
             let new = incident.why.clone().filter(|why| !open.reasons.contains(why));
             let new = new.filter(|_| open.reasons.len() < MOST_REASONS);
             if now - open.logged >= REMIND {
-                lines.push(LogLine::Lasts(incident.clone()));
+                lines.push(LogLine(LogPhase::Lasts, incident.clone()));
                 open.logged = now;
             } else if new.is_some() {
-                lines.push(LogLine::Changes(incident.clone()));
+                lines.push(LogLine(LogPhase::Changes, incident.clone()));
             }
             open.reasons.extend(new);
             let has_own_lines = open.incident.has_own_lines;
             (open.incident, open.seen) = (LoggedIncident { has_own_lines, ..incident }, now);
         }
         for over in self.0.extract_if(.., |open| now - open.seen >= STEADY) {
-            lines.push(LogLine::Ends(over.incident, over.seen - over.begun));
+            lines.push(LogLine(LogPhase::Ends(over.seen - over.begun), over.incident));
         }
         lines
     }
@@ -210,9 +204,9 @@ mod tests {
     fn a_line_that_osnl_writes_at_warn_is_not_written_twice() {
         let check = |kind, expected: [bool; 3]| {
             let incident = incident(kind, "part", "what");
-            let over = LogLine::Ends(incident.clone(), REMIND);
-            let lines = [LogLine::Begins(incident.clone()), LogLine::Lasts(incident), over];
-            assert_eq!(lines.map(|line| line.is_repeated()), expected, "{kind:?}");
+            let phases = [LogPhase::Begins, LogPhase::Lasts, LogPhase::Ends(REMIND)];
+            let repeated = phases.map(|phase| LogLine(phase, incident.clone()).is_repeated());
+            assert_eq!(repeated, expected, "{kind:?}");
         };
         check(IncidentKind::TargetDown, [true, true, true]);
         check(IncidentKind::ListenerConnecting, [true, false, true]);
@@ -233,11 +227,11 @@ mod tests {
         let (mut log, start) = (IncidentLog::default(), Instant::now());
         let mut lines = |second: u64, found: &[LoggedIncident]| {
             let lines = log.update(found.to_vec(), start + Duration::from_secs(second)).into_iter();
-            let line = |line| match line {
-                LogLine::Begins(one) => format!("begins: {}", one.what),
-                LogLine::Lasts(one) => format!("lasts: {}", one.what),
-                LogLine::Changes(one) => format!("changes: {}", one.why.unwrap_or_default()),
-                LogLine::Ends(one, lasted) => format!("ends after {} s: {}", lasted.as_secs(), one.what),
+            let line = |LogLine(phase, one)| match phase {
+                LogPhase::Begins => format!("begins: {}", one.what),
+                LogPhase::Lasts => format!("lasts: {}", one.what),
+                LogPhase::Changes => format!("changes: {}", one.why.unwrap_or_default()),
+                LogPhase::Ends(lasted) => format!("ends after {} s: {}", lasted.as_secs(), one.what),
             };
             lines.map(line).collect::<Vec<String>>()
         };
@@ -267,7 +261,7 @@ mod tests {
         let mut changes = |why: &str| {
             second += 1;
             let lines = log.update(because(why), start + Duration::from_secs(second));
-            lines.into_iter().any(|line| matches!(&line, LogLine::Changes(_)) && line.is_repeated())
+            lines.into_iter().any(|line| line.0 == LogPhase::Changes && line.is_repeated())
         };
         let seen = ["refused", "refused", "login refused", "refused", "login refused"].map(&mut changes);
         assert_eq!(seen, [false, false, true, false, false]);
