@@ -101,10 +101,14 @@ impl<'a> VerifyReport<'a> {
         }
     }
 
+    fn is_complete(&self, tally: VerifyTally, is_whole: bool) -> bool {
+        is_whole && tally.unknown == 0 && self.no_effect == 0
+    }
+
     /// Returns the time before which each deletion is found; `None` if an answer is missing, or a part of the ids.
     pub(super) fn covers_until(&self, tally: VerifyTally, is_whole: bool) -> Option<SystemTime> {
-        let is_complete = is_whole && tally.unknown == 0 && self.no_effect == 0 && self.young == 0;
-        self.began.filter(|_| is_complete && self.args.after.is_none())
+        let is_all = self.is_complete(tally, is_whole) && self.young == 0 && self.args.after.is_none();
+        self.began.filter(|_| is_all)
     }
 
     /// `closed`: the gaps that the verification has closed.
@@ -116,7 +120,8 @@ impl<'a> VerifyReport<'a> {
         closed: usize,
     ) -> Exit {
         let VerifyTally { asked, there, gone, unknown } = tally;
-        let covers = self.covers_until(tally, is_whole).map(time);
+        let (is_complete, covers) =
+            (self.is_complete(tally, is_whole), self.covers_until(tally, is_whole).map(time));
         match self.args.format {
             OutputFormat::Json => self.out.json(json!({"summary": {
                 "kind": self.args.kind.to_string(),
@@ -129,7 +134,7 @@ impl<'a> VerifyReport<'a> {
                 "young": self.young,
                 "appended_before": self.already,
                 "without_effect": self.no_effect,
-                "complete": is_whole && unknown == 0 && self.no_effect == 0,
+                "complete": is_complete,
                 "covers_until": covers,
                 "gaps_closed": closed,
                 "after": done.map(|id| id.to_string()),
@@ -147,7 +152,6 @@ impl<'a> VerifyReport<'a> {
                 self.out.line(&format!("{}{closed}", self.text(tally)));
             }
         }
-        let is_complete = is_whole && unknown == 0 && self.no_effect == 0;
         self.out.end(if is_complete { Exit::Done } else { Exit::Failed })
     }
 
