@@ -2,14 +2,28 @@
 //! gap is reported.
 
 use std::path::Path;
-use std::process::Command;
 
 use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 use osnl_transport::BrokerVersion;
 use serde_json::Value;
 
+use crate::explain::run;
 use crate::harness::{Osnl, Place, QUEUE, SOON, conf, depth, instance, notices, settled};
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, asked, notice};
+
+fn ask(place: &Place, args: &[&str]) -> (Option<i32>, String) {
+    let (code, stdout, _) = run(place, &[args, &["-c", "a.conf"]].concat());
+    (code, stdout)
+}
+
+fn first_listener(place: &Place) -> Value {
+    let (_, status) = ask(place, &["status", "--format", "json"]);
+    serde_json::from_str::<Value>(&status).unwrap_or_default()["listeners"][0].clone()
+}
+
+fn start(place: &Place) -> Osnl {
+    place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "a.conf"]).listening()
+}
 
 #[test]
 fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() {
@@ -68,20 +82,12 @@ fn after_a_restart_of_the_broker_our_queue_is_read_at_once_and_bound_when_its_ex
             sink.url("/v1/role"),
         ),
     );
-    let run = || place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "a.conf"]);
-    let row = || {
-        let asked = Command::new(env!("CARGO_BIN_EXE_osnl"))
-            .args(["status", "--format", "json", "-c", "a.conf"])
-            .current_dir(place.path(""))
-            .output()
-            .unwrap();
-        serde_json::from_slice::<Value>(&asked.stdout).unwrap_or_default()["listeners"][0].clone()
-    };
+    let row = || first_listener(&place);
     let asked_for =
         |n: usize| sink.requests().iter().filter(|made| made.target.contains(&instance(n))).count();
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&notices(0..1));
-    run().listening().stop();
+    start(&place).stop();
     publisher.notify_all(&notices(1..6));
     depth(&vhost, "osnl-ex", (5, 0));
     drop(publisher);
@@ -94,7 +100,7 @@ fn after_a_restart_of_the_broker_our_queue_is_read_at_once_and_bound_when_its_ex
     assert!(!has_exchange());
     depth(&vhost, "osnl-ex", (5, 0));
 
-    let osnl = run().listening();
+    let osnl = start(&place);
     let gap = "bound to 0 of 1 exchanges: exchange \"neutron\" does not exist yet";
     osnl.wait_for("bound to 0 of 1 exchanges: exchange \\\"neutron\\\" does not exist yet");
     wait_until(SOON, "what waited is delivered", || (1..6).all(|n| asked_for(n) == 1));
@@ -199,14 +205,10 @@ fn queues_apply_binds_what_no_management_api_shows() {
 
 /// The gaps that `osnl gaps` lists: cause, certainty, and the command that closes each.
 fn gaps(place: &Place) -> Vec<(String, bool, String)> {
-    let asked = Command::new(env!("CARGO_BIN_EXE_osnl"))
-        .args(["gaps", "--format", "json", "-c", "a.conf"])
-        .current_dir(place.path(""))
-        .output()
-        .unwrap();
-    let found: Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let (code, stdout) = ask(place, &["gaps", "--format", "json"]);
+    let found: Value = serde_json::from_str(&stdout).unwrap();
     let found: Vec<_> = found["gaps"].as_array().unwrap().clone();
-    assert_eq!(asked.status.code(), Some(i32::from(!found.is_empty())));
+    assert_eq!(code, Some(i32::from(!found.is_empty())));
     let word = |gap: &Value, name: &str| gap[name].as_str().unwrap().to_owned();
     found.iter().map(|gap| (word(gap, "cause"), gap["is_certain"] == true, word(gap, "command"))).collect()
 }
@@ -227,9 +229,8 @@ fn a_restart_of_the_broker_is_a_gap_of_a_transient_queue_alone() {
                  [action:roles]\ndriver = http\nmethod = DELETE\nurl = http://127.0.0.1:9/\n"
             ),
         );
-        let run = || place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "a.conf"]).listening();
-        run().stop();
-        let osnl = run();
+        start(&place).stop();
+        let osnl = start(&place);
         broker.kill9();
         osnl.wait_for("reconnecting");
         broker.start_again();
@@ -246,15 +247,10 @@ fn a_restart_of_the_broker_is_a_gap_of_a_transient_queue_alone() {
         }
         // Gaps outlive the process, and are an incident until they are closed.
         vhost.delete_queue("osnl-transient");
-        let osnl = run();
+        let osnl = start(&place);
         let found: Vec<String> = gaps(&place).into_iter().map(|(cause, ..)| cause).collect();
         assert_eq!(found, ["connection-lost", "stopped"]);
-        let ask = |args: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
-            let asked =
-                command.args(args).args(["-c", "a.conf"]).current_dir(place.path("")).output().unwrap();
-            (asked.status.code(), String::from_utf8(asked.stdout).unwrap())
-        };
+        let ask = |args: &[&str]| ask(&place, args);
         let (_, status) = ask(&["status"]);
         assert!(status.contains("2 gaps of up to") && status.contains("osnl verify roles"), "{status}");
         let (_, text) = ask(&["gaps"]);
@@ -286,17 +282,6 @@ fn place_of(vhost: &Vhost, queue: &str, sink: &Sink) -> Place {
         ),
     );
     place
-}
-
-fn start(place: &Place) -> Osnl {
-    place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "a.conf"]).listening()
-}
-
-fn first_listener(place: &Place) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
-    command.args(["status", "--format", "json", "-c", "a.conf"]).current_dir(place.path(""));
-    let status: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap_or_default();
-    status["listeners"][0].clone()
 }
 
 /// A daemon stands still and loses its connection; its standby takes over, delivers, and leaves before the first is back.
@@ -347,9 +332,7 @@ fn a_reload_that_connects_anew_leaves_no_gap() {
     publisher.notify_all(&notices(0..3));
     depth(&vhost, "osnl", (0, 3));
     place.write("a.conf", place.read("a.conf").replace("pool = osnl\n", "pool = osnl\nprefetch = 7\n"));
-    let mut reload = Command::new(env!("CARGO_BIN_EXE_osnl"));
-    let reload = reload.args(["reload", "-c", "a.conf"]).current_dir(place.path(""));
-    assert!(reload.status().unwrap().success());
+    assert_eq!(ask(&place, &["reload"]).0, Some(0));
     osnl.wait_for("as many messages as were unsettled are delivered again");
     publisher.notify_all(&notices(3..5));
     depth(&vhost, "osnl", (0, 5));
