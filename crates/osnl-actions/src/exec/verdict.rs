@@ -15,8 +15,9 @@
 //! | `failed` | any other, or a signal | retried up to `max_attempts` times, then a dead letter |
 //! | `permanent` | 65 (EX_DATAERR) | a dead letter at once |
 //!
-//! Unknown keys are ignored, so that the protocol can grow. A `reason` that is no text is written as JSON, and an odd
-//! `retry_after` is ignored: the event may be done, and must not be done again for the form of a remark.
+//! Unknown keys are ignored, so that the protocol can grow. An `id` may be text with the number, a `reason` that is no
+//! text is written as JSON, and an odd `retry_after` is ignored: the event may be done, and must not be done again for the
+//! form of an answer.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ const REASON: usize = 500;
 
 #[derive(Deserialize)]
 struct VerdictLine {
-    id: Option<u64>,
+    id: Option<Value>,
     verdict: Option<ProgramVerdict>,
     reason: Option<Value>,
     retry_after: Option<Value>,
@@ -63,7 +64,10 @@ pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
         Ok(VerdictLine { id: None, .. }) => refuse("has no id"),
         Ok(VerdictLine { id: Some(_), verdict: None, .. }) => refuse("has no verdict"),
         Ok(VerdictLine { id: Some(id), verdict: Some(verdict), reason, retry_after, fatal: None }) => {
-            Ok(ChildLine::Verdict(id, meaning(verdict, reason, retry_after.as_ref())))
+            match number(&id) {
+                Some(id) => Ok(ChildLine::Verdict(id, meaning(verdict, reason, retry_after.as_ref()))),
+                None => refuse("has an id that is not the number of an event"),
+            }
         }
         Err(error) if error.is_data() => refuse(&format!("is not a verdict: {}", without_place(&error))),
         Err(_) => refuse("is not a JSON object"),
@@ -114,6 +118,14 @@ fn meaning(
     }
 }
 
+fn number(id: &Value) -> Option<u64> {
+    match id {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
 fn seconds(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
@@ -142,6 +154,7 @@ mod tests {
         };
         for (line, expected) in [
             (r#"{"id":1,"verdict":"done"}"#, Ok(Completion::Delivered("done".to_owned()))),
+            (r#"{"id":"1","verdict":"done"}"#, Ok(Completion::Delivered("done".to_owned()))),
             (
                 r#"{"verdict":"done","reason":"x\ny","id":1,"more":[]}"#,
                 Ok(Completion::Delivered("x y".to_owned())),
@@ -205,7 +218,8 @@ mod tests {
             (r#"{"verdict":"done"}"#, "has no id"),
             (r#"{"id":1}"#, "has no verdict"),
             (r#"{"id":1,"verdict":"ok"}"#, "unknown variant `ok`, expected one of `done`"),
-            (r#"{"id":"1","verdict":"done"}"#, "invalid type: string"),
+            (r#"{"id":"a","verdict":"done"}"#, "has an id that is not the number of an event"),
+            (r#"{"id":-1,"verdict":"done"}"#, "has an id that is not the number of an event"),
         ] {
             let refusal = read(line.as_bytes()).unwrap_err();
             assert!(refusal.contains(expected), "{line}: {refusal}");
