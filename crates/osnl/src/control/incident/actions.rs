@@ -27,11 +27,18 @@ pub(in crate::control) fn judge_target(target: &TargetReport, bounds: &Bounds) -
     };
     if incidents.is_empty() {
         incidents.extend(falling_behind(target).or_else(|| unexplained(target, bounds)));
+    } else if incidents.iter().all(|one| one.kind == Kind::ResourceFailing)
+        && let Some(FallingBehind { limit: CallLimit::Concurrency | CallLimit::Rate, .. }) =
+            target.falling_behind
+        && let Some(slow) = falling_behind(target)
+    {
+        // First, because most of what waits does so for the slow target.
+        incidents.insert(0, slow);
     }
     if let Some(cause) = incidents.first_mut() {
         costs(cause, target, bounds);
     }
-    let own = dead(target, incidents.first_mut());
+    let own = dead(target, incidents.iter_mut().find(|cause| cause.why.is_some()));
     incidents.extend(own);
     incidents
 }

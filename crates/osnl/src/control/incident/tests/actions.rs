@@ -74,6 +74,18 @@ fn a_target_that_falls_behind_has_its_rates_and_what_to_raise() {
     }
     // All that is pending runs.
     check(&judge_target(&TargetReport { in_flight: 390, ..slow.clone() }, &BOUNDS), &[]);
+    // A resource that fails explains no backlog of the others, but what waits for it.
+    let kinds = |slow: TargetReport| -> Vec<_> {
+        let own = TargetReport {
+            failing: vec![failing("web-7", 7)],
+            dead: 1,
+            dead_reason: Some("given up: HTTP 500".to_owned()),
+            ..slow
+        };
+        judge_target(&own, &BOUNDS).iter().map(|one| one.kind).collect()
+    };
+    assert_eq!(kinds(slow.clone()), [IncidentKind::FallsBehind, IncidentKind::ResourceFailing]);
+    assert_eq!(kinds(behind(CallLimit::Order, rates, None, 360)), [IncidentKind::ResourceFailing]);
     // A known cause explains the backlog.
     let held = TargetReport { falling_behind: slow.falling_behind, ..down("backup", None) };
     assert_eq!(judge_target(&held, &BOUNDS)[0].kind, IncidentKind::TargetDown);
