@@ -374,7 +374,7 @@ pub(in crate::control) fn join_letters(incidents: &mut Vec<Incident>, targets: &
                     "{OVERTAKEN}: osnl deliveries discard --state dead --text {text}, or retry with --out-of-order"
                 )
             }
-            false => format!("then osnl deliveries retry --text {text}, or discard"),
+            false => format!("then osnl deliveries retry --state dead --text {text}, or discard"),
         };
         let found = Incident::new(Kind::DeadLetters, Severity::Warning, format!("action {names}"), what)
             .because(cause)
@@ -399,7 +399,9 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         cause.symptoms.push(Kind::DeadLetters);
         cause.must_act = IncidentActor::Operator;
         let retry = match target.is_overtaken {
-            true => format!("osnl deliveries retry --action {name} --out-of-order, or discard: {OVERTAKEN}"),
+            true => format!(
+                "osnl deliveries retry --action {name} --state dead --out-of-order, or discard: {OVERTAKEN}"
+            ),
             false => format!("osnl deliveries retry --action {name}"),
         };
         match (&mut cause.to_do, &mut cause.command) {
@@ -422,7 +424,7 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         true => format!(
             "{OVERTAKEN}: osnl deliveries discard --action {name} --state dead, or retry with --out-of-order"
         ),
-        false => format!("then osnl deliveries retry --action {name}, or discard"),
+        false => format!("then osnl deliveries retry --action {name} --state dead, or discard"),
     };
     let found = found.mended_by(match reason.and_then(Uncorrected::from_reason) {
         Some((uncorrected, _)) => format!("{}; {then}", correction(&[(target, uncorrected)])),

@@ -196,7 +196,7 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
 fn dead_letters_that_cannot_be_retried_in_order_are_not_offered_to_be() {
     let letters = TargetReport { dead: 25, dead_reason: Some("status 409".to_owned()), ..target("hook") };
     for (is_overtaken, expected) in [
-        (false, "then osnl deliveries retry --action hook, or discard"),
+        (false, "then osnl deliveries retry --action hook --state dead, or discard"),
         (
             true,
             "a later delivery of each resource was delivered: osnl deliveries discard --action hook --state dead, or retry with --out-of-order",
@@ -210,7 +210,7 @@ fn dead_letters_that_cannot_be_retried_in_order_are_not_offered_to_be() {
 #[test]
 fn dead_letters_that_a_retry_alone_cannot_deliver_tell_what_to_correct_first() {
     let misfit = "the action's template does not fit this event: url: a value that is empty leaves a segment of the path empty";
-    let retry = "then osnl deliveries retry --action hook, or discard";
+    let retry = "then osnl deliveries retry --action hook --state dead, or discard";
     let overtaken = "a later delivery of each resource was delivered: osnl deliveries discard --action hook --state dead, or retry with --out-of-order";
     let first = "correct [action:hook] url, such as by a default for the value; osnl reload";
     let other =
@@ -264,8 +264,8 @@ fn one_event_that_fits_no_template_of_several_actions_is_one_incident() {
     let joined = "hook, mail: 2 dead letters of one cause";
     assert_eq!(what, ["busy: 1 dead letter", "other: 1 dead letter", "gone: 1 dead letter", joined]);
     let doing = "osnl deliveries list --state dead --text 'the event has no payload.x'; correct [action:hook] url, \
-                 [action:mail] subject, such as by a default for the value; osnl reload; then osnl deliveries retry --text \
-                 'the event has no payload.x', or discard";
+                 [action:mail] subject, such as by a default for the value; osnl reload; then osnl deliveries retry --state \
+                 dead --text 'the event has no payload.x', or discard";
     let expected = [(IncidentKind::DeadLetters, Warning, joined, "the event has no payload.x", doing)];
     check(&found[3..], &expected);
 }
