@@ -107,6 +107,16 @@ pub(crate) struct ChangedLetters {
     pub(crate) behind: Vec<(u64, u64)>,
 }
 
+impl ChangedLetters {
+    /// Sorts what waits. A letter that did not fit into an earlier reading is no hindrance.
+    fn arrange(&mut self) {
+        let ids: HashSet<u64> = self.ids.iter().copied().collect();
+        self.behind.retain(|(id, _)| !ids.contains(id));
+        self.behind.sort_unstable();
+        self.behind.dedup();
+    }
+}
+
 impl std::fmt::Debug for DeadLetterQueues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.states()).finish()
@@ -192,6 +202,15 @@ impl DeadLetterQueues {
         let mut sent = self.lock_sent();
         for letter in letters {
             sent.entry(letter).or_insert_with(Instant::now);
+        }
+    }
+
+    /// Returns the letters that are under way by an earlier command. A retry that fails leaves the number as it was, and
+    /// may be repeated at once.
+    fn sent_before(&self, change: DeadLetterChange) -> HashSet<u64> {
+        match change {
+            DeadLetterChange::Release => self.lately_sent(),
+            DeadLetterChange::Retry | DeadLetterChange::Discard => HashSet::new(),
         }
     }
 
@@ -474,6 +493,20 @@ impl DeadLetterQueues {
         Ok((found, has_more))
     }
 
+    /// Returns what [`change`](Self::change) would do, as far as one reading of each queue shows it.
+    pub(crate) async fn foresee(
+        &self,
+        change: DeadLetterChange,
+        is_meant: impl Fn(&QueuedMessage) -> bool + Send + Sync,
+    ) -> Result<ChangedLetters, DeadLetterError> {
+        let mut changed = ChangedLetters::default();
+        for queue in self.each() {
+            queue.foresee(change, &is_meant, &mut changed, &self.sent_before(change)).await?;
+        }
+        changed.arrange();
+        Ok(changed)
+    }
+
     /// Changes dead letters, and returns their numbers. The broker confirms a message put back before its dead letter
     /// is removed, so none is lost.
     pub(crate) async fn change(
@@ -484,11 +517,7 @@ impl DeadLetterQueues {
     ) -> Result<(), DeadLetterError> {
         let mut result = Ok(());
         for queue in self.each() {
-            // A retry that fails leaves the number as it was, and may be repeated at once.
-            let mut sent = match change {
-                DeadLetterChange::Release => self.lately_sent(),
-                DeadLetterChange::Retry | DeadLetterChange::Discard => HashSet::new(),
-            };
+            let mut sent = self.sent_before(change);
             let mut former = None;
             result = loop {
                 match queue.change(change, &is_meant, changed, (&mut sent, &mut former)).await {
@@ -504,11 +533,7 @@ impl DeadLetterQueues {
                 break;
             }
         }
-        // A letter that did not fit into an earlier reading is no hindrance.
-        let ids: HashSet<u64> = changed.ids.iter().copied().collect();
-        changed.behind.retain(|(id, _)| !ids.contains(id));
-        changed.behind.sort_unstable();
-        changed.behind.dedup();
+        changed.arrange();
         for queue in self.lock().values_mut() {
             queue.expected = None;
             queue.changed.notify_one();

@@ -150,7 +150,7 @@ impl DeadLetterQueue {
             changed.ids.extend(repeated);
             let letters =
                 reader.messages()[..known].iter().enumerate().filter(|(at, _)| reader.copies().is_last(*at));
-            let copies = copies_of(letters, is_meant, sent, &mut changed.behind);
+            let copies = copies_of(letters, (is_meant, is_whole), sent, &mut changed.behind);
             for some in copies.chunks(TOGETHER) {
                 let back: Vec<QueuedMessage> = some.iter().map(|at| again(&reader.messages()[*at])).collect();
                 self.put_back(&back).await?;
@@ -191,6 +191,20 @@ impl DeadLetterQueue {
         let is_more = left.load(Ordering::Relaxed) > 0 || (reader.has_more() && known == read);
         reader.end().await.map_err(|error| self.failed(error))?;
         Ok(changed.ids.len() > before && is_more)
+    }
+
+    /// Adds what a change would do with the letters of one reading.
+    pub(super) async fn foresee(
+        &self,
+        change: DeadLetterChange,
+        is_meant: &(impl Fn(&QueuedMessage) -> bool + Send + Sync),
+        changed: &mut ChangedLetters,
+        sent: &HashSet<u64>,
+    ) -> Result<(), DeadLetterError> {
+        let wants_body = |_: &QueuedMessage| false;
+        let Some(reader) = self.take(&wants_body, ReaderKind::Command).await? else { return Ok(()) };
+        foresee(&reader, change, is_meant, changed, sent);
+        reader.end().await.map_err(|error| self.failed(error))
     }
 
     pub(super) async fn put_back(&self, messages: &[QueuedMessage]) -> Result<(), DeadLetterError> {
@@ -268,11 +282,39 @@ fn is_whole(message: &QueuedMessage) -> bool {
     message.body.len() as u64 == bytes_of(message)
 }
 
+fn foresee(
+    reader: &Reading,
+    change: DeadLetterChange,
+    is_meant: &impl Fn(&QueuedMessage) -> bool,
+    changed: &mut ChangedLetters,
+    sent: &HashSet<u64>,
+) {
+    let letters = reader.messages().iter().enumerate().filter(|(at, _)| reader.copies().is_last(*at));
+    let letters: Vec<(usize, &QueuedMessage)> = letters.collect();
+    let copies: HashSet<usize> = match change {
+        DeadLetterChange::Discard => HashSet::new(),
+        // Bodies are read by a change alone.
+        DeadLetterChange::Retry | DeadLetterChange::Release => {
+            let is_whole = |_: &QueuedMessage| true;
+            let letters = letters.iter().copied();
+            copies_of(letters, (is_meant, is_whole), sent, &mut changed.behind).into_iter().collect()
+        }
+    };
+    let goes = |at: &usize, message: &QueuedMessage| match change {
+        DeadLetterChange::Discard => true,
+        _ if copies.contains(at) || sent.contains(&id_of(message)) => true,
+        DeadLetterChange::Retry => WaitingLetter::read(message).is_none(),
+        DeadLetterChange::Release => false,
+    };
+    let meant = letters.iter().filter(|(at, message)| is_meant(message) && goes(at, message));
+    changed.ids.extend(meant.map(|(_, message)| id_of(message)));
+}
+
 /// Returns the letters of which copies are published, in the order in which they are carried out. The
 /// meant letters of a resource end with the first letter that holds it and is not meant; `behind` names further letters.
 fn copies_of<'a>(
     messages: impl Iterator<Item = (usize, &'a QueuedMessage)>,
-    is_meant: impl Fn(&QueuedMessage) -> bool,
+    (is_meant, is_whole): (impl Fn(&QueuedMessage) -> bool, impl Fn(&QueuedMessage) -> bool),
     sent: &HashSet<u64>,
     behind: &mut Vec<(u64, u64)>,
 ) -> Vec<usize> {

@@ -304,6 +304,40 @@ async fn of_a_letter_and_the_one_that_replaces_it_the_later_counts() {
     assert_eq!(visited.found.iter().map(|letter| letter.why).collect::<Vec<_>>(), [LetterWait::HoldKey]);
 }
 
+#[tokio::test]
+async fn a_dry_run_counts_what_a_change_does() {
+    let waits = |number: usize, (why, place, key): (&str, &str, &str)| {
+        let mut waiting = letter(number, b"body");
+        let headers = [("osnl-waits", why), ("osnl-place", place), ("osnl-key", key)];
+        waiting.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        waiting
+    };
+    let letters = [
+        letter(1, b"body"),
+        waits(2, ("guard", "2", "a")),
+        waits(3, ("hold_key", "3", "a")),
+        waits(4, ("hold_key", "4", "b")),
+        waits(5, ("guard", "5", "b")),
+    ];
+    for (change, states, ids, behind) in [
+        (DeadLetterChange::Retry, &[RowState::Dead][..], &[1_u64, 4][..], &[(3_u64, 2_u64)][..]),
+        (DeadLetterChange::Release, &[RowState::Held], &[2], &[(5, 4)]),
+        (DeadLetterChange::Discard, &[RowState::Dead, RowState::Held], &[1, 2, 3, 4, 5], &[]),
+    ] {
+        let is_meant =
+            |message: &QueuedMessage| row_of(message).is_some_and(|row| states.contains(&row.state));
+        let broker = MemoryBroker::with(letters.clone());
+        let mut foreseen = broker.queues().foresee(change, is_meant).await.unwrap();
+        assert_eq!((broker.lock().dead.len(), broker.lock().retried.len()), (5, 0), "{change:?}");
+        let mut changed = ChangedLetters::default();
+        broker.queues().change(change, is_meant, &mut changed).await.unwrap();
+        for of in [&mut foreseen, &mut changed] {
+            of.ids.sort_unstable();
+            assert_eq!((&*of.ids, &*of.behind), (ids, behind), "{change:?}");
+        }
+    }
+}
+
 /// A daemon that has lost its connection may put a letter of a message that the other daemon has too.
 #[tokio::test]
 async fn the_letters_of_two_daemons_keep_the_order_of_the_first() {

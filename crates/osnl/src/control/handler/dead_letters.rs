@@ -52,8 +52,7 @@ impl ControlHandler {
             |message: &QueuedMessage| row_of(message).is_some_and(|row| takes(&row) && filter.matches(&row));
         let mut letters = ChangedLetters::default();
         if dry_run {
-            let found = queues.read(|_| false).await?.0;
-            letters.ids = found.iter().filter(|one| is_meant(one)).map(id_of).collect();
+            letters = queues.foresee(change, is_meant).await?;
         } else if let Err(error) = queues.change(change, is_meant, &mut letters).await {
             let why = format!("{error}; {} deliveries were changed before", letters.ids.len());
             return Err(RequestRefusal::new(Code::Unavailable, why));
