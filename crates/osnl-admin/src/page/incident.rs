@@ -146,7 +146,7 @@ fn concerned<'a>(incident: &Incident, status: &'a Status) -> impl Iterator<Item 
 
 /// Whether a release sends requests that delete.
 fn deletes(incident: &Incident, status: &Status) -> bool {
-    concerned(incident, status).any(|target| target.deletes)
+    concerned(incident, status).any(|target| target.deletes == Some(true))
 }
 
 /// Whether each retry in order would be refused.
@@ -253,7 +253,7 @@ mod tests {
             });
             let of = |action: &str, dead, is_overtaken| TargetReport {
                 action: action.to_owned(),
-                deletes,
+                deletes: Some(deletes),
                 dead,
                 is_overtaken,
                 ..TargetReport::default()

@@ -272,6 +272,7 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
     rig.end("KILL");
     rig.check(&orphaned);
     assert!(!rig.ask(&["check"]).1.contains("orphaned"));
+    assert_eq!(rig.json("actions list")["actions"][0]["deletes"], true);
     rig.check(&[
         ("deliveries list", 0, "3 deliveries: 1 dead, 2 pending"),
         ("deliveries list --state-dir state", 0, "3 deliveries: 1 dead, 2 pending"),

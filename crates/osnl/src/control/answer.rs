@@ -337,7 +337,7 @@ pub struct StartedCalls {
     pub action: String,
     /// The number of its released deliveries, each of which is a call.
     pub deliveries: u64,
-    /// The target that the action calls, with the method if it has one; `null` for a stopped daemon.
+    /// The target that the action calls, with the method if it has one; `null` if no configuration that has it is known.
     pub target: Option<String>,
 }
 

@@ -323,9 +323,9 @@ pub struct TargetReport {
     pub action: String,
     /// The target that the action calls; `null` for a stopped daemon.
     pub target: Option<String>,
-    /// Whether it deletes, as far as its method tells.
+    /// Whether it deletes, as far as its method tells; `null` if no configuration that has the action is known.
     #[serde(default)]
-    pub deletes: bool,
+    pub deletes: Option<bool>,
     /// Whether the configuration has the action; `null` for a journal alone.
     pub configured: Option<bool>,
     /// `ok`, `down`, `probing` or `paused`; of a stopped daemon `paused` or nothing.

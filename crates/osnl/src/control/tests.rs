@@ -174,6 +174,8 @@ async fn a_retry_of_a_paused_delivery_names_the_pause_and_of_an_orphaned_one_the
     };
     let probe = "it is ready, and osnl attempts it by itself; now: osnl actions probe hook; only dead letters are retried";
     assert_eq!(why(&handler).await, probe);
+    // Without a configuration nothing tells whether the action deletes.
+    assert_eq!(handler.status().await.unwrap().targets[0].deletes, None);
     let pause = json!({"verb": "pause", "action": "hook", "by": "root"});
     handler.answer(&serde_json::from_value(pause).unwrap()).await.unwrap();
     let resume =

@@ -68,21 +68,29 @@ impl ControlHandler {
         Ok(calls)
     }
 
-    /// Returns what an action does, such as `DELETE https://…`; `None` for a stopped daemon.
+    /// Returns what an action does, such as `DELETE https://…`; `None` without a configuration that has it.
     fn effect_of(&self, action: &str) -> Option<String> {
         let loaded = self.loaded();
         let conf = loaded.iter().flat_map(|loaded| &loaded.conf.actions).find(|conf| *conf.name == *action);
         if let Some(conf) = conf {
             return Some(conf.driver.conf().does());
         }
+        if let Some(effect) = self.names.as_ref().and_then(|names| names.effects.get(action)) {
+            return Some(effect.clone());
+        }
         let mut targets = self.live.iter().flat_map(|live| live.daemon.targets());
         targets.find(|target| **target.name() == *action).map(|target| target.target())
     }
 
-    /// Whether an action deletes, as far as its method tells; a stopped daemon does not know.
+    /// Whether an action deletes, as far as its method tells; `None` without a configuration that has it.
+    pub(super) fn may_delete(&self, action: &str) -> Option<bool> {
+        self.effect_of(action).map(|effect| is_deletion(&effect))
+    }
+
+    /// Whether an action deletes for all that is known.
     #[must_use]
     pub fn deletes(&self, action: &str) -> bool {
-        self.effect_of(action).is_some_and(|effect| is_deletion(&effect))
+        self.may_delete(action) == Some(true)
     }
 
     async fn change_or_count(

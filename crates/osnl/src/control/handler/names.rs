@@ -1,7 +1,7 @@
 //! Refuses names that are neither configured nor in the journal: an empty answer to a mistyped name would look like good
 //! news.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +16,11 @@ use crate::native::{JournalConf, Native};
 /// The messages of the quarantine whose queues a refusal names.
 const LOOKED_AT: u32 = 1000;
 
-/// The names that a configuration has.
+/// The names that a configuration has, and what its actions do.
 #[derive(Clone, Debug, Default)]
 pub struct ConfiguredNames {
     pub(super) actions: Vec<Arc<str>>,
+    pub(super) effects: BTreeMap<Arc<str>, String>,
     pub(super) rules: Vec<Arc<str>>,
     queues: Vec<String>,
     pub(super) retention: Option<Duration>,
@@ -30,6 +31,11 @@ impl ConfiguredNames {
     pub fn new(conf: &Native) -> Self {
         Self {
             actions: conf.actions.iter().map(|action| action.name.clone()).collect(),
+            effects: conf
+                .actions
+                .iter()
+                .map(|action| (action.name.clone(), action.driver.conf().does()))
+                .collect(),
             rules: conf.rules.iter().map(|rule| rule.rule.name.clone()).collect(),
             queues: conf.listeners.iter().flat_map(|listener| listener.queues()).collect(),
             retention: match &conf.journal {

@@ -236,7 +236,7 @@ impl ControlHandler {
         let report = |name: &str| TargetReport {
             falling_behind: backlog(name).and_then(|series| series.backlog.falling_behind()),
             rates: backlog(name).and_then(|series| series.backlog.present()),
-            deletes: self.deletes(name),
+            deletes: self.may_delete(name),
             overflows: terms.get(name).is_some_and(|terms| terms.overflows),
             ..target(name, configured(name), published.get(name).copied(), kept)
         };
