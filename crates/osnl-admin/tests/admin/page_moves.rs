@@ -143,7 +143,7 @@ async fn a_retry_that_is_refused_for_its_order_is_offered_out_of_order() {
 }
 
 #[tokio::test]
-async fn a_release_names_what_it_calls_and_is_red_for_a_deletion() {
+async fn a_release_or_retry_names_what_it_calls_and_is_red_for_a_deletion() {
     let http = |name: &str, method: &str| {
         format!("[action:{name}]\ndriver = http\nurl = https://127.0.0.1:1/{name}\nmethod = {method}\n")
     };
@@ -174,6 +174,16 @@ async fn a_release_names_what_it_calls_and_is_red_for_a_deletion() {
         let list = site.read(&format!("/deliveries?{filter}&state=waiting-for-release"), &session).await;
         let is_red = list.contains("<button name=\"all\" value=\"release\" class=\"every danger\">");
         assert_eq!(is_red, style == "danger", "{filter}: {list}");
+    }
+    let dead =
+        NewDelivery { begin: Begin::Dead("no room".to_owned()), ..NewDelivery::new("r", "purge", None) };
+    site.keep_all(port("p8"), vec![dead]).await;
+    let preview = site.read("/deliveries/change?change=retry&rule=r&state=dead", &session).await;
+    for words in [
+        "It calls 1 × DELETE https://127.0.0.1:1/purge (action purge).",
+        "<button class=\"danger\">Retry 1 delivery</button>",
+    ] {
+        assert!(preview.contains(words), "{words} in {preview}");
     }
     site.keep(port("p9"), "tell").await;
     for (to, style) in [("purge", "danger"), ("second", "primary")] {

@@ -326,16 +326,16 @@ pub struct ChangeResult {
     /// The first thousand deliveries under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub under_way_ids: Vec<String>,
-    /// In the dry run of a release, the calls that it would start, by action.
+    /// In the dry run of a retry or release, the calls that it would start, by action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<StartedCalls>,
 }
 
-/// The calls of an action that a release would start.
+/// The calls of an action that a retry or release would start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StartedCalls {
     pub action: String,
-    /// The number of its released deliveries, each of which is a call.
+    /// The number of its deliveries, each of which is a call.
     pub deliveries: u64,
     /// The target that the action calls, with the method if it has one; `null` if no configuration that has it is known.
     pub target: Option<String>,

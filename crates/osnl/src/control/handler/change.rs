@@ -40,20 +40,30 @@ impl ControlHandler {
         told: OnProgress<'_>,
     ) -> Result<ChangeResult, RequestRefusal> {
         let mut changes = self.change_or_count(request, told).await?;
-        if let ControlRequest::Release { filter, dry_run: true, .. } = request
-            && changes.changed > 0
-        {
-            changes.calls = self.started_calls(filter).await?;
+        let starts = match request {
+            ControlRequest::Release { filter, dry_run: true, .. } => Some((filter, RowState::Held)),
+            ControlRequest::Retry { filter, dry_run: true, .. } => Some((filter, RowState::Dead)),
+            _ => None,
+        };
+        if let Some((filter, state)) = starts.filter(|_| changes.changed > 0) {
+            // The filter finds those that are refused too, so it counts only what is more than can be named.
+            let named = Which { ids: changes.ids.clone(), ..Which::default() };
+            let is_named = changes.ids.len() as u64 == changes.changed;
+            changes.calls = self.started_calls(if is_named { &named } else { filter }, state).await?;
         }
         Ok(changes)
     }
 
-    /// Returns the calls that a release starts, by action.
-    async fn started_calls(&self, released: &Which) -> Result<Vec<StartedCalls>, RequestRefusal> {
-        let filter = Filter { states: vec![RowState::Held], ..released.filter(self.context())? };
+    /// Returns the calls for deliveries of a state, by action.
+    async fn started_calls(
+        &self,
+        which: &Which,
+        state: RowState,
+    ) -> Result<Vec<StartedCalls>, RequestRefusal> {
+        let filter = Filter { states: vec![state], ..which.filter(self.context())? };
         let kept = self.kept_in_time().await?;
-        let held = kept.tally.iter().filter(|of| of.state == RowState::Held && of.count > 0);
-        let actions: BTreeSet<&str> = held.map(|of| &*of.action).collect();
+        let found = kept.tally.iter().filter(|of| of.state == state && of.count > 0);
+        let actions: BTreeSet<&str> = found.map(|of| &*of.action).collect();
         let mut calls = Vec::new();
         for action in
             actions.into_iter().filter(|name| filter.action.as_ref().is_none_or(|only| only == name))
