@@ -137,9 +137,14 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     /// that a network could read. The reader of a fetched login lists it itself.
     fn logins(&self) -> Vec<SentLogin>;
 
-    /// Lists the options with URLs that every request of the action goes to.
+    /// Lists the options with URLs that requests of the action go to, its login's included.
     fn urls(&self) -> Vec<(&'static str, &Url)> {
         Vec::new()
+    }
+
+    /// Names the hosts that requests go to and an attempt alone knows.
+    fn later_hosts(&self) -> Option<&'static str> {
+        None
     }
 
     /// Lists what `osnl explain` shows besides the effect, each with its caption.

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use osnl_model::Scrubber;
 use osnl_net::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use osnl_net::http::{Answer, Expiry, HttpError, HttpOptions};
+use osnl_net::http::{Answer, Expiry, HttpError, HttpOptions, Url};
 use osnl_transport::BoxFuture;
 
 use crate::ActionError;
@@ -82,6 +82,9 @@ pub trait FetchedLogin: Any + fmt::Debug + Send + Sync {
 
     /// Names the account and the server that issues its tokens, for people.
     fn account(&self) -> String;
+
+    /// Returns the URL of that server.
+    fn url(&self) -> Option<&Url>;
 
     /// Describes the choice among the catalogue's URLs of a service.
     fn service(&self, service: &str) -> String;

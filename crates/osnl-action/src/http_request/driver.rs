@@ -111,7 +111,18 @@ impl DriverConf for HttpConf {
     }
 
     fn urls(&self) -> Vec<(&'static str, &Url)> {
-        self.0.message.target.origin().map(|origin| ("url", origin)).into_iter().collect()
+        let origin = self.0.message.target.origin().map(|origin| ("url", origin));
+        let login = self.logs_in().and_then(|login| login.url()).map(|url| ("auth_url", url));
+        origin.into_iter().chain(login).collect()
+    }
+
+    fn later_hosts(&self) -> Option<&'static str> {
+        let target = &self.0.message.target;
+        match target.service() {
+            Some(_) => Some("the host from Keystone's catalogue"),
+            None if target.is_event_s() => Some("hosts from events, if allow_hosts names them,"),
+            None => None,
+        }
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

@@ -8,7 +8,7 @@ use osnl_config::sections::{Dialect, Findings, Layers, Schema, SectionDef, Secti
 use osnl_config::template::Names;
 use osnl_config::{ConfigErrors, Ini, OptionDef, in_order, secret_file};
 use osnl_model::{Notification, Priority};
-use osnl_net::http::{HttpError, HttpOptions};
+use osnl_net::http::{HttpError, HttpOptions, Url};
 use osnl_transport::BoxFuture;
 use serde_json::json;
 
@@ -54,6 +54,10 @@ impl FetchedLogin for Stranger {
 
     fn account(&self) -> String {
         "a stranger".to_owned()
+    }
+
+    fn url(&self) -> Option<&Url> {
+        None
     }
 
     fn service(&self, service: &str) -> String {

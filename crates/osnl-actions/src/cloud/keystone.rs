@@ -13,7 +13,7 @@ use osnl_config::sections::SectionReader;
 use osnl_delivery::enrich::EnrichError;
 use osnl_model::Scrubber;
 use osnl_net::http::header::{HeaderName, HeaderValue};
-use osnl_net::http::{Answer, Expiry, HttpError, HttpOptions};
+use osnl_net::http::{Answer, Expiry, HttpError, HttpOptions, Url};
 use osnl_openstack::{ApiError, Cloud, CloudConf, NotFound, below, not_found};
 use osnl_transport::BoxFuture;
 
@@ -49,6 +49,10 @@ impl FetchedLogin for KeystoneLogin {
 
     fn account(&self) -> String {
         format!("{} at {}", self.0.shown(), self.0.auth_url)
+    }
+
+    fn url(&self) -> Option<&Url> {
+        Some(&self.0.auth_url)
     }
 
     fn service(&self, service: &str) -> String {

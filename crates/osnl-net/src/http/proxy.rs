@@ -70,13 +70,24 @@ impl Proxies {
 
     #[must_use]
     pub fn logins(&self) -> Vec<(&'static str, String)> {
-        let each = [("http_proxy", Scheme::Http, &self.http), ("https_proxy", Scheme::Https, &self.https)];
-        let proxies = each.into_iter().filter_map(|(variable, scheme, url)| {
-            let proxy = Proxy::parse(scheme, url.as_ref()?).ok()?;
+        let proxies = self.each().filter_map(|(variable, proxy)| {
             let host = proxy.uri.host()?.trim_matches(['[', ']']).to_owned();
             proxy.authorization.map(|_| (variable, host))
         });
         proxies.collect()
+    }
+
+    /// Returns the proxies of targets that are not known yet, with their variables and without their logins.
+    #[must_use]
+    pub fn shown(&self) -> Vec<String> {
+        let is_used = self.no_proxy.as_deref() != Some("*");
+        self.each().filter(|_| is_used).map(|(variable, proxy)| format!("{proxy} ({variable})")).collect()
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&'static str, Proxy)> {
+        let each = [("http_proxy", Scheme::Http, &self.http), ("https_proxy", Scheme::Https, &self.https)];
+        each.into_iter()
+            .filter_map(|(variable, scheme, url)| Some((variable, Proxy::parse(scheme, url.as_ref()?).ok()?)))
     }
 
     /// Returns the proxy of a target, without its login.

@@ -8,8 +8,8 @@ const REMEDY: &str = "name a proxy on this machine, or one that asks for no logi
 const EXEMPT: &str =
     "write names, domains such as .example.com, or addresses; patterns and networks are not read";
 
-/// Says of each action with a constant URL, and of the cloud of each enrichment, that its requests go through a proxy of
-/// the environment.
+/// Says of each URL of an action, of the hosts that an attempt alone knows, and of the cloud of each enrichment, that
+/// requests go through a proxy of the environment.
 #[must_use]
 pub fn proxied_targets(native: &Native, http: &HttpOptions) -> Vec<String> {
     let said = |section: &str, option: &str, url: &Url| {
@@ -19,8 +19,14 @@ pub fn proxied_targets(native: &Native, http: &HttpOptions) -> Vec<String> {
     };
     let of_actions = native.actions.iter().flat_map(|action| {
         let section = format!("action:{}", action.name);
-        let urls = action.driver.conf().urls();
-        urls.into_iter().filter_map(move |(option, url)| said(&section, option, url))
+        let conf = action.driver.conf();
+        let proxies = http.proxies.shown().join(", ");
+        let later = conf.later_hosts().filter(|_| !proxies.is_empty()).map(|hosts| {
+            format!(
+                "[{section}] url: requests to {hosts} go through {proxies}, unless no_proxy names the host"
+            )
+        });
+        conf.urls().into_iter().filter_map(move |(option, url)| said(&section, option, url)).chain(later)
     });
     let of_clouds = native.enrichments.iter().filter_map(|enrichment| {
         said(&format!("enrich:{}", enrichment.name), "auth_url", &enrichment.cloud.auth_url)
@@ -47,6 +53,7 @@ pub fn proxy_warnings(http: &HttpOptions) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Sources, load_texts};
     use super::*;
 
     #[test]
@@ -71,5 +78,29 @@ mod tests {
         );
         check("http://u:secret@127.0.0.1:3128", &[]);
         check("http://proxy:3128", &[]);
+    }
+
+    #[test]
+    fn hosts_that_only_an_attempt_knows_are_named_too() {
+        let text = "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npool = osnl\n\
+                    [rule:r]\nactions = dns, hook\nevent_type = ^x\n\
+                    [action:dns]\ndriver = http\nurl = catalog:dns/v2\nauth = keystone\n\
+                    auth_url = https://keystone/v3\nusername = u\npassword = secret\nproject_name = p\n\
+                    [action:hook]\ndriver = http\nurl = https://{{ payload.host }}/x\nallow_hosts = *.example.com\n";
+        let native = load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()).unwrap().conf;
+        let check = |no_proxy: &str, expected: &[&str]| {
+            let variables = [("https_proxy", "http://u:secret@proxy:3128"), ("no_proxy", no_proxy)];
+            let http = HttpOptions::from_environment(variables.map(|(k, v)| (k.into(), v.into())));
+            assert_eq!(proxied_targets(&native, &http), expected);
+        };
+        let ends = "go through proxy:3128 (https_proxy), unless no_proxy names the host";
+        let later = [
+            format!("[action:dns] url: requests to the host from Keystone's catalogue {ends}"),
+            format!("[action:hook] url: requests to hosts from events, if allow_hosts names them, {ends}"),
+        ];
+        let login = "[action:dns] auth_url: requests to keystone go through the proxy proxy:3128";
+        check("", &[login, &later[0], &later[1]]);
+        check("keystone", &[&later[0], &later[1]]);
+        check("*", &[]);
     }
 }
