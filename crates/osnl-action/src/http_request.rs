@@ -433,7 +433,8 @@ impl Action for HttpAction {
     }
 
     fn expiries(&self) -> Vec<Expiry> {
-        self.authorization.iter().flat_map(|login| login.expiries()).collect()
+        let of_login = self.authorization.iter().flat_map(|login| login.expiries());
+        of_login.chain(self.own.own_expiry()).collect()
     }
 
     fn request(&self, event: &Event) -> Option<String> {

@@ -2,7 +2,7 @@
 
 mod probe;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use osnl_config::sections::SectionReader;
 use osnl_model::{TransportUrl, catalogue};
@@ -24,6 +24,17 @@ pub trait BrokerReader {
     fn broker_name(&mut self, option: &str, longest: usize) -> Option<String>;
 
     fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool;
+}
+
+/// Returns the file of the certificate that a broker sees.
+pub(crate) fn client_certificate(url: &TransportUrl, options: &RabbitOptions) -> Option<PathBuf> {
+    #[cfg(feature = "kafka")]
+    if osnl_brokers::Driver::for_url(url) == osnl_brokers::Driver::Kafka {
+        return osnl_brokers::kafka::KafkaOptions::from_query(url).ok()?.client_certificate();
+    }
+    #[cfg(not(feature = "kafka"))]
+    let _ = url;
+    options.client_certificate()
 }
 
 pub fn exchange_of_service<'b>(

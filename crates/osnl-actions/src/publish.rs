@@ -18,10 +18,12 @@
 mod conf;
 mod message;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
+use osnl_net::http::Expiry;
 use osnl_transport::{BoxFuture, Declare, Shards, Transport, TransportError};
 
 pub use self::conf::PublishConf;
@@ -34,6 +36,8 @@ pub struct Publish {
     /// The command for the permissions that shards need; `None` without shards.
     permissions: Option<String>,
     transport: Arc<dyn Transport>,
+    /// The file of the certificate that the broker sees, which each connection reads again.
+    certificate: Option<PathBuf>,
 }
 
 impl Publish {
@@ -159,6 +163,10 @@ impl Action for Publish {
 
     fn certificate_ends(&self) -> Option<i64> {
         self.transport.certificate_ends()
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        self.certificate.iter().filter_map(|file| Expiry::for_client_file(file)).collect()
     }
 }
 

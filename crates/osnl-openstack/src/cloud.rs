@@ -152,7 +152,8 @@ impl Cloud {
         tokens.iter().fold(self.0.password.clone(), Scrubber::and)
     }
 
-    /// Returns the expiry of the latest certificate, and of the password if Keystone reported it.
+    /// Returns the expiry of the latest certificate, of the client certificate, and of the password if Keystone reported
+    /// it.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
         let SharedCloud { conf, client, tokens, .. } = &*self.0;
@@ -165,7 +166,7 @@ impl Cloud {
         let certificate = client.certificate_ends();
         let certificate =
             certificate.map(|ends| Expiry { what: format!("the certificate of {}", self.shown()), ends });
-        certificate.into_iter().chain(password).collect()
+        certificate.into_iter().chain(client.own_expiry()).chain(password).collect()
     }
 
     /// Returns the object without its wrapper. An id is one segment of a path, with any characters escaped.

@@ -121,7 +121,7 @@ async fn listener(
         let transport = KafkaTransport::new(&conf.transport_url, conf.kafka.clone());
         let for_canary = transport.clone();
         let mut probes = kafka_probe(&section, transport, &topics, conf.declare, limit).await;
-        let certificate = conf.kafka.client_certificate();
+        let certificate = conf.client_certificate();
         probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
         if let (true, Ok(transport)) = (conf.has_canary, for_canary) {
             let topic = format!("{}.{}", canary::TOPIC, Priority::Info.as_str());
@@ -145,7 +145,7 @@ async fn listener(
     for host in &inspection.hosts {
         probes.push(broker(probe(format!("broker {}", host.host)), host, virtual_host, needed));
     }
-    let certificate = conf.rabbit.client_certificate();
+    let certificate = conf.client_certificate();
     probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
     let consumers = counts.consumers.clone().unwrap_or_default();
     let proofs = proven(conf, &transport, &inspection, ours, thorough, limit);

@@ -22,7 +22,7 @@ use osnl_transport::{
 
 use super::Publish;
 use super::message::{Changes, CloudEvents, MessageFormat, MessageTemplates, Privacy};
-use crate::broker::{BrokerReader as _, broker_probe, shards_probe};
+use crate::broker::{BrokerReader as _, broker_probe, client_certificate, shards_probe};
 use crate::event_names;
 
 const TOPIC: &str = "notifications";
@@ -245,7 +245,8 @@ impl DriverConf for PublishConf {
             set_permissions(user, virtual_host, [&[&count], &[&shards.exchange], &read])
         });
         let message = self.message.clone();
-        Ok(Arc::new(Publish { message, permissions, transport: transport.into() }))
+        let certificate = client_certificate(&self.url, &self.options);
+        Ok(Arc::new(Publish { message, permissions, transport: transport.into(), certificate }))
     }
 
     fn does(&self) -> String {

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::http::answer::{Answer, AnswerEnd};
 use crate::http::connector::{self, Connector, Traffic};
+use crate::http::expiry::Expiry;
 use crate::http::failure::{self, Failure, FailureClass};
 use crate::http::options::{HttpError, HttpOptions};
 use crate::http::tls::HttpTls;
@@ -122,6 +123,15 @@ impl Client {
     #[must_use]
     pub fn certificate_ends(&self) -> Option<i64> {
         self.connector.certificate.get()
+    }
+
+    /// Returns the end of the client certificate that this client shows.
+    #[must_use]
+    pub fn own_expiry(&self) -> Option<Expiry> {
+        match &self.connector.tls {
+            HttpTls::With(_, expiry) => expiry.clone(),
+            HttpTls::Without(_) => None,
+        }
     }
 
     /// Makes one attempt, plus one as [`Request::repeatable`] allows: returns an answer with any

@@ -37,7 +37,7 @@ const MAX_TUNNEL_REPLY: usize = 8 * 1024;
 pub(crate) struct Connector {
     guard: Option<Arc<AddressGuard>>,
     proxies: Arc<Proxies>,
-    tls: HttpTls,
+    pub(crate) tls: HttpTls,
     pub(crate) remedies: Remedies,
     pub(crate) certificate: LatestEnd,
 }
@@ -98,7 +98,7 @@ impl Connector {
                 return Ok(HttpStream::new(tcp, proxy.is_some(), address));
             }
             (Scheme::Https, HttpTls::Without(reason)) => return Err(ConnectError::NoTls(reason)),
-            (Scheme::Https, HttpTls::With(config)) => config,
+            (Scheme::Https, HttpTls::With(config, _)) => config,
         };
         if let Some(proxy) = &proxy {
             tunnel(&mut tcp, proxy, &target).await?;

@@ -6,12 +6,14 @@ use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+use crate::http::expiry::Expiry;
 use crate::http::options::{ClientCertificate, HttpError, HttpOptions, Verification};
 use crate::http::url::Url;
 
 #[derive(Clone, Debug)]
 pub(crate) enum HttpTls {
-    With(Arc<ClientConfig>),
+    /// The settings, and the end of the client certificate that they have.
+    With(Arc<ClientConfig>, Option<Expiry>),
     Without(Arc<str>),
 }
 
@@ -53,8 +55,8 @@ impl HttpTls {
             .map_err(|error| HttpError::Tls(error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let config = match &options.certificate {
-            None => config.with_no_client_auth(),
+        let (config, expiry) = match &options.certificate {
+            None => (config.with_no_client_auth(), None),
             Some(ClientCertificate { certificate, key }) => {
                 let refuse = |FileError { path, reason }| HttpError::Certificate {
                     path,
@@ -63,14 +65,16 @@ impl HttpTls {
                 };
                 let ClientIdentity { chain, key } =
                     crate::tls::identity(certificate, key.as_deref()).map_err(refuse)?;
-                config.with_client_auth_cert(chain, key).map_err(|error| {
+                let expiry = Expiry::for_client(certificate, &chain);
+                let config = config.with_client_auth_cert(chain, key).map_err(|error| {
                     let Refusal { reason, remedy } = misfit(&error);
                     let (path, remedy) = (certificate.clone(), remedy.unwrap_or_default());
                     HttpError::Certificate { path, reason, remedy }
-                })?
+                })?;
+                (config, expiry)
             }
         };
-        Ok(Self::With(Arc::new(config)))
+        Ok(Self::With(Arc::new(config), expiry))
     }
 }
 

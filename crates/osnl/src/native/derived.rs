@@ -134,6 +134,15 @@ impl ListenerConf {
         transport_with(&self.transport_url, self.rabbit.clone())
     }
 
+    /// Returns the file of the certificate that the broker sees, which each connection reads again.
+    pub(crate) fn client_certificate(&self) -> Option<PathBuf> {
+        #[cfg(feature = "kafka")]
+        if self.driver() == Driver::Kafka {
+            return self.kafka.client_certificate();
+        }
+        self.rabbit.client_certificate()
+    }
+
     /// Returns options for comparison; contains secrets.
     pub(crate) fn driver_options(&self) -> String {
         #[cfg(feature = "kafka")]

@@ -233,7 +233,10 @@ fn certificates_are_checked_and_shown() {
     };
     for protocols in [Protocols::Tls12, Protocols::Tls13] {
         let target = TlsSink::start_asking(&certificate, protocols, &clients);
-        Hook::new(&lines(&target, &shows(&ours))).make().unwrap();
+        let hook = Hook::new(&lines(&target, &shows(&ours)));
+        hook.make().unwrap();
+        let ends: Vec<String> = hook.action.expiries().into_iter().map(|expiry| expiry.what).collect();
+        assert_eq!(ends, [format!("the client certificate {}", ours.file().display())]);
         assert_eq!(target.sink().requests().len(), 1);
         for more in [String::new(), shows(&strange)] {
             let error = Hook::new(&lines(&target, &more)).refused();

@@ -194,6 +194,10 @@ impl ControlHandler {
                 all.push((format!("listener {}", listener.name), Expiry { what, ends }));
             }
         }
+        for listener in self.loaded().iter().flat_map(|loaded| &loaded.conf.listeners) {
+            let expiry = listener.client_certificate().and_then(|file| Expiry::for_client_file(&file));
+            all.extend(expiry.map(|expiry| (format!("listener {}", listener.name), expiry)));
+        }
         for target in daemon.targets() {
             let of = |expiry| (format!("action {}", target.name()), expiry);
             all.extend(target.expiries().into_iter().map(of));

@@ -55,11 +55,12 @@ pub(in crate::control) fn judge_expiry(expiry: &ExpiryStatus) -> Option<Incident
         Some(("listener", name)) => found.for_listener(name),
         Some(_) | None => found,
     };
-    Some(match what.starts_with("the password") {
-        true => found.mended_by("change it in Keystone and in the configuration, then osnl reload"),
-        false => {
-            found.mended_by("renew it where it is installed; osnl sees the new one at its next connection")
-        }
+    Some(if what.starts_with("the password") {
+        found.mended_by("change it in Keystone and in the configuration, then osnl reload")
+    } else if what.starts_with("the client certificate") {
+        found.mended_by("renew the file, then osnl reload")
+    } else {
+        found.mended_by("renew it where it is installed; osnl sees the new one at its next connection")
     })
 }
 

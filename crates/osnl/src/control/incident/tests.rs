@@ -75,6 +75,10 @@ fn a_certificate_or_password_that_ends_soon_is_named() {
     check(std::slice::from_ref(&soon), &[(IncidentKind::Certificate, Warning, what, "", doing)]);
     assert_eq!(soon.reason(), Some("the certificate of mq1:5671 ends in 9 d, on 2026-12-01"));
     assert_eq!((soon.since_seconds, &*soon.listeners), (Some(5 * 86_400), &["nova".to_owned()][..]));
+    let own = ends("the client certificate /etc/osnl/client.pem", 3 * 86_400).unwrap();
+    let what = "listener nova: the client certificate /etc/osnl/client.pem ends in 3 d, on 2026-12-01";
+    let doing = "renew the file, then osnl reload";
+    check(&[own], &[(IncidentKind::Certificate, Warning, what, "", doing)]);
     let password = ends("the password of user osnl", -3600).unwrap();
     let what = "listener nova: the password of user osnl ended 60 min ago, on 2026-12-01";
     let doing = "change it in Keystone and in the configuration, then osnl reload";
