@@ -117,7 +117,7 @@ impl Cloud {
         match error {
             ApiError::Forbidden { .. } | ApiError::Hidden(_) => Some(match self.conf().scope {
                 Scope::System => {
-                    "services refuse who is logged in for the whole system what belongs to projects; log in for a project"
+                    "services refuse objects of projects to a login for the whole system: set project_name instead of system_scope"
                 }
                 Scope::Unscoped | Scope::ProjectId(_) | Scope::Project(..) | Scope::Domain(_) => {
                     "give the user a role that may read it: reader for its own project, admin for all"
@@ -164,8 +164,10 @@ impl Cloud {
         };
         let password = ends.map(|ends| Expiry { what: format!("the password of {}", conf.shown()), ends });
         let certificate = client.certificate_ends();
-        let certificate =
-            certificate.map(|ends| Expiry { what: format!("the certificate of {}", self.shown()), ends });
+        let certificate = certificate.map(|ends| {
+            let url = &conf.auth_url;
+            Expiry { what: format!("a certificate of the cloud at {url} (Keystone's or a service's)"), ends }
+        });
         certificate.into_iter().chain(client.own_expiry()).chain(password).collect()
     }
 

@@ -231,10 +231,7 @@ async fn a_burst_shares_the_token_that_replaces_a_refused_one() {
     assert_eq!(openstack.count(LOGINS), 2);
 }
 
-#[tokio::test]
-async fn a_certificate_that_has_ended_is_named_as_such() {
-    let authority = Authority::new();
-    let keystone = TlsSink::start(&authority.issue(&ServerIdentity::Expired), Protocols::Tls13);
+fn over_tls(keystone: &TlsSink, authority: &Authority) -> Cloud {
     let (url, ca) = (keystone.url("localhost", "/v3"), authority.file().display().to_string());
     let mut fields = Fields::default();
     for (name, value) in
@@ -243,10 +240,28 @@ async fn a_certificate_that_has_ended_is_named_as_such() {
         fields.set(name, value);
     }
     let conf = CloudConf::from_fields(&fields).unwrap();
-    let cloud = Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).unwrap();
-    let error = cloud.login().await.unwrap_err();
+    Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).unwrap()
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_is_named_as_such() {
+    let authority = Authority::new();
+    let keystone = TlsSink::start(&authority.issue(&ServerIdentity::Expired), Protocols::Tls13);
+    let error = over_tls(&keystone, &authority).login().await.unwrap_err();
     assert_eq!(error.class(), Some(FailureClass::Tls));
     assert!(error.to_string().contains("expired"), "{error}");
+}
+
+/// The certificate is not the user's.
+#[tokio::test]
+async fn the_end_of_a_certificate_names_its_cloud() {
+    let authority = Authority::new();
+    let keystone = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls13);
+    let cloud = over_tls(&keystone, &authority);
+    cloud.login().await.unwrap_err();
+    let ends: Vec<String> = cloud.expiries().into_iter().map(|expiry| expiry.what).collect();
+    let url = keystone.url("localhost", "/v3");
+    assert_eq!(ends, [format!("a certificate of the cloud at {url} (Keystone's or a service's)")]);
 }
 
 #[tokio::test]
