@@ -27,13 +27,7 @@ impl ReadError {
             Self::NotRegular => Finding::new(file, "is not a regular file")
                 .allowed("name a file, or a folder of files with --config-dir"),
             Self::Unreadable(error) => {
-                let remedy = match error.kind() {
-                    io::ErrorKind::PermissionDenied => "let this user read it",
-                    io::ErrorKind::NotADirectory => "a folder of this path is a file: name another one",
-                    // Such as links in a circle, or a failing disk.
-                    _ => "correct the path, or name another file",
-                };
-                Finding::new(file, format!("cannot be read: {error}")).allowed(remedy)
+                Finding::new(file, format!("cannot be read: {error}")).allowed(read_remedy(error))
             }
             Self::TooLarge => Finding::new(file, "holds more than 16 MiB")
                 .allowed("name a configuration file, or divide it into several of a --config-dir"),
@@ -46,7 +40,21 @@ impl ReadError {
 
 pub fn folder_finding(folder: &Path, error: &io::Error) -> Finding {
     let problem = format!("the folder cannot be read: {error}");
-    Finding::new(&folder.display().to_string(), problem).allowed("name one that this user can read")
+    Finding::new(&folder.display().to_string(), problem).allowed(read_remedy(error))
+}
+
+/// Returns the remedy if a file or a folder cannot be read.
+#[must_use]
+pub fn read_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "create it, or name another one",
+        io::ErrorKind::PermissionDenied => {
+            "run this command as root or as the daemon's user, or let this user read it"
+        }
+        io::ErrorKind::NotADirectory => "a folder of this path is a file: name another one",
+        // Such as links in a circle, or a failing disk.
+        _ => "correct the path, or name another one",
+    }
 }
 
 pub fn read_text(path: &Path) -> Result<String, ReadError> {
@@ -96,7 +104,7 @@ mod tests {
         std::os::unix::fs::symlink(&circle, &circle).unwrap();
         fs::write(&file, "").unwrap();
         for (path, expected) in [
-            (circle, "; correct the path, or name another file"),
+            (circle, "; correct the path, or name another one"),
             (file.join("a.conf"), "; a folder of this path is a file: name another one"),
             (folder.path().join("none"), "; create it, or name another one"),
         ] {
@@ -105,7 +113,8 @@ mod tests {
         }
         let denied =
             ReadError::Unreadable(io::ErrorKind::PermissionDenied.into()).finding("a.conf").to_string();
-        assert!(denied.ends_with("; let this user read it"), "{denied}");
+        let remedy = "; run this command as root or as the daemon's user, or let this user read it";
+        assert!(denied.ends_with(remedy), "{denied}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub enum ConfError {
     Missing { path: PathBuf },
     #[error("path must be a regular file, not {}; name a file with -c", .path.display())]
     NotRegular { path: PathBuf },
-    #[error("path must be a readable regular file, not {}: {error}; let this user read it", .path.display())]
+    #[error("path must be a readable regular file, not {}: {error}; {}", .path.display(), osnl_config::read_remedy(.error))]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("parse error, {0}")]
     Syntax(ConfigErrors),
