@@ -43,7 +43,11 @@ pub(super) const TARGETS: [SampleTarget; 9] = [
     },
     target(
         "mail",
-        &[("server", "CHANGE-ME.example.com"), ("from", "osnl@example.com"), ("to", "CHANGE-ME@example.com")],
+        &[
+            ("server", "CHANGE-ME.example.com"),
+            ("from", "CHANGE-ME@example.com"),
+            ("to", "CHANGE-ME@example.com"),
+        ],
     ),
     target("publish", &[("exchange", "osnl-events"), ("declare", "create")]),
     target("syslog", &[]),
@@ -413,6 +417,10 @@ mod tests {
                 assert!(!is_set || before.starts_with("# "), "{line} has no meaning\n{text}");
             }
             assert!(!text.contains("\n\n\n"), "{text}");
+        }
+        // A check warns of placeholders alone.
+        for (option, value) in TARGETS.iter().flat_map(|target| target.values) {
+            assert!(!value.contains("example") || value.contains(PLACEHOLDER), "{option} = {value}");
         }
         // A row without an event of the catalogue would have no effect.
         for (service, event) in USUAL {
