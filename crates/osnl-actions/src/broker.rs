@@ -55,7 +55,7 @@ impl BrokerReader for SectionReader<'_> {
         let text = self.required(OPTION, "write rabbit://user:password@host:port/vhost")?;
         match transport_url::check(&text) {
             Ok(url) => {
-                if text.contains(":***@") {
+                if text.contains("***@") {
                     let problem = "the password is ***, as osnl config show hides it";
                     self.warn(OPTION, problem, "write the password, or use --show-secrets");
                 }

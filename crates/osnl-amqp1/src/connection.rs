@@ -51,14 +51,15 @@ impl Amqp1Connection {
             carrier(host, tls.as_ref(), (deadline, seconds)).await?;
         let mut stream = BufReader::new(stream);
         let mechanism = options.mechanism(url, host.username.is_some())?;
-        let (user, password) = (host.username.clone().unwrap_or_default(), host.credentials().1);
+        let (name_of_user, password) = (host.username.as_deref().unwrap_or_default(), host.credentials().1);
+        let user = host.username.as_ref().map_or_else(String::new, |_| host.shown_user().to_owned());
         let name = text(STRING, format!("osnl-{}", unique_id()));
         let peer = text(STRING, options.virtual_host(url).unwrap_or(&host.hostname));
         let silence = uint(u32::try_from(SILENCE.as_millis() / 2).unwrap_or(u32::MAX));
         let open = list(0x10, &[&name, &peer, &uint(LONGEST_FRAME), NULL, &silence]);
         let begin = list(0x11, &[NULL, &uint(0), &uint(WINDOW), &uint(WINDOW)]);
         let opening = async {
-            login(&mut stream, mechanism, (&user, password), &host.hostname).await?;
+            login(&mut stream, mechanism, (name_of_user, password), &host.hostname).await?;
             header(&mut stream, 0).await?;
             send(&mut stream, &[frame(0, &open), frame(0, &begin)].concat()).await?;
             let told = expect(&mut stream, 0x10, |open| {

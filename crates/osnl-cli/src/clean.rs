@@ -55,12 +55,21 @@ mod tests {
 
     #[test]
     fn passwords_of_urls_are_hidden() {
-        let mut value =
-            json!({"a": ["see mysql://u:S3C:RET@h/db, rabbit://a:S3C@h1,b:RET@h2/ ok", "x@y", "http://h/@"]});
-        mask_urls(&mut value);
-        assert_eq!(
-            value,
-            json!({"a": ["see mysql://u:***@h/db, rabbit://a:***@h1,b:***@h2/ ok", "x@y", "http://h/@"]})
-        );
+        for (text, expected) in [
+            (
+                "see mysql://u:S3C:RET@h/db, rabbit://a:S3C@h1,b:RET@h2/ ok",
+                "see mysql://u:***@h/db, rabbit://a:***@h1,b:***@h2/ ok",
+            ),
+            ("x@y", "x@y"),
+            ("http://h/@", "http://h/@"),
+            ("rabbit://osnl@h/", "rabbit://osnl@h/"),
+            // A wrong sign makes the password a part of the user.
+            ("rabbit://u;S3CRET@h1/ rabbit://u;S3CRET:1@h/", "rabbit://***@h1/ rabbit://***@h/"),
+            ("rabbit://u%3BS3CRET@h/", "rabbit://***@h/"),
+        ] {
+            let mut value = json!({"a": [text]});
+            mask_urls(&mut value);
+            assert_eq!(value, json!({"a": [expected]}));
+        }
     }
 }

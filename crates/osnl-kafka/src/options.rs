@@ -177,13 +177,12 @@ impl Settings {
         config.set("metadata.recovery.strategy", "none");
         config.set("security.protocol", options.security().name);
         let security = options.security();
-        let login =
-            url.hosts().iter().find_map(|host| Some((host.username.as_ref()?, host.password.as_ref())));
+        let login = url.hosts().iter().find_map(|host| Some((host, host.username.as_ref()?)));
         let user = match (security.sasl, login) {
-            (true, Some((name, password))) => {
+            (true, Some((host, name))) => {
                 config.set("sasl.mechanism", options.sasl_mechanism.0).set("sasl.username", name);
-                config.set("sasl.password", password.map_or("", Secret::expose));
-                Some(name.clone())
+                config.set("sasl.password", host.password.as_ref().map_or("", Secret::expose));
+                Some(host.shown_user().to_owned())
             }
             (true, None) => return refused("security_protocol asks for a login, and the URL has no user"),
             (false, Some(_)) => {

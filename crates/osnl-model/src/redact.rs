@@ -28,6 +28,7 @@ use self::places::{Judgement, names_the_next};
 pub use self::masked::MaskedJson;
 pub use self::text::mask_text;
 pub use self::urls::mask_url_passwords;
+pub(crate) use self::urls::may_hold_password;
 pub use self::words::is_secret_key;
 
 const MASK: &str = "***";

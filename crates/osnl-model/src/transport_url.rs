@@ -22,6 +22,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::redact::may_hold_password;
+
 pub use secret::Secret;
 
 /// The address of a broker, with its logins, as oslo.messaging's `transport_url` writes it.
@@ -34,8 +36,8 @@ pub struct TransportUrl {
     folded_dollars: bool,
 }
 
-/// One host of a broker's address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One host of a broker's address. Its Debug form shows no password.
+#[derive(Clone, PartialEq, Eq)]
 pub struct TransportHost {
     /// A host name or an address, never empty; an IPv6 address has no brackets here.
     pub hostname: String,
@@ -122,6 +124,15 @@ impl TransportUrl {
 impl TransportHost {
     pub fn credentials(&self) -> (&str, &str) {
         (self.username.as_deref().unwrap_or("guest"), self.password.as_ref().map_or("guest", Secret::expose))
+    }
+
+    /// Returns the user for people: `***` if the password may be a part of it, as in `user;password@host`.
+    pub fn shown_user(&self) -> &str {
+        if self.hides_user() { "***" } else { self.credentials().0 }
+    }
+
+    fn hides_user(&self) -> bool {
+        self.username.as_deref().is_some_and(|user| may_hold_password(user, self.password.is_some()))
     }
 
     pub fn port_or(&self, default: u16) -> u16 {

@@ -132,7 +132,7 @@ fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     if Driver::for_url(url) == Driver::Kafka {
         return;
     }
-    let user = url.hosts().first().map_or("guest", |host| host.credentials().0);
+    let user = url.hosts().first().map_or("guest", |host| host.shown_user());
     let mut exchanges: Vec<&str> = options.bindings.iter().map(|binding| &*binding.exchange).collect();
     exchanges.dedup();
     if let Some(command) = refusal::remedy(error, (user, url.virtual_host()), &exchanges) {

@@ -21,13 +21,26 @@ pub fn mask_url_passwords(text: &str) -> Cow<'_, str> {
             if index > 0 {
                 masked.push(',');
             }
-            match host.rsplit_once('@').and_then(|(info, host)| Some((info.split_once(':')?.0, host))) {
-                Some((user, host)) => masked.extend([user, ":", MASK, "@", host]),
-                None => masked.push_str(host),
+            let (login, address) = host.rsplit_once('@').unwrap_or_default();
+            match login.split_once(':') {
+                _ if login.is_empty() => masked.push_str(host),
+                Some((user, _)) if !may_hold_password(user, true) => {
+                    masked.extend([user, ":", MASK, "@", address]);
+                }
+                None if !may_hold_password(login, false) => masked.push_str(host),
+                Some(_) | None => masked.extend([MASK, "@", address]),
             }
         }
         rest = tail;
     }
     masked.push_str(rest);
     Cow::Owned(masked)
+}
+
+/// Whether the password may be a part of what counts as the user, behind a wrong sign. Without a password of its own, only
+/// a plain name is surely none.
+pub(crate) fn may_hold_password(user: &str, has_password: bool) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+    user.contains(|c: char| matches!(c, ';' | '|') || c.is_whitespace())
+        || !has_password && !user.chars().all(is_plain)
 }

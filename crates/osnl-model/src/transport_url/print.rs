@@ -20,6 +20,12 @@ impl fmt::Debug for TransportUrl {
     }
 }
 
+impl fmt::Debug for TransportHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TransportHost({})", host(self, false))
+    }
+}
+
 pub(super) fn url(url: &TransportUrl, with_secrets: bool) -> String {
     let hosts: Vec<_> = url.hosts.iter().map(|each| host(each, with_secrets)).collect();
     let virtual_host = utf8_percent_encode(url.virtual_host.as_deref().unwrap_or_default(), ESCAPED);
@@ -36,7 +42,7 @@ pub(super) fn url(url: &TransportUrl, with_secrets: bool) -> String {
 fn host(host: &TransportHost, with_secrets: bool) -> String {
     let mut text = String::new();
     if let Some(username) = &host.username {
-        text.extend(utf8_percent_encode(username, ESCAPED));
+        text.push_str(&secret(username, with_secrets || !host.hides_user()));
     }
     if let Some(password) = &host.password {
         text.push(':');

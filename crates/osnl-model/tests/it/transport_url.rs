@@ -191,6 +191,21 @@ fn passwords_are_hidden() {
         assert!(!shown.contains("S3CRET") && shown.contains("***"), "{shown}");
     }
     assert!(url.to_string_with_secrets().contains(":S3CRET@"));
+    // A wrong sign makes the password a part of the user.
+    for (text, expected) in [
+        ("rabbit://u;S3CRET@h/", "rabbit://***@h/"),
+        ("rabbit://u=S3CRET@h/", "rabbit://***@h/"),
+        ("rabbit://u@S3CRET@h/", "rabbit://***@h/"),
+        ("rabbit://u;S3CRET:1@h/", "rabbit://***:***@h/"),
+        ("rabbit://svc%40corp:S3CRET@h/", "rabbit://svc%40corp:***@h/"),
+        ("rabbit://os-nl_1.x@h/", "rabbit://os-nl_1.x@h/"),
+    ] {
+        let url = TransportUrl::parse(text).unwrap();
+        assert_eq!(url.to_string(), expected, "{text}");
+        let hosts = format!("{:?} {}", url.hosts(), url.hosts()[0].shown_user());
+        assert!(!hosts.contains("S3CRET"), "{hosts}");
+        assert_eq!(TransportUrl::parse(&url.to_string_with_secrets()), Ok(url), "{text}");
+    }
     assert_eq!(TransportUrl::parse("").unwrap().to_string(), "rabbit://localhost/");
 }
 

@@ -80,10 +80,11 @@ pub(super) async fn connect(
     Ok((connection, ConnectionFacts { certificate_ends, greeting, body_flow }))
 }
 
+/// Returns the login for people.
 pub(super) fn login_name<'a>(host: &'a TransportHost, options: &RabbitOptions) -> &'a str {
     match options.login() {
         Some(LoginMethod::External) => "of the client certificate",
-        Some(LoginMethod::Plain | LoginMethod::AmqPlain) | None => host.credentials().0,
+        Some(LoginMethod::Plain | LoginMethod::AmqPlain) | None => host.shown_user(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Remedies for errors between a transport and a broker: settings to check, and commands for the owner of the broker.
 //! Names are quoted for a shell, and no password is shown. Pure.
 
-use osnl_model::TransportUrl;
+use osnl_model::{TransportHost, TransportUrl};
 
 use super::answer::BrokerAnswer;
 use crate::error::TransportError;
@@ -125,9 +125,10 @@ pub(super) fn sender_permissions(
     set_permissions(user, virtual_host, needed)
 }
 
+/// Returns the user for the commands that osnl prints.
 #[must_use]
 pub fn login_user(url: &TransportUrl) -> &str {
-    url.hosts().first().map_or("guest", |host| host.credentials().0)
+    url.hosts().first().map_or("guest", TransportHost::shown_user)
 }
 
 #[must_use]

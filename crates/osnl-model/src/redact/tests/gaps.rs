@@ -78,6 +78,7 @@ fn texts_that_were_missed() {
     check("eyJhbGciOiJSU0EtT0FFUCJ9.b2s.aXY.Y3Q.dGFn behind", "*** behind");
     check("eyJ is how a token begins. eyJhbGc", "eyJ is how a token begins. eyJhbGc");
     check("https://TOKEN@host/x", "https://***@host/x");
+    check("https://u;S3CRET:1@host/x", "https://***@host/x");
     check("clone https://ghp_abc@github.com/a/b.git now", "clone https://***@github.com/a/b.git now");
     check("https://h/o?Signature=abc&Expires=1", "https://h/o?Signature=***&Expires=1");
     check("https://h/o?X-Amz-Signature=abc&a=1", "https://h/o?X-Amz-Signature=***&a=1");

@@ -1,5 +1,6 @@
 //! Secrets with a recognisable form: tokens, private keys, logins of URLs. The time is linear.
 
+use super::super::urls::may_hold_password;
 use super::{Mask, run};
 
 pub(super) fn tokens(text: &str) -> Option<String> {
@@ -126,6 +127,7 @@ pub(super) fn logins(text: &str) -> Option<String> {
         let Some((login, _)) = authority.rsplit_once('@') else { continue };
         let end = from + login.len();
         match login.find(':') {
+            Some(colon) if may_hold_password(&login[..colon], true) => mask.hide(from, end),
             Some(colon) => mask.hide(from + colon + 1, end),
             // After a quote the URL has ended, so the `@` belongs to other text.
             None if login.is_empty() || login.contains(['"', '\'', '\\', '<', '>', ',']) => {}
