@@ -20,7 +20,8 @@ pub(in crate::control) fn judge_target(target: &TargetReport, bounds: &Bounds) -
         return orphaned(target).into_iter().chain(dead(target, None)).collect();
     }
     let whole = paused(target).or_else(|| down(target));
-    let parts = [dependency(target), hosts(target), failing(target)].into_iter().flatten();
+    let parts =
+        [dependency(target, bounds), hosts(target, bounds), failing(target, bounds)].into_iter().flatten();
     let mut incidents: Vec<Incident> = match whole {
         Some(whole) => vec![whole],
         None => parts.collect(),
@@ -117,7 +118,7 @@ fn down(target: &TargetReport) -> Option<Incident> {
     Some(since(incident.because(answer), target))
 }
 
-fn dependency(target: &TargetReport) -> Option<Incident> {
+fn dependency(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     let first = target.dependencies_down.first()?;
     let more = and_more(target.dependencies_down.len() as u64 - 1, "service");
     let what = format!(
@@ -127,29 +128,48 @@ fn dependency(target: &TargetReport) -> Option<Incident> {
         lasting(Some(first.since_seconds))
     );
     let found = incident(target, Kind::DependencyDown, what).mended_by_command("osnl check --connect");
-    Some(unavailable(found, first))
+    let others = meanwhile(target, bounds, "deliveries that do not need it go on");
+    Some(unavailable(found, first, &others))
 }
 
-fn hosts(target: &TargetReport) -> Option<Incident> {
+fn hosts(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     let first = target.down_hosts.first()?;
     let more = and_more((target.down_hosts.len() + target.more_down_hosts) as u64 - 1, "host");
     let what =
         format!("{}: {}{more} is down{}", target.action, first.name, lasting(Some(first.since_seconds)));
-    let found = unavailable(incident(target, Kind::TargetDown, what), first);
+    let others = meanwhile(target, bounds, "deliveries to other hosts go on");
+    let found = unavailable(incident(target, Kind::TargetDown, what), first, &others);
     Some(Incident { is_probe_helpful: true, ..found })
 }
 
-fn unavailable(incident: Incident, first: &Unavailable) -> Incident {
+/// Returns what happens to other deliveries, and to further messages.
+fn meanwhile(target: &TargetReport, bounds: &Bounds, others: &str) -> String {
+    match symptoms(target, bounds).contains(&Kind::PendingFull) {
+        true => format!("max_pending is reached: {}", beyond(target)),
+        false => others.to_owned(),
+    }
+}
+
+/// Returns what happens at `max_pending`.
+fn beyond(target: &TargetReport) -> &'static str {
+    if target.overflows {
+        "further deliveries become dead letters"
+    } else {
+        "further messages stay with the broker"
+    }
+}
+
+fn unavailable(incident: Incident, first: &Unavailable, meanwhile: &str) -> Incident {
     let next = match first.next_probe_seconds {
         Some(seconds @ 1..) => format!("osnl tries again in {}", span(seconds)),
         Some(0) | None => "osnl tries again now".to_owned(),
     };
     let incident =
         incident.because(&first.reason).since(Some(first.since.clone()), Some(first.since_seconds));
-    incident.heals(format!("{next}; the other deliveries go on"))
+    incident.heals(format!("{next}; {meanwhile}"))
 }
 
-fn failing(target: &TargetReport) -> Option<Incident> {
+fn failing(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     let worst = target.failing.first()?;
     let resource = worst.resource.as_deref().unwrap_or("an event without a resource");
     let more = and_more(target.failing.len() as u64 + target.more_failing - 1, "resource");
@@ -162,7 +182,8 @@ fn failing(target: &TargetReport) -> Option<Incident> {
     let found = incident(target, Kind::ResourceFailing, what).because(&worst.answer);
     let found = found.since(Some(worst.since.clone()), Some(worst.since_seconds));
     let found = found.mended_by_command(format!("osnl deliveries show {}", worst.id));
-    Some(found.heals("osnl tries each again; the other deliveries go on"))
+    let others = meanwhile(target, bounds, "deliveries of other resources go on");
+    Some(found.heals(format!("osnl tries each again; {others}")))
 }
 
 /// A target that works, and whose deliveries begin faster than they end.
@@ -237,15 +258,7 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     }
     let (what, to_do) = match (kind, bounds.max_pending) {
         (Kind::PendingFull, Some(most)) => (
-            format!(
-                "{name}: max_pending ({}) is reached, so further {}",
-                grouped(most),
-                if target.overflows {
-                    "deliveries become dead letters"
-                } else {
-                    "messages stay with the broker"
-                }
-            ),
+            format!("{name}: max_pending ({}) is reached, so {}", grouped(most), beyond(target)),
             "or raise max_pending",
         ),
         (Kind::NearBound, Some(most)) => (

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::super::{
     AttemptFailure, ExpiryStatus, FailingResource, HeldReason, JournalStatus, ListenerStatus, TargetReport,
+    Unavailable,
 };
 use super::IncidentSeverity::{Critical, Warning};
 use super::*;

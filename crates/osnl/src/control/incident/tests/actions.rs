@@ -184,12 +184,45 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
     let why = "its target moves (paused since 2026-11-20T06:41:53Z by eve)";
     assert_eq!(judge_target(&noted, &BOUNDS)[0].why.as_deref(), Some(why));
     let one = TargetReport { failing: vec![failing("web-7", 7)], pending: 1, ..target("hook") };
-    let doing = "osnl deliveries show 17.0; osnl tries each again; the other deliveries go on";
+    let doing = "osnl deliveries show 17.0; osnl tries each again; deliveries of other resources go on";
     let what = "hook: web-7 fails for 2 min, 7 attempts; 1 waits";
     check(&judge_target(&one, &BOUNDS), &[(IncidentKind::ResourceFailing, Warning, what, "HTTP 500", doing)]);
     let many =
         TargetReport { failing: vec![failing("a", 7), failing("b", 5)], more_failing: 3, ..target("hook") };
     assert!(judge_target(&many, &BOUNDS)[0].what.starts_with("hook: a (and 4 more resources) fails "));
+}
+
+#[test]
+fn what_goes_on_while_a_part_waits_is_told() {
+    let away = |name: &str| Unavailable {
+        name: name.to_owned(),
+        since: "then".to_owned(),
+        since_seconds: 60,
+        reason: "no answer".to_owned(),
+        next_probe_seconds: Some(3),
+    };
+    let keystone =
+        TargetReport { dependencies_down: vec![away("[enrich:net]")], pending: 1, ..target("hook") };
+    let host = TargetReport { down_hosts: vec![away("h1:443")], pending: 1, ..target("hook") };
+    let resource = TargetReport { failing: vec![failing("web-7", 7)], pending: 1, ..target("hook") };
+    for (part, others) in [
+        (keystone, "deliveries that do not need it go on"),
+        (host, "deliveries to other hosts go on"),
+        (resource, "deliveries of other resources go on"),
+    ] {
+        let doing = |pending, overflows| {
+            let found = judge_target(&TargetReport { pending, overflows, ..part.clone() }, &BOUNDS);
+            found[0].doing().unwrap()
+        };
+        for (pending, overflows, expected) in [
+            (999, false, others),
+            (1000, false, "max_pending is reached: further messages stay with the broker"),
+            (1000, true, "max_pending is reached: further deliveries become dead letters"),
+        ] {
+            let doing = doing(pending, overflows);
+            assert!(doing.ends_with(expected), "{doing}");
+        }
+    }
 }
 
 #[test]
