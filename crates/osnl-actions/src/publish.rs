@@ -67,7 +67,7 @@ impl Publish {
                     TransportError::NotTaken { .. } => format!("{error}: start or look at its daemon"),
                     _ => format!("no queue is bound to exchange {exchange} with key {key}: start its daemon"),
                 };
-                Err(ActionError::dependency(queue, why))
+                Err(ActionError { needs_operator: true, ..ActionError::dependency(queue, why) })
             }
             Err(error) => Err(self.error(&error, exchange, &key)),
         }

@@ -78,6 +78,8 @@ pub struct ActionError {
     pub retry_after: Option<Duration>,
     /// The service that did not answer; `Some` only for [`ErrorClass::Dependency`].
     pub dependency: Option<Arc<str>>,
+    /// Whether an operator must act before the dependency answers, as it refuses the login, or is not there.
+    pub needs_operator: bool,
     /// Whether a template has no usable result for the event.
     pub is_template: bool,
     /// A name for the kind of failure, where the name of its class misleads.
@@ -93,6 +95,7 @@ impl ActionError {
             reason: reason.into(),
             retry_after: None,
             dependency: None,
+            needs_operator: false,
             is_template: false,
             own_kind: None,
             own_remedy: None,

@@ -87,7 +87,9 @@ impl EnrichError {
                 ActionError::new(self.class, reason)
             }
         };
-        ActionError { retry_after: self.retry_after, own_remedy: self.remedy.map(Into::into), ..error }
+        let needs_operator = matches!(self.class, ErrorClass::Tls | ErrorClass::Busy(Some(401 | 403 | 404)));
+        let own_remedy = self.remedy.map(Into::into);
+        ActionError { retry_after: self.retry_after, needs_operator, own_remedy, ..error }
     }
 
     pub(crate) fn is_unreachable(&self) -> bool {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_core::attempt::ActionError;
 use osnl_core::epoch;
 use tokio::time::Instant;
 
@@ -27,6 +28,8 @@ pub struct Outage {
     pub dependency: Arc<str>,
     pub since: SystemTime,
     pub reason: String,
+    /// Whether an operator must act before it answers.
+    pub needs_operator: bool,
     pub next_try: Instant,
 }
 
@@ -52,11 +55,12 @@ impl Outages {
     pub(super) fn failed(
         &mut self,
         dependency: &Arc<str>,
-        reason: &str,
-        retry_after: Option<Duration>,
+        error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
     ) -> (Instant, bool) {
+        let ActionError { reason, retry_after, needs_operator, .. } = error;
+        let (retry_after, needs_operator) = (*retry_after, *needs_operator);
         let reason: String = reason.chars().take(LONGEST_REASON).collect();
         let begins = !self.down.contains_key(dependency);
         if begins && self.down.len() >= MOST {
@@ -70,6 +74,7 @@ impl Outages {
                 dependency: dependency.clone(),
                 since: epoch::now(),
                 reason: String::new(),
+                needs_operator,
                 next_try: now,
             },
         });
@@ -78,7 +83,7 @@ impl Outages {
             down.failures = down.failures.saturating_add(1);
             let pause = policy.pause(down.failures).min(LONGEST_OPEN);
             down.outage.next_try = now + pause.max(retry_after.unwrap_or_default());
-            down.outage.reason = reason;
+            (down.outage.reason, down.outage.needs_operator) = (reason, needs_operator);
             self.changed = true;
         }
         (down.outage.next_try, begins)
@@ -148,19 +153,20 @@ mod tests {
     fn an_outage_grows_its_own_pause_and_ends_with_an_answer_or_in_silence() {
         let mut outages = Outages::default();
         let name: Arc<str> = "keystone".into();
+        let refused = ActionError::dependency(name.clone(), "refused");
         let start = Instant::now();
         let mut now = start;
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             let begins = now == start;
             let due = now + Duration::from_secs(pause);
-            assert_eq!(outages.failed(&name, "refused", None, &POLICY, now), (due, begins));
-            assert_eq!(outages.failed(&name, "refused", None, &POLICY, now), (due, false));
+            assert_eq!(outages.failed(&name, &refused, &POLICY, now), (due, begins));
+            assert_eq!(outages.failed(&name, &refused, &POLICY, now), (due, false));
             now = due;
         }
         assert_eq!(outages.all()[0].reason, "refused");
         assert!(outages.answered(&name));
         assert!(!outages.answered(&name));
-        outages.failed(&name, "refused", None, &POLICY, now);
+        outages.failed(&name, &refused, &POLICY, now);
         outages.check(now + QUIET);
         assert!(!outages.is_empty());
         outages.check(now + QUIET + Duration::from_secs(1));

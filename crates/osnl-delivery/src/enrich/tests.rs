@@ -72,6 +72,20 @@ fn limits() -> Limits {
     Limits { cache_ttl: Duration::from_secs(60), negative_ttl: Duration::from_secs(10), ..Limits::default() }
 }
 
+#[test]
+fn a_login_that_is_refused_waits_for_an_operator() {
+    for (class, expected) in [
+        (ErrorClass::Tls, true),
+        (ErrorClass::Busy(Some(401)), true),
+        (ErrorClass::Busy(Some(503)), false),
+        (ErrorClass::Connect, false),
+    ] {
+        let error = EnrichError { class, reason: "no".to_owned(), retry_after: None, remedy: None };
+        let error = error.to_action_error("net", "http://nova");
+        assert_eq!((error.class, error.needs_operator), (ErrorClass::Dependency, expected), "{class:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_who_ask_at_once_are_one_request_and_later_ones_none() {
     let source = Source::new(&[("a", json!({"name": "x"}))]);

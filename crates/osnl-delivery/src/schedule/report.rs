@@ -164,8 +164,7 @@ impl Schedule {
     ) {
         self.neutral(&item, back, now);
         let dependency = error.dependency.clone().unwrap_or_else(|| "a dependency".into());
-        let (due, begins) =
-            self.outages.failed(&dependency, &error.reason, error.retry_after, &self.policy, now);
+        let (due, begins) = self.outages.failed(&dependency, &error, &self.policy, now);
         if begins {
             let (dependency, error) = (dependency.clone(), error.reason.clone());
             out.push(Consequence::Down { dependency, error });

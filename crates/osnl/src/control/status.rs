@@ -423,6 +423,9 @@ pub struct Unavailable {
     pub reason: String,
     /// Seconds until the next question; `null` during a question.
     pub next_probe_seconds: Option<u64>,
+    /// Whether an operator must act before it answers, which is a part of the incident.
+    #[serde(skip)]
+    pub needs_operator: bool,
 }
 
 /// A resource whose oldest open delivery fails again and again.

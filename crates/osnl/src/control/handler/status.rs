@@ -374,8 +374,9 @@ fn target(
         report.more_down_hosts = others;
         report.dependencies_down = outages
             .into_iter()
-            .map(|down| {
-                unavailable(down.dependency.to_string(), down.since, down.reason, Some(down.next_try))
+            .map(|down| Unavailable {
+                needs_operator: down.needs_operator,
+                ..unavailable(down.dependency.to_string(), down.since, down.reason, Some(down.next_try))
             })
             .collect();
         fail(&mut report, kept.failing.get(name), (state == TargetState::Closed).then_some(since));
@@ -419,6 +420,7 @@ fn unavailable(name: String, since: SystemTime, reason: String, next: Option<Ins
         since_seconds: time::age(since),
         reason,
         next_probe_seconds: next.map(seconds_until),
+        needs_operator: false,
     }
 }
 

@@ -166,7 +166,9 @@ fn unavailable(incident: Incident, first: &Unavailable, meanwhile: &str) -> Inci
     };
     let incident =
         incident.because(&first.reason).since(Some(first.since.clone()), Some(first.since_seconds));
-    incident.heals(format!("{next}; {meanwhile}"))
+    let incident = incident.heals(format!("{next}; {meanwhile}"));
+    let must_act = if first.needs_operator { IncidentActor::Operator } else { incident.must_act };
+    Incident { must_act, ..incident }
 }
 
 fn failing(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {

@@ -200,7 +200,11 @@ fn what_goes_on_while_a_part_waits_is_told() {
         since_seconds: 60,
         reason: "no answer".to_owned(),
         next_probe_seconds: Some(3),
+        needs_operator: false,
     };
+    let refuses = Unavailable { needs_operator: true, ..away("[enrich:net]") };
+    let refusing = TargetReport { dependencies_down: vec![refuses], ..target("hook") };
+    assert_eq!(judge_target(&refusing, &BOUNDS)[0].must_act, IncidentActor::Operator);
     let keystone =
         TargetReport { dependencies_down: vec![away("[enrich:net]")], pending: 1, ..target("hook") };
     let host = TargetReport { down_hosts: vec![away("h1:443")], pending: 1, ..target("hook") };
@@ -212,6 +216,7 @@ fn what_goes_on_while_a_part_waits_is_told() {
     ] {
         let doing = |pending, overflows| {
             let found = judge_target(&TargetReport { pending, overflows, ..part.clone() }, &BOUNDS);
+            assert_eq!(found[0].must_act, IncidentActor::Osnl);
             found[0].doing().unwrap()
         };
         for (pending, overflows, expected) in [
