@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use osnl_brokers::Driver;
 use osnl_model::TransportUrl;
-use osnl_transport::{TapOptions, TransportError};
+use osnl_transport::{TapOptions, TransportError, login_user};
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
@@ -132,7 +132,7 @@ fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     if Driver::for_url(url) == Driver::Kafka {
         return;
     }
-    let user = url.hosts().first().map_or("guest", |host| host.shown_user());
+    let user = login_user(url);
     let mut exchanges: Vec<&str> = options.bindings.iter().map(|binding| &*binding.exchange).collect();
     exchanges.dedup();
     if let Some(command) = refusal::remedy(error, (user, url.virtual_host()), &exchanges) {
