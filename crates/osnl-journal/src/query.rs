@@ -29,8 +29,7 @@ use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 
-pub(crate) use self::change::{CHANGING, FORGOTTEN, OVERTAKEN, same_action};
-pub use self::change::{Change, ChangeError, ChangeOutcome, is_refused_for_order};
+pub use self::change::{Change, ChangeError, ChangeOutcome, ChangeRefusal};
 pub(crate) use self::filter::RowCondition;
 pub use self::filter::{About, AnswerPolicy, Filter};
 pub use self::groups::{CauseGroup, groups_of};

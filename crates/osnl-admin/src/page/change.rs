@@ -2,8 +2,8 @@
 
 use askama::Template;
 use osnl::control::{
-    ChangeResult, ControlRequest, Delivery, DeliveryGroup, RefusedDelivery, RequestRefusal, StartedCalls,
-    Which, counted, grouped,
+    ChangeResult, ControlRequest, Delivery, DeliveryGroup, RequestRefusal, StartedCalls, Which, counted,
+    grouped,
 };
 
 use super::deliveries::{CHANGES, fields, number, request, takes, without, written};
@@ -72,7 +72,8 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     let result: ChangeResult = ask(visit, &change.request(form.is_none(), visit.by)).await?;
     let mut page = change.page(visit, &result);
     let (count, takes) = (result.changed + result.under_way, takes(change.verb));
-    if form.is_none() && change.verb == "retry" && result.refusals.iter().any(RefusedDelivery::is_for_order) {
+    if form.is_none() && change.verb == "retry" && result.refusals.iter().any(|refused| refused.is_for_order)
+    {
         page.out_of_order = Some(format!("/deliveries/change?{}&{OUT_OF_ORDER}=yes", change.written()));
     }
     if form.is_none() && count > 0 {

@@ -69,27 +69,40 @@ impl Change {
     }
 }
 
-/// The refusal of a retry behind a later effect. It names no delivery, so that equal refusals are one line.
-pub(crate) const OVERTAKEN: &str = "a later delivery of the same resource was delivered, and a late retry could undo it: retry with --out-of-order \
-     nevertheless, or discard";
-
-/// The refusal of a retry before a later delivery that an operator is changing.
-pub(crate) const CHANGING: &str =
-    "a later delivery of the same resource is about to be changed by an operator: ask again in a moment";
-
-/// The refusal of a retry if the effects of later deliveries are unknown.
-pub(crate) const FORGOTTEN: &str = "deliveries that ended since it came have left the journal (retention), and whether one was of the \
-     same resource is not known: a late retry could undo it; --out-of-order does it nevertheless";
-
-/// Whether a retry was refused for the order alone, so that a retry out of order is not.
-#[must_use]
-pub fn is_refused_for_order(why: &str) -> bool {
-    [OVERTAKEN, FORGOTTEN].contains(&why)
+/// The reason for which a change leaves a delivery as it is. It names no delivery, so that equal refusals are one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeRefusal {
+    /// A later delivery of the resource had an effect, which the retry could undo.
+    #[error(
+        "a later delivery of the same resource was delivered, and a late retry could undo it: retry with --out-of-order \
+         nevertheless, or discard"
+    )]
+    Overtaken,
+    /// Whether a later delivery of the resource had an effect is unknown.
+    #[error(
+        "deliveries that ended since it came have left the journal (retention), and whether one was of the same \
+         resource is not known: a late retry could undo it; --out-of-order does it nevertheless"
+    )]
+    Forgotten,
+    /// A later delivery of the resource waits for another change of an operator.
+    #[error(
+        "a later delivery of the same resource is about to be changed by an operator: ask again in a moment"
+    )]
+    Changing,
+    /// The delivery is of the action that it is to move to.
+    #[error("it is of {0} already")]
+    SameAction(String),
 }
 
-#[must_use]
-pub(crate) fn same_action(to: &str) -> String {
-    format!("it is of {to} already")
+impl ChangeRefusal {
+    /// Whether a retry was refused for the order alone, so that a retry out of order is not.
+    #[must_use]
+    pub fn is_for_order(&self) -> bool {
+        match self {
+            Self::Overtaken | Self::Forgotten => true,
+            Self::Changing | Self::SameAction(_) => false,
+        }
+    }
 }
 
 /// The effect of a change on each delivery.
@@ -97,7 +110,7 @@ pub(crate) fn same_action(to: &str) -> String {
 pub struct ChangeOutcome {
     pub changed: Vec<DeliveryId>,
     /// Deliveries that cannot be changed, each with the reason.
-    pub refused: Vec<(DeliveryId, String)>,
+    pub refused: Vec<(DeliveryId, ChangeRefusal)>,
     /// Claimed deliveries, which change at the end of their attempt unless it succeeds.
     pub under_way: Vec<DeliveryId>,
 }

@@ -19,7 +19,7 @@ use super::rows::{delivery_id, event_of, is};
 use super::work::Work;
 use super::{paused, prune};
 use crate::DeliveryId;
-use crate::query::{CHANGING, Change, ChangeOutcome, FORGOTTEN, OVERTAKEN, RowState, same_action};
+use crate::query::{Change, ChangeOutcome, ChangeRefusal, RowState};
 
 /// The most bytes of the numbers of deliveries to which a later one gives way.
 const MOST_WAYS: usize = 4096;
@@ -120,7 +120,7 @@ pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBa
                 release(work, &found, &mut answer)?;
                 None
             }
-            Change::Move { to, .. } if found.action == *to => Some(same_action(to)),
+            Change::Move { to, .. } if found.action == *to => Some(ChangeRefusal::SameAction(to.clone())),
             Change::Move { to, .. } => {
                 ask(work, &found, DeferredChange::Move { to: to.clone() }, &mut answer)?;
                 None
@@ -187,11 +187,11 @@ fn retry(
     found: &LaneEntry,
     later: Later,
     answer: &mut ChangeBatchResult,
-) -> Result<Option<String>> {
+) -> Result<Option<ChangeRefusal>> {
     match later {
         Later::None => {}
-        Later::Effect => return Ok(Some(OVERTAKEN.to_owned())),
-        Later::Unknown => return Ok(Some(FORGOTTEN.to_owned())),
+        Later::Effect => return Ok(Some(ChangeRefusal::Overtaken)),
+        Later::Unknown => return Ok(Some(ChangeRefusal::Forgotten)),
         Later::Open(later) => {
             // Without an effect so far, it goes behind the retried delivery.
             answer.withdrawn.push((found.action.clone(), later.id));
@@ -212,17 +212,19 @@ fn give_way_later(
     found: &LaneEntry,
     later: &LaneEntry,
     answer: &mut ChangeBatchResult,
-) -> Result<Option<String>> {
+) -> Result<Option<ChangeRefusal>> {
     let row = found.id.row();
     let to = match &later.deferred {
         None => row.to_string(),
         Some(DeferredChange::GiveWay { to }) if to.split(' ').any(|other| other == row.to_string()) => {
             to.clone()
         }
-        Some(DeferredChange::GiveWay { to }) if to.len() > MOST_WAYS => return Ok(Some(CHANGING.to_owned())),
+        Some(DeferredChange::GiveWay { to }) if to.len() > MOST_WAYS => {
+            return Ok(Some(ChangeRefusal::Changing));
+        }
         Some(DeferredChange::GiveWay { to }) => format!("{to} {row}"),
         Some(DeferredChange::Discard { .. } | DeferredChange::Hold { .. } | DeferredChange::Move { .. }) => {
-            return Ok(Some(CHANGING.to_owned()));
+            return Ok(Some(ChangeRefusal::Changing));
         }
     };
     work.defer(later.id, &DeferredChange::GiveWay { to })?;

@@ -10,7 +10,7 @@ use super::grouped;
 use super::refusal::RequestRefusal;
 use super::status::LeftQueue;
 use crate::daemon::{ReloadRefusalReason, SectionChange};
-use crate::journal::query::{Phase, is_refused_for_order};
+use crate::journal::query::Phase;
 use crate::listener::GapCause;
 
 /// The part of a long request that is done.
@@ -371,7 +371,7 @@ impl ChangeResult {
     #[must_use]
     pub fn refused_for(&self) -> Vec<(&str, Vec<&str>)> {
         let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-        for RefusedDelivery { id, why } in &self.refusals {
+        for RefusedDelivery { id, why, .. } in &self.refusals {
             match groups.iter_mut().find(|(reason, _)| reason == why) {
                 Some((_, ids)) => ids.push(id),
                 None => groups.push((why, vec![id])),
@@ -387,14 +387,9 @@ impl ChangeResult {
 pub struct RefusedDelivery {
     pub id: String,
     pub why: String,
-}
-
-impl RefusedDelivery {
     /// Whether a retry was refused for the order alone, so that a retry out of order is not.
-    #[must_use]
-    pub fn is_for_order(&self) -> bool {
-        is_refused_for_order(&self.why)
-    }
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_for_order: bool,
 }
 
 /// An action that was paused or resumed.

@@ -142,7 +142,9 @@ impl ControlHandler {
                 changes.changed += changed.len() as u64;
                 name(&mut changes.ids, &changed);
                 in_hand.extend(under_way);
-                refused.into_iter().for_each(|(id, why)| changes.refuse(id, why));
+                for (id, why) in refused {
+                    changes.add_refusal(id, why.to_string(), why.is_for_order());
+                }
             }
             let done = if *dry_run { HashSet::new() } else { self.given_back(request, &in_hand).await? };
             let (done, left): (Vec<_>, Vec<_>) = in_hand.into_iter().partition(|id| done.contains(id));
@@ -288,9 +290,13 @@ impl ControlHandler {
 
 impl ChangeResult {
     pub(super) fn refuse(&mut self, id: DeliveryId, why: String) {
+        self.add_refusal(id, why, false);
+    }
+
+    fn add_refusal(&mut self, id: DeliveryId, why: String, is_for_order: bool) {
         self.refused += 1;
         if self.refusals.len() < NAMED {
-            self.refusals.push(RefusedDelivery { id: id.to_string(), why });
+            self.refusals.push(RefusedDelivery { id: id.to_string(), why, is_for_order });
         }
     }
 }
