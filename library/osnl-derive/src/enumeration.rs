@@ -45,7 +45,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let other_text = other.map(|other| quote! { Self::#other(text) => text, });
     let unlisted = match other {
         Some(other) => quote! { ::core::result::Result::Ok(Self::#other(::std::string::String::from(text))) },
-        None => quote! { ::core::result::Result::Err(#krate::UnlistedValue::of::<Self>(text)) },
+        None => quote! { ::core::result::Result::Err(#krate::UnlistedValue::for_enum::<Self>(text)) },
     };
     Ok(quote! {
         #[automatically_derived]

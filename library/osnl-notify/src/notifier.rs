@@ -263,7 +263,7 @@ impl Notifier {
         emission.timestamp.get_or_insert_with(stamp::timestamp);
         let priority = emission.priority.get_or_insert(Priority::Info).clone();
         shared.counters.emitted.increment();
-        let label = Arc::new(Label::of(&emission));
+        let label = Arc::new(Label::from_emission(&emission));
         let given = emission.unique_id.take();
         let key = if shared.has_keys { emission.resource_key() } else { None };
         let mut copies = Vec::new();

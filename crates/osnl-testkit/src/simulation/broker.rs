@@ -147,14 +147,14 @@ impl BrokerModel {
         self.connections.get(&number).is_some_and(|connection| connection.lost.is_none())
     }
 
-    fn of(&self, who: Who) -> Vec<u64> {
+    fn open_connections(&self, who: Who) -> Vec<u64> {
         let open = self.connections.iter().filter(|(_, c)| c.who == who && c.lost.is_none());
         open.map(|(number, _)| *number).collect()
     }
 
     /// Ends the connections of a daemon. What it has sent and has not arrived is lost.
     pub(super) fn dies(&mut self, who: Who) {
-        for number in self.of(who) {
+        for number in self.open_connections(who) {
             self.close(number, None);
         }
     }

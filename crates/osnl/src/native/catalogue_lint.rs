@@ -327,7 +327,7 @@ impl<'a> Judge<'a> {
         found: &PathFields,
         matched: &[&CatalogueEvent],
     ) -> Option<Warning> {
-        let (problem, mend) = match (found, of_one_resource(path, matched)) {
+        let (problem, mend) = match (found, path_in_single_resource(path, matched)) {
             (PathFields::Nothing(_), _) => return self.no_field(rule, "key", path, found),
             (_, Some(of_one)) => (
                 format!(
@@ -417,7 +417,7 @@ fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
 }
 
 /// Returns the path in the payload of one resource to what a path names in the list of a bulk request.
-fn of_one_resource(path: &str, matched: &[&CatalogueEvent]) -> Option<String> {
+fn path_in_single_resource(path: &str, matched: &[&CatalogueEvent]) -> Option<String> {
     matched.iter().find_map(|event| {
         let in_list = path.strip_prefix(&*list_of(event.event_type))?.strip_prefix('.')?;
         let (item, field) = in_list.split_once('.')?;

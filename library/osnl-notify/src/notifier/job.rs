@@ -18,7 +18,7 @@ pub(super) struct Label {
 }
 
 impl Label {
-    pub(super) fn of(emission: &Emission) -> Self {
+    pub(super) fn from_emission(emission: &Emission) -> Self {
         Self {
             message_id: emission.message_id.clone().unwrap_or_default(),
             event_type: emission.event_type.clone().unwrap_or_default(),

@@ -22,7 +22,7 @@ pub enum Field<'a, T> {
 impl<'a, T: Read<'a>> Field<'a, T> {
     /// Reads a member of an object.
     #[must_use]
-    pub fn of(object: &'a Value, key: &str) -> Self {
+    pub fn from_member(object: &'a Value, key: &str) -> Self {
         match object.get(key) {
             None => Self::Absent,
             Some(Value::Null) => Self::Null,
@@ -158,7 +158,7 @@ macro_rules! view {
         impl<'a> $crate::service::Read<'a> for $name<'a> {
             fn read(value: &'a serde_json::Value) -> Option<Self> {
                 let object = $crate::service::field::object(value)?;
-                Some(Self { $($field: $crate::service::Field::of(object, $key),)* })
+                Some(Self { $($field: $crate::service::Field::from_member(object, $key),)* })
             }
         }
 

@@ -50,7 +50,7 @@ pub struct UnlistedValue {
 
 impl UnlistedValue {
     /// Returns the error for an enum.
-    pub fn of<T: VersionedEnum>(found: &str) -> Self {
+    pub fn for_enum<T: VersionedEnum>(found: &str) -> Self {
         Self { name: T::NAME, found: excerpt(found), allowed: T::VALUES.as_slice().join(", ") }
     }
 }

@@ -15,7 +15,7 @@ use super::{Json, JsonObject, NotReadable, ObjectVersion};
 ///     r#"{"nova_object.name": "KeypairPayload", "nova_object.namespace": "nova", "nova_object.version": "1.0",
 ///         "nova_object.data": {"name": "my-key", "type": "ssh"}}"#,
 /// )?;
-/// let form = ObjectForm::of(&payload)?;
+/// let form = ObjectForm::from_json(&payload)?;
 /// assert_eq!((form.namespace, form.name, form.version.to_string().as_str()), ("nova", "KeypairPayload", "1.0"));
 /// assert_eq!(form.data.get("type").and_then(Json::as_text), Some("ssh"));
 /// # Ok(())
@@ -47,7 +47,7 @@ impl<'a> ObjectForm<'a> {
     ///
     /// # Errors
     /// The JSON has no form of a versioned object, a key is missing, or the version is malformed.
-    pub fn of(json: &'a Json) -> Result<Self, NotReadable> {
+    pub fn from_json(json: &'a Json) -> Result<Self, NotReadable> {
         let no_form = || NotReadable::NotVersioned(json.kind());
         let object = json.as_object().ok_or_else(no_form)?;
         let prefix = prefix(object).ok_or_else(no_form)?;

@@ -156,7 +156,12 @@ pub trait IronicNotification: versioned::VersionedNotification<Level = Level> {
     const OBJECT: &'static str;
 
     /// Makes the notification of its four parts.
-    fn of(payload: Self::Payload, event: EventType, publisher: NotificationPublisher, level: Level) -> Self;
+    fn from_parts(
+        payload: Self::Payload,
+        event: EventType,
+        publisher: NotificationPublisher,
+        level: Level,
+    ) -> Self;
 }
 
 macro_rules! notifications {
@@ -175,7 +180,7 @@ macro_rules! notifications {
             impl IronicNotification for $name {
                 const OBJECT: &'static str = $object;
 
-                fn of(payload: $payload, event: EventType, publisher: NotificationPublisher, level: Level) -> Self {
+                fn from_parts(payload: $payload, event: EventType, publisher: NotificationPublisher, level: Level) -> Self {
                     Self::new(payload, event, publisher, level)
                 }
             }

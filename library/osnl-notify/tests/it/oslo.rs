@@ -35,7 +35,7 @@ fn emit<N: IronicNotification>((outlet, payload): (&Outlet, &str)) {
     let publisher = NotificationPublisher::new("ironic-api", "host.example.com");
     let context: Context =
         [("user", "u-1"), ("request_id", "req-1"), ("auth_token", "S3CRET")].into_iter().collect();
-    N::of(read.object, event, publisher, Level::Warning).emit(outlet, &context);
+    N::from_parts(read.object, event, publisher, Level::Warning).emit(outlet, &context);
 }
 
 macro_rules! by_class {

@@ -40,7 +40,8 @@ impl LoadedConf {
             .iter()
             .enumerate()
             .flat_map(|(n, one)| heard[n + 1..].iter().map(move |other| (*one, *other)));
-        let (one, other, events) = pairs.find_map(|(one, other)| Some((one, other, of_both(one, other)?)))?;
+        let (one, other, events) =
+            pairs.find_map(|(one, other)| Some((one, other, events_at_both(one, other)?)))?;
         let problem = format!(
             "{events} arrives at the listeners {} and {}, and is delivered each time",
             one.name, other.name
@@ -51,7 +52,7 @@ impl LoadedConf {
 }
 
 /// Describes an event that arrives at both listeners.
-fn of_both(one: &ListenerConf, other: &ListenerConf) -> Option<String> {
+fn events_at_both(one: &ListenerConf, other: &ListenerConf) -> Option<String> {
     let (url, others) = (&one.transport_url, &other.transport_url);
     let is_one_broker = url.hosts() == others.hosts() && url.virtual_host() == others.virtual_host();
     // With AMQP 1.0, each message goes to one reader of its address.

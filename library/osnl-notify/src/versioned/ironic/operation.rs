@@ -109,7 +109,8 @@ impl<N: IronicNotification> Operation<N> {
             return;
         }
         let event = EventType::new(N::OBJECT, open.action.as_str(), status);
-        N::of(open.payload.clone(), event, open.publisher.clone(), level).emit(&open.outlet, &open.context);
+        N::from_parts(open.payload.clone(), event, open.publisher.clone(), level)
+            .emit(&open.outlet, &open.context);
     }
 }
 

@@ -25,8 +25,8 @@ fn inner<'a, T: View<'a>>(name: &'static str, field: &Field<'a, T>) -> Vec<Struc
 
 fn views(read: &Service<'_>) -> Vec<StructStates> {
     match read {
-        Service::Nova(payload) => of_nova(payload),
-        Service::Neutron(payload) => payload.objects.iter().flat_map(of_neutron).collect(),
+        Service::Nova(payload) => nova_states(payload),
+        Service::Neutron(payload) => payload.objects.iter().flat_map(neutron_states).collect(),
         Service::Ironic(payload) => match payload {
             ironic::Payload::Node(node) => vec![view("ironic::Node", &**node)],
             ironic::Payload::Part(_, part) => vec![view("ironic::Part", &**part)],
@@ -34,7 +34,7 @@ fn views(read: &Service<'_>) -> Vec<StructStates> {
             ironic::Payload::Object(..) => Vec::new(),
         },
         Service::Keystone(payload) => match payload {
-            keystone::Payload::Cadf(cadf) => of_cadf(cadf),
+            keystone::Payload::Cadf(cadf) => cadf_states(cadf),
             keystone::Payload::Basic(basic) => vec![view("keystone::Basic", basic)],
             keystone::Payload::Other(_) => Vec::new(),
         },
@@ -77,7 +77,7 @@ fn views(read: &Service<'_>) -> Vec<StructStates> {
     }
 }
 
-fn of_nova(payload: &nova::Payload<'_>) -> Vec<StructStates> {
+fn nova_states(payload: &nova::Payload<'_>) -> Vec<StructStates> {
     match payload {
         nova::Payload::Legacy(instance) => {
             let ips = instance.fixed_ips.get().into_iter().flatten();
@@ -102,7 +102,7 @@ fn of_nova(payload: &nova::Payload<'_>) -> Vec<StructStates> {
     }
 }
 
-fn of_neutron(object: &neutron::NeutronObject<'_>) -> Vec<StructStates> {
+fn neutron_states(object: &neutron::NeutronObject<'_>) -> Vec<StructStates> {
     match object {
         neutron::NeutronObject::Port(port) => {
             let mut all = each("neutron::FixedIp", &port.fixed_ips);
@@ -122,7 +122,7 @@ fn of_neutron(object: &neutron::NeutronObject<'_>) -> Vec<StructStates> {
     }
 }
 
-fn of_cadf(cadf: &keystone::Cadf<'_>) -> Vec<StructStates> {
+fn cadf_states(cadf: &keystone::Cadf<'_>) -> Vec<StructStates> {
     let mut all = inner("keystone::Initiator", &cadf.initiator);
     all.extend(inner("keystone::Target", &cadf.target));
     all.extend(inner("keystone::Target", &cadf.observer));

@@ -55,7 +55,7 @@ fn every_message_is_read_and_written_as_it_was() {
             let read: Json = serde_json::from_str(&payload).unwrap();
             // Key for key, in order, numbers to the digit.
             assert_eq!(as_python(&serde_json::to_string(&read).unwrap()), payload, "{what}");
-            match (ObjectForm::of(&read), class) {
+            match (ObjectForm::from_json(&read), class) {
                 (Ok(form), Some(class)) => {
                     assert_eq!(form.name, class, "{what}");
                     versioned += 1;
@@ -83,7 +83,7 @@ fn survey(project: &str, recordings: &[&str]) -> Findings {
 
 /// An object against its class: namespace, version, and each field by the kind that is declared for it.
 fn check_object(catalogue: &Value, json: &Json, case: &str, found: &mut Findings) {
-    let form = ObjectForm::of(json).unwrap();
+    let form = ObjectForm::from_json(json).unwrap();
     let what = format!("{case}: {}", form.name);
     *found.objects.entry(form.name.to_owned()).or_default() += 1;
     if form.changes.is_some() {
@@ -220,7 +220,7 @@ fn special_cases_are_read_and_nothing_of_them_is_lost() {
                 assert_eq!(unknown.reason.to_string(), expected, "{data}");
                 let raw = unknown.raw;
                 assert_eq!(
-                    ObjectForm::of(&raw).map(|form| form.data.iter().count()).ok(),
+                    ObjectForm::from_json(&raw).map(|form| form.data.iter().count()).ok(),
                     data.as_object().map(|d| d.len())
                 );
                 assert_eq!(raw.into_value(), form.take(), "{data}");

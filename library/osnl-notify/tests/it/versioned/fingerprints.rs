@@ -8,7 +8,7 @@ use crate::versioned::catalogue::{Class, check_declaration, class, classes};
 use crate::versioned::nova_classes as nova_payloads;
 use crate::versioned::recordings::json;
 
-fn of_class(class: &Class) -> String {
+fn class_fingerprint(class: &Class) -> String {
     let info = ObjectInfo {
         namespace: "",
         serial_namespace: "",
@@ -28,7 +28,7 @@ fn every_class_of_the_catalogues_has_its_fingerprint() {
     let mut count = 0;
     for project in ["ironic", "nova", "masakari"] {
         for class in classes(project) {
-            assert_eq!(of_class(&class), class.fingerprint, "{project} {}", class.name);
+            assert_eq!(class_fingerprint(&class), class.fingerprint, "{project} {}", class.name);
             count += 1;
         }
     }

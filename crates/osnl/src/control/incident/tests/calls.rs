@@ -51,19 +51,19 @@ fn terms(actions: &[(&str, &[&str])]) -> CallTerms {
     }
 }
 
-fn of_action(kind: IncidentKind, action: &str) -> Incident {
+fn action_incident(kind: IncidentKind, action: &str) -> Incident {
     Incident::new(kind, Critical, format!("action {action}"), "it is down").for_action(action)
 }
 
 #[test]
 fn an_incident_begins_and_ends_once_whatever_its_kind_becomes() {
     let mut rig = CallRig::new(terms(&[("chat", &[])]));
-    let down = of_action(IncidentKind::TargetDown, "roles");
+    let down = action_incident(IncidentKind::TargetDown, "roles");
     rig.lasts(115, std::slice::from_ref(&down));
     rig.called(&[]);
     rig.lasts(10, std::slice::from_ref(&down));
     rig.called(&["begin target-down/action roles 120 -> chat"]);
-    rig.lasts(3600, &[of_action(IncidentKind::TargetRefuses, "roles")]);
+    rig.lasts(3600, &[action_incident(IncidentKind::TargetRefuses, "roles")]);
     rig.lasts(5, &[]);
     rig.lasts(5, std::slice::from_ref(&down));
     rig.called(&[]);
@@ -76,7 +76,7 @@ fn an_incident_begins_and_ends_once_whatever_its_kind_becomes() {
     }
     let calls = std::mem::take(&mut rig.calls);
     assert_eq!(calls.len(), 2, "one an hour: {calls:?}");
-    let long = Incident { since_seconds: Some(900), ..of_action(IncidentKind::PendingFull, "dns") };
+    let long = Incident { since_seconds: Some(900), ..action_incident(IncidentKind::PendingFull, "dns") };
     rig.lasts(5, &[long]);
     rig.called(&["begin pending-full/action dns 900 -> chat"]);
 }
@@ -84,7 +84,7 @@ fn an_incident_begins_and_ends_once_whatever_its_kind_becomes() {
 #[test]
 fn a_restart_ends_no_incident_that_the_new_run_has_not_tried_again() {
     let mut rig = CallRig::new(terms(&[("chat", &[])]));
-    let down = of_action(IncidentKind::TargetDown, "roles");
+    let down = action_incident(IncidentKind::TargetDown, "roles");
     rig.lasts(125, std::slice::from_ref(&down));
     rig.called(&["begin target-down/action roles 120 -> chat"]);
     rig.terms.running = Duration::from_secs(5);
@@ -99,7 +99,7 @@ fn a_restart_ends_no_incident_that_the_new_run_has_not_tried_again() {
 #[test]
 fn a_clock_that_was_ahead_delays_no_beginning() {
     let mut rig = CallRig::new(terms(&[("chat", &[])]));
-    let down = of_action(IncidentKind::TargetDown, "roles");
+    let down = action_incident(IncidentKind::TargetDown, "roles");
     rig.lasts(125, std::slice::from_ref(&down));
     rig.called(&["begin target-down/action roles 120 -> chat"]);
     rig.now -= 900_000;
@@ -108,7 +108,7 @@ fn a_clock_that_was_ahead_delays_no_beginning() {
     rig.lasts(125, std::slice::from_ref(&down));
     rig.called(&["begin target-down/action roles 120 -> chat"]);
     rig.now -= 50_000;
-    let other = of_action(IncidentKind::TargetDown, "dns");
+    let other = action_incident(IncidentKind::TargetDown, "dns");
     rig.lasts(5, &[down.clone(), other.clone()]);
     rig.now -= 20_000;
     rig.lasts(125, &[down, other]);
@@ -118,7 +118,10 @@ fn a_clock_that_was_ahead_delays_no_beginning() {
 #[test]
 fn no_action_is_called_about_itself_and_nothing_while_the_journal_keeps_nothing() {
     let mut rig = CallRig::new(terms(&[("chat", &["mail"]), ("ticket", &[])]));
-    let own = [of_action(IncidentKind::TargetDown, "chat"), of_action(IncidentKind::DeadLetters, "mail")];
+    let own = [
+        action_incident(IncidentKind::TargetDown, "chat"),
+        action_incident(IncidentKind::DeadLetters, "mail"),
+    ];
     rig.lasts(200, &own);
     rig.called(&[
         "begin target-down/action chat 120 -> ticket",
@@ -128,7 +131,7 @@ fn no_action_is_called_about_itself_and_nothing_while_the_journal_keeps_nothing(
     alone.lasts(20_000, &own);
     alone.called(&[]);
     let failed = Incident::new(IncidentKind::JournalFailed, Critical, "journal", "it is unusable");
-    let down = of_action(IncidentKind::TargetDown, "roles");
+    let down = action_incident(IncidentKind::TargetDown, "roles");
     alone.lasts(900, &[failed, down.clone()]);
     alone.called(&[]);
     alone.lasts(125, std::slice::from_ref(&down));
@@ -143,7 +146,7 @@ fn no_action_is_called_about_itself_and_nothing_while_the_journal_keeps_nothing(
 
 #[test]
 fn severity_and_kinds_choose_and_the_payload_has_no_null() {
-    let warning = Incident { severity: Warning, ..of_action(IncidentKind::DeadLetters, "roles") };
+    let warning = Incident { severity: Warning, ..action_incident(IncidentKind::DeadLetters, "roles") };
     let mut rig = CallRig::new(terms(&[("chat", &[])]));
     rig.lasts(200, std::slice::from_ref(&warning));
     rig.called(&[]);
@@ -161,7 +164,7 @@ fn severity_and_kinds_choose_and_the_payload_has_no_null() {
     assert_eq!(calls, [], "it has not lasted");
     let call = IncidentCall {
         is_begin: true,
-        incident: of_action(IncidentKind::TargetDown, "roles")
+        incident: action_incident(IncidentKind::TargetDown, "roles")
             .mended_by_command("osnl status")
             .mended_by("look"),
         part: "action roles".to_owned(),
