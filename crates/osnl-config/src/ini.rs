@@ -79,6 +79,7 @@ impl Ini {
     }
 }
 
+/// Reads a file line by line, and collects its errors.
 #[derive(Default)]
 struct IniParser {
     ini: Ini,
@@ -88,6 +89,7 @@ struct IniParser {
     open: ContinuationOwner,
 }
 
+/// The section that an assignment belongs to.
 #[derive(Default)]
 enum AssignmentTarget {
     #[default]
@@ -97,6 +99,7 @@ enum AssignmentTarget {
     Section,
 }
 
+/// The assignment that an indented line continues.
 #[derive(Default)]
 enum ContinuationOwner {
     #[default]

@@ -83,6 +83,7 @@ pub use self::preview_placeholder::{placeholder, readable};
 #[derive(Clone)]
 pub struct Expression(Arc<CompiledExpression>);
 
+/// An expression as written and as compiled, which its clones share.
 struct CompiledExpression {
     source: Box<str>,
     more: Vec<Box<str>>,

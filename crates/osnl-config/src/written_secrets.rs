@@ -13,6 +13,7 @@ const MASK: &str = "***";
 const SCHEMES: [&str; 9] =
     ["bearer", "basic", "token", "apikey", "key", "geniekey", "splunk", "bot", "digest"];
 
+/// A part of a template: written text, or an expression with its braces.
 enum Piece<'a> {
     Written(&'a str),
     Expression(&'a str),

@@ -25,6 +25,7 @@ use crate::{
 
 pub(crate) const PLACES: usize = 8;
 
+/// A store under test, with the parts that its tests observe.
 pub(crate) struct StoreRig {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) queries: Arc<dyn JournalQueries>,

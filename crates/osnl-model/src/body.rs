@@ -163,12 +163,14 @@ fn decode_units(bytes: &[u8], width: usize, order: Option<ByteOrder>) -> Option<
     String::from_utf16(&units?).ok()
 }
 
+/// The order of the bytes of a UTF-16 or UTF-32 code unit.
 #[derive(Clone, Copy)]
 enum ByteOrder {
     Big,
     Little,
 }
 
+/// The character set that a content encoding names.
 enum Charset {
     Utf8,
     /// UTF-8 that may begin with a byte order mark.

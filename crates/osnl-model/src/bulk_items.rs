@@ -139,6 +139,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
+/// Collects the members of an object as raw JSON; a repeated key has no value.
 struct MembersVisitor;
 
 impl<'de> Visitor<'de> for MembersVisitor {

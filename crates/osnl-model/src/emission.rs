@@ -154,6 +154,7 @@ impl Serialize for Emission {
     }
 }
 
+/// Serializes an emission with its context as one object, `_context`, instead of a key for each value.
 struct WithOneContext<'a>(&'a Emission);
 
 impl Serialize for WithOneContext<'_> {
@@ -166,6 +167,7 @@ impl Serialize for WithOneContext<'_> {
     }
 }
 
+/// Serializes pairs as an object, in their order.
 struct OrderedObject<'a>(&'a [(String, Box<RawValue>)]);
 
 impl Serialize for OrderedObject<'_> {

@@ -215,6 +215,7 @@ impl HeadKeys {
     }
 }
 
+/// Reads the keys of a head from an object, and skips all others.
 struct HeadKeysVisitor<'a> {
     purse: &'a Purse,
     depth: usize,

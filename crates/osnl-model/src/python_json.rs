@@ -121,6 +121,7 @@ fn is_beyond_f64(number: &str) -> bool {
     number.parse().is_ok_and(f64::is_infinite) && serde_json::from_str::<IgnoredAny>(number).is_ok()
 }
 
+/// The surrogates that are escaped at the beginning of a JSON text.
 enum Surrogates {
     None,
     Pair,

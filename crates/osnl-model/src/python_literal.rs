@@ -4,6 +4,7 @@ use serde_json::{Map, Number, Value};
 
 const DEEPEST: usize = 64;
 
+/// The reason why a text is not read as a Python literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LiteralError {
     NotOne,
@@ -69,6 +70,7 @@ fn quoted(text: &str) -> String {
     out
 }
 
+/// Reads a literal from the rest of a text, within a number of values.
 struct LiteralReader<'a> {
     rest: &'a str,
     values: usize,

@@ -34,6 +34,7 @@ use crate::{Notification, Timestamp, bounded_id};
 /// The object of OpenStack that a notification is about, by which deliveries are ordered and shown.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Resource<'a> {
+    /// The kind of the object, such as `port`.
     pub kind: Cow<'a, str>,
     /// The id: mostly a UUID, but the number of an aggregate and the name of a key pair.
     pub id: Option<Cow<'a, str>>,
@@ -41,16 +42,25 @@ pub struct Resource<'a> {
     /// port, the node of an ironic port.
     #[serde(skip)]
     order: Option<&'a str>,
+    /// The id of its project.
     pub project: Option<&'a str>,
+    /// The id of its user.
     pub user: Option<&'a str>,
+    /// The name that people gave it.
     pub name: Option<&'a str>,
+    /// The host that it is on.
     pub host: Option<&'a str>,
+    /// Its state, in the words of its service.
     pub state: Option<&'a str>,
     /// The addresses; `None` if the message has no list of addresses, empty if its list is empty.
     pub addresses: Option<Vec<Address>>,
+    /// The time of its creation, if the message has it.
     pub created_at: Option<Timestamp>,
+    /// The time of its latest change, if the message has it.
     pub updated_at: Option<Timestamp>,
+    /// The time at which an instance was started on its host, if the message has it.
     pub launched_at: Option<Timestamp>,
+    /// The time of its deletion, if the message has it.
     pub deleted_at: Option<Timestamp>,
 }
 

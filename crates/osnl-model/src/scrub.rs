@@ -22,6 +22,7 @@ const LONGEST_ENTITY: usize = 12;
 #[derive(Clone, Default)]
 pub struct Scrubber(Vec<Arc<[Needle]>>);
 
+/// A form of a secret that replies are searched for.
 struct Needle {
     text: Vec<u8>,
     is_base64: bool,
@@ -110,12 +111,14 @@ impl Needle {
 /// The end is `None` if the end of the text cuts the secret.
 type Place = (usize, Option<usize>);
 
+/// A decoded form of a text, with the place of each of its bytes in the text as received.
 #[derive(Default)]
 struct Reading {
     bytes: Vec<u8>,
     spans: Vec<(usize, usize)>,
 }
 
+/// The escape at the beginning of some bytes: its meaning, and its length in bytes.
 enum Escape {
     None,
     Byte(u8, usize),

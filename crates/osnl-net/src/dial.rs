@@ -61,6 +61,7 @@ impl DialError {
     }
 }
 
+/// Shows the error of the only address, or each address with its error.
 struct Failures<'a>(&'a [(SocketAddr, io::Error)]);
 
 impl fmt::Display for Failures<'_> {

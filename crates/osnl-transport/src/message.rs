@@ -69,6 +69,7 @@ impl Properties {
 /// A transport makes it by [`IncomingMessage::new`]; its place cannot change afterwards.
 #[derive(Debug)]
 pub struct IncomingMessage {
+    /// The connection, the channel, and the tag by which the message is settled.
     pub(crate) place: MessagePlace,
     /// The bytes as received; only the beginning if it is cut.
     pub body: Bytes,

@@ -44,13 +44,17 @@ pub struct HttpConf(pub(super) Arc<HttpSettings>);
 pub(super) struct HttpSettings {
     /// The name of the action.
     pub(super) name: String,
+    /// The parts of the request, from which each event makes its own.
     pub(super) message: Arc<RequestParts>,
     /// The login that every request carries; `None` for `auth = none`.
     pub(super) login: Option<Login>,
     /// The certificate that osnl presents to the configured host, and to no other.
     pub(super) certificate: Option<ClientCertificate>,
+    /// The options that decide whether the target's certificate is trusted.
     pub(super) tls: TlsConf,
+    /// The statuses that mean success, a retry, or a final refusal.
     pub(super) judgement: StatusClasses,
+    /// The expression for the status of each event; `None` if the status of the reply counts.
     pub(super) reply: Option<ReplyStatus>,
     /// The most redirects that one attempt follows.
     pub(super) redirects: u32,
@@ -58,6 +62,7 @@ pub(super) struct HttpSettings {
     pub(super) guard: AddressGuard,
     /// The time for which an idle connection is kept; zero keeps none.
     pub(super) idle: Duration,
+    /// The secrets that options hold in clear.
     pub(super) literals: Literals,
     /// The limits of each host that events name; `None` if the host is fixed.
     pub(super) hosts: Option<HostLimits>,

@@ -42,6 +42,7 @@ pub(super) fn section<'a>(
     }
 }
 
+/// The reason why a section is unknown, with what is allowed.
 struct Unknown {
     problem: &'static str,
     allowed: String,

@@ -196,6 +196,7 @@ fn as_bool(value: &Value) -> Result<bool, Error> {
     })
 }
 
+/// The text that a template writes, which ends with an error at [`LONGEST_OUTPUT`].
 #[derive(Default)]
 pub(super) struct BoundedOutput {
     bytes: Vec<u8>,

@@ -15,15 +15,18 @@ use super::conjuncts::{conjuncts, name, outside, text, texts};
 use super::names::{Aliases, NameValue, Names};
 use super::patterns::{MatchPosition, pattern_of};
 
+/// A condition whose parts all compare a path with constants.
 #[derive(Debug)]
 pub(super) struct FastPath(Vec<PathCondition>);
 
+/// The comparison of one path with constants.
 #[derive(Debug)]
 struct PathCondition {
     path: Box<str>,
     test: Test,
 }
 
+/// The test of a value.
 #[derive(Debug)]
 enum Test {
     OneOf { texts: Vec<String>, wanted: bool },
@@ -34,6 +37,7 @@ enum Test {
     Matches { pattern: Arc<Pattern>, wanted: bool },
 }
 
+/// The truth of a condition, the path that is missing, or that the engine must decide.
 pub(super) enum Truth<'a> {
     Holds(bool),
     Lacks(&'a str),

@@ -20,6 +20,7 @@ use super::limits::LONGEST_SOURCE;
 use super::names::{ADDRESS, Aliases, NAMES, RESOURCE, has_fields};
 use super::vocabulary::{FILTERS, METHODS, TESTS};
 
+/// A source with its tokens, rewritten for the engine.
 pub(super) struct EngineSource<'a> {
     written: &'a str,
     more: &'a [&'a str],

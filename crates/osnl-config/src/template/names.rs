@@ -45,6 +45,7 @@ const MAY_BE_EMPTY: [&str; 4] = ["name", "user", "host", "state"];
 #[derive(Clone, Debug)]
 pub struct Names(Arc<SharedNames>);
 
+/// The notification and the cached results that clones of its names share.
 #[derive(Clone, Debug)]
 struct SharedNames {
     notification: Arc<Notification>,
@@ -62,6 +63,7 @@ struct BulkPart {
     notification: OnceLock<Arc<Notification>>,
 }
 
+/// The value of a name that the notification itself does not have.
 #[derive(Clone, Debug)]
 enum AdditionalValue {
     Own(Json),
@@ -310,6 +312,7 @@ impl Names {
     }
 }
 
+/// The value of a path in a notification.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NameValue<'a> {
     Text(&'a str),
@@ -318,6 +321,7 @@ pub(super) enum NameValue<'a> {
     Placeholder,
 }
 
+/// The first name of a path; an additional one is its place in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RootName {
     Payload,
@@ -363,6 +367,7 @@ impl Aliases {
     }
 }
 
+/// The names of a notification as the engine looks them up.
 #[derive(Debug)]
 pub(super) struct NameScope {
     names: Names,
@@ -389,6 +394,7 @@ impl Object for NameScope {
     }
 }
 
+/// A value below a root, which the engine reads step by step.
 #[derive(Clone, Debug)]
 struct TemplateNode {
     names: Names,
@@ -396,6 +402,7 @@ struct TemplateNode {
     steps: Option<Arc<PathStep>>,
 }
 
+/// A step toward a value, linked to the steps before it.
 #[derive(Debug)]
 struct PathStep {
     before: Option<Arc<PathStep>>,
@@ -403,6 +410,7 @@ struct PathStep {
     depth: u32,
 }
 
+/// The part of a value that a step leads to.
 #[derive(Debug)]
 enum StepTarget {
     Path(Box<str>),

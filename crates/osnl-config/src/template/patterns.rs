@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use osnl_model::Pattern;
 
+/// The place in a text at which a pattern must match.
 #[derive(Clone, Copy)]
 pub(super) enum MatchPosition {
     Start,

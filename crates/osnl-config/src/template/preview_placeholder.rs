@@ -7,6 +7,7 @@ use std::sync::Arc;
 use minijinja::value::{Object, ObjectRepr, Value};
 use minijinja::{Error, State};
 
+/// A value that a preview does not fetch, by its path.
 #[derive(Debug)]
 pub(super) struct Placeholder(String);
 

@@ -30,6 +30,7 @@ const OF_ONE_ELEMENT: [&str; 7] = ["attr", "count", "d", "default", "first", "la
 /// Filters whose cost does not depend on the text's length.
 const OF_NO_TEXT: [&str; 5] = ["attr", "d", "default", "first", "last"];
 
+/// The work that is left for the evaluation of this thread.
 #[derive(Clone, Copy)]
 struct Allowance {
     left: u64,
@@ -175,6 +176,7 @@ pub(super) fn method(
     call().map(counted)
 }
 
+/// A list that charges the work of each item as it is read.
 #[derive(Debug)]
 struct CountedList(Vec<Value>);
 

@@ -123,6 +123,7 @@ pub enum ReloadOutcome {
     Refused(ReloadRefusal),
 }
 
+/// A caller's reload, which the daemon answers.
 pub(crate) struct ReloadRequest {
     pub(crate) by: String,
     pub(crate) scope: ReloadScope,

@@ -33,6 +33,7 @@ pub struct DaemonStop {
     pub is_failure: bool,
 }
 
+/// The listeners and actions that run now.
 #[derive(Default)]
 struct RunningParts {
     listeners: Vec<ListenerHandle>,

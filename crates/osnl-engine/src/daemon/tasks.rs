@@ -22,6 +22,7 @@ use osnl_delivery::{DeliveryLoop, Remote};
 const GIVES_WAY: Duration = Duration::from_secs(3);
 const ABORT_GRACE: Duration = Duration::from_secs(2);
 
+/// The tasks of a daemon, which awaits or aborts each.
 pub(super) struct Tasks {
     shutdown: Shutdown,
     ends: EndReports,
@@ -34,6 +35,7 @@ pub(super) struct Tasks {
     starting: bool,
 }
 
+/// A running listener, with the tokens that end it and report its end.
 struct Seat {
     task: Id,
     name: Arc<str>,
@@ -45,6 +47,7 @@ struct Seat {
     exit: Option<ReadTurn>,
 }
 
+/// A running delivery loop, with the token that reports its end.
 struct RunningLoop {
     task: Id,
     name: Arc<str>,

@@ -15,6 +15,7 @@ use super::returns::ReturnVerdict;
 pub const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
      or read a pool of osnl's own: without oslo_arguments";
 
+/// The facts about the queue from before a subscription.
 #[derive(Clone, Copy, Debug)]
 struct Before {
     away: Option<Duration>,

@@ -120,12 +120,14 @@ pub struct Bindings {
     state: Mutex<BindingsState>,
 }
 
+/// The queues that osnl has bound, and those that the configuration reads now.
 #[derive(Debug, Default)]
 struct BindingsState {
     made: Vec<BoundQueue>,
     wanted: Vec<ReadQueue>,
 }
 
+/// A queue that osnl has read, with the bindings that it has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct BoundQueue {
     own: OwnQueue,

@@ -184,6 +184,7 @@ struct Present {
     told: BTreeSet<String>,
 }
 
+/// The gaps as the state folder has them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Record {
     format: u64,

@@ -65,24 +65,39 @@ impl ListenerState {
 /// The present values of a listener, written by its session and read by observers.
 #[derive(Debug, Default)]
 pub struct Gauges {
+    /// Messages since the listener began.
     received: AtomicU64,
+    /// Connections that followed a lost one.
     reconnects: AtomicU64,
     /// Milliseconds since 1970; 0 means never.
     last_message: AtomicU64,
+    /// The facts about the present connection, or the latest one.
     opened: Mutex<ConnectedQueues>,
+    /// The sums over all queues at the latest look; `None` before the first.
     depth: Mutex<Option<DepthGauge>>,
+    /// The stage of the session as a number, see `set_stage`.
     stage: AtomicU8,
+    /// Messages in hand that are not settled.
     unsettled: AtomicUsize,
+    /// The beginning of the present state.
     since: Mutex<Option<SystemTime>>,
+    /// The latest failure to connect; `None` while connected, and before the first.
     trouble: Mutex<Option<ConnectionTrouble>>,
+    /// The counts of each queue at the latest look of this connection.
     waiting: Mutex<QueueDepths>,
+    /// The partitions at the latest look; `None` without one.
     partitions: Mutex<Option<Vec<PartitionSeen>>>,
+    /// The messages of lost connections that may come back.
     returns: Mutex<ReturnCount>,
+    /// The latest time at which the queue was found gone and was created again.
     created: Mutex<Option<SystemTime>>,
+    /// Whether an earlier run has received a message from one of the queues.
     received_before: AtomicBool,
     /// The time without any message after which that needs attention, in milliseconds; 0 means never.
     silent_after: AtomicU64,
+    /// The time since which this listener is the active reader; `None` while it is not.
     listening: Mutex<Option<SystemTime>>,
+    /// The faults of the bindings at the latest look.
     gaps: Mutex<BindingGaps>,
     /// The bindings that are removed while the queue is left; set as soon as the queue is to be left.
     leaving: OnceLock<Vec<Binding>>,

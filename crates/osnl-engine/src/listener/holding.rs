@@ -12,6 +12,7 @@ use crate::intake::Intake;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::{Obstacle, Receipt, Settle};
 
+/// An intake that settles a message when a test says so.
 #[derive(Default)]
 pub(super) struct HoldingEndpoint {
     pub(super) open: Mutex<Vec<oneshot::Sender<Settle>>>,

@@ -14,6 +14,7 @@ const REMIND: Duration = Duration::from_secs(600);
 /// The limit of distinct reasons; each host of a broker may have its own.
 const REASONS: usize = 16;
 
+/// The reasons that are in the log already, and the time of the latest line.
 pub(super) struct FailureLog {
     at: Instant,
     reasons: Vec<String>,
@@ -22,6 +23,7 @@ pub(super) struct FailureLog {
 /// A subscription that ends sooner is no success, and keeps the pauses between attempts.
 const STEADY: Duration = Duration::from_secs(3);
 
+/// The failures in a row, from which the pause before the next attempt follows.
 pub(super) struct Losses {
     pub(super) backoff: Backoff,
     short: u32,

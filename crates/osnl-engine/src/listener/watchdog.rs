@@ -71,6 +71,7 @@ impl fmt::Display for StallKind {
     }
 }
 
+/// The step of a session at which messages can stop moving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionStage {
     WindowFull,
@@ -79,6 +80,7 @@ pub(super) enum SessionStage {
     Taking,
 }
 
+/// A change that the log and the status report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ProgressChange {
     Stalled(Stall),
@@ -112,12 +114,14 @@ impl ProgressChange {
     }
 }
 
+/// The end of the watchdog's wait: the time for a look, or the broker's counts.
 #[derive(Debug)]
 pub(super) enum SessionWake {
     Check,
     Answer(Result<QueueDepths, TransportError>),
 }
 
+/// Watches that messages move while some wait, and reports a stall.
 pub(super) struct Watchdog {
     /// The queues for the words of a stall: at first those of the listener, later those with messages.
     queue: String,

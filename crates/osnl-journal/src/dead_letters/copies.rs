@@ -21,6 +21,7 @@ pub struct LetterCopies {
     last: Vec<usize>,
 }
 
+/// A letter of which one or several copies were read.
 #[derive(Debug)]
 struct Letter {
     content: BodyDigest,

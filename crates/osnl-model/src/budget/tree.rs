@@ -14,6 +14,7 @@ const MEMBERS: usize = 6;
 
 const ALLOCATION: usize = 16;
 
+/// Parses one value at a depth, and pays for it from the message's purse.
 #[derive(Clone, Copy)]
 pub(crate) struct Tree<'a> {
     purse: &'a Purse,

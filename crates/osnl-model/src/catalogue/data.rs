@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{CatalogueEvent, PayloadForm};
 
+/// The notifications that services emit, with the classes and shapes of their payloads.
 #[derive(Default)]
 pub(super) struct Catalogue {
     pub(super) services: BTreeMap<&'static str, ServiceData>,
@@ -14,6 +15,7 @@ pub(super) struct Catalogue {
     pub(super) events: Vec<CatalogueEvent>,
 }
 
+/// The facts about a service that all its events share.
 #[derive(Deserialize)]
 pub(super) struct ServiceData {
     pub(super) exchange: &'static str,
@@ -21,6 +23,7 @@ pub(super) struct ServiceData {
     pub(super) since: BTreeMap<&'static str, &'static str>,
 }
 
+/// A class of versioned objects, with its fields.
 #[derive(Deserialize)]
 pub(super) struct Class {
     pub(super) version: &'static str,
@@ -29,12 +32,14 @@ pub(super) struct Class {
     pub(super) fields: BTreeMap<&'static str, &'static str>,
 }
 
+/// A payload of an event as an example.
 #[derive(Deserialize)]
 pub(super) struct SampleRow {
     pub(super) event: &'static str,
     pub(super) payload: Value,
 }
 
+/// The catalogue as `data/catalogue.json` has it.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "'de: 'static"))]
 struct File {
@@ -44,6 +49,7 @@ struct File {
     events: Vec<EventRow>,
 }
 
+/// An event as the catalogue's file has it; shape and sample are places in the lists of these.
 #[derive(Deserialize)]
 struct EventRow {
     service: &'static str,
@@ -58,6 +64,7 @@ struct EventRow {
     sample: Option<usize>,
 }
 
+/// The examples as `data/samples.json` has them.
 #[derive(Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'static"))]
 struct SampleFile {

@@ -49,12 +49,14 @@ fn may_repeat_a_key(rest: &[u8]) -> bool {
     KEYS.as_ref().is_none_or(|keys| keys.is_match(rest))
 }
 
+/// Whether a notification is the body itself, or a text in oslo.messaging's envelope.
 #[derive(Clone, Copy)]
 enum Layer {
     Bare,
     Enveloped,
 }
 
+/// Scans the bytes of a body for the head, without a parser.
 struct Scanner<'a> {
     rest: &'a [u8],
     layer: Layer,

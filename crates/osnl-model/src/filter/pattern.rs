@@ -43,6 +43,7 @@ pub struct Pattern {
     engine: Engine,
 }
 
+/// The engine of a pattern. One with `\b` or `\B` has both: the linear one matches ASCII alone.
 #[derive(Clone)]
 enum Engine {
     Linear(Linear),
@@ -50,6 +51,7 @@ enum Engine {
     Boundary(Linear, Box<Backtracking>),
 }
 
+/// A pattern for the backtracking engine, built a second time with few steps for trials.
 #[derive(Clone)]
 struct Backtracking {
     regex: fancy_regex::Regex,

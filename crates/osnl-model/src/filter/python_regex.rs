@@ -28,17 +28,20 @@ mod width;
 
 use width::Width;
 
+/// A pattern in the syntax of one engine, or of both.
 pub(super) enum Translation {
     One(PatternEngine, String),
     Two { linear_for_ascii: String, exact: String },
 }
 
+/// The engine that a pattern is translated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PatternEngine {
     Linear,
     Backtracking,
 }
 
+/// The reason why a pattern is refused, with the position of the fault if it has one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rejection {
     pub(super) position: Option<usize>,
@@ -62,26 +65,43 @@ type ScanStep = Result<(), Rejection>;
 
 const MAX_DEPTH: usize = 50;
 
+/// Translates a pattern of Python's `re` into the syntax of one engine, character by character.
 struct Translator {
+    /// The characters of the pattern.
     pattern: Vec<char>,
+    /// The position of the next character.
     at: usize,
+    /// The engine that the result is for.
     dialect: PatternEngine,
+    /// The result so far.
     out: String,
+    /// Whether the linear engine cannot match the pattern.
     needs_backtracking: bool,
+    /// Whether the pattern has a `\b` or `\B`, which the linear engine knows for ASCII alone.
     has_boundary: bool,
     /// Whether a look-behind has no fixed width. Python reports this error after all others.
     loose_look_behind: bool,
+    /// The flags at the present position.
     flags: Flags,
+    /// The element before the present position.
     last: Last,
+    /// The width of the present alternative so far.
     width: Width,
+    /// The width without the last element, which a quantifier repeats.
     before_last: Width,
+    /// The width of the last element.
     last_width: Width,
+    /// The number of groups before the outermost look-behind that is open; `None` outside of one.
     groups_before_look_behind: Option<usize>,
+    /// Whether a `$` comes before, so that a further element needs backtracking.
     after_dollar: bool,
+    /// The groups that are open, the innermost last.
     open: Vec<group::OpenGroup>,
+    /// The capturing groups so far, in the order of their numbers.
     captures: Vec<group::Capture>,
 }
 
+/// The flags of Python's `re` that hold at a position.
 #[derive(Clone, Copy, Default)]
 struct Flags {
     ignore_case: bool,
@@ -91,6 +111,7 @@ struct Flags {
     ascii: bool,
 }
 
+/// The kind of the element before a position, which decides whether it can be repeated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     Nothing,

@@ -15,6 +15,7 @@ pub fn to_python_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_
     String::from_utf8(out).map_err(serde::ser::Error::custom)
 }
 
+/// Formats JSON as `json.dumps` does by default.
 struct PythonFormatter;
 
 impl Formatter for PythonFormatter {

@@ -11,6 +11,7 @@ use super::{MASK, is_named_before, says_nothing, text};
 #[derive(Clone, Copy)]
 pub struct MaskedJson<'a>(MaskedNode<'a>);
 
+/// A value, or an object without the value around it.
 #[derive(Clone, Copy)]
 enum MaskedNode<'a> {
     Value(&'a Value),
@@ -44,6 +45,7 @@ impl Serialize for MaskedJson<'_> {
     }
 }
 
+/// A value inside others, with the depth that is left for its contents.
 struct Within<'a> {
     value: &'a Value,
     depth: RemainingDepth,

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::words::is_secret_key;
 
+/// The verdict on the value of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
     Secret,

@@ -52,6 +52,7 @@ pub(super) fn masked_within(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
     }
 }
 
+/// The result of reading a text as JSON or as a Python literal.
 enum Structure<'a> {
     Masked(Cow<'a, str>),
     TooMuch,
@@ -85,6 +86,7 @@ pub(super) fn running(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// A copy of a text in which the mask replaces some parts.
 struct Mask<'a> {
     text: &'a str,
     out: String,

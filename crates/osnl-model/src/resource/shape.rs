@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Resource;
 use super::fields::{date, first, first_id};
 
+/// The keys that hold the parts of a resource in one kind of object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ObjectShape {
     pub(super) kind: &'static str,

@@ -33,6 +33,7 @@ pub(crate) const LOGIN_WANTED: &str =
     "the proxy requires a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
 const MAX_TUNNEL_REPLY: usize = 8 * 1024;
 
+/// Connects to targets, directly or by a proxy, with TLS if the URL asks for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     guard: Option<Arc<AddressGuard>>,
@@ -42,6 +43,7 @@ pub(crate) struct Connector {
     pub(crate) certificate: LatestEnd,
 }
 
+/// The reason why there is no connection to a target.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     #[error(transparent)]
@@ -215,6 +217,7 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
     Some((code.parse().ok()?, words.chars().filter(|c| !c.is_control()).collect()))
 }
 
+/// A connection to a target or a proxy, which notes its traffic.
 pub(crate) struct HttpStream {
     io: Box<dyn Io>,
     traffic: Traffic,
@@ -222,10 +225,12 @@ pub(crate) struct HttpStream {
     pub(crate) certificate_ends: Option<i64>,
 }
 
+/// A stream of bytes, with TLS or without.
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// Notes whether a server has sent anything, to judge its address afterwards.
 #[derive(Clone, Debug)]
 pub(crate) struct Traffic {
     address: Option<SocketAddr>,

@@ -156,6 +156,7 @@ impl fmt::Debug for Proxies {
     }
 }
 
+/// An HTTP proxy, with the login that it gets.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     uri: Uri,

@@ -10,6 +10,7 @@ use crate::http::expiry::Expiry;
 use crate::http::options::{ClientCertificate, HttpError, HttpOptions, Verification};
 use crate::http::url::Url;
 
+/// The TLS configuration of a client, or the reason why it has none.
 #[derive(Clone, Debug)]
 pub(crate) enum HttpTls {
     /// The settings, and the end of the client certificate that they have.

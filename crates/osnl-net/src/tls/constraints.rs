@@ -17,6 +17,7 @@ const EXCLUDED: u8 = 0xa1;
 const DNS_NAME: u8 = 0x82;
 const LONGEST: usize = 16;
 
+/// The encoded parts of a certificate that a check of name constraints reads.
 struct CertificateParts<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],

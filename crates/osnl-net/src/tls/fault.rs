@@ -16,6 +16,7 @@ pub(crate) const FEWEST_BITS: usize = 2048;
 const LONGEST_CHAIN: usize = 16;
 const LONGEST_NAME: usize = 80;
 
+/// A fault of a certificate or its chain that rustls does not name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CertificateFault {
     #[error("the certificate of its issuer {issuer:?} is missing")]

@@ -38,6 +38,7 @@ const KEYED: &[OptionDef] = &[
 ];
 
 options! {
+    /// The options of `driver = http`.
     pub(crate) struct HttpOptions {
         url: ReadBySection, written("template") => "URL of the request. Must be set. After a fixed host, values of the event are percent-encoded. A host from the event must be a public one (see allow_hosts). With auth = keystone it may name a service instead of a host: catalog:dns/v2/zones.";
         method: ReadBySection = "POST", written("template") => "Method of the request, such as POST, PUT, or DELETE.";

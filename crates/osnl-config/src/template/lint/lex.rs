@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     Word,
@@ -10,6 +11,7 @@ pub(super) enum TokenKind {
     Sign,
 }
 
+/// A token, and its place in the source.
 #[derive(Clone, Debug)]
 pub(super) struct LintToken {
     pub(super) kind: TokenKind,

@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The highest age of the reported state of left queues.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// A listener's queues, with the memory of all bindings.
 #[derive(Clone)]
 pub(in crate::listener) struct BindingCleanup {
     memory: Arc<Bindings>,

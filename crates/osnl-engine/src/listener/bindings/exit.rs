@@ -183,6 +183,7 @@ fn messages(count: usize) -> String {
     if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }
 
+/// Puts two listeners in order: the later one has bound its queue, then the former one is over.
 #[derive(Clone, Default)]
 pub(crate) struct ReadTurn {
     pub(crate) bound: CancellationToken,

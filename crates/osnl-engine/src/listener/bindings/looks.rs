@@ -28,6 +28,7 @@ use crate::listener::{BindingGaps, ConnectionTrouble, GapFact, Listener};
 const MISSING: Duration = Duration::from_secs(1);
 const REFUSED: Duration = Duration::from_secs(60);
 
+/// The state of a binding at the latest look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum BindingState {
     Bound,
@@ -35,6 +36,7 @@ enum BindingState {
     Refused { words: String, since: Instant },
 }
 
+/// A binding of the subscription, and the time of its next look.
 #[derive(Debug)]
 struct KeptBinding {
     binding: Binding,

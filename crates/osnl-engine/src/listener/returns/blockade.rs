@@ -28,6 +28,7 @@ const SLOW: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// Whether a session is free, blocked, or must return its pushed messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::listener) enum WaitVerdict {
     Free,
@@ -35,6 +36,7 @@ pub(in crate::listener) enum WaitVerdict {
     GiveBack { since: Instant },
 }
 
+/// Judges by the latest progress whether a session is blocked.
 #[derive(Debug)]
 pub(in crate::listener) struct Blockade {
     patience: Duration,
@@ -108,6 +110,7 @@ impl Blockade {
     }
 }
 
+/// The returns in a row, which lengthen the pause after each.
 #[derive(Debug, Default)]
 pub(in crate::listener) struct Returns {
     count: u32,

@@ -4,6 +4,7 @@
 //! looks in a row with this as the only consumer. With another consumer since the connection ended, or at the last look
 //! before, the fate of messages stays unknown: it may have taken over, read them, and left.
 
+/// The messages of a lost connection that are expected again, and those that are back.
 #[derive(Debug, Default)]
 pub(in crate::listener) struct ReturnCount {
     expected: usize,
@@ -17,6 +18,7 @@ pub(in crate::listener) struct ReturnCount {
     is_said: bool,
 }
 
+/// The fate of the messages of a lost connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::listener) enum ReturnVerdict {
     Back(usize),

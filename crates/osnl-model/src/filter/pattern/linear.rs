@@ -19,14 +19,17 @@ const MOST_TEXTS: usize = 32;
 /// A weight that surely stays below the engine's limit of 10 MiB, see [`weight`].
 const LIGHT: usize = 20_000;
 
+/// A pattern for the linear engine, whose clones share the compiled form.
 #[derive(Clone)]
 pub(super) struct Linear(Arc<LinearMatcher>);
 
+/// The texts to compare, or an expression that is compiled for its first text.
 enum LinearMatcher {
     Texts(Vec<PlainText>),
     Engine { regex: String, built: OnceLock<Option<Regex>> },
 }
 
+/// A text that others must begin with, or equal if it is whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct PlainText {
     text: String,

@@ -1,5 +1,6 @@
 use super::{Last, PatternEngine, Rejection, ScanStep, Translator, refused};
 
+/// The characters of an escape such as `\d`, or all others if it is negated.
 #[derive(Clone, Copy)]
 pub(super) struct Category {
     pub(super) members: &'static str,
@@ -12,6 +13,7 @@ impl Category {
     }
 }
 
+/// The meaning of an escape.
 pub(super) enum EscapeKind {
     Char(char),
     Range(char, char),

@@ -3,6 +3,7 @@
 use super::width::Width;
 use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translator, refused};
 
+/// A group that is not closed yet, with the state outside to return to.
 pub(super) struct OpenGroup {
     pub(super) start: usize,
     kind: GroupKind,
@@ -15,6 +16,7 @@ pub(super) struct OpenGroup {
     outer_groups_before_look_behind: Option<usize>,
 }
 
+/// The kind of a group; a capture has its index.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum GroupKind {
     Plain,
@@ -24,6 +26,7 @@ enum GroupKind {
     LookBehind,
 }
 
+/// A capturing group, for references to it.
 pub(super) struct Capture {
     name: Option<String>,
     pub(super) open: bool,

@@ -3,6 +3,7 @@
 
 use std::ops::{Add, Mul};
 
+/// The least and the most characters that a part of a pattern matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Width {
     least: u64,

@@ -5,6 +5,7 @@
 
 use super::{MOST_TEXTS, PlainText, joined};
 
+/// A pattern that is a few texts, or an expression small enough for the engine.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PlainPattern {
     Texts(Vec<PlainText>),
@@ -29,6 +30,7 @@ pub(super) fn read(regex: &str) -> Option<PlainPattern> {
     }
 }
 
+/// Reads a plain pattern, and notes whether it needs the engine.
 struct PatternReader<'a> {
     rest: &'a str,
     for_engine: bool,
