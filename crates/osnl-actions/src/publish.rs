@@ -24,7 +24,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_net::http::Expiry;
-use osnl_transport::{BoxFuture, Declare, Shards, Transport, TransportError};
+use osnl_transport::{BoxFuture, Declare, Remedy, Shards, Transport, TransportError};
 
 pub use self::conf::PublishConf;
 use self::message::{MessageTemplates, Unsendable};
@@ -87,15 +87,15 @@ impl Publish {
 
     fn error(&self, error: &TransportError, exchange: &str, key: &str) -> ActionError {
         let is_denied = matches!(error, TransportError::Refused { code: Some(ACCESS_REFUSED), .. });
-        let permissions = self.permissions.clone().filter(|_| is_denied);
+        let permissions = self.permissions.clone().filter(|_| is_denied).map(Remedy::command);
         let remedy = self.transport.send_remedy(error, exchange, key, self.message.declare);
         let remedy = remedy.map(|remedy| error.with_reload(remedy));
         let is_missing = error.is_not_found() && self.message.declare != Declare::Create;
         let missing = is_missing.then(|| match self.message.shards {
-            Some(_) => "start the daemons of the shards, which make it".to_owned(),
-            None => CREATE_EXCHANGE.to_owned(),
+            Some(_) => "start the daemons of the shards, which make it".into(),
+            None => CREATE_EXCHANGE.into(),
         });
-        let own_remedy = permissions.or(remedy).or(missing).map(Into::into);
+        let own_remedy = permissions.or(remedy).or(missing);
         let class = class(error, self.message.is_event_s());
         let own_kind = match error {
             TransportError::OtherShards { .. } => Some("the shards differ"),

@@ -26,8 +26,8 @@ use osnl_model::{Priority, Target, TransportUrl};
 use osnl_net::tls::LatestEnd;
 use osnl_transport::parts::{HostOrder, address};
 use osnl_transport::{
-    Binding, BoxFuture, Consumer, Declare, FailoverStrategy, Features, ListenOptions, OutgoingMessage, Tap,
-    TapOptions, Transport, TransportError,
+    Binding, BoxFuture, Consumer, Declare, FailoverStrategy, Features, ListenOptions, OutgoingMessage,
+    Remedy, Tap, TapOptions, Transport, TransportError,
 };
 
 use self::connection::Amqp1Connection;
@@ -185,19 +185,19 @@ impl Transport for Amqp1Transport {
         format!("AMQP 1.0 at {}", hosts.join(", "))
     }
 
-    fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
+    fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<Remedy> {
         match error {
             TransportError::LoginRefused { .. } => Some(
                 "check user, password, and virtual host of transport_url, and sasl_mechanisms, of which the broker has to \
                  offer one"
-                    .to_owned(),
+                    .into(),
             ),
             TransportError::Refused { reason, .. } if reason.contains("amqp_address_v1_not_permitted") => Some(
                 "write queue = /queues/NAME, as RabbitMQ 4.3 names a queue for AMQP 1.0; it takes plain addresses only \
                  with deprecated_features.permit.amqp_address_v1 = true in rabbitmq.conf"
-                    .to_owned(),
+                    .into(),
             ),
-            _ => error.own_remedy().map(str::to_owned),
+            _ => error.own_remedy().map(|advice| advice.to_owned().into()),
         }
     }
 }

@@ -1,11 +1,10 @@
 //! The contract of an action: one attempt, and the outcome that it reports.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_net::http::{Expiry, Failure, FailureClass};
-use osnl_transport::BoxFuture;
+use osnl_transport::{BoxFuture, Remedy};
 use tokio_util::sync::CancellationToken;
 
 use super::event::Event;
@@ -85,7 +84,7 @@ pub struct ActionError {
     /// A name for the kind of failure, where the name of its class misleads.
     pub own_kind: Option<&'static str>,
     /// A hint for the operator, where the hint of its class misleads.
-    pub own_remedy: Option<Cow<'static, str>>,
+    pub own_remedy: Option<Remedy>,
 }
 
 impl ActionError {
@@ -142,8 +141,8 @@ impl ActionError {
 
     /// Returns a hint for the operator. `None` if the reason already names the remedy, or the failure gives no clue.
     #[must_use]
-    pub fn remedy(&self) -> Option<Cow<'static, str>> {
-        self.own_remedy.clone().or_else(|| self.usual_remedy().map(Cow::Borrowed))
+    pub fn remedy(&self) -> Option<Remedy> {
+        self.own_remedy.clone().or_else(|| self.usual_remedy().map(Remedy::from))
     }
 
     fn usual_remedy(&self) -> Option<&'static str> {

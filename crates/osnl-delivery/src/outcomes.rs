@@ -1,6 +1,5 @@
 //! The consequences of an attempt, written to the log and to the journal.
 
-use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use osnl_core::attempt::{Completion, ErrorClass};
 use osnl_core::epoch;
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, DeliveryId, End};
+use osnl_transport::Remedy;
 use tokio::time::Instant;
 
 use super::published::LastFailure;
@@ -169,7 +169,7 @@ impl DeliveryLoop {
         );
     }
 
-    fn record_failure(&self, error: &str, remedy: Option<Cow<'static, str>>, class: Option<ErrorClass>) {
+    fn record_failure(&self, error: &str, remedy: Option<Remedy>, class: Option<ErrorClass>) {
         self.counters.failures.increment();
         *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(LastFailure { at: epoch::now(), answer: error.to_owned(), remedy, class });

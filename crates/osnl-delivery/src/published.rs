@@ -1,6 +1,5 @@
 //! The published state of a delivery loop's target, for `osnl status`.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +9,7 @@ use osnl_core::attempt::ErrorClass;
 use osnl_core::epoch;
 use osnl_journal::DeliveryId;
 use osnl_net::http::Expiry;
+use osnl_transport::Remedy;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -116,7 +116,7 @@ impl TargetGauges {
 pub struct LastFailure {
     pub at: SystemTime,
     pub answer: String,
-    pub remedy: Option<Cow<'static, str>>,
+    pub remedy: Option<Remedy>,
     pub class: Option<ErrorClass>,
 }
 

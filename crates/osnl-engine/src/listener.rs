@@ -31,7 +31,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::epoch;
 use osnl_model::{Budget, Priority, Target};
-use osnl_transport::{Backoff, Consumer, ListenOptions, Subscription, Transport, TransportError};
+use osnl_transport::{Backoff, Consumer, ListenOptions, Remedy, Subscription, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
@@ -513,7 +513,7 @@ impl Listener {
         Ok(None)
     }
 
-    fn remedy(&self, error: &TransportError) -> Option<String> {
+    fn remedy(&self, error: &TransportError) -> Option<Remedy> {
         self.transport.remedy(error, &self.config.targets, &self.config.options)
     }
 }

@@ -33,7 +33,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_model::{Framing, Priority, Target, TransportUrl};
 use osnl_transport::{
-    BoxFuture, Consumer, Features, ListenOptions, OutgoingMessage, Tap, TapOptions, Transport, TransportError,
+    BoxFuture, Consumer, Features, ListenOptions, OutgoingMessage, Remedy, Tap, TapOptions, Transport,
+    TransportError,
 };
 use tokio_util::task::TaskTracker;
 
@@ -146,14 +147,14 @@ impl Transport for KafkaTransport {
         format!("kafka at {}", self.settings.brokers.replace(',', ", "))
     }
 
-    fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
+    fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<Remedy> {
         match error {
             TransportError::LoginRefused { .. } => Some(
                 "check user and password of transport_url, and sasl_mechanism, which has to be the one that the user was \
                  created for"
-                    .to_owned(),
+                    .into(),
             ),
-            _ => error.own_remedy().map(str::to_owned),
+            _ => error.own_remedy().map(|advice| advice.to_owned().into()),
         }
     }
 }

@@ -187,7 +187,7 @@ fn remedy(status: &Status, incident: &Incident) -> Option<String> {
     let of_listener = listeners(status, incident).find_map(|listener| listener.remedy.clone());
     let targets = status.targets.iter().filter(|target| incident.actions.contains(&target.action));
     let mut failures = targets.filter_map(|target| target.last_failure.as_ref());
-    of_listener.or_else(|| failures.find_map(|failure| failure.remedy.clone()))
+    of_listener.or_else(|| failures.find_map(|failure| failure.remedy.clone())).map(String::from)
 }
 
 #[cfg(test)]

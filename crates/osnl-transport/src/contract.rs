@@ -12,6 +12,7 @@ use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::message::Batch;
 use crate::outgoing::OutgoingMessage;
+use crate::remedy::Remedy;
 use crate::settle::Window;
 use crate::tap::{Tap, TapOptions};
 use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscription};
@@ -112,14 +113,14 @@ pub trait Transport: Send + Sync {
     /// Returns the hosts and the virtual host for the log and `osnl status`, without secrets.
     fn location(&self) -> String;
 
-    /// Returns what an operator can do about an error of listening: a command, or a sentence.
+    /// Returns what an operator can do about an error of listening.
     fn remedy(
         &self,
         error: &TransportError,
         _to: &[(Target, Priority)],
         _options: &ListenOptions,
-    ) -> Option<String> {
-        error.own_remedy().map(str::to_owned)
+    ) -> Option<Remedy> {
+        error.own_remedy().map(|advice| advice.to_owned().into())
     }
 
     /// Returns what an operator can do about an error of publishing.
@@ -129,7 +130,7 @@ pub trait Transport: Send + Sync {
         _exchange: &str,
         _routing_key: &str,
         declare: Declare,
-    ) -> Option<String> {
+    ) -> Option<Remedy> {
         self.remedy(error, &[], &ListenOptions::new(None, 0, declare, QueueKind::OSLO))
     }
 }

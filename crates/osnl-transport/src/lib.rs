@@ -60,6 +60,7 @@ mod message;
 mod options;
 mod outgoing;
 mod rabbit;
+mod remedy;
 mod settle;
 pub mod stamp;
 mod tap;
@@ -95,6 +96,7 @@ pub use rabbit::prove::{Proof, Proofs, Thorough};
 pub use rabbit::remedy::{
     answer_remedy, escaped, listener_permissions, login_user, set_permissions, shell_quoted, take_over_policy,
 };
+pub use remedy::Remedy;
 pub use settle::{Settlement, Stale, Window};
 pub use tap::{
     ExchangeFound, GroupLag, GroupSeen, Tap, TapBinding, TapBound, TapMessage, TapOpening, TapOptions,

@@ -60,6 +60,7 @@ use self::tap::RabbitTap;
 use crate::carrier::TIMEOUT;
 use crate::hosts::{HostOrder, address};
 use crate::outgoing::OutgoingMessage;
+use crate::remedy::Remedy;
 use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscription, TopologyPlan, plan};
 use crate::{
     AlarmWatch, BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions, Transport,
@@ -308,7 +309,7 @@ impl Transport for RabbitTransport {
         error: &TransportError,
         to: &[(Target, Priority)],
         options: &ListenOptions,
-    ) -> Option<String> {
+    ) -> Option<Remedy> {
         let (queues, bindings) = (options.queues(to), options.bindings(to));
         let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
         let exchanges: BTreeSet<&str> = bindings.iter().map(|binding| binding.exchange.as_str()).collect();
@@ -326,7 +327,7 @@ impl Transport for RabbitTransport {
         exchange: &str,
         routing_key: &str,
         declare: Declare,
-    ) -> Option<String> {
+    ) -> Option<Remedy> {
         let user = login_user(&self.url);
         error.remedy(self.url.virtual_host(), |virtual_host| {
             sender_permissions(user, virtual_host, exchange, routing_key, declare)

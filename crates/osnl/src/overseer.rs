@@ -242,7 +242,7 @@ fn say_alarm(listener: &str, found: Option<&Finding>) {
         Some(found) => tracing::error!(
             listener.name = listener,
             reason = found.to_string(),
-            remedy = found.command,
+            remedy = &*found.command,
             "the broker blocks publishers"
         ),
         None => tracing::info!(listener.name = listener, "the broker takes messages of publishers again"),
@@ -258,13 +258,13 @@ fn say_overseen(listener: &str, before: &Overseen, seen: &Overseen) {
             FindingSeverity::Critical => tracing::error!(
                 listener.name = listener,
                 reason = finding.to_string(),
-                remedy = finding.command,
+                remedy = &*finding.command,
                 "a queue or an exchange of the broker needs attention: osnl queues"
             ),
             FindingSeverity::Warning | FindingSeverity::Note => tracing::warn!(
                 listener.name = listener,
                 reason = finding.to_string(),
-                remedy = finding.command,
+                remedy = &*finding.command,
                 "a queue or an exchange of the broker needs attention: osnl queues"
             ),
         }

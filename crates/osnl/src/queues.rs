@@ -36,7 +36,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use osnl_transport::{Binding, Declare, ExchangeInspection, Greeting, QueueKind, RabbitOptions, Shards};
+use osnl_transport::{
+    Binding, Declare, ExchangeInspection, Greeting, QueueKind, RabbitOptions, Remedy, Shards,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -131,7 +133,8 @@ pub struct Finding {
     /// The effect if the finding is not mended.
     pub consequence: String,
     /// The command or setting that mends the finding.
-    pub command: String,
+    #[schemars(with = "String")]
+    pub command: Remedy,
     /// The same setting for each deployer; absent if there is none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deployers: BTreeMap<String, String>,
@@ -262,7 +265,7 @@ pub struct WantedShards {
 pub struct Survey {
     pub wanted: Wanted,
     pub greeting: Greeting,
-    pub refusals: Vec<(String, String, Option<String>)>,
+    pub refusals: Vec<(String, String, Option<Remedy>)>,
     pub is_reached: bool,
     pub exchanges: Vec<(String, ExchangeInspection)>,
     /// Exchanges that exist, with names near the name of a missing exchange.
@@ -314,7 +317,7 @@ pub struct QueueRow {
     pub differs: Option<String>,
     pub drops: Option<String>,
     #[serde(skip)]
-    pub remedy: Option<String>,
+    pub remedy: Option<Remedy>,
     #[serde(skip)]
     pub facts: Option<QueueFacts>,
 }

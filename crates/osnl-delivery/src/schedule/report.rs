@@ -1,6 +1,5 @@
 //! The consequences of an attempt: the end of a delivery, or its retry.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use osnl_core::attempt::{ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;
 use osnl_journal::{AttemptRetry, ClaimedDelivery, Outcome, UsedLimits};
+use osnl_transport::Remedy;
 use tokio::time::Instant;
 
 use super::calls::Back;
@@ -32,7 +32,7 @@ pub(crate) enum Consequence {
     /// Logs that a refused digest is taken apart: each of its events is tried alone.
     Apart { id: DeliveryId, error: String },
     /// Logs that the target, or the host of an event, is down.
-    Opened { host: Option<Arc<str>>, error: String, remedy: Option<Cow<'static, str>>, pause: Duration },
+    Opened { host: Option<Arc<str>>, error: String, remedy: Option<Remedy>, pause: Duration },
     /// Logs that the target, or the host of an event, answers again.
     Closed { host: Option<Arc<str>> },
     /// Logs that a dependency does not answer: its deliveries wait.
@@ -60,7 +60,7 @@ pub(crate) struct RetriedDelivery {
     pub(crate) retry: AttemptRetry,
     pub(crate) pause: Duration,
     pub(crate) reason: WaitReason,
-    pub(crate) remedy: Option<Cow<'static, str>>,
+    pub(crate) remedy: Option<Remedy>,
     pub(crate) class: Option<ErrorClass>,
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_core::epoch;
-use osnl_transport::{Binding, OpenQueue, PartitionSeen, QueueDepths, Subscription};
+use osnl_transport::{Binding, OpenQueue, PartitionSeen, QueueDepths, Remedy, Subscription};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -124,7 +124,7 @@ pub struct BindingGaps {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionTrouble {
     pub reason: String,
-    pub remedy: Option<String>,
+    pub remedy: Option<Remedy>,
     /// Whether the listener connects only after an operator has corrected something.
     pub needs_operator: bool,
     pub attempts: u32,

@@ -29,7 +29,7 @@ async fn refused(transport: &KafkaTransport) -> (TransportError, String) {
     let options = options(GROUP, 10, Declare::Create);
     let error = within(transport.listen(&neutron(), &options)).await.err().unwrap();
     assert!(error.is_recoverable() && error.is_unreachable(), "{error:?}");
-    let remedy = transport.remedy(&error, &neutron(), &options).unwrap_or_default();
+    let remedy = transport.remedy(&error, &neutron(), &options).map(String::from).unwrap_or_default();
     (error, remedy)
 }
 

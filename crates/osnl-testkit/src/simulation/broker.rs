@@ -272,7 +272,7 @@ impl QueueModel {
 impl WorldState {
     /// Ends the connections of a daemon in good order: all that it has sent arrives.
     pub(super) fn leaves(&mut self, who: Who) {
-        for number in self.broker.of(who) {
+        for number in self.broker.open_connections(who) {
             self.advance(number, true);
         }
         self.broker.dies(who);

@@ -5,6 +5,7 @@
 //! `rabbit_access_control.erl`, `rabbit_channel.erl`, and `rabbit_amqqueue.erl`.
 
 use super::remedy::shell_quoted;
+use crate::remedy::Remedy;
 
 /// The meaning of a refusal, from which the remedy follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +57,11 @@ impl BrokerAnswer {
         found.map(|(_, answer)| *answer)
     }
 
-    pub(super) fn remedy(
-        self,
-        virtual_host: &str,
-        permissions: impl FnOnce(&str) -> String,
-    ) -> Option<String> {
+    pub(super) fn remedy(self, virtual_host: &str, permissions: impl FnOnce(&str) -> String) -> Remedy {
         const CONNECTIONS: &str =
             "the connections there are: rabbitmqctl list_connections user vhost peer_host state";
         let vhost = shell_quoted(virtual_host);
-        Some(match self {
+        let advice = match self {
             Self::NoVirtualHost => format!(
                 "choose one of rabbitmqctl list_vhosts, or create it: rabbitmqctl add_vhost {vhost}; {}",
                 permissions(virtual_host)
@@ -72,7 +69,7 @@ impl BrokerAnswer {
             Self::VirtualHostDown => format!(
                 "look at the broker's log; to start it again: rabbitmqctl restart_vhost -p {vhost}"
             ),
-            Self::NoPermission => permissions(virtual_host),
+            Self::NoPermission => return Remedy::command(permissions(virtual_host)),
             Self::NoTopicPermission => format!(
                 "let the user write or read that topic; see: rabbitmqctl list_topic_permissions -p {vhost}"
             ),
@@ -103,7 +100,8 @@ impl BrokerAnswer {
                  rabbitmqctl list_consumers -p {vhost}"
             ),
             Self::Reserved => "choose another name: the broker keeps this one for itself".to_owned(),
-        })
+        };
+        advice.into()
     }
 }
 
@@ -195,7 +193,7 @@ mod tests {
         for (words, expected, remedy) in CASES {
             let answer = BrokerAnswer::from_words(words);
             assert_eq!(answer, Some(expected), "{words}");
-            let found = expected.remedy("v", |_| "PERMISSIONS".to_owned()).unwrap();
+            let found = expected.remedy("v", |_| "PERMISSIONS".to_owned());
             assert!(found.contains(remedy), "{words}: {found}");
             let is_missing = matches!(expected, BrokerAnswer::NoPermission | BrokerAnswer::NoVirtualHost);
             assert_eq!(found.contains("PERMISSIONS"), is_missing, "{words}: {found}");

@@ -5,6 +5,7 @@ use osnl_model::{TransportHost, TransportUrl};
 
 use super::answer::BrokerAnswer;
 use crate::error::TransportError;
+use crate::remedy::Remedy;
 use crate::topology::{CONSUMER_DISCONNECTED_TIMEOUT, Declare};
 
 const UNRESOLVED: &str = "failed to lookup address information";
@@ -13,63 +14,64 @@ impl TransportError {
     /// Returns the remedy; `None` if the error names it or none is known. `permissions` is the command that grants the
     /// user the needed permissions in a virtual host.
     #[must_use]
-    pub fn remedy(&self, virtual_host: &str, permissions: impl FnOnce(&str) -> String) -> Option<String> {
+    pub fn remedy(&self, virtual_host: &str, permissions: impl FnOnce(&str) -> String) -> Option<Remedy> {
         let vhost = shell_quoted(virtual_host);
-        match self {
+        let advice = match self {
             // Some answers end the connection before the login is checked.
             Self::Connect { reason, .. } if BrokerAnswer::from_words(reason).is_some() => {
-                BrokerAnswer::from_words(reason)?.remedy(virtual_host, permissions)
+                return answer_remedy(reason, virtual_host, permissions);
             }
-            Self::Connect { host, reason } if reason.contains(UNRESOLVED) => Some(format!(
+            Self::Connect { host, reason } if reason.contains(UNRESOLVED) => format!(
                 "check the host in transport_url; to resolve it: getent hosts {}",
                 shell_quoted(name(host))
-            )),
-            Self::Connect { host, .. } => Some(format!(
+            ),
+            Self::Connect { host, .. } => format!(
                 "check host and port in transport_url; on that host: systemctl status rabbitmq-server; \
                  ss -ltn 'sport = :{}'",
                 port(host)
-            )),
-            Self::NotAmqp { host, .. } => Some(format!(
+            ),
+            Self::NotAmqp { host, .. } => format!(
                 "it is not an AMQP broker, or a broker that hangs: are host and port of \
                  transport_url right (RabbitMQ's 15672 and 15692 are HTTP)? on that host: ss -ltnp \
                  'sport = :{}'; rabbitmq-diagnostics -t 10 ping",
                 port(host)
-            )),
-            Self::Tls { remedy, .. } => remedy.clone(),
-            Self::Handshake { remedy, .. } => Some(remedy.clone()),
+            ),
             Self::LoginRefused { user, .. } => {
                 let user = shell_quoted(user);
-                Some(format!(
+                format!(
                     "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user {user}; \
                      to change them: rabbitmqctl change_password {user}"
-                ))
+                )
             }
             Self::VirtualHostRefused { virtual_host, reason, .. } => match BrokerAnswer::from_words(reason) {
-                Some(answer) => answer.remedy(virtual_host, permissions),
-                None => Some(
-                    "choose one of rabbitmqctl list_vhosts, and look at the broker's log for the reason"
-                        .to_owned(),
-                ),
+                Some(answer) => return Some(answer.remedy(virtual_host, permissions)),
+                None => "choose one of rabbitmqctl list_vhosts, and look at the broker's log for the reason"
+                    .to_owned(),
             },
-            Self::NoExchange { .. } => Some(format!(
+            Self::NoExchange { .. } => format!(
                 "compare it with the service's control_exchange, and the virtual host with its transport_url; rabbitmqctl list_exchanges -p {vhost} \
                  name type"
-            )),
-            Self::NoQueue { .. } => Some(format!("rabbitmqctl list_queues -p {vhost} name")),
-            Self::Refused { reason, .. } | Self::Lost { reason } => {
-                answer_remedy(reason, virtual_host, permissions)
+            ),
+            Self::NoQueue { .. } => {
+                return Some(Remedy::command(format!("rabbitmqctl list_queues -p {vhost} name")));
             }
-            Self::OtherShards { .. } => self.own_remedy().map(str::to_owned),
-            _ => None,
-        }
+            Self::Refused { reason, .. } | Self::Lost { reason } => {
+                return answer_remedy(reason, virtual_host, permissions);
+            }
+            Self::Tls { .. } | Self::Handshake { .. } | Self::OtherShards { .. } => {
+                self.own_remedy()?.to_owned()
+            }
+            _ => return None,
+        };
+        Some(advice.into())
     }
 
     /// Adds the step after the remedy for a daemon's configuration, which a command with a URL does not have.
     #[must_use]
-    pub fn with_reload(&self, remedy: String) -> String {
+    pub fn with_reload(&self, remedy: Remedy) -> Remedy {
         match self {
             Self::LoginRefused { .. } => {
-                format!("{remedy}; then: osnl reload (a file:// is read again without it)")
+                format!("{remedy}; then: osnl reload (a file:// is read again without it)").into()
             }
             _ => remedy,
         }
@@ -81,8 +83,8 @@ pub fn answer_remedy(
     words: &str,
     virtual_host: &str,
     permissions: impl FnOnce(&str) -> String,
-) -> Option<String> {
-    BrokerAnswer::from_words(words)?.remedy(virtual_host, permissions)
+) -> Option<Remedy> {
+    Some(BrokerAnswer::from_words(words)?.remedy(virtual_host, permissions))
 }
 
 fn name(host: &str) -> &str {
@@ -201,8 +203,8 @@ mod tests {
         ] {
             assert_eq!(error.needs_operator(), expected, "{error:?}");
         }
-        assert!(login.with_reload("x".to_owned()).starts_with("x; then: osnl reload"));
-        assert_eq!(lost.with_reload("x".to_owned()), "x");
+        assert!(login.with_reload("x".into()).starts_with("x; then: osnl reload"));
+        assert_eq!(lost.with_reload("x".into()), Remedy::from("x"));
     }
 
     #[test]
@@ -274,9 +276,12 @@ mod tests {
             TransportError::NoQueue { queue: "q".into() },
             Some("rabbitmqctl list_queues -p 'v host' name"),
         );
-        check(
-            refused("403 ACCESS_REFUSED - access to queue 'q' in vhost 'v host' refused for user 'o'"),
-            Some("PERMISSIONS in v host"),
+        let denied =
+            refused("403 ACCESS_REFUSED - access to queue 'q' in vhost 'v host' refused for user 'o'");
+        assert_eq!(
+            denied.remedy("v host", permissions),
+            Some(Remedy::command("PERMISSIONS in v host")),
+            "a line for a shell"
         );
         check(refused("403 ACCESS_REFUSED"), None);
         check(

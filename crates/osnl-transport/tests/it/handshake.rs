@@ -50,7 +50,7 @@ async fn the_login_goes_by_a_mechanism_that_the_broker_offers_or_not_at_all() {
                 );
             }
             (Err(remedy), Err(error)) => {
-                let found = error.remedy("/", |_| String::new()).unwrap_or_default();
+                let found = error.remedy("/", |_| String::new()).map(String::from).unwrap_or_default();
                 assert!(found.contains(remedy), "{mechanisms} {query}: {error}; {found}");
                 assert!(error.to_string().contains(mechanisms), "{error}");
                 assert_eq!(login(&server), None, "no password goes out: {mechanisms} {query}");
@@ -92,7 +92,7 @@ async fn what_is_agreed_on_is_at_most_what_the_broker_offers() {
                 assert!(tuned.frame_max <= offer.1 && tuned.frame_max >= 4096, "{offer:?}: {tuned:?}");
             }
             (Err(remedy), Err(error)) => {
-                let found = error.remedy("/", |_| String::new()).unwrap_or_default();
+                let found = error.remedy("/", |_| String::new()).map(String::from).unwrap_or_default();
                 assert!(found.contains(remedy), "{offer:?}: {error}; {found}");
             }
             (expected, listened) => panic!("{offer:?} {heartbeat}: {listened:?}, not {expected:?}"),

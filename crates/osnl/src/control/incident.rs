@@ -20,6 +20,8 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
+use osnl_transport::Remedy;
+
 pub(super) use self::actions::{join_letters, judge_guards, judge_target};
 pub(crate) use self::calls::{CallTerms, IncidentCall, KnownIncidents};
 pub use self::cause::IncidentCause;
@@ -121,13 +123,10 @@ impl Incident {
         Self { command: Some(command.into()), ..self }
     }
 
-    /// Adds the remedy of a broker's or target's trouble, which is a line for a shell or a sentence.
-    fn mended_by_remedy(self, remedy: &str) -> Self {
-        let line = remedy.split("  # ").next().unwrap_or(remedy);
-        let is_line = ["rabbitmqctl ", "osnl ", "systemctl "].iter().any(|program| line.starts_with(program));
-        match is_line && !line.contains("; ") {
-            true => self.mended_by_command(remedy),
-            false => self.mended_by(remedy),
+    fn mended_by_remedy(self, remedy: Remedy) -> Self {
+        match remedy {
+            Remedy::Command(line) => self.mended_by_command(line),
+            Remedy::Advice(sentence) => self.mended_by(sentence),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use osnl_core::attempt::ErrorClass;
 use osnl_core::metrics::{BacklogRates, FallingBehind};
+use osnl_transport::Remedy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -136,7 +137,8 @@ pub struct ListenerStatus {
     pub reason: Option<String>,
     /// The commands and settings that mend the reason, if any are known.
     #[serde(default)]
-    pub remedy: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub remedy: Option<Remedy>,
     /// Whether the listener connects only after an operator has corrected something, which is a part of the incident.
     #[serde(skip)]
     pub needs_operator: bool,
@@ -452,7 +454,8 @@ pub struct AttemptFailure {
     pub answer: String,
     /// The first thing to check, where the answer does not name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub remedy: Option<Remedy>,
     /// Whether the target answered and refused, which only a change of the action or of the target ends.
     #[serde(default)]
     pub is_refusal: bool,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use osnl_transport::{AS_CONFIGURED, QueueKind, shell_quoted};
+use osnl_transport::{AS_CONFIGURED, QueueKind, Remedy, shell_quoted};
 use serde_json::{Map, Value, json};
 
 use super::{QueueFacts, QueuePolicies, reading};
@@ -26,7 +26,7 @@ pub(crate) fn precedence(policies: Option<&QueuePolicies>, of: PolicyKind) -> &'
 pub(crate) struct QueueRisk {
     pub(crate) seen: String,
     pub(crate) consequence: String,
-    pub(crate) remedy: String,
+    pub(crate) remedy: Remedy,
 }
 
 enum Setting {
@@ -75,7 +75,7 @@ impl QueueJudge<'_> {
             found.push(QueueRisk {
                 seen: "it is transient".to_owned(),
                 consequence: "a restart of the broker deletes it with its messages".to_owned(),
-                remedy: AS_CONFIGURED.to_owned(),
+                remedy: AS_CONFIGURED.into(),
             });
         }
         found
@@ -107,7 +107,7 @@ impl QueueJudge<'_> {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let remedy = match setting {
             Setting::Policy | Setting::Default => self.safe_policy(),
-            Setting::Argument => AS_CONFIGURED.to_owned(),
+            Setting::Argument => AS_CONFIGURED.into(),
         };
         let seen = format!("{place} sets {key} = {shown}");
         Some(QueueRisk { seen, consequence: self.consequence(key, &shown), remedy })
@@ -194,9 +194,9 @@ impl QueueJudge<'_> {
         }
     }
 
-    /// Returns commands for a policy of this queue alone that has none of the risky keys: a second policy of the same
+    /// Returns the command for a policy of this queue alone that has none of the risky keys: a second policy of the same
     /// name would bring the first key back.
-    fn safe_policy(&self) -> String {
+    fn safe_policy(&self) -> Remedy {
         let is_argument = |key: &str| matches!(self.in_force(key), None | Some((Setting::Argument, _)));
         let risky: Vec<&str> = self.keys().iter().copied().filter(|key| !is_argument(key)).collect();
         let policies = self.policies();
@@ -222,13 +222,14 @@ impl QueueJudge<'_> {
             (|found| &found.policy, |found| &found.operator_policy);
         let has = |of: PolicyKind| policies.is_some_and(|found| of(found).is_some());
         match (has(policy), has(operator)) {
-            (_, false) => command("set_policy", policy),
-            (false, true) => command("set_operator_policy", operator),
+            (_, false) => Remedy::command(command("set_policy", policy)),
+            (false, true) => Remedy::command(command("set_operator_policy", operator)),
             (true, true) => format!(
                 "to see which one: rabbitmqctl list_policies -p {vhost}; rabbitmqctl list_operator_policies -p {vhost}; then {}, \
                  or the same with set_operator_policy",
                 command("set_policy", policy)
-            ),
+            )
+            .into(),
         }
     }
 }

@@ -161,7 +161,7 @@ fn judged(version: &str, found: &Value, wanted: &QueueKind, declares: bool) -> V
     let queue = reading::queue("a/b c", queue(found).to_string().as_bytes()).unwrap();
     let facts = BrokerFacts { version: Some(version.to_owned()), ..BrokerFacts::default() };
     let found = risks(("a/b c", &queue), "/", wanted, declares, facts.major()).into_iter();
-    found.map(|risk| (format!("{}: {}", risk.seen, risk.consequence), risk.remedy)).collect()
+    found.map(|risk| (format!("{}: {}", risk.seen, risk.consequence), risk.remedy.to_string())).collect()
 }
 
 #[test]

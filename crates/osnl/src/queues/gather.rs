@@ -8,7 +8,7 @@ use std::time::Duration;
 use osnl_model::nearest;
 use osnl_transport::{
     BrokerInspection, ExchangeInspection, Proof, Proofs, QueueInspection, QueueKind, QueueMade,
-    RabbitTransport, STREAM, Shards, Thorough, TransportError,
+    RabbitTransport, Remedy, STREAM, Shards, Thorough, TransportError,
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -82,7 +82,7 @@ impl Wanted {
         };
         let Ok((mut survey, inspection)) = timeout_at(end, surveying).await else {
             let reason = format!("no answer within {} s", limits.deadline.as_secs_f64());
-            let remedy = Some("look at names, routes and firewalls on the way".to_owned());
+            let remedy = Some("look at names, routes and firewalls on the way".into());
             return self.unreached(daemon, reason, remedy);
         };
         if survey.is_reached {
@@ -101,7 +101,7 @@ impl Wanted {
         Survey { daemon, ..survey }
     }
 
-    fn unreached(&self, daemon: DaemonCounts, reason: String, remedy: Option<String>) -> Survey {
+    fn unreached(&self, daemon: DaemonCounts, reason: String, remedy: Option<Remedy>) -> Survey {
         let refusals = vec![(self.broker.clone(), reason, remedy)];
         Survey { refusals, daemon, ..self.empty() }
     }
@@ -209,7 +209,7 @@ impl Wanted {
         denied
     }
 
-    fn remedy(&self, error: &TransportError) -> Option<String> {
+    fn remedy(&self, error: &TransportError) -> Option<Remedy> {
         let remedy = error.remedy(self.url.virtual_host(), |_| self.permissions.clone())?;
         Some(if self.is_of_url() { remedy } else { error.with_reload(remedy) })
     }

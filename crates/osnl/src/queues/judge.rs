@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use osnl_transport::{
-    ALARM_REMEDY, AS_CONFIGURED, BrokerVersion, ExchangeInspection, NO_STREAMS, STREAM, shell_quoted,
+    ALARM_REMEDY, AS_CONFIGURED, BrokerVersion, ExchangeInspection, NO_STREAMS, Remedy, STREAM, shell_quoted,
 };
 
 use super::services::{ServiceSetting, bound};
@@ -89,7 +89,7 @@ fn join(one: &mut Finding, other: Finding) {
         return;
     }
     one.files.extend(more);
-    one.command = one.command.replacen(&before, &one.files.join(AND), 1);
+    one.command = one.command.replacen(&before, &one.files.join(AND), 1).into();
     for (deployer, line) in other.deployers {
         one.deployers.entry(deployer).and_modify(|own| *own = format!("{own}; {line}")).or_insert(line);
     }
@@ -106,7 +106,7 @@ pub(crate) fn judge_alarm(wanted: &Wanted, reason: &str) -> Finding {
         seen: format!("it blocks publishers: {reason}"),
         consequence: "services wait when they publish, RPC of the cloud too, and no notification comes"
             .to_owned(),
-        command: ALARM_REMEDY.to_owned(),
+        command: Remedy::command(ALARM_REMEDY),
         deployers: BTreeMap::new(),
         files: Vec::new(),
     }
@@ -119,7 +119,7 @@ impl Judge<'_> {
         subject: String,
         seen: String,
         consequence: &str,
-        command: String,
+        command: impl Into<Remedy>,
     ) -> Finding {
         Finding {
             kind,
@@ -129,7 +129,7 @@ impl Judge<'_> {
             subject,
             seen,
             consequence: consequence.to_owned(),
-            command,
+            command: command.into(),
             deployers: BTreeMap::new(),
             files: Vec::new(),
         }
@@ -141,8 +141,8 @@ impl Judge<'_> {
             Severity::Critical => "nothing is read",
             Severity::Note | Severity::Warning => "nothing is read when the other hosts are down",
         };
-        let refusal = |(host, reason, remedy): &(String, String, Option<String>)| {
-            let command = remedy.clone().unwrap_or_else(|| "osnl check --connect".to_owned());
+        let refusal = |(host, reason, remedy): &(String, String, Option<Remedy>)| {
+            let command = remedy.clone().unwrap_or_else(|| Remedy::command("osnl check --connect"));
             let subject = format!("host {host}");
             self.finding((Kind::Unreachable, severity), subject, reason.clone(), consequence, command)
         };
@@ -155,7 +155,7 @@ impl Judge<'_> {
         let consequence = "the listener cannot create, bind, or read its queue";
         let subject = format!("listener {}", wanted.listener);
         let kind = (Kind::Permissions, Severity::Critical);
-        Some(self.finding(kind, subject, seen, consequence, wanted.permissions.clone()))
+        Some(self.finding(kind, subject, seen, consequence, Remedy::command(wanted.permissions.clone())))
     }
 
     fn exchange_types(&self) -> Vec<Finding> {
@@ -217,7 +217,7 @@ impl Judge<'_> {
             }
             // Missing permissions are a finding of the listener.
             QueueState::Refused(words) if row.is_read && self.survey.denied.is_empty() => {
-                let command = row.remedy.clone().unwrap_or_else(|| "osnl check --connect".to_owned());
+                let command = row.remedy.clone().unwrap_or_else(|| Remedy::command("osnl check --connect"));
                 let kind = (Kind::QueueRefused, Severity::Critical);
                 vec![self.queue_finding(row, kind, words.clone(), "nothing is read", command)]
             }
@@ -233,7 +233,7 @@ impl Judge<'_> {
         kind: (Kind, Severity),
         seen: String,
         consequence: &str,
-        command: String,
+        command: impl Into<Remedy>,
     ) -> Finding {
         self.finding(kind, format!("queue {}", row.name), seen, consequence, command)
     }
@@ -268,13 +268,13 @@ impl Judge<'_> {
                 Severity::Warning,
                 format!("{waiting}, no consumer{}", grown(row)),
                 "it grows, and no action is called: on the broker that carries RPC too",
-                "systemctl start osnl".to_owned(),
+                Remedy::command("systemctl start osnl"),
             ),
             (1.., true) if row.messages > BOUND => (
                 Severity::Warning,
                 format!("{waiting}, and {}", grown(row).trim_start_matches(", ")),
                 "its consumer is slower than the services, so actions come ever later",
-                "osnl status  # which action holds it up".to_owned(),
+                Remedy::command("osnl status  # which action holds it up"),
             ),
             _ => return None,
         };
@@ -344,7 +344,7 @@ impl Judge<'_> {
                 (Kind::NotBound, Severity::Critical),
                 format!("it is not bound with {}", missing.join(", ")),
                 "these notifications do not reach the listener",
-                "osnl queues --apply  # makes the bindings; a running osnl does so too".to_owned(),
+                Remedy::command("osnl queues --apply  # makes the bindings; a running osnl does so too"),
             )
         })
     }
@@ -365,10 +365,10 @@ impl Judge<'_> {
                     ways.into_iter().collect::<Vec<_>>().join(", ")
                 ),
                 "these notifications come by bindings between exchanges, or not at all; osnl queues --apply leaves the queue alone",
-                format!(
+                Remedy::command(format!(
                     "rabbitmqctl list_bindings -p {}  # what passes on which key; a running osnl makes its own bindings",
                     shell_quoted(self.survey.vhost())
-                ),
+                )),
             )
         })
     }
@@ -509,7 +509,7 @@ impl Judge<'_> {
         let unknown = if is_sure { "" } else { "; whether a policy bounds it is not known" };
         let seen = format!("{}, no consumer{}{unknown}", messages(row.messages), grown(row));
         let consequence = "the services create it and fill it; unread, it fills the memory and disk of the broker that carries RPC";
-        let command = bound(self.survey.vhost(), topic, policies);
+        let command = Remedy::command(bound(self.survey.vhost(), topic, policies));
         Some(self.queue_finding(row, (Kind::Unread, severity), seen, consequence, command))
     }
 }

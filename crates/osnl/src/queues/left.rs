@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use osnl_transport::shell_quoted;
+use osnl_transport::{Remedy, shell_quoted};
 
 use super::judge::messages;
 use super::{Finding, FindingKind as Kind, FindingSeverity as Severity};
@@ -39,14 +39,17 @@ pub(crate) fn judge_left_queue(
     );
     let (seen, command) = match seen {
         Some((_, 1..)) => return None,
-        Some((0, 0)) => (format!("it is empty{bindings}"), delete.or(unbind).unwrap_or(&forget).to_owned()),
+        Some((0, 0)) => {
+            let command = delete.or(unbind).unwrap_or(&forget).to_owned();
+            (format!("it is empty{bindings}"), Remedy::command(command))
+        }
         Some((count, 0)) => {
             let unbind = unbind.map_or(String::new(), |unbind| format!("; to unbind it: {unbind}"));
             let reads =
                 format!("a listener with queue = {queue} and the transport_url of that broker reads them");
-            (format!("{} in it{bindings}", messages(count)), format!("{reads}{unbind}"))
+            (format!("{} in it{bindings}", messages(count)), format!("{reads}{unbind}").into())
         }
-        None => (format!("its content is not known{bindings}"), forget),
+        None => (format!("its content is not known{bindings}"), Remedy::command(forget)),
     };
     Some(Finding {
         kind: Kind::Left,

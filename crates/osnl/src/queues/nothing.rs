@@ -174,7 +174,7 @@ impl Judge<'_> {
             };
             return Some(match is_versioned && exchange == "nova" {
                 true => Finding {
-                    command: format!("{}, or {}", finding.command, setting.command()),
+                    command: format!("{}, or {}", finding.command, setting.command()).into(),
                     deployers: setting.deployers(),
                     ..finding
                 },

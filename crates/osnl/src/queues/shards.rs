@@ -1,7 +1,7 @@
 //! The judgement of the shards that an action publishes to: each has a queue, with its binding and a reader, and the
 //! broker keeps the same number of them.
 
-use osnl_transport::{ExchangeInspection, Shards, shell_quoted};
+use osnl_transport::{ExchangeInspection, Remedy, Shards, shell_quoted};
 
 use super::judge::{Judge, messages};
 use super::{Finding, FindingKind as Kind, FindingSeverity as Severity, QueueRow, QueueState, WantedShards};
@@ -56,14 +56,14 @@ impl Judge<'_> {
         if shard >= wanted.all.count.get() {
             return Vec::new();
         }
-        let start = || "start the daemon of this shard".to_owned();
-        let one = |kind, seen, command| {
+        let start = || Remedy::from("start the daemon of this shard");
+        let one = |kind, seen, command: Remedy| {
             vec![self.queue_finding(row, (kind, Severity::Warning), seen, WAITS, command)]
         };
         match &row.state {
             QueueState::Missing => one(Kind::QueueMissing, "it does not exist".to_owned(), start()),
             QueueState::Refused(words) => {
-                let command = row.remedy.clone().unwrap_or_else(|| "osnl check --connect".to_owned());
+                let command = row.remedy.clone().unwrap_or_else(|| Remedy::command("osnl check --connect"));
                 one(Kind::QueueRefused, words.clone(), command)
             }
             QueueState::There => {

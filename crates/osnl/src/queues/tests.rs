@@ -135,7 +135,7 @@ fn refused(s: &mut Survey) {
 fn locked(s: &mut Survey) {
     let row = row(s, "osnl");
     row.state = QueueState::Refused("405 RESOURCE_LOCKED".to_owned());
-    row.remedy = Some("give the listener a pool of its own".to_owned());
+    row.remedy = Some("give the listener a pool of its own".into());
 }
 
 fn unmatched(s: &mut Survey) {

@@ -222,7 +222,7 @@ mod tests {
             subject: subject.to_owned(),
             seen: "is transient".to_owned(),
             consequence: "RabbitMQ 4.3 refuses it".to_owned(),
-            command: "set amqp_durable_queues = true".to_owned(),
+            command: "set amqp_durable_queues = true".into(),
             deployers: [("kolla".to_owned(), "a line".to_owned())].into(),
             files: Vec::new(),
         };

@@ -159,7 +159,8 @@ impl<'a> SendReport<'a> {
             };
             return Some(format!("--declare creates {made}, as a service does"));
         }
-        self.transport.send_remedy(error, &sent.exchange, &sent.routing_key, self.declare)
+        let remedy = self.transport.send_remedy(error, &sent.exchange, &sent.routing_key, self.declare);
+        remedy.map(String::from)
     }
 
     fn say(&mut self, line: &str) {

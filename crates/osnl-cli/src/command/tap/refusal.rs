@@ -1,4 +1,4 @@
-use osnl_transport::{TransportError, answer_remedy, escaped, shell_quoted as quoted};
+use osnl_transport::{Remedy, TransportError, answer_remedy, escaped, shell_quoted as quoted};
 
 fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) -> String {
     let names: Vec<String> = exchanges.iter().map(|name| escaped(name)).collect();
@@ -17,7 +17,7 @@ pub(super) fn remedy(
     error: &TransportError,
     (user, virtual_host): (&str, &str),
     exchanges: &[&str],
-) -> Option<String> {
+) -> Option<Remedy> {
     // Before it listens, a tap uses only its own queue.
     error.remedy(virtual_host, |virtual_host| permissions(user, virtual_host, exchanges))
 }
@@ -27,7 +27,7 @@ pub(super) fn exchange_remedy(
     reason: &str,
     (user, virtual_host): (&str, &str),
     exchanges: &[&str],
-) -> Option<String> {
+) -> Option<Remedy> {
     answer_remedy(reason, virtual_host, |virtual_host| permissions(user, virtual_host, exchanges))
 }
 

@@ -20,7 +20,9 @@ use std::future::pending;
 use std::time::{Duration, SystemTime};
 
 use osnl_core::epoch;
-use osnl_transport::{BINDING_INTERVAL, Binding, BindingLook, BindingWatch, Subscription, TransportError};
+use osnl_transport::{
+    BINDING_INTERVAL, Binding, BindingLook, BindingWatch, Remedy, Subscription, TransportError,
+};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::listener::{BindingGaps, ConnectionTrouble, GapFact, Listener};
@@ -255,17 +257,18 @@ impl Listener {
         self.gauges.set_gaps(kept.gaps());
     }
 
-    fn no_exchange_remedy(&self, kept: &KeptBindings) -> Option<String> {
+    fn no_exchange_remedy(&self, kept: &KeptBindings) -> Option<Remedy> {
         let exchange = (*kept.missing().first()?).to_owned();
         self.remedy(&TransportError::NoExchange { exchange })
     }
 
     fn say_missing(&self, queues: &str, kept: &KeptBindings) {
+        let remedy = self.no_exchange_remedy(kept);
         tracing::warn!(
             listener.name = &*self.config.name,
             queue.name = queues,
             reason = kept.gap().unwrap_or_default(),
-            remedy = self.no_exchange_remedy(kept),
+            remedy = remedy.as_deref(),
             "an exchange is missing: its service creates it with its first notification; osnl reads the queue meanwhile, and \
              looks for the exchange every second"
         );
@@ -303,11 +306,12 @@ impl Listener {
             );
         }
         for error in &changes.refused {
+            let remedy = self.remedy(error);
             tracing::warn!(
                 listener.name = name,
                 queue.name = queues,
                 reason = error.to_string(),
-                remedy = self.remedy(error),
+                remedy = remedy.as_deref(),
                 "the broker refuses to bind the queue again: if its exchange is made anew, nothing comes from it; osnl asks \
                  again each minute and with osnl reload"
             );

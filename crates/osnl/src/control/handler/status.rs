@@ -358,7 +358,7 @@ fn target(
             published.last_failure().map(|LastFailure { at, answer, remedy, class }| AttemptFailure {
                 at: time::shown(at),
                 answer,
-                remedy: remedy.map(Into::into),
+                remedy,
                 is_refusal: class.is_some_and(ErrorClass::is_refusal),
                 class,
             });

@@ -112,7 +112,8 @@ fn down(target: &TargetReport) -> Option<Incident> {
             let found = incident(target, Kind::TargetDown, what);
             let found = found.heals(format!("{next}; sooner: osnl actions probe {name}"));
             let found = Incident { is_probe_helpful: true, ..found };
-            remedy.into_iter().fold(found, |found, remedy| found.mended_by_remedy(remedy))
+            let remedy = last.and_then(|failure| failure.remedy.clone());
+            remedy.into_iter().fold(found, Incident::mended_by_remedy)
         }
     };
     Some(since(incident.because(answer), target))

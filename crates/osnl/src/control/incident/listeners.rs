@@ -103,7 +103,7 @@ fn connecting(listener: &ListenerStatus) -> Incident {
     let must_act = if listener.needs_operator { IncidentActor::Operator } else { found.must_act };
     let found = Incident { must_act, ..found };
     match (&listener.remedy, &listener.reason) {
-        (Some(remedy), _) => found.mended_by_remedy(remedy),
+        (Some(remedy), _) => found.mended_by_remedy(remedy.clone()),
         (None, Some(_)) => found.mended_by_command("osnl check --connect"),
         (None, None) => found,
     }
@@ -120,7 +120,7 @@ fn unbound(listener: &ListenerStatus) -> Vec<Incident> {
         let remedy = known.map(|finding| &finding.command).or(listener.remedy.as_ref());
         let found = Incident::new(Kind::ExchangeMissing, Severity::Warning, subject, what);
         let found = found.for_listener(&listener.name).at(listener.place.clone()).because(UNBOUND);
-        let found = remedy.into_iter().fold(found, |found, remedy| found.mended_by_remedy(remedy));
+        let found = remedy.cloned().into_iter().fold(found, Incident::mended_by_remedy);
         let by_itself = Some("osnl binds its queue as soon as the exchange is there".to_owned());
         Incident { by_itself, ..found }
     };
@@ -164,7 +164,7 @@ fn lossy(listener: &ListenerStatus) -> Option<Incident> {
     let is_named = |queue: &&String| how.starts_with(&format!("queue {queue} "));
     let queue = listener.queues.iter().find(is_named).or(listener.queues.first())?;
     let found = queue_incident(listener, Kind::QueueLossy, Severity::Warning, queue, how.clone());
-    Some(listener.queue_remedy.iter().fold(found, |found, remedy| found.mended_by_remedy(remedy)))
+    Some(listener.queue_remedy.iter().fold(found, Incident::mended_by))
 }
 
 /// A missing exchange is an incident by itself. A look that proves the reason counts before `silent_after`.
@@ -176,7 +176,7 @@ fn never_received(listener: &ListenerStatus) -> Option<Incident> {
     let found = incident(listener, Kind::NeverReceived, Severity::Warning, what);
     let found = found.since(listener.since.clone(), Some(seconds));
     Some(match &listener.silence {
-        Some(silence) => found.because(silence.to_string()).mended_by_remedy(&silence.command),
+        Some(silence) => found.because(silence.to_string()).mended_by_remedy(silence.command.clone()),
         None => found.mended_by(
             "osnl queues shows how far notifications come, and with management_url the reason; silent_after = 0 ends \
              this note",
@@ -201,7 +201,7 @@ fn finding_incident(listener: &ListenerStatus, finding: &Finding) -> Incident {
     let of_vhost = vhost.as_ref().map_or(String::new(), |vhost| format!(" in virtual host {vhost}"));
     let what = format!("{}: {subject}{of_vhost}: {seen}{shown}", listener.name);
     let found = Incident::new((*kind).into(), severity, subject, what).for_listener(&listener.name);
-    let found = found.because(consequence).mended_by_remedy(command);
+    let found = found.because(consequence).mended_by_remedy(command.clone());
     let place = BrokerPlace { broker: broker.clone(), vhost };
     let found = Incident { look_age: Some(age.unwrap_or_default()), ..found.at(Some(place)) };
     match kind {
@@ -245,5 +245,5 @@ pub(in crate::control) fn judge_left_queue(left: &LeftQueue) -> Option<Incident>
     let what = format!("{} in virtual host {vhost}: {}", found.subject, found.seen);
     let incident = Incident::new(Kind::QueueUnread, Severity::Warning, format!("queue {queue}"), what);
     let place = BrokerPlace { broker: broker.clone(), vhost: Some(vhost.clone()) };
-    Some(incident.at(Some(place)).because(found.consequence).mended_by_remedy(&found.command))
+    Some(incident.at(Some(place)).because(found.consequence).mended_by_remedy(found.command))
 }

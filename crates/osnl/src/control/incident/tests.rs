@@ -98,7 +98,7 @@ fn target(action: &str) -> TargetReport {
 }
 
 fn failure(answer: &str, remedy: Option<&str>, is_refusal: bool) -> Option<AttemptFailure> {
-    let (answer, remedy) = (answer.to_owned(), remedy.map(str::to_owned));
+    let (answer, remedy) = (answer.to_owned(), remedy.map(|words| words.to_owned().into()));
     Some(AttemptFailure { at: "now".to_owned(), answer, remedy, is_refusal, class: None })
 }
 

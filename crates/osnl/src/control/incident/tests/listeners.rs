@@ -3,7 +3,7 @@ use super::*;
 use crate::control::{GapRow, LeftQueue, ManagementStatus};
 use crate::listener::GapCause;
 use crate::queues::{Finding, FindingSeverity};
-use osnl_transport::AS_CONFIGURED;
+use osnl_transport::{AS_CONFIGURED, Remedy};
 
 #[test]
 fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
@@ -17,14 +17,14 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     let doing = "osnl check --connect; osnl tries again in 4 s (3 attempts)";
     let what = "nova: not connected for 12 s";
     check(&judge_listener(&refused), &[(IncidentKind::ListenerConnecting, Warning, what, reason, doing)]);
-    let remedy = Some("rabbitmqctl change_password osnl".to_owned());
+    let remedy = Some(Remedy::command("rabbitmqctl change_password osnl"));
     let known = ListenerStatus { remedy, ..refused.clone() };
     assert_eq!(judge_listener(&known)[0].command.as_deref(), Some("rabbitmqctl change_password osnl"));
     let long = ListenerStatus { since_seconds: Some(60), ..refused };
     assert_eq!(judge_listener(&long)[0].severity, Critical);
     let missing = ListenerStatus {
         reason: Some("exchange \"nova\" does not exist yet".to_owned()),
-        remedy: Some("rabbitmqctl list_exchanges".to_owned()),
+        remedy: Some(Remedy::command("rabbitmqctl list_exchanges")),
         missing_exchanges: vec!["ironic".to_owned(), "nova".to_owned()],
         ..listener("listening")
     };
@@ -55,7 +55,7 @@ fn finding(kind: FindingKind) -> Finding {
         subject: "exchange nova".to_owned(),
         seen: "services publish to another topic".to_owned(),
         consequence: "nothing comes".to_owned(),
-        command: "topics = notifications in [listener:nova]".to_owned(),
+        command: "topics = notifications in [listener:nova]".into(),
         deployers: std::collections::BTreeMap::new(),
         files: Vec::new(),
     }
@@ -136,7 +136,7 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
     assert_eq!((&*found[0].listeners, &*found[0].subject), (&["nova".to_owned()][..], "exchange nova"));
     // A line for a shell stands alone, with its effect behind the line.
     let bound = "rabbitmqctl set_policy -p / --apply-to queues osnl-unread '^n' '{\"max-length\":1000}'";
-    let unread = Finding { command: bound.to_owned(), ..finding(FindingKind::Unread) };
+    let unread = Finding { command: Remedy::command(bound), ..finding(FindingKind::Unread) };
     let seen = ManagementStatus { findings: vec![unread], ..ManagementStatus::default() };
     let found = judge_listener(&ListenerStatus { management: Some(seen), ..listener("standby") });
     assert_eq!(found[0].command.as_deref(), Some(bound));
