@@ -45,7 +45,9 @@ use super::{Action, ActionError, Completion, ErrorClass, Event};
 /// The action of one section: makes the requests of its events, and judges the answers.
 #[derive(Clone)]
 pub struct HttpAction {
+    /// The parts of the request, from which each event makes its own.
     message: Arc<RequestParts>,
+    /// The statuses that mean success, a retry, or a final refusal.
     judgement: StatusClasses,
     /// The expression that reads the statuses of the events from a successful reply.
     reply: Option<ReplyStatus>,
@@ -58,6 +60,7 @@ pub struct HttpAction {
     /// The client for a host that an event or a redirect names: without our certificate, and
     /// guarded.
     away: Option<Client>,
+    /// The login of each request; `None` for `auth = none`.
     authorization: Option<Arc<dyn Authorization>>,
     /// The secrets of the section, which no reply may bring into an outcome.
     secrets: Scrubber,

@@ -13,15 +13,23 @@ use super::option::ValueOrigin;
 /// a secret: the creator passes values through [`shown`] and leaves out values of secret options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
+    /// The file, or the variable or flag that has the value.
     pub file: String,
     /// The line, counted from 1; `None` if no line is at fault, such as for a missing option.
     pub line: Option<u32>,
+    /// The column, counted from 1; `None` if the line alone is known.
     pub column: Option<u32>,
+    /// The section; `None` for the file as a whole.
     pub group: Option<String>,
+    /// The option; `None` for the section as a whole.
     pub option: Option<String>,
+    /// The fault, in words.
     pub problem: String,
+    /// The allowed values, or the step that mends the fault.
     pub allowed: Option<String>,
+    /// The known name that is nearest to the written one.
     pub suggestion: Option<String>,
+    /// The lines at fault, with a mark below.
     pub excerpt: Option<String>,
 }
 

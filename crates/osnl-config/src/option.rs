@@ -13,16 +13,23 @@ use osnl_model::is_secret_key;
 pub struct OptionDef {
     /// The name, or the prefix before a user's key: `payload.` of `payload.KEY`.
     pub name: &'static str,
+    /// The form of its text.
     pub kind: Kind,
     /// The text if nothing sets the option; `$name` in it is replaced too.
     pub default: Option<&'static str>,
+    /// Whether its value is shown nowhere.
     pub secret: bool,
     /// Whether a key that is a secret's name makes the value secret: `header.Authorization` of `header.`.
     pub secret_by_key: bool,
+    /// The least value as an operator writes it; `None` without a bound.
     pub least: Option<&'static str>,
+    /// The greatest value as an operator writes it; `None` without a bound.
     pub most: Option<&'static str>,
+    /// Whether its section must set it.
     pub is_needed: bool,
+    /// The advice of an error about it; `None` for the usual words.
     pub otherwise: Option<&'static str>,
+    /// The sentence of the reference.
     pub meaning: &'static str,
 }
 

@@ -86,7 +86,9 @@ impl TargetStatus {
 /// The numbers that the loop writes and the status reads without waiting for the loop.
 #[derive(Debug, Default)]
 pub(super) struct TargetGauges {
+    /// Deliveries that the loop has claimed.
     pub(super) claimed: AtomicUsize,
+    /// Calls under way.
     pub(super) under_way: AtomicUsize,
     /// The latest failed attempt; `None` before the first.
     pub(super) failure: Mutex<Option<LastFailure>>,
@@ -96,6 +98,7 @@ pub(super) struct TargetGauges {
     pub(super) held: Mutex<HeldHosts>,
     /// Deliveries whose attempt is under way.
     pub(super) running: Mutex<BTreeSet<DeliveryId>>,
+    /// The attempts that a delivery may use up.
     pub(super) max_attempts: AtomicU32,
     /// Wakes the loop for a probe that the operator requests.
     pub(super) probe: Notify,

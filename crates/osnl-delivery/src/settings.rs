@@ -14,9 +14,13 @@ pub struct DeliverySettings {
     pub concurrency: usize,
     /// The longest time of one call.
     pub timeout: Duration,
+    /// The number of attempts, and the pauses between them.
     pub policy: RetryPolicy,
+    /// The end of a delivery without an attempt left.
     pub when_exhausted: WhenExhausted,
+    /// The bounds of waiting, and the fate of dead letters.
     pub limits: DeliveryLimits,
+    /// The bounds of the events that share a call.
     pub batch: BatchLimits,
     /// The most calls within a time; `None` for no limit.
     pub rate: Option<Rate>,

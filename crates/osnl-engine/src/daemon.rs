@@ -36,16 +36,25 @@ use osnl_journal::in_hand::InHand;
 
 /// The running parts of osnl: starts, watches, and drains listeners and deliveries.
 pub struct Daemon {
+    /// The listeners to start.
     pub listeners: Vec<Listener>,
+    /// The delivery loops to start, one for each action.
     pub deliveries: Vec<DeliveryLoop>,
+    /// The journal that all of them share, closed after the last attempt.
     pub journal: Arc<dyn Journal>,
     /// Services that answer questions until the end of the drain.
     services: Vec<(&'static str, ServiceTask)>,
+    /// The state that observers see.
     state: Arc<DaemonState>,
+    /// The way to a changed configuration, and the counters of reloads; `None` if there is no reload.
     reload: Option<(Box<dyn Reload>, Arc<Counters>)>,
+    /// Reports of further threads and tasks, whose unexpected end ends the daemon.
     watched: Vec<EndReports>,
+    /// The record of the events in hand, for the process after a crash.
     in_hand: Arc<InHand>,
+    /// The lock of the state folder, held until the daemon's end.
     state_lock: Option<StateLock>,
+    /// Further tasks of a test.
     #[cfg(test)]
     more: Option<TestTasks>,
 }

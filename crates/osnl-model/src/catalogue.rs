@@ -35,16 +35,24 @@ pub use self::like::alike;
 /// An event that an OpenStack service sends, for `osnl events` and for the checks of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueEvent {
+    /// The name of the service.
     pub service: &'static str,
+    /// The event type, such as `port.delete.end`.
     pub event_type: &'static str,
+    /// The form of its payload.
     pub form: PayloadForm,
+    /// The topics to which the service publishes it.
     pub topics: Vec<&'static str>,
+    /// The priorities that it may have; empty if they are not known.
     pub priorities: Vec<&'static str>,
+    /// Examples of publisher ids.
     pub publishers: Vec<&'static str>,
     /// Whether a message with this event was recorded. Otherwise the event is known from the
     /// service's lists, code or documentation, and its fields are those of similar events.
     pub recorded: bool,
+    /// The place of its fields in the list of shapes; `None` if a class describes them.
     shape: Option<usize>,
+    /// The place of its payload in the list of examples; `None` without one.
     sample: Option<usize>,
 }
 

@@ -33,14 +33,21 @@ pub enum Framing {
 pub struct Emission {
     /// A UUID, the same for all topics. Like the other optional fields, `None` is written as null.
     pub message_id: Option<String>,
+    /// The service and its host, such as `network.node1`.
     pub publisher_id: Option<String>,
+    /// The event type, such as `port.delete.end`.
     pub event_type: Option<String>,
+    /// The priority, which is also a part of the routing key.
     pub priority: Option<Priority>,
+    /// The payload as written, so that numbers keep their digits.
     pub payload: Box<RawValue>,
+    /// The time of the event, in UTC without a zone.
     pub timestamp: Option<String>,
     /// 32 hex digits, different for each topic. Left out when it is `None`.
     pub unique_id: Option<String>,
+    /// The request context, in order.
     pub context: Vec<(String, Box<RawValue>)>,
+    /// Further members of the notification, in order.
     pub extra: Vec<(String, Box<RawValue>)>,
 }
 

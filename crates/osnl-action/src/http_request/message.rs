@@ -19,12 +19,15 @@ use crate::Event;
 /// The parts of a request as the options give them, from which each event makes its own.
 #[derive(Clone, Debug)]
 pub(super) struct RequestParts {
+    /// The method, or the template of it.
     pub(super) method: HttpVerb,
+    /// The URL, or the template of it.
     pub(super) target: UrlTarget,
     /// The options `query.KEY`.
     pub(super) query: Vec<(String, Template)>,
     /// The options `header.NAME`.
     pub(super) headers: Vec<(HeaderName, Template)>,
+    /// The body, or the template of it.
     pub(super) body: RequestBody,
     /// The configured content type; `None` for that of the body's format.
     pub(super) content_type: Option<HeaderValue>,

@@ -38,13 +38,21 @@ pub trait Reload: Send {
 /// The parts that a prepared reload ends, begins, and replaces.
 #[derive(Default)]
 pub struct ReloadChanges {
+    /// The listeners to end.
     pub leave: Vec<Arc<str>>,
+    /// The queues of these that are emptied first.
     pub exits: Vec<QueueExit>,
+    /// The listeners to start.
     pub begin: Vec<Listener>,
+    /// The actions whose loops end.
     pub retire: Vec<Arc<str>>,
+    /// The actions that go on with other settings.
     pub setups: Vec<(Arc<str>, Setup)>,
+    /// The delivery loops to start.
     pub deliveries: Vec<DeliveryLoop>,
+    /// The names of all listeners and actions, in the order of the configuration.
     pub order: (Vec<Arc<str>>, Vec<Arc<str>>),
+    /// The changes in words.
     pub told: ReloadSummary,
 }
 

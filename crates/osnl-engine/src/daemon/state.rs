@@ -43,13 +43,21 @@ struct RunningParts {
 /// The observable state of one running listener.
 #[derive(Clone)]
 pub struct ListenerHandle {
+    /// The name of its section.
     pub name: Arc<str>,
+    /// The hosts and the virtual host, without secrets.
     pub broker: String,
+    /// The survey of the broker's queues beside the listener; `None` without one.
     pub oversight: Option<Arc<dyn Oversight>>,
+    /// The present state.
     pub state: watch::Receiver<ListenerState>,
+    /// The present numbers.
     pub gauges: Arc<Gauges>,
+    /// The stall; `None` while messages move.
     pub stall: watch::Receiver<Option<Stall>>,
+    /// Whether one of several consumers gets all messages.
     pub exclusive: bool,
+    /// The tag of its consumers.
     pub consumer_tag: String,
 }
 

@@ -24,12 +24,19 @@ const ABORT_GRACE: Duration = Duration::from_secs(2);
 
 /// The tasks of a daemon, which awaits or aborts each.
 pub(super) struct Tasks {
+    /// The stop of the daemon, which stops each task.
     shutdown: Shutdown,
+    /// The reports of tasks that end unexpectedly.
     ends: EndReports,
+    /// The tasks of `seats`.
     pub(super) listeners: JoinSet<Result<(), TransportError>>,
+    /// The tasks of `loops`.
     pub(super) deliveries: JoinSet<()>,
+    /// The tasks that empty the queues of listeners that leave.
     pub(super) exits: JoinSet<()>,
+    /// The running listeners.
     seats: Vec<Seat>,
+    /// The running delivery loops.
     loops: Vec<RunningLoop>,
     /// Whether nothing was reloaded yet, so that a failing listener ends the daemon.
     starting: bool,
@@ -37,13 +44,21 @@ pub(super) struct Tasks {
 
 /// A running listener, with the tokens that end it and report its end.
 struct Seat {
+    /// The task of the listener.
     task: Id,
+    /// The name of its section.
     name: Arc<str>,
+    /// The queues that it reads.
     queues: Vec<OwnQueue>,
+    /// The stop of this listener alone.
     own: Shutdown,
+    /// Cancelled when its task ends.
     ended: CancellationToken,
+    /// Whether a reload has ended it.
     leaving: bool,
+    /// The former listeners that it waits for before it reads.
     turns: Vec<ReadTurn>,
+    /// The end of its own reading, for the next listener; `None` unless its queues are emptied.
     exit: Option<ReadTurn>,
 }
 

@@ -97,13 +97,17 @@ impl fmt::Display for GapCause {
 pub struct Gap {
     /// The number by which an operator names it.
     pub id: u64,
+    /// The listener that could not receive.
     pub listener: String,
+    /// The exchanges that its queues were to be bound to.
     pub exchanges: BTreeSet<String>,
+    /// The topics that it was to receive.
     pub topics: BTreeSet<String>,
     /// The beginning, in seconds since 1970.
     pub from: u64,
     /// The end, in seconds since 1970.
     pub until: u64,
+    /// The reason why nothing arrived.
     pub cause: GapCause,
     /// Whether what was published meanwhile is lost for certain; else it may be.
     pub is_certain: bool,

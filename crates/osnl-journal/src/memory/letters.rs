@@ -38,6 +38,7 @@ use crate::{DeliveryId, End, Entry, Permit, Settle};
 /// The letters known, and the listeners whose dead letter queues have them.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
+    /// The dead letter queue of each listener, and the progress of its reading.
     listeners: HashMap<Arc<str>, ListenerLetters>,
     /// The listeners whose rules have a guard, or call actions with `hold_key`.
     gating: HashSet<Arc<str>>,
@@ -51,6 +52,7 @@ pub(super) struct Letters {
     freed: BTreeSet<(Arc<str>, String)>,
     /// Letters whose delivery has ended, and that are to leave their queue.
     removals: VecDeque<LetterRemoval>,
+    /// The latest place that was given to a letter.
     last_place: u64,
 }
 

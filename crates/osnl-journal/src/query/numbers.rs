@@ -7,14 +7,19 @@ use crate::{JournalState, PausedActions};
 /// The kind, place, and bounds of a store, for a status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreFacts {
+    /// The scheme of `connection`, such as `sqlite`.
     pub kind: &'static str,
     /// The file; `None` in memory.
     pub place: Option<String>,
     /// `None` for the journal of a stopped daemon.
     pub state: Option<JournalState>,
+    /// Whether messages are acknowledged at the commit.
     pub is_durable: bool,
+    /// The most pending deliveries of each action; `None` in memory, and for a stopped daemon.
     pub max_pending: Option<u64>,
+    /// The most dead letters; `None` in memory, and for a stopped daemon.
     pub max_dead: Option<u64>,
+    /// The most bytes of the file; `None` in memory, and for a stopped daemon.
     pub max_bytes: Option<u64>,
     /// Since when a reader has kept the WAL from being copied to the file; `None` if none does.
     pub wal_held: Option<SystemTime>,

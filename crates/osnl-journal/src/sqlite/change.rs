@@ -38,11 +38,13 @@ pub(super) struct ChangeBatch {
 /// The effect of one batch, and what memory has to learn of it.
 #[derive(Debug, Default)]
 pub(super) struct ChangeBatchResult {
+    /// The effect on each delivery.
     pub(super) changed: ChangeOutcome,
     /// The deliveries of the batch that were tried before its time was over.
     pub(super) processed: usize,
     /// Effective deliveries since the selection, by action and key.
     pub(super) effects: Vec<(String, String, DeliveryId)>,
+    /// The time until which `effects` are complete, in milliseconds since 1970.
     pub(super) known_until: i64,
     /// Deliveries of guards that are released.
     pub(super) released: Vec<DeliveryId>,

@@ -465,18 +465,29 @@ async fn open_channel(connection: &ConnectionGuard) -> Result<Channel, Transport
 
 /// All messages of a dead letter queue, unacknowledged on one connection.
 struct RabbitQueueReader {
+    /// The name of the queue.
     queue: String,
+    /// The connection of this reading alone.
     connection: ConnectionGuard,
+    /// The alarm of this connection.
     alarm: Arc<LinkAlarm>,
     /// The alarm of the connection that publishes, which tells of one before this connection has published.
     publisher_alarm: Option<Arc<LinkAlarm>>,
+    /// The channel on which the messages are unacknowledged.
     channel: Channel,
+    /// The subscription that has brought them.
     consumer: lapin::Consumer,
+    /// The bytes of bodies that arrive, by which a slow link differs from an empty queue.
     body_flow: Arc<BodyFlow>,
+    /// Whether a message was acknowledged, so that the close waits for the queue.
     has_removed: bool,
+    /// The delivery tag of each message.
     tags: Vec<u64>,
+    /// The messages, in the order of the queue.
     messages: Vec<QueuedMessage>,
+    /// Whether the queue has more messages than one reading takes.
     has_more: bool,
+    /// The messages that waited when the reading began.
     waiting: u64,
 }
 

@@ -37,13 +37,21 @@ const CHECKS: u32 = 3;
 /// The queues that a reload takes from a listener, and the way to leave them without a loss.
 #[derive(Clone)]
 pub struct QueueExit {
+    /// The listener that leaves the queues.
     pub listener: Arc<str>,
+    /// The broker that has them.
     pub transport: Arc<dyn Transport>,
+    /// The memory of queues and bindings, which keeps what is left.
     pub memory: Arc<Bindings>,
+    /// The queues that no listener reads any more.
     pub queues: Vec<OwnQueue>,
+    /// The bindings to remove, so that the queues get no further message.
     pub bindings: Vec<Binding>,
+    /// Whether a listener of the same name follows, which waits until the queues are empty.
     pub is_replaced: bool,
+    /// The present state of the listener.
     pub state: watch::Receiver<ListenerState>,
+    /// The present numbers of the listener.
     pub gauges: Arc<Gauges>,
 }
 

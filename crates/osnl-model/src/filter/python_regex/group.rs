@@ -5,14 +5,23 @@ use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translat
 
 /// A group that is not closed yet, with the state outside to return to.
 pub(super) struct OpenGroup {
+    /// The position of its parenthesis, for an error.
     pub(super) start: usize,
+    /// Its kind.
     kind: GroupKind,
+    /// The flags that hold again behind it.
     outer_flags: Flags,
+    /// Whether a `$` comes before it.
     outer_after_dollar: bool,
+    /// Whether an alternative so far ends with a `$`.
     pub(super) some_end_with_dollar: bool,
+    /// The number of alternatives so far.
     alternatives: usize,
+    /// The width of the alternatives that have ended; `None` before the first end.
     width: Option<Width>,
+    /// The width of what comes before it.
     outer_width: Width,
+    /// The number of groups before the look-behind around it; `None` outside of one.
     outer_groups_before_look_behind: Option<usize>,
 }
 
