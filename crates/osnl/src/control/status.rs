@@ -180,6 +180,9 @@ pub struct ListenerStatus {
     /// The way in which the queue can lose messages, as another program or the broker has made it.
     #[serde(default)]
     pub queue_lossy: Option<String>,
+    /// The queue that `queue_lossy` is about.
+    #[serde(skip)]
+    pub lossy_queue: Option<String>,
     /// The remedy for a queue that can lose messages.
     #[serde(default)]
     pub queue_remedy: Option<String>,

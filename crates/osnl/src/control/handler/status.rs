@@ -480,6 +480,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
             Some(differs) => format!("queue {queue} was declared with other settings ({differs}): {how}"),
             None => format!("queue {queue} can lose messages: {how}"),
         }),
+        lossy_queue: opened.lossy.as_ref().map(|lossy| lossy.queue.clone()),
         queue_remedy: opened.lossy.as_ref().map(|lossy| match lossy.differs {
             Some(_) => AS_CONFIGURED.to_owned(),
             None => ANOTHER_LIMIT.to_owned(),
@@ -505,8 +506,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         reconnects: heard.gauges.reconnects(),
         last_message: last.map(time::shown),
         last_message_seconds: last.map(time::age),
-        last_event_age_seconds: None,
-        old_events_seconds: None,
+        ..ListenerStatus::default()
     }
 }
 

@@ -161,8 +161,7 @@ fn shared(listener: &ListenerStatus) -> Option<Incident> {
 
 fn lossy(listener: &ListenerStatus) -> Option<Incident> {
     let how = listener.queue_lossy.as_ref()?;
-    let is_named = |queue: &&String| how.starts_with(&format!("queue {queue} "));
-    let queue = listener.queues.iter().find(is_named).or(listener.queues.first())?;
+    let queue = listener.lossy_queue.as_ref().or(listener.queues.first())?;
     let found = queue_incident(listener, Kind::QueueLossy, Severity::Warning, queue, how.clone());
     Some(listener.queue_remedy.iter().fold(found, Incident::mended_by))
 }

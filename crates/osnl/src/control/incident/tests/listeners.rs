@@ -151,7 +151,9 @@ fn a_finding_of_the_doctor_is_an_incident_of_its_listener() {
         management.map(|seen| ManagementStatus { findings: vec![lossy("osnl"), lossy("osnl-2")], ..seen });
     let queue_lossy = Some("queue osnl can lose messages: at its length".to_owned());
     let queues = vec!["osnl-1".to_owned(), "osnl".to_owned(), "osnl-2".to_owned()];
-    let found = judge_listener(&ListenerStatus { management, queue_lossy, queues, ..listener("listening") });
+    let lossy_queue = Some("osnl".to_owned());
+    let lossy = ListenerStatus { management, queue_lossy, lossy_queue, queues, ..listener("listening") };
+    let found = judge_listener(&lossy);
     let found: Vec<_> = found.iter().map(|one| (one.kind, &*one.subject)).collect();
     assert_eq!(found, [(IncidentKind::QueueLossy, "queue osnl"), (IncidentKind::QueueLossy, "queue osnl-2")]);
 }
