@@ -332,16 +332,6 @@ mod tests {
     }
 
     #[test]
-    fn compressed_bodies_keep_how_to_read_them() {
-        for name in ["25-v2-gzip.json", "03-v2-priority-info.json"] {
-            let text = osnl_testkit::fixture::text(&format!("wire/{name}"));
-            let saved = read(&text).unwrap().remove(0);
-            let plain = osnl_model::plain_body(&saved.body, &saved.properties.content_info()).unwrap();
-            assert!(Notification::decode(&plain).unwrap().event_type.is_some(), "{name}");
-        }
-    }
-
-    #[test]
     fn what_is_no_event_is_said_with_its_line_and_without_its_content() {
         let check = |text: &str, expected: &str| {
             assert_eq!(read(text).unwrap_err().to_string(), expected);

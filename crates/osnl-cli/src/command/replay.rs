@@ -146,13 +146,7 @@ fn append(
     planned: &[ReplayEvent],
     how: ReplaySettings,
 ) -> Result<(u64, u64), SavedEventsRefusal> {
-    let options = match &conf.journal {
-        JournalConf::Sqlite(options) => options,
-        JournalConf::Memory => {
-            let why = "[journal] connection is memory://, which keeps no events".to_owned();
-            return Err((Exit::Config, why));
-        }
-    };
+    let options = saved_events::options(conf)?;
     let counters = Arc::new(Counters::default());
     let journal = SqliteJournal::open(options.clone(), counters.clone())
         .map_err(|error| saved_events::cannot_open(&options.path, &error))?;

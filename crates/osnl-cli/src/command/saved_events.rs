@@ -12,7 +12,7 @@ use clap::Args;
 use osnl::control::{NoAccess, RequestProgress};
 use osnl::explain::ExplainedEvent;
 use osnl::journal::query::{About, Filter, KeptEvent, Phase};
-use osnl::journal::sqlite::{OpenError, SqliteReader};
+use osnl::journal::sqlite::{OpenError, SqliteOptions, SqliteReader};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, RecordedEvent};
 use osnl_model::{Budget, no_such};
@@ -261,8 +261,12 @@ pub(super) fn known<'a>(
 }
 
 pub(super) fn journal(conf: &Native) -> Result<&Path, SavedEventsRefusal> {
+    Ok(&options(conf)?.path)
+}
+
+pub(super) fn options(conf: &Native) -> Result<&SqliteOptions, SavedEventsRefusal> {
     match &conf.journal {
-        JournalConf::Sqlite(options) => Ok(&options.path),
+        JournalConf::Sqlite(options) => Ok(options),
         JournalConf::Memory => {
             Err((Exit::Config, "[journal] connection is memory://, which keeps no events".to_owned()))
         }
