@@ -30,9 +30,9 @@ pub(crate) fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>,
                     "shadow: recorded as done, nothing is called"
                 );
             }
-            Begin::Held(why) => {
+            Begin::Held(hold) => {
                 let id = ids(n);
-                HeldByGuard { id, rule, action, key, message, reason: why }.announce(counters);
+                HeldByGuard { id, rule, action, key, message, reason: &hold.why }.announce(counters);
             }
             Begin::Dead(_) | Begin::TooOld(_) => {
                 let is_too_old = matches!(new.begin, Begin::TooOld(_));

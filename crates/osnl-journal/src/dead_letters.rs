@@ -14,6 +14,7 @@
 //! | `osnl-attempts`, `osnl-failed-attempts` | dead letters | attempts that count, and attempts that failed |
 //! | `osnl-event-type`, `osnl-message-id`, `osnl-idempotency-key` | dead letters | of the event |
 //! | `osnl-waits` | waiting letters | the reason of the wait: `guard`, `hold_key`, or `behind` another one |
+//! | `osnl-guard` | letters of a guard | its section, such as `rule:deleted`; letters of a candidate of 0.1.0 lack it |
 //! | `osnl-place` | waiting letters | the place among the waiting letters of the action and resource |
 //!
 //! A retried message is published to its queue with `osnl-retry-of` (the dead letter's number), `osnl-exchange`, and
@@ -39,6 +40,7 @@ use osnl_core::epoch;
 use osnl_core::event::idempotency_key;
 use osnl_core::quarantine::{Extent, Glimpse};
 use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
+use osnl_core::rule::GuardName;
 use osnl_model::{BodyDigest, Notification};
 use osnl_transport::dead_letters::{EXCHANGE, ROUTING_KEY};
 use osnl_transport::{Marks, QueuedMessage};
@@ -74,6 +76,7 @@ const MESSAGE_ID: &str = "osnl-message-id";
 const IDEMPOTENCY_KEY: &str = "osnl-idempotency-key";
 const WAITS: &str = "osnl-waits";
 const PLACE: &str = "osnl-place";
+const GUARD: &str = "osnl-guard";
 
 const DEAD_LETTER: &str = "dead-letter";
 const UNREADABLE: &str = "unreadable";
@@ -132,6 +135,8 @@ pub struct WaitingLetter {
     pub key: Option<String>,
     /// The reason in words, for status and listings.
     pub reason: String,
+    /// The guard that holds it; `None` for another wait, and if the letter does not name its guard.
+    pub guard: Option<GuardName>,
     /// The first arrival of the message.
     pub received: SystemTime,
     /// The idempotency key of the delivery, the same for each arrival of its message.
@@ -157,6 +162,7 @@ impl WaitingLetter {
             action: row.action.into(),
             key: row.key,
             reason: row.reason.unwrap_or_default(),
+            guard: text(GUARD).and_then(|section| GuardName::from_section(&section)),
             received: row.received,
             effect: text(IDEMPOTENCY_KEY).unwrap_or_default(),
             digest: text(DIGEST).unwrap_or_default(),
@@ -201,6 +207,8 @@ pub struct GivenUp<'a> {
     pub used: UsedLimits,
     /// The reason in words, for listings.
     pub reason: &'a str,
+    /// The guard that holds it; `None` for a dead letter, and for another wait.
+    pub guard: Option<&'a GuardName>,
     /// The number of the letter that this one replaces; `None` for a new one.
     pub id: Option<u64>,
     /// The wait, and the letter's place; `None` for a dead letter that holds nothing.
@@ -226,6 +234,7 @@ impl<'a> GivenUp<'a> {
             subject: &new.subject,
             used: UsedLimits::default(),
             reason,
+            guard: None,
             id: new.letter,
             wait: None,
         }
@@ -233,8 +242,8 @@ impl<'a> GivenUp<'a> {
 
     #[must_use]
     pub fn message(&self) -> QueuedMessage {
-        let Self { received, part, head, rule, action, key, resource, subject, used, reason, id, wait } =
-            *self;
+        let Self { received, part, head, rule, action, key, resource, subject, used, .. } = *self;
+        let Self { reason, guard, id, wait, .. } = *self;
         let effect = idempotency_key(head, rule, action, resource, || received.digest().to_string());
         let identity = MessageIdentity::new(received, head);
         let mut headers = common(received, DEAD_LETTER, reason);
@@ -265,6 +274,7 @@ impl<'a> GivenUp<'a> {
         set(IDEMPOTENCY_KEY, Some(effect));
         set(WAITS, wait.map(|(why, _)| why.name().to_owned()));
         set(PLACE, wait.map(|(_, place)| place.to_string()));
+        set(GUARD, guard.map(GuardName::section));
         QueuedMessage {
             body: part.unwrap_or_else(|| received.body.clone()),
             properties: received.properties.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use osnl_core::event::EnrichedValues;
 use osnl_core::received::ReceivedMessage;
+use osnl_core::rule::GuardHold;
 
 /// A message and all that its rules ask for, kept whole or not at all.
 #[derive(Clone, Debug)]
@@ -71,10 +72,10 @@ pub enum Begin {
     Live,
     /// The rule is in shadow: the delivery is recorded as done.
     Shadow,
-    /// A guard holds the delivery until an operator releases it, and with it later ones of its key; the text is the
-    /// reason. `memory://` keeps the delivery in the
-    /// dead letter queue of its listener, and attempts it if there is none: the configuration does not permit that.
-    Held(String),
+    /// A guard holds the delivery until an operator releases it, and with it later ones of its key. `memory://` keeps the
+    /// delivery in the dead letter queue of its listener, and attempts it if there is none: the configuration does not
+    /// permit that.
+    Held(GuardHold),
     /// A condition cannot be decided, or no room is left; the text is the reason.
     Dead(String),
     /// The event was too old when first read, so the delivery is a dead letter from the start.

@@ -1,4 +1,5 @@
 use osnl::journal::{Begin, NewDelivery};
+use osnl_core::rule::{GuardHold, GuardKind, GuardName};
 use osnl_testkit::{Reply, Sink, until};
 use serde_json::json;
 
@@ -153,7 +154,8 @@ async fn a_release_or_retry_names_what_it_calls_and_is_red_for_a_deletion() {
     let session = log_in(&site.running).await;
     assert!(!site.read("/", &session).await.contains("For release"), "the column is left out without any");
     for (n, action) in ["purge", "purge", "tell", "both"].into_iter().enumerate() {
-        let begin = Begin::Held(format!("guard of action {action}: more than 1 per 1m"));
+        let guard = GuardName::new(GuardKind::Action, action);
+        let begin = Begin::Held(GuardHold::new(guard, "more than 1 per 1m"));
         let held = NewDelivery { begin, ..NewDelivery::new("r", action, None) };
         site.keep_all(port(&format!("p{n}")), vec![held]).await;
     }

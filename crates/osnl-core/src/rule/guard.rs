@@ -11,6 +11,7 @@
 //! `native/deliveries.rs` asks for such a queue.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -107,23 +108,26 @@ impl Guards {
     }
 
     #[must_use]
-    pub fn verdict(&self, rule: &str, action: &str, key: &str, at: SystemTime) -> Option<String> {
-        let mut why = None;
-        for (kind, name, window) in
-            [("rule", rule, self.rules.get(rule)), ("action", action, self.actions.get(action))]
-        {
+    pub fn verdict(&self, rule: &str, action: &str, key: &str, at: SystemTime) -> Option<GuardHold> {
+        let mut hold = None;
+        for (kind, name, window) in [
+            (GuardKind::Rule, rule, self.rules.get(rule)),
+            (GuardKind::Action, action, self.actions.get(action)),
+        ] {
             let Some((_, window)) = window else { continue };
             let mut window = lock(window);
             if window.admits(key, at) {
                 continue;
             }
             let rate = window.rate;
-            why.get_or_insert_with(|| guard_reason(kind, name, rate));
+            hold.get_or_insert_with(|| {
+                GuardHold::new(GuardName::new(kind, name), &format!("more than {rate}"))
+            });
             if window.is_to_be_said(millis(at)) {
-                say_guard_holds(kind, name, rate);
+                say_guard_holds(kind.word(), name, rate);
             }
         }
-        why
+        hold
     }
 
     #[must_use]
@@ -148,12 +152,75 @@ impl Guards {
     }
 }
 
+/// The decision of a guard to hold a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardHold {
+    /// The guard that has decided.
+    pub guard: GuardName,
+    /// The decision in words, which begin with the guard.
+    pub why: String,
+}
+
+impl GuardHold {
+    #[must_use]
+    pub fn new(guard: GuardName, exceeded: &str) -> Self {
+        Self { why: format!("{guard}: {exceeded}"), guard }
+    }
+}
+
+/// The section that has a guard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardName {
+    /// The kind of the section.
+    pub kind: GuardKind,
+    /// The name of the rule or action.
+    pub name: Arc<str>,
+}
+
+/// The kind of a section that can have a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardKind {
+    Rule,
+    Action,
+}
+
+impl GuardKind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Action => "action",
+        }
+    }
+}
+
+impl GuardName {
+    #[must_use]
+    pub fn new(kind: GuardKind, name: &str) -> Self {
+        Self { kind, name: name.into() }
+    }
+
+    /// Returns the guard of a section such as `rule:deleted`; `None` for a section of another kind.
+    #[must_use]
+    pub fn from_section(section: &str) -> Option<Self> {
+        let (kind, name) = section.split_once(':')?;
+        let kind = [GuardKind::Rule, GuardKind::Action].into_iter().find(|known| known.word() == kind)?;
+        Some(Self::new(kind, name))
+    }
+
+    #[must_use]
+    pub fn section(&self) -> String {
+        format!("{}:{}", self.kind.word(), self.name)
+    }
+}
+
+impl fmt::Display for GuardName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{GUARD_REASON}{} {}", self.kind.word(), self.name)
+    }
+}
+
 /// The words with which the reason of each guard begins, by which an operator finds the deliveries of all.
 pub const GUARD_REASON: &str = "guard of ";
-
-fn guard_reason(kind: &str, name: &str, rate: Rate) -> String {
-    format!("{GUARD_REASON}{kind} {name}: more than {rate}")
-}
 
 fn say_guard_holds(kind: &str, name: &str, rate: Rate) {
     tracing::error!(
@@ -383,7 +450,11 @@ mod tests {
         let minute = |keys| Rate { keys, within: Duration::from_secs(60) };
         let guards = Guards::new([("r".into(), minute(1))], [("a".into(), minute(2))]);
         let at = UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let verdict = |rule: &str, action: &str, key: &str| guards.verdict(rule, action, key, at);
+        let verdict = |rule: &str, action: &str, key: &str| {
+            let hold = guards.verdict(rule, action, key, at)?;
+            assert_eq!(GuardName::from_section(&hold.guard.section()), Some(hold.guard));
+            Some(hold.why)
+        };
         assert_eq!(verdict("r", "a", "1"), None);
         assert_eq!(verdict("r", "a", "2").as_deref(), Some("guard of rule r: more than 1 per 1m"));
         assert_eq!(verdict("s", "a", "3").as_deref(), Some("guard of action a: more than 2 per 1m"));

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use osnl_core::received::ReceivedMessage;
+use osnl_core::rule::{GuardHold, GuardKind, GuardName};
 use tokio::time::Instant;
 
 use super::{StoreRig, append, attempts, claim, entry, number, within};
@@ -205,13 +206,14 @@ pub(crate) async fn what_is_held_and_dead_is_counted_by_cause(open: impl Fn() ->
         assert!(within(rig.queries.numbers()).await.expect("numbers").held.is_empty());
         return;
     }
-    let held = |reason: &str| Begin::Held(format!("guard of {reason}"));
+    let held =
+        |kind, name: &str, exceeded: &str| Begin::Held(GuardHold::new(GuardName::new(kind, name), exceeded));
     let dead = |answer: &str| Begin::Dead(answer.to_owned());
     for (id, begin) in [
-        ("1", held("rule r: 1")),
-        ("2", held("action a: 2")),
-        ("3", held("rule s: 3")),
-        ("4", held("rule r: 1")),
+        ("1", held(GuardKind::Rule, "r", "1")),
+        ("2", held(GuardKind::Action, "a", "2")),
+        ("3", held(GuardKind::Rule, "s", "3")),
+        ("4", held(GuardKind::Rule, "r", "1")),
         ("5", dead("status 400: no port-5")),
         ("6", dead("status 400: no port-6")),
         ("7", dead("status 500")),
@@ -230,10 +232,18 @@ pub(crate) async fn what_is_held_and_dead_is_counted_by_cause(open: impl Fn() ->
     ];
     assert_eq!(lines(&grouped(&rig, &Filter::default(), u64::MAX).await), expected);
     let held = within(rig.queries.numbers()).await.expect("numbers").held;
-    let found: Vec<_> =
-        held.iter().map(|of| (of.count, of.reason.as_deref().unwrap_or_default(), of.by)).collect();
-    let expected = [(2, "guard of rule r: 1"), (1, "guard of action a: 2"), (1, "guard of rule s: 3")];
-    let expected = expected.map(|(count, reason)| (count, reason, HeldBy::Guard));
+    let found = held.iter().map(|of| {
+        let section = of.guard.as_ref().map(GuardName::section).unwrap_or_default();
+        (of.count, of.reason.as_deref().unwrap_or_default(), of.by, section)
+    });
+    let found: Vec<_> = found.collect();
+    let expected = [
+        (2, "guard of rule r: 1", "rule:r"),
+        (1, "guard of action a: 2", "action:a"),
+        (1, "guard of rule s: 3", "rule:s"),
+    ];
+    let expected =
+        expected.map(|(count, reason, section)| (count, reason, HeldBy::Guard, section.to_owned()));
     assert_eq!(found, expected);
 }
 

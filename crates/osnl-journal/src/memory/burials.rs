@@ -197,6 +197,7 @@ impl MemoryJournal {
             subject: &pending.subject,
             used: pending.used,
             reason,
+            guard: None,
             id: pending.letter,
             wait,
         };

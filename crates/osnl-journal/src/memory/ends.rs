@@ -169,7 +169,7 @@ impl MemoryState {
             not_before,
             awaits: None,
             held: match &new.begin {
-                Begin::Held(why) => Some(why.as_str().into()),
+                Begin::Held(hold) => Some(Box::new(hold.clone())),
                 Begin::Live | Begin::Shadow | Begin::Dead(_) | Begin::TooOld(_) => None,
             },
             letter: new.letter,

@@ -430,6 +430,7 @@ impl MemoryJournal {
                 reason: Some(letter.reason.clone()),
                 count: 0,
                 by: HeldBy::Guard,
+                guard: letter.guard.clone(),
                 since: letter.received,
             });
             cause.count += 1;

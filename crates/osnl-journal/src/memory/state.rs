@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use osnl_core::event::EnrichedValues;
 use osnl_core::received::ReceivedMessage;
+use osnl_core::rule::GuardHold;
 use osnl_model::BulkItems;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -147,8 +148,8 @@ pub(super) struct PendingDelivery {
     pub(super) not_before: Option<Instant>,
     /// The effect of the broker's next answer about the delivery's letter; `None` if no answer is awaited.
     pub(super) awaits: Option<Awaited>,
-    /// The reason for which a guard holds the delivery.
-    pub(super) held: Option<Box<str>>,
+    /// The decision of the guard that holds the delivery.
+    pub(super) held: Option<Box<GuardHold>>,
     /// The waiting letter of which the delivery is the copy.
     pub(super) letter: Option<u64>,
     /// The letter that leaves its queue when this delivery has ended: that of the delivery for which this one was made by

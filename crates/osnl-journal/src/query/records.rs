@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::quarantine::{Extent, Glimpse};
 use osnl_core::received::ReceivedMessage;
+use osnl_core::rule::GuardName;
 
 use super::{Phase, QueryContext, RowState};
 use crate::{DeliveryId, PausedActions};
@@ -153,6 +154,8 @@ pub struct HeldCause {
     pub reason: Option<String>,
     pub count: u64,
     pub by: HeldBy,
+    /// The guard; `None` if it is not known, as of letters of an earlier release.
+    pub guard: Option<GuardName>,
     /// The first arrival of the oldest of them.
     pub since: SystemTime,
 }

@@ -150,16 +150,16 @@ impl<'a> Work<'a> {
     ) -> Result<RowState> {
         let key = new.key.as_deref().filter(|_| new.ordered);
         let lane = key.map(|key| rows::lane(&new.action, key));
-        let (state, reason, guarded) = match &new.begin {
-            Begin::Live => (self.on_arrival(lane)?, None, false),
-            Begin::Shadow => (RowState::Shadow, None, false),
-            Begin::Held(why) => (RowState::Held, Some(why), true),
-            Begin::Dead(why) | Begin::TooOld(why) => (RowState::Dead, Some(why), false),
+        let (state, reason, guard) = match &new.begin {
+            Begin::Live => (self.on_arrival(lane)?, None, None),
+            Begin::Shadow => (RowState::Shadow, None, None),
+            Begin::Held(hold) => (RowState::Held, Some(&hold.why), Some(hold.guard.section())),
+            Begin::Dead(why) | Begin::TooOld(why) => (RowState::Dead, Some(why), None),
         };
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded, \
-             message, resource_id, resource_name) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             message, resource_id, resource_name, cause) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         insert.execute(params![
             id,
@@ -172,10 +172,11 @@ impl<'a> Work<'a> {
             new.resource,
             lane.filter(|_| state.is_open()),
             new.ordered,
-            guarded,
+            guard.is_some(),
             notification.message_id.as_deref().map(rows::message_number),
             new.subject.id,
             new.subject.name,
+            guard,
         ])?;
         self.blocks.note(id, BlockFact::Rule(&new.rule));
         if let Some(event_type) = &notification.event_type {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use osnl_core::received::ReceivedMessage;
+use osnl_core::rule::{GuardHold, GuardName};
 use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl_journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
 use serde_json::{Value, json};
@@ -154,10 +155,13 @@ async fn deliveries_that_were_not_compared_are_of_no_group() {
 #[tokio::test]
 async fn each_guard_that_keeps_deliveries_of_an_action_back_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    let [first, second, third] = ["rule r: more than 1", "action hook: more than 2", "rule s: more than 3"]
-        .map(|guard| format!("guard of {guard} per 1m"));
-    let held = |reason: &str| Begin::Held(reason.to_owned());
-    let messages = [("hook", 150, held(&first)), ("hook", 1, held(&second)), ("hook", 150, held(&third))];
+    let hold =
+        |section: &str, exceeded: &str| GuardHold::new(GuardName::from_section(section).unwrap(), exceeded);
+    let holds = [("rule:r", "more than 1"), ("action:hook", "more than 2"), ("rule:s", "more than 3")]
+        .map(|(section, exceeded)| hold(section, &format!("{exceeded} per 1m")));
+    let [first, second, third] = holds.clone().map(|hold| hold.why);
+    let [one, two, three] = holds.map(Begin::Held);
+    let messages = [("hook", 150, one), ("hook", 1, two), ("hook", 150, three)];
     let status = with_deliveries(folder.path(), &messages).await.status().await.unwrap();
     let of_guards = status.incidents.iter().find(|one| one.kind == IncidentKind::WaitingForRelease).unwrap();
     assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}; {third}")));

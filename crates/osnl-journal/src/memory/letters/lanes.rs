@@ -110,7 +110,11 @@ impl MemoryState {
             resource: pending.resource,
             subject: &pending.subject,
             used: pending.used,
-            reason: pending.held.as_deref().unwrap_or("an earlier delivery of the resource waits"),
+            reason: pending
+                .held
+                .as_ref()
+                .map_or("an earlier delivery of the resource waits", |hold| &hold.why),
+            guard: pending.held.as_ref().map(|hold| &hold.guard),
             id: None,
             wait: Some((why, place)),
         };

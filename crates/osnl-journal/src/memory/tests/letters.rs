@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use osnl_core::rule::{GuardHold, GuardKind, GuardName};
 use osnl_transport::{Marks, QueuedMessage};
 
 use super::*;
@@ -68,7 +69,8 @@ impl World {
         let Some(message) = self.source.pop_front() else { return };
         let mut entry = self.entry_of(&message);
         if is_guarded && message.marks.is_none() {
-            entry.deliveries[0].begin = Begin::Held("guard of action a: more than 1 per 1m".to_owned());
+            let guard = GuardName::new(GuardKind::Action, "a");
+            entry.deliveries[0].begin = Begin::Held(GuardHold::new(guard, "more than 1 per 1m"));
         }
         let receipt = append_as(&self.journal, entry);
         self.unsettled.push((message, receipt));
@@ -303,6 +305,10 @@ fn what_a_guard_holds_waits_with_all_behind_it_and_the_release_lets_both_go_in_o
     assert_eq!(counts(&world.journal), [(RowState::Waiting, 2), (RowState::Held, 1)]);
     let causes = world.journal.letter_causes();
     assert_eq!((causes[0].count, causes[0].by), (1, HeldBy::Guard));
+    assert_eq!(causes[0].guard, Some(GuardName::new(GuardKind::Action, "a")));
+    let mut unnamed = world.dead[0].clone();
+    assert!(unnamed.headers.remove("osnl-guard").is_some());
+    assert_eq!((letter(&unnamed).why, letter(&unnamed).guard), (LetterWait::Guard, None));
     assert!(world.effects.is_empty());
     // The operator releases the first one alone; the rest follows.
     let first = world.dead[0].clone();

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use osnl_core::rule::GuardName;
 use rusqlite::{Result, ToSql};
 
 use super::super::blocks::BlockNeeds;
@@ -93,18 +94,23 @@ impl SqliteReader {
     /// Counts the held deliveries by action and reason; an index alone has these.
     pub(crate) fn held_causes(&self) -> Result<Vec<HeldCause>> {
         let mut select = self.0.prepare(concat!(
-            "SELECT h.action, h.reason, h.count, d.guarded, e.received FROM \
+            "SELECT h.action, h.reason, h.count, d.guarded, e.received, d.cause FROM \
              (SELECT action, reason, count(*) AS count, min(id) AS first FROM delivery WHERE ",
             is!(Held),
             " GROUP BY action, reason) h JOIN delivery d ON d.id = h.first \
              JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) ORDER BY d.id"
         ))?;
         let rows = select.query_map([], |row| {
+            let by = HeldBy::from_guarded(row.get(3)?);
+            let guard: Option<String> = row.get(5)?;
             Ok(HeldCause {
                 action: row.get(0)?,
                 reason: row.get(1)?,
                 count: row.get::<_, i64>(2)?.unsigned_abs(),
-                by: HeldBy::from_guarded(row.get(3)?),
+                by,
+                guard: guard
+                    .filter(|_| by == HeldBy::Guard)
+                    .and_then(|section| GuardName::from_section(&section)),
                 since: from_millis(row.get(4)?),
             })
         })?;

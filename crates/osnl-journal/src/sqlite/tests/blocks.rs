@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use osnl_core::rule::{GuardHold, GuardKind, GuardName};
 use rusqlite::Connection;
 
 use super::super::blocks::BlockNeeds;
@@ -30,7 +31,7 @@ async fn lived(folder: &TempDir) -> SqliteJournal {
             delivery.action = "b".into();
         }
         delivery.begin = match n {
-            _ if n % 211 == 5 => Begin::Held("guard: 7".into()),
+            _ if n % 211 == 5 => Begin::Held(GuardHold::new(GuardName::new(GuardKind::Rule, "r"), "7")),
             _ if n % 401 == 6 => Begin::Dead("Status 403: not now".into()),
             _ if n % 50 == 7 => Begin::Shadow,
             _ => Begin::Live,

@@ -1,3 +1,5 @@
+use osnl_core::rule::{GuardHold, GuardKind, GuardName};
+
 use super::*;
 use crate::query::{Change, Filter, ListPage, Phase, RecentDelivery, RowState};
 use crate::{AttemptRetry, Begin, End, Handover, Pause, PauseNote, UsedLimits};
@@ -93,9 +95,8 @@ async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
 async fn what_waits_for_nobody_does_so_after_a_release_a_retry_and_a_move() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
-    for (id, begin) in
-        [("1", Begin::Held("guard".into())), ("2", Begin::Held("guard".into())), ("3", Begin::Live)]
-    {
+    let held = || Begin::Held(GuardHold::new(GuardName::new(GuardKind::Rule, "r"), "x"));
+    for (id, begin) in [("1", held()), ("2", held()), ("3", Begin::Live)] {
         let mut entry = entry(id, "k", false);
         (entry.deliveries[0].ordered, entry.deliveries[0].begin) = (false, begin);
         within(append(&journal, entry).await).await;
@@ -256,7 +257,8 @@ async fn what_a_guard_holds_waits_with_its_followers_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
     let mut held = entry("1", "k", false);
-    held.deliveries[0].begin = Begin::Held("guard of action a: more than 1 per 10m".into());
+    held.deliveries[0].begin =
+        Begin::Held(GuardHold::new(GuardName::new(GuardKind::Action, "a"), "more than 1 per 10m"));
     within(append(&journal, held).await).await;
     keep(&journal, "2", "k").await;
     drop(journal);
@@ -325,7 +327,8 @@ async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
     let journal = open(&folder);
     let (told, released) = mpsc::channel();
     journal.on_release(Box::new(move |row| told.send((row.key.clone(), row.has_passed)).unwrap()));
-    let begin = |held: bool| if held { Begin::Held("guard of rule r: x".into()) } else { Begin::Live };
+    let hold = || GuardHold::new(GuardName::new(GuardKind::Rule, "r"), "x");
+    let begin = |held: bool| if held { Begin::Held(hold()) } else { Begin::Live };
     for (id, held) in [("1", true), ("2", true), ("3", true), ("4", false), ("5", false)] {
         let mut new = entry(id, id, false);
         new.deliveries[0].begin = begin(held);

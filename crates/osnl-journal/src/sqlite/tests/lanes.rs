@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use osnl_core::rule::{GuardHold, GuardKind, GuardName};
+
 use super::*;
 use crate::query::{Change, Filter, ListPage, RowState};
 use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, UsedLimits};
@@ -272,7 +274,7 @@ impl Player {
         let (action, key) = (self.pick(&ACTIONS), self.pick(&KEYS));
         let ordered = self.random.u8(..5) > 0;
         let begin = match self.random.u8(..12) {
-            0 => Begin::Held("guard of action a: more than 1 per 1m".into()),
+            0 => Begin::Held(GuardHold::new(GuardName::new(GuardKind::Action, "a"), "more than 1 per 1m")),
             1 => Begin::Shadow,
             2 => Begin::TooOld("why".into()),
             _ => Begin::Live,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use osnl_core::rule::GUARD_REASON;
+use osnl_core::rule::GuardName;
 use osnl_transport::shell_quoted;
 
 use super::super::answer::{ForgottenQueues, ReloadResult};
@@ -81,9 +81,8 @@ impl ControlHandler {
 /// Returns the deliveries that wait for release by the guard of a section, such as `rule:deleted`, with the step that
 /// releases them.
 fn held_by(section: &str, held: &[HeldCause]) -> Option<String> {
-    let guard = format!("{GUARD_REASON}{}:", section.replacen(':', " ", 1));
-    let is_its = |of: &&HeldCause| of.reason.as_ref().is_some_and(|reason| reason.starts_with(&guard));
-    let its: Vec<&HeldCause> = held.iter().filter(is_its).collect();
+    let guard = GuardName::from_section(section)?;
+    let its: Vec<&HeldCause> = held.iter().filter(|of| of.guard.as_ref() == Some(&guard)).collect();
     let count: u64 = its.iter().map(|of| of.count).sum();
     let actions: BTreeSet<&str> = its.iter().map(|of| &*of.action).collect();
     let action = match actions.iter().collect::<Vec<_>>()[..] {
@@ -95,7 +94,7 @@ fn held_by(section: &str, held: &[HeldCause]) -> Option<String> {
     Some(format!(
         "; {} {stays}: osnl deliveries release --action {action} --state waiting-for-release --text {}",
         grouped(count),
-        shell_quoted(&guard)
+        shell_quoted(&format!("{guard}:"))
     ))
 }
 
@@ -140,18 +139,19 @@ mod tests {
 
     #[test]
     fn a_changed_guard_names_what_still_waits_for_release() {
-        let held = |action: &str, reason: &str, count| HeldCause {
+        let held = |action: &str, guard: &str, count| HeldCause {
             action: action.to_owned(),
-            reason: Some(reason.to_owned()),
+            reason: None,
             count,
             by: HeldBy::Guard,
+            guard: GuardName::from_section(guard),
             since: SystemTime::UNIX_EPOCH,
         };
         let all = [
-            held("purge", "guard of action purge: more than 5 per 1m", 115),
-            held("purge", "guard of rule deleted: more than 9 per 1m", 1),
-            held("cmdb", "guard of rule deleted: more than 20 per 1m", 1400),
-            held("cmdb", "guard of rule deleted-too: more than 20 per 1m", 3),
+            held("purge", "action:purge", 115),
+            held("purge", "rule:deleted", 1),
+            held("cmdb", "rule:deleted", 1400),
+            held("cmdb", "rule:deleted-too", 3),
         ];
         let release = "osnl deliveries release --action";
         let check = |section: &str, expected: Option<String>| assert_eq!(held_by(section, &all), expected);
