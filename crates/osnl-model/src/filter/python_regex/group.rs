@@ -7,7 +7,7 @@ use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translat
 pub(super) struct OpenGroup {
     /// The position of its parenthesis, for an error.
     pub(super) start: usize,
-    /// Its kind.
+    /// The kind; a look-around has no width.
     kind: GroupKind,
     /// The flags that hold again behind it.
     outer_flags: Flags,
