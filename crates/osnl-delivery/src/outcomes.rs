@@ -97,7 +97,6 @@ impl DeliveryLoop {
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
         match reason {
             WaitReason::Failed | WaitReason::TargetDown => self.record_failure(error, remedy, class),
-            // A failed dependency proves nothing about the target.
             WaitReason::Dependency => self.counters.failures.increment(),
             WaitReason::Crowded => {}
         }
@@ -169,10 +168,13 @@ impl DeliveryLoop {
         );
     }
 
-    fn record_failure(&self, error: &str, remedy: Option<Remedy>, class: Option<ErrorClass>) {
+    pub(super) fn record_failure(&self, error: &str, remedy: Option<Remedy>, class: Option<ErrorClass>) {
         self.counters.failures.increment();
-        *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(LastFailure { at: epoch::now(), answer: error.to_owned(), remedy, class });
+        // A failed dependency proves nothing about the target.
+        if class != Some(ErrorClass::Dependency) {
+            *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(LastFailure { at: epoch::now(), answer: error.to_owned(), remedy, class });
+        }
     }
 
     fn last_answer(&self) -> String {

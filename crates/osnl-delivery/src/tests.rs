@@ -102,6 +102,21 @@ async fn what_is_held_goes_back_before_the_broker_loses_patience() {
     rig.stop().await;
 }
 
+#[tokio::test]
+async fn a_failed_dependency_is_no_failure_of_the_target() {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
+    let action = Arc::new(FailingAction { failure: Mutex::new(None), attempts: Mutex::new(0) });
+    let settings = DeliverySettings::sample(1000, Duration::from_secs(1), Duration::from_secs(3600));
+    let looped = DeliveryLoop::new("a", action, journal, settings, counters);
+    let answer = |class| {
+        looped.record_failure("told so", None, Some(class));
+        looped.gauges.failure.lock().unwrap().as_ref().map(|failure| failure.answer.clone())
+    };
+    assert_eq!(answer(ErrorClass::Dependency), None);
+    assert_eq!(answer(ErrorClass::Connect).as_deref(), Some("told so"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
     let rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
