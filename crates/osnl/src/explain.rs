@@ -13,7 +13,6 @@
 //! The conditions are checked in the daemon's order: a listener that receives the message, `enabled`, `stop` of an
 //! earlier rule, priorities, patterns, `when`.
 
-mod compare;
 mod effects;
 mod event;
 pub mod json;
@@ -27,7 +26,6 @@ use osnl_config::template::Names;
 use osnl_core::age::{EventAge, order_time};
 use osnl_model::{Predicate, Priority, is_secret_path};
 
-pub use self::compare::{EventSample, RuleComparison, RuleSetComparison};
 pub use self::effects::Effect;
 use self::effects::RuleEffects;
 pub use self::event::{Content, ExplainedEvent};
@@ -48,7 +46,6 @@ pub struct Explainer<'a> {
     listener: Option<&'a str>,
     /// The rules of a trace; empty for all. Each rule is evaluated, because one may stop another.
     rules: &'a [String],
-    with_effects: bool,
     /// Whether an event may be too old, or overtaken by one before it. Events before the first are not known.
     judges_age: bool,
     order: EventOrder,
@@ -98,15 +95,7 @@ pub enum Ruling {
 impl<'a> Explainer<'a> {
     #[must_use]
     pub fn new(conf: &'a Native) -> Self {
-        Self {
-            conf,
-            listener: None,
-            rules: &[],
-            with_effects: true,
-            judges_age: true,
-            order: EventOrder::default(),
-            events: 0,
-        }
+        Self { conf, listener: None, rules: &[], judges_age: true, order: EventOrder::default(), events: 0 }
     }
 
     /// Explains events that an operator appends again: none is too old or overtaken.
@@ -177,7 +166,6 @@ impl<'a> Explainer<'a> {
             (Content::Unreadable(reason), _) => Ruling::Unreadable(reason.clone()),
             (Content::Whole(_) | Content::Head { .. }, None) => Ruling::Unknown,
             (Content::Whole(_), Some(names)) => match rule.rule.fires(names) {
-                Ok(()) if !self.with_effects => Ruling::Fires(Vec::new()),
                 Ok(()) => {
                     let (conf, kept) = (self.conf, &*event.asked);
                     let effects = RuleEffects { conf, rule, names, kept, more: &[], with_conditions: true };

@@ -216,8 +216,6 @@ pub struct Sources {
     pub folders: Vec<PathBuf>,
     pub drivers: Drivers,
     pub environment: Environment,
-    /// A file read last, whose rules replace all other rules.
-    pub rules: Option<PathBuf>,
     /// Options of `[DEFAULT]` from the command line: option, value, flag.
     pub flags: Vec<(&'static str, String, &'static str)>,
 }
@@ -308,7 +306,6 @@ pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
             Err(error) => errors.push(ConfigError(folder_finding(folder, &error))),
         }
     }
-    files.extend(sources.rules.clone());
     let mut texts = Vec::new();
     for file in &files {
         let name = file.display().to_string();
@@ -344,18 +341,15 @@ pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
     Ok(loaded)
 }
 
-/// Loads like [`load`], for names and contents that the caller has read. From `sources` only the environment, the
-/// flags, and `rules` count; the rules are the last text.
+/// Loads like [`load`], for names and contents that the caller has read. From `sources` only the environment and the
+/// flags count.
 ///
 /// # Errors
 /// As [`load`].
 pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
     let mut layers = Layers::new(sources.drivers.schema());
     let mut findings = Findings::default();
-    for (n, (name, text)) in texts.iter().enumerate() {
-        if sources.rules.is_some() && n + 1 == texts.len() {
-            layers.sections.retain(|section| section.def.kind != kinds::RULE);
-        }
+    for (name, text) in texts {
         let (ini, syntax) = Ini::parse(name, text);
         findings.errors.extend(syntax);
         let (twice, mixed) = repeated(&ini);

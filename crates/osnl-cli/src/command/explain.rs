@@ -1,7 +1,6 @@
 //! `osnl explain`: the verdict of each rule on an event, and the effect of a match. Connects only to the daemon.
 
 mod args;
-mod compare;
 mod counts;
 mod events;
 
@@ -16,15 +15,10 @@ use crate::flags::OutputFormat;
 
 pub(crate) fn run(args: &ExplainArgs) -> Exit {
     let listener = args.listener.as_deref();
-    match &args.rules {
-        Some(rules) => {
-            saved_events::with_configuration(&args.of, &[], listener, |conf| compare::show(args, conf, rules))
-        }
-        None => saved_events::with_configuration(&args.of, &args.rule, listener, |conf| match args.counts {
-            true => counts::show(args, saved_events::journal(conf)?),
-            false => explain(args, conf),
-        }),
-    }
+    saved_events::with_configuration(&args.of, &args.rule, listener, |conf| match args.counts {
+        true => counts::show(args, saved_events::journal(conf)?),
+        false => explain(args, conf),
+    })
 }
 
 fn explain(args: &ExplainArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {

@@ -21,7 +21,6 @@ const LINE: u64 = 10;
 const QUIET: Duration = Duration::from_millis(700);
 /// The bar of work with a known total. Without colours, so `NO_COLOR` needs no handling.
 const BAR: &str = "[{bar:24}] {human_pos} of {human_len} {msg}, {rate}, {eta} left";
-const COUNT: &str = "{human_pos} {msg}";
 const INTERRUPTED: i32 = 130;
 
 pub(super) struct Display(Arc<ProgressState>);
@@ -40,29 +39,21 @@ struct ProgressState {
 impl Display {
     /// Starts a display. From now on Ctrl-C prints the progress and ends the program.
     pub(super) fn start(what: &'static str, done: &'static str) -> Self {
-        Self::interruptible(ProgressState::new(Some(0), what, done))
-    }
-
-    /// Starts a display of work that Ctrl-C ends, or that handles signals itself.
-    pub(super) fn plain(what: &'static str) -> Self {
-        Self(Arc::new(ProgressState::new(Some(0), what, "")))
-    }
-
-    pub(super) fn counting(what: &'static str) -> Self {
-        Self::interruptible(ProgressState::new(None, what, ""))
-    }
-
-    fn interruptible(state: ProgressState) -> Self {
-        let shared = Arc::new(state);
+        let shared = Arc::new(ProgressState::new(what, done));
         let interrupted = shared.clone();
         let _ = std::thread::Builder::new().name("ctrl-c".to_owned()).spawn(move || interrupted.wait());
         Self(shared)
     }
 
+    /// Starts a display of work that Ctrl-C ends, or that handles signals itself.
+    pub(super) fn plain(what: &'static str) -> Self {
+        Self(Arc::new(ProgressState::new(what, "")))
+    }
+
     /// Starts a display. From now on Ctrl-C, SIGTERM, and SIGHUP cancel the work by its observer. A
     /// second signal ends the program.
     pub(super) fn cancelling(what: &'static str) -> Self {
-        let shared = Arc::new(ProgressState::new(Some(0), what, ""));
+        let shared = Arc::new(ProgressState::new(what, ""));
         let interrupted = shared.clone();
         let (caught, catches) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ctrl-c".to_owned());
@@ -102,11 +93,6 @@ impl Display {
     pub(super) fn hide_while<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.bar.suspend(print)
     }
-
-    pub(super) fn count(&self) {
-        self.0.draw();
-        self.0.bar.inc(1);
-    }
 }
 
 impl Drop for Display {
@@ -116,13 +102,12 @@ impl Drop for Display {
 }
 
 impl ProgressState {
-    fn new(of: Option<u64>, what: &'static str, done: &'static str) -> Self {
-        let template = if of.is_some() { BAR } else { COUNT };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    fn new(what: &'static str, done: &'static str) -> Self {
+        let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
         let rate = move |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = out.write_str(&rate(state.per_sec(), what));
         };
-        let bar = ProgressBar::with_draw_target(of, ProgressDrawTarget::hidden());
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         Self {
             done,
             bar: bar.with_style(style.progress_chars("#.").with_key("rate", rate)).with_message(what),
@@ -134,14 +119,10 @@ impl ProgressState {
         }
     }
 
-    fn draw(&self) {
+    fn show(&self, RequestProgress { done, of }: RequestProgress) {
         if self.is_terminal && self.bar.elapsed() >= QUIET {
             self.is_drawn.call_once(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
         }
-    }
-
-    fn show(&self, RequestProgress { done, of }: RequestProgress) {
-        self.draw();
         self.bar.update(|state| {
             state.set_len(of);
             state.set_pos(done);
@@ -204,10 +185,9 @@ mod tests {
 
     #[test]
     fn the_line_names_what_is_done_and_the_rate() {
-        for template in [BAR, COUNT] {
-            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
-        }
-        let bar = ProgressState::new(Some(75_000), "MiB", "").bar;
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+        let bar = ProgressState::new("MiB", "").bar;
+        bar.set_length(75_000);
         bar.set_position(72_000);
         bar.set_elapsed(Duration::from_secs(60));
         // After the end the rate is the average of the whole time.

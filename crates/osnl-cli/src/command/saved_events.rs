@@ -73,11 +73,6 @@ impl PickArgs {
             || until.is_some()
     }
 
-    pub(super) fn is_about_deliveries(&self) -> bool {
-        let Self { id, event_type: _, fired, action, resource, state, since: _, until: _ } = self;
-        !id.is_empty() || !state.is_empty() || [fired, action, resource].into_iter().any(Option::is_some)
-    }
-
     /// Refuses a rule or an action that is neither configured nor in the journal; without a configuration, one that the
     /// journal lacks.
     pub(super) fn has_names(

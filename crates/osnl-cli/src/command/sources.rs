@@ -34,7 +34,7 @@ pub(super) fn from_args(args: &SourceArgs) -> Sources {
         folders.extend(Some(PathBuf::from(DEFAULT_FOLDER)).filter(|folder| folder.is_dir()));
     }
     let environment = std::env::vars_os().collect();
-    Sources { files, folders, drivers: drivers(), environment, rules: None, flags: Vec::new() }
+    Sources { files, folders, drivers: drivers(), environment, flags: Vec::new() }
 }
 
 #[derive(Debug)]

@@ -41,7 +41,6 @@ mod options;
 mod oracle;
 mod oss_owner;
 mod oss_watcher;
-mod other_rules;
 mod quarantine;
 mod queues;
 mod rabbit_options;

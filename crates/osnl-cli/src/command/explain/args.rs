@@ -10,7 +10,7 @@ use crate::flags::{CheckArgs, GROUPS, OutputFormat, pattern};
 /// The flags of `osnl explain`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("source").multiple(true).required(true).args(
-    ["file", "journal", "unmatched", "counts", "rules", "id", "event_type", "fired", "action", "resource", "state", "since", "until"]
+    ["file", "journal", "unmatched", "counts", "id", "event_type", "fired", "action", "resource", "state", "since", "until"]
 ))]
 #[command(override_usage = "osnl explain [OPTIONS] FILE... | --journal | --unmatched | --id ID | ...")]
 #[command(
@@ -23,9 +23,7 @@ use crate::flags::{CheckArgs, GROUPS, OutputFormat, pattern};
     For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does \
     not, it prints the first condition that did not match, and the value. It contacts no other system. \
     `--unmatched` reads the messages that matched no rule; the daemon stores the latest ones beside its \
-    journal (keep_unmatched). `--rules` compares the configured rules with those of another file. Without a \
-    file, `--journal`, `--unmatched`, or a filter, it uses the events of the journal and the unmatched \
-    messages.\n{GROUPS}"
+    journal (keep_unmatched).\n{GROUPS}"
 ))]
 pub(crate) struct ExplainArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
@@ -41,9 +39,6 @@ pub(crate) struct ExplainArgs {
     /// Count the matches of each rule, and the failures of each condition
     #[arg(long)]
     pub(super) counts: bool,
-    /// Show what the rules of FILE would do differently
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["counts", "limit", "k2hr3_osnl"])]
-    pub(super) rules: Option<PathBuf>,
     /// Evaluate only this rule; may be repeated [default: all]
     #[arg(long, value_name = "NAME")]
     pub(super) rule: Vec<String>,
@@ -63,9 +58,8 @@ pub(crate) struct ExplainArgs {
 }
 
 impl ExplainArgs {
-    /// Returns the most events to show; a comparison of rules uses all.
-    pub(super) fn limit(&self) -> Option<u32> {
-        self.rules.is_none().then(|| self.limit.unwrap_or(20))
+    pub(super) fn limit(&self) -> u32 {
+        self.limit.unwrap_or(20)
     }
 
     pub(super) fn wants(&self, unmatched: &UnmatchedMessage) -> bool {

@@ -1,7 +1,6 @@
 //! The events of `osnl explain`: of files, of the journal, and of the ring of unmatched messages.
 
 use std::io::ErrorKind;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -10,11 +9,9 @@ use osnl::native::Native;
 use osnl::unmatched::{self, UnmatchedMessage};
 
 use super::ExplainArgs;
-use crate::command::progress::Display;
 use crate::command::saved_events::{self, SavedEventsRefusal, masked};
 use crate::exit::Exit;
 
-/// Calls `what` for each event, one by one, because all events of a large journal would fill memory.
 pub(super) fn each(
     args: &ExplainArgs,
     conf: &Native,
@@ -29,23 +26,11 @@ pub(super) fn each(
         return Ok(());
     }
     if args.unmatched.is_none() {
-        read_journal(args, conf, &mut what)?;
+        return read_journal(args, conf, &mut what);
     }
-    let is_of_journal = args.rules.is_none() || args.journal || args.pick.is_about_deliveries();
-    if args.unmatched.is_none() && is_of_journal {
-        return Ok(());
-    }
-    let mut found = match (ring(conf), &args.unmatched) {
-        (Ok(found), _) => found,
-        (Err(refused), Some(_)) => return Err(refused),
-        // The journal's events are compared already, so a missing ring is no failure.
-        (Err((_, why)), None) => {
-            saved_events::say(&format!("unmatched messages are not included: {why}"));
-            Vec::new()
-        }
-    };
+    let mut found = ring(conf)?;
     found.retain(|unmatched| args.wants(unmatched));
-    let first = found.len().saturating_sub(args.limit().map_or(usize::MAX, |limit| limit as usize));
+    let first = found.len().saturating_sub(args.limit() as usize);
     found[first..].iter().for_each(|unmatched| what(ExplainedEvent::from_unmatched(unmatched)));
     Ok(())
 }
@@ -57,16 +42,7 @@ fn read_journal(
 ) -> Result<(), SavedEventsRefusal> {
     let journal = saved_events::kept(conf)?;
     args.pick.has_names(Some(conf), &journal)?;
-    let Some(limit) = args.limit() else {
-        // A large journal takes minutes.
-        let display = Display::counting("events");
-        return args.pick.each(&journal, |kept| {
-            display.count();
-            what(ExplainedEvent::from_received(format!("event {}", kept.number), &kept.received));
-            ControlFlow::Continue(())
-        });
-    };
-    for kept in args.pick.events(&journal, limit, true)? {
+    for kept in args.pick.events(&journal, args.limit(), true)? {
         let asked = journal.asked_for(&kept.deliveries).map_err(saved_events::unreadable)?;
         let event = ExplainedEvent::from_received(format!("event {}", kept.number), &kept.received);
         what(event.with_asked(asked));

@@ -108,22 +108,6 @@ fn folders_come_after_files_and_are_sorted() {
 }
 
 #[test]
-fn other_rules_stand_in_place_of_all() {
-    let texts = [
-        ("a.conf".to_owned(), WHOLE.to_owned()),
-        ("b.conf".to_owned(), "[rule:new]\nactions = record\n".to_owned()),
-    ];
-    let sources = Sources { rules: Some("b.conf".into()), ..Sources::default() };
-    let names = |sources: &Sources| {
-        let conf = load_texts(&texts, sources).unwrap().conf;
-        let names: Vec<String> = conf.rules.iter().map(|rule| rule.rule.name.to_string()).collect();
-        (names.join(" "), conf.actions.len())
-    };
-    assert_eq!(names(&sources), ("new".to_owned(), 2));
-    assert_eq!(names(&Sources::default()), ("gone new".to_owned(), 2));
-}
-
-#[test]
 fn what_is_shown_reads_back_as_the_same() {
     let text = format!("[DEFAULT]\nlog_file = 'a $$b'\n{WHOLE}[rule:gone]\npayload.x = ^$$(a|b)$\n");
     let loaded = load(&text).unwrap();
