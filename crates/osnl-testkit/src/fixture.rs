@@ -53,6 +53,17 @@ pub fn body(message: &Value) -> Vec<u8> {
     }
 }
 
+/// Returns the notification in a recorded body.
+#[must_use]
+#[track_caller]
+pub fn notification(message: &Value) -> Value {
+    let body: Value = serde_json::from_slice(&body(message)).unwrap();
+    match body["oslo.message"].as_str() {
+        Some(inner) => serde_json::from_str(inner).unwrap(),
+        None => body,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

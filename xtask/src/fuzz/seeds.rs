@@ -119,7 +119,7 @@ fn notifications() -> Result<Vec<Vec<u8>>> {
         for recording in recordings(folder)? {
             let cases = recording["cases"].as_object().into_iter().flatten();
             found.extend(
-                cases.step_by(4).map(|(_, case)| case[0]["decoded_message"].to_string().into_bytes()),
+                cases.step_by(4).map(|(_, case)| fixture::notification(&case[0]).to_string().into_bytes()),
             );
         }
     }
@@ -132,7 +132,7 @@ fn payloads() -> Result<Vec<Vec<u8>>> {
     let cases = recording["cases"].as_object().into_iter().flatten();
     Ok(cases
         .step_by(4)
-        .map(|(_, case)| case[0]["decoded_message"]["payload"].to_string().into_bytes())
+        .map(|(_, case)| fixture::notification(&case[0])["payload"].to_string().into_bytes())
         .collect())
 }
 

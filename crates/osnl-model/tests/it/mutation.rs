@@ -22,12 +22,22 @@ pub(crate) fn notifications() -> &'static [Value] {
                 let recording: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
                 let messages = recording["cases"].as_object().unwrap().values();
                 let messages = messages.flat_map(|case| case.as_array().unwrap());
-                found.extend(messages.map(|message| message["decoded_message"].clone()));
+                found.extend(messages.map(|message| {
+                    let body = serde_json::from_str(message["body_text"].as_str().unwrap()).unwrap();
+                    notification(body)
+                }));
             }
         }
         assert_eq!(found.len(), 949);
         found
     })
+}
+
+fn notification(body: Value) -> Value {
+    match body["oslo.message"].as_str() {
+        Some(inner) => serde_json::from_str(inner).unwrap(),
+        None => body,
+    }
 }
 
 fn foreign() -> impl Strategy<Value = Value> {

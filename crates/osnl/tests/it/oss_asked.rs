@@ -181,7 +181,7 @@ fn what_needs_no_keystone_is_posted_while_it_is_away() {
     daemon.wait_until("the floating IP has met it", |c| c.failures.get() > 0);
     let file = fixture::json("emission/captures/nova.json");
     let messages = file["cases"]["legacy_compute_instance_create_end"].as_array().unwrap();
-    let mut created = messages.last().unwrap()["decoded_message"]["payload"].clone();
+    let mut created = fixture::notification(messages.last().unwrap())["payload"].clone();
     created["instance_id"] = "55555555-aaaa-4bbb-8ccc-000000000001".into();
     stage.publish("compute.instance.create.end", &created);
     daemon.wait_until("the instance is told", |c| c.delivered.get() == 1);
@@ -280,7 +280,7 @@ fn a_versioned_creation_has_the_operating_system_of_its_image() {
     let file = fixture::json("emission/captures/nova.json");
     let payload = |case: &str| {
         let messages = file["cases"][case].as_array().unwrap();
-        messages.last().unwrap()["decoded_message"]["payload"].clone()
+        fixture::notification(messages.last().unwrap())["payload"].clone()
     };
     stage.publish("instance.create.end", &payload("instance_create_end"));
     daemon.wait_until("it is told", |c| c.delivered.get() == 1);

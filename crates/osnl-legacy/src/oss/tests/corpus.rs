@@ -16,9 +16,9 @@ fn tellings(framed: impl Fn(&Value) -> String) -> Vec<String> {
         let mut memory = Memory::default();
         for (case, messages) in file["cases"].as_object().unwrap() {
             for message in messages.as_array().unwrap() {
-                let message = &message["decoded_message"];
+                let message = fixture::notification(message);
                 let Some(event_type) = message["event_type"].as_str() else { continue };
-                let happened = told(&mut memory, &framed(message), &lists);
+                let happened = told(&mut memory, &framed(&message), &lists);
                 let EventReport::Calls(calls) = EventReport::from(happened, event_type, None, &lists) else {
                     continue;
                 };
