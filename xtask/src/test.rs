@@ -45,14 +45,10 @@ const WITH_BROKER: &[&str] = &[
     "osnl-transport",
     "-p",
     "osnl-cli",
-    "-p",
-    "osnl-testkit",
     "--test",
     "it",
     "--test",
     "cli",
-    "--test",
-    "broker",
 ];
 
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];

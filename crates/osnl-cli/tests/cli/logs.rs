@@ -74,19 +74,6 @@ fn the_log_goes_to_the_file_that_is_named_and_the_flag_wins() {
     check("log_file = osnl.log", &["-f", "sys.stderr"], Some("sys.stderr"));
 }
 
-#[test]
-fn a_log_file_is_continued() {
-    let place = Place::new();
-    place.write("osnl.log", "from before\n");
-    let url = format!("rabbit://guest:guest@127.0.0.1:{}/", closed_port());
-    place.write("k.conf", conf(&url, "http://127.0.0.1:9/", "[DEFAULT]\nlog_file = osnl.log"));
-    let mut osnl = place.osnl(&["-c", "k.conf"]);
-    wait_until(SOON, "the log", || place.read("osnl.log").contains("cannot listen"));
-    osnl.signal("TERM");
-    assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
-    assert!(place.read("osnl.log").starts_with("from before\n2"));
-}
-
 /// k2hr3_osnl writes the whole payload and all headers at this level.
 #[test]
 fn nothing_secret_is_in_a_log_of_everything() {

@@ -174,24 +174,6 @@ async fn thousands_of_failing_keys_leave_healthy_ones_undisturbed_on_disk() {
     healthy_ones_are_undisturbed(on_disk(&folder), 3).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_healthy_event_behind_eight_that_fail_waits_ten_seconds_at_most() {
-    let mut street = Street::start(in_memory(1000));
-    for n in 0..8 {
-        street.append(&format!("bad {n}")).await;
-    }
-    for n in 0..50 {
-        street.append(&format!("good {n}")).await;
-        let began = Instant::now();
-        while street.action.good.load(Ordering::Relaxed) < street.good {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        assert!(began.elapsed() <= Duration::from_secs(10), "{n}: {:?}", began.elapsed());
-        tokio::time::sleep(Duration::from_secs(n)).await;
-    }
-    street.stop().await;
-}
-
 /// One host asks for an hour's wait, and others do not exist: neither delays other hosts.
 #[tokio::test(start_paused = true)]
 async fn hosts_that_fail_hold_up_no_other_and_end_in_dead_letters() {

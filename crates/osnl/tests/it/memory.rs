@@ -39,77 +39,6 @@ fn a_target_that_fails_and_comes_back_gets_its_request() {
 }
 
 #[test]
-fn retry_after_is_obeyed() {
-    let sink = Sink::start();
-    sink.script(vec![Reply::StatusWith {
-        status: 503,
-        headers: vec![
-            ("Retry-After".to_owned(), "1".to_owned()),
-            ("Content-Length".to_owned(), "0".to_owned()),
-        ],
-        body: Vec::new(),
-    }]);
-    let (broker, daemon) = daemon_for(&sink, "");
-    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
-    daemon.wait_until("delivered", |c| c.delivered.get() == 1);
-    let requests = sink.requests();
-    assert!(requests[1].at.duration_since(requests[0].at) >= Duration::from_secs(1));
-    daemon.stop().unwrap();
-}
-
-#[test]
-fn refusals_are_bounded_by_max_retries_and_end_as_a_dead_letter() {
-    let sink = Sink::start();
-    sink.reply_with(Reply::Status(400));
-    let (broker, daemon) = daemon_for(&sink, "max_retries = 2\n");
-    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
-    daemon.wait_until("given up", |c| c.dead.get() == 1);
-    assert_eq!(sink.requests().len(), 3);
-    daemon.stop().unwrap();
-    assert_eq!(broker.ready(QUEUE), 0);
-}
-
-#[test]
-fn requeue_on_error_gives_back_to_the_broker_and_never_in_a_hot_loop() {
-    let sink = Sink::start();
-    sink.reply_with(Reply::Status(403));
-    let conf = conf(&sink.url("/v1/role"), "max_retries = 1\nrequeue_on_error = True\n");
-    let broker = bound_broker(&conf);
-    let mut settings = quick(&conf);
-    settings.policy.initial = Duration::from_millis(100);
-    settings.policy.max = Duration::from_millis(400);
-    settings.policy.jitter = 0.0;
-    let daemon = DaemonRig::start_with(&conf, settings, SOON, Arc::new(broker.transport()));
-    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
-    daemon.wait_until("it went round", |c| c.returned.get() >= 3);
-    let requests = sink.requests();
-    // Two attempts, then one more for each round, with at least the pause between.
-    for pair in requests.windows(2) {
-        assert!(pair[1].at.duration_since(pair[0].at) >= Duration::from_millis(100));
-    }
-    assert_eq!(daemon.counters.dead.get(), 0);
-    daemon.stop().unwrap();
-    assert_eq!(broker.ready(QUEUE), 1);
-}
-
-#[test]
-fn the_same_refusal_for_five_instances_holds_the_target_and_burns_nothing_more() {
-    let sink = Sink::start();
-    sink.reply_with(Reply::Status(403));
-    let (broker, daemon) = daemon_for(&sink, "max_retries = 3\n");
-    for n in 0..40 {
-        publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
-    }
-    // Sixteen attempts at once and then single probes are far fewer than 40 x 4.
-    daemon.wait_until("probes go on", |c| c.attempts.get() >= 25);
-    assert_eq!(daemon.counters.dead.get(), 0);
-    sink.reply_with(Reply::Status(204));
-    daemon.wait_until("all are delivered", |c| c.delivered.get() == 40);
-    daemon.stop().unwrap();
-    assert_eq!(broker.ready(QUEUE), 0);
-}
-
-#[test]
 fn a_drain_that_takes_too_long_ends_and_gives_back() {
     let sink = Sink::start();
     sink.reply_with(Reply::Hang);
@@ -120,19 +49,6 @@ fn a_drain_that_takes_too_long_ends_and_gives_back() {
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     sink.wait_for(1, SOON);
     assert_eq!(daemon.stop().unwrap(), RunEnd::DeadlinePassed);
-    assert_eq!(broker.ready(QUEUE), 1);
-}
-
-#[test]
-fn an_abort_ends_at_once_and_gives_back() {
-    let sink = Sink::start();
-    sink.reply_with(Reply::Hang);
-    let (broker, daemon) = daemon_for(&sink, "");
-    publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
-    sink.wait_for(1, SOON);
-    daemon.shutdown.drain.cancel();
-    daemon.shutdown.abort.cancel();
-    assert_eq!(daemon.stop().unwrap(), RunEnd::Aborted);
     assert_eq!(broker.ready(QUEUE), 1);
 }
 

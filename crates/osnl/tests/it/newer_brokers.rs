@@ -27,17 +27,6 @@ fn all_done(broker: &ScriptedBroker, target: &Target, daemon: DaemonRig, events:
     daemon.stop().unwrap();
 }
 
-#[test]
-fn where_transient_queues_are_refused_ours_becomes_durable_and_the_start_goes_on() {
-    let broker = ScriptedBroker::start(Habits { refuses_transient_queues: true, ..Habits::default() });
-    let target = Target::down();
-    let daemon = daemon(&broker, &target);
-    daemon.wait_for_log("ours was declared durable");
-    assert!(daemon.states().iter().any(|(_, state)| *state == ListenerState::Connecting { attempt: 2 }));
-    publish(&broker, 0..3);
-    all_done(&broker, &target, daemon, 3);
-}
-
 /// RabbitMQ 4.0 and later drop a message that was returned 20 times. Messages in work still have their effect, and
 /// osnl does not return them.
 #[test]
@@ -61,19 +50,6 @@ fn a_delivery_limit_takes_no_effect_away() {
     assert!(!broker.asked().iter().any(gave_back));
     publish(&broker, 2..3);
     all_done(&broker, &target, daemon, 3);
-}
-
-#[test]
-fn a_consumer_time_out_is_told_and_everything_in_work_is_adopted() {
-    let broker = ScriptedBroker::start(Habits::default());
-    let target = Target::down();
-    let daemon = daemon(&broker, &target);
-    publish(&broker, 0..5);
-    daemon.wait_until("they are in work", |c| c.matched.get() == 5);
-    broker.time_out_consumers();
-    daemon.wait_until("it is back", |c| c.deduplicated.get() == 5);
-    daemon.wait_for_log("Timeout value used: 1800000 ms");
-    all_done(&broker, &target, daemon, 5);
 }
 
 #[test]
