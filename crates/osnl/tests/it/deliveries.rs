@@ -5,12 +5,11 @@ use osnl::journal::query::{Change, DeliveryListRow, Filter, ListPage, RowState};
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions, SqliteReader};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_legacy::k2hr3::Conf;
-use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, wait_until};
+use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
 use serde_json::json;
 
 use crate::harness::{DaemonRig, QUEUE, SOON, bound_broker, conf, instance, port_deleted, publish};
-use crate::rabbit::{listening, ports};
 
 fn native(folder: &Path, api_url: &str, rule: &str, action: &str) -> Native {
     named(folder, api_url, "roles", rule, action)
@@ -219,29 +218,4 @@ fn a_k2hr3_osnl_conf_may_name_a_journal_that_outlives_the_process() {
     let daemon = DaemonRig::start(&conf, Arc::new(MemoryBroker::new().transport()));
     sink.wait_for(1, SOON);
     daemon.stop().unwrap();
-}
-
-#[test]
-fn one_parked_key_at_the_front_and_a_restart_repeats_nothing_else() {
-    const OTHERS: usize = 60;
-    let vhost = Broker::shared().vhost("parked");
-    let sink = Sink::start();
-    let parked = instance(0);
-    sink.reply_when(move |request| request.target.contains(&parked).then_some(Reply::Status(500)));
-    let conf = conf(&sink.url("/v1/role"), "");
-    let mut daemon = listening(&conf, &vhost);
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..OTHERS));
-    daemon.wait_until("the others are delivered", |c| c.delivered.get() == OTHERS as u64 - 1);
-    wait_until(SOON, "they are acknowledged around it", || vhost.queue_depth(QUEUE) == Some((0, 1)));
-    daemon.shutdown.abort.cancel();
-    daemon.shutdown.drain.cancel();
-    daemon.join().unwrap();
-    let before = sink.requests().len();
-    sink.reply_when(|_| None);
-    let daemon = listening(&conf, &vhost);
-    daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
-    wait_until(SOON, "nothing is left", || vhost.queue_depth(QUEUE) == Some((0, 0)));
-    assert_eq!(daemon.counters.received.get(), 1);
-    daemon.stop().unwrap();
-    assert_eq!(sink.requests().len(), before + 1);
 }

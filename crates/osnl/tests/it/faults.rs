@@ -161,21 +161,3 @@ fn a_password_rotated_under_it_is_refused_ever_less_often_and_taken_when_it_is_r
     daemon.wait_until("it is back and has adopted all", |c| c.deduplicated.get() == 10);
     all_done(&vhost, &target, daemon, 10);
 }
-
-#[test]
-fn a_window_full_of_what_the_target_does_not_take_stands_still_loses_nothing_and_moves_on() {
-    let vhost = Broker::shared().vhost("window");
-    let target = Target::down();
-    let daemon = target.daemon(connects(&vhost.url()));
-    OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify_all(&ports(0..300));
-    daemon.wait_until("the window is full", |c| c.matched.get() == 200);
-    wait_until(SOON, "the broker keeps the rest", || vhost.queue_depth(QUEUE) == Some((100, 200)));
-    // After a lost connection the window holds another 200 messages: the same, or further ones
-    // that the broker delivers before the requeue.
-    vhost.close_all_connections("full");
-    daemon.wait_until("its window is full again", |c| c.received.get() == 400);
-    daemon.wait_until("what comes again is known", |c| c.deduplicated.get() >= 100);
-    wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
-    assert_eq!(daemon.counters.delivered.get(), 0);
-    all_done(&vhost, &target, daemon, 300);
-}

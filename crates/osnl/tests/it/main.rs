@@ -36,5 +36,4 @@ mod python;
 mod python_re;
 mod rabbit;
 mod tls;
-mod topology;
 mod vectors;

@@ -153,22 +153,6 @@ fn an_event_that_is_no_deletion_deletes_a_host_only_where_all_are_meant() {
 }
 
 #[test]
-fn an_exchange_that_comes_late_is_found_within_seconds() {
-    let folder = tempfile::tempdir().unwrap();
-    let sink = Sink::start();
-    let conf = native(&text("rabbit://mq/", &sink.url("/v1/role"), &folder.path().join("x"), ""));
-    let broker = MemoryBroker::new();
-    let daemon = start(&conf, &broker);
-    let payload = port_deleted(&instance(1), "10.0.0.1");
-    assert_eq!(publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload), 0);
-    wait_until(SOON, "bound", || {
-        publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload) == 1
-    });
-    sink.wait_for(1, SOON);
-    daemon.stop().unwrap();
-}
-
-#[test]
 fn a_native_queue_is_durable_with_one_active_consumer() {
     let vhost = Broker::shared().vhost("native");
     let folder = tempfile::tempdir().unwrap();

@@ -80,22 +80,3 @@ fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let said = rows[0].reason.as_deref().unwrap();
     assert_eq!(said, format!("POST {}: 200", target.url("localhost", "/gone")));
 }
-
-#[test]
-fn a_target_with_an_expired_certificate_is_held() {
-    let authority = Authority::new();
-    let target = TlsSink::start(&authority.issue(&ServerIdentity::Expired), Protocols::Tls13);
-    let folder = tempfile::tempdir().unwrap();
-    let broker = MemoryBroker::new();
-    let lines = format!(
-        "url = {}\nca_file = {}\nmax_attempts = 1",
-        target.url("localhost", "/"),
-        authority.file().display()
-    );
-    let daemon = start(folder.path(), &broker, &lines);
-    publish(&broker, "vm-1");
-    daemon.wait_for_log("certificate expired on 2024-02-01T00:00:00Z");
-    daemon.stop().unwrap();
-    assert_eq!(rows(folder.path(), RowState::Dead).len(), 0);
-    assert_eq!(target.sink().requests().len(), 0);
-}

@@ -135,23 +135,6 @@ fn what_has_no_end_is_left() {
     hook.make().unwrap();
 }
 
-#[test]
-fn a_server_with_another_certificate_gets_no_request() {
-    let authority = Authority::new();
-    let check = |identity: ServerIdentity, host: &str, expected: &str| {
-        let target = TlsSink::start(&authority.issue(&identity), Protocols::Tls12And13);
-        let ca = authority.file();
-        let error =
-            Hook::new(&format!("url = {}\nca_file = {}", target.url(host, "/"), ca.display())).refused();
-        assert_eq!(error.class, ErrorClass::Tls, "{error}");
-        assert!(error.reason.contains(expected), "{error}");
-        assert_eq!(target.sink().requests().len(), 0);
-    };
-    check(ServerIdentity::For("DNS:other.example"), "localhost", "other.example");
-    check(ServerIdentity::For("DNS:localhost"), "127.0.0.1", "localhost");
-    check(ServerIdentity::NotYet, "localhost", "2124");
-}
-
 /// A date in `Retry-After` counts from the answer's own date; seconds have the same effect.
 #[test]
 fn retry_after_is_read_in_both_forms() {
