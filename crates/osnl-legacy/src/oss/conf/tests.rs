@@ -122,13 +122,6 @@ fn a_host_is_no_more_than_a_host() {
 }
 
 #[test]
-fn a_mistake_in_one_option_of_rest_hides_none_in_another() {
-    let errors =
-        load("[rest]\nhost = http://h\nverify = maybe\nurl_creation = /a b\n").unwrap_err().to_string();
-    assert!(errors.contains("[rest] verify: ") && errors.contains("[rest] url_creation: "), "{errors}");
-}
-
-#[test]
 fn plug_ins_and_own_options_have_their_place() {
     let text = "[DEFAULT]\nenabled_plugins = rest_plugin.RESTNotify, new_plugin.YourPlugin\nplugin_path = /srv/plugins\n\
         events_creation = port.create.end\n[rabbit]\nuser = a@b\npassword = p/$$w\nvirtual_host = cloud\nhost = ::1\n[rest]\nhost = https://h\nbody = xml\nverify = no\n\

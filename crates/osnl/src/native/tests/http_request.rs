@@ -109,29 +109,3 @@ fn arguments_of_commands_are_hidden_and_what_names_a_secret_is_shown() {
         "{shown}"
     );
 }
-
-#[test]
-fn every_option_of_another_login_and_every_impossible_path_has_its_error() {
-    let errors = |lines: &str| {
-        let text = format!("[action:a]\ndriver = http\nurl = https://h/\n{lines}\n");
-        let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default());
-        let errors = loaded.unwrap_err().0;
-        errors.iter().map(ToString::to_string).filter(|text| text.contains("action:a")).collect::<Vec<_>>()
-    };
-    let own = |lines: &str, expected: &[&str]| {
-        let found = errors(lines);
-        assert_eq!(found.len(), expected.len(), "{found:?}");
-        for expected in expected {
-            assert!(found.iter().any(|text| text.contains(expected)), "{expected}: {found:?}");
-        }
-    };
-    own(
-        "password = x\ntoken = y\nproject_name = p",
-        &[
-            "a.conf:4: [action:a] password: requires auth = basic",
-            "a.conf:5: [action:a] token: requires auth = bearer",
-            "a.conf:6: [action:a] project_name: requires auth = keystone",
-        ],
-    );
-    own("ca_file = /a\0b", &["a.conf:4: [action:a] ca_file: has a NUL"]);
-}
