@@ -25,7 +25,7 @@ pub(super) fn each(
             .for_each(|(_, event)| what(ExplainedEvent { read: event.read.or(Some(now)), ..event }));
         return Ok(());
     }
-    if args.unmatched.is_none() {
+    if args.journal || args.unmatched.is_none() {
         return read_journal(args, conf, &mut what);
     }
     let mut found = ring(conf)?;

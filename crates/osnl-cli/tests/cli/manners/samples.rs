@@ -31,7 +31,6 @@ pub(super) const SAMPLES: &[Sample] = &[
     sample("explain", &["event.json"], 0, Json::Lines, true),
     sample("explain", &["--counts"], 0, Json::Lines, false),
     sample("explain", &["--unmatched"], 1, Json::Lines, true),
-    sample("explain", &["--journal"], 0, Json::Lines, false),
     sample("replay", &["event.json"], 0, Json::Lines, true),
     sample("verify", &["roles", "--kind", "port", "--ids", "ids.txt"], 0, Json::Lines, false),
     sample("test", &[], 0, Json::Lines, true),
