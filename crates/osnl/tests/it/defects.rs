@@ -2,19 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use osnl_legacy::k2hr3::ApiUrl;
 use osnl_testkit::{Reply, Sink};
 use serde_json::json;
 
 use crate::harness::{QUEUE, SOON, daemon_for, instance, port_deleted, publish};
-
-#[test]
-fn a_host_name_is_not_cut_at_its_dash() {
-    assert_eq!(
-        ApiUrl::parse("http://k2hr3-api.example.com/v1/role").unwrap().host(),
-        "k2hr3-api.example.com"
-    );
-}
 
 #[test]
 fn a_pause_of_one_message_blocks_no_other() {

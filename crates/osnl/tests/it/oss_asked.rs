@@ -150,28 +150,6 @@ fn a_node_detail_has_what_the_services_know_and_null_for_what_is_gone() {
     }
 }
 
-/// An outage of Keystone holds deliveries like an outage of a target.
-#[test]
-fn nothing_is_lost_while_keystone_is_away() {
-    let openstack = openstack();
-    let (stage, daemon) = Stage::start(&openstack, "timeout = 2s\n");
-    openstack.sink().stop();
-    for n in 0..3 {
-        let own = |floatingip: &mut Value| floatingip["id"] = format!("fip-{n}").into();
-        stage.publish("floatingip.update.end", &associated(own));
-    }
-    daemon.wait_until("more attempts than the action has", |c| c.failures.get() > 6);
-    daemon.wait_for_log("[enrich:cloud] http://127.0.0.1");
-    assert_eq!((daemon.counters.dead.get(), stage.posted().len()), (0, 0));
-    openstack.sink().restart();
-    daemon.wait_until("all are delivered", |c| c.delivered.get() == 3);
-    let log = daemon.log().join("\n");
-    daemon.stop().unwrap();
-    assert_eq!(stage.posted(), vec![expected(&[]); 3]);
-    assert_eq!(openstack.count(SERVER), 1, "the answer is remembered");
-    assert!(!log.contains(PASSWORD), "{log}");
-}
-
 #[test]
 fn what_needs_no_keystone_is_posted_while_it_is_away() {
     let openstack = openstack();
