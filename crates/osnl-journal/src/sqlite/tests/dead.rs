@@ -186,24 +186,6 @@ async fn a_fallback_delivery_has_a_number_though_its_event_has_65535() {
 }
 
 #[tokio::test]
-async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = open(&folder);
-    for id in ["1", "2", "3"] {
-        keep(&journal, id, "k").await;
-    }
-    let first = claim(&journal, "a", 1).await;
-    journal.end(first[0].id, Outcome::Dead("why".into()).into());
-    let second = claim(&journal, "a", 1).await;
-    change(&journal, Change::Retry { which: one(first[0].id), out_of_order: true }).await;
-    let third = one(DeliveryId::parse("3.0").unwrap());
-    change(&journal, Change::Discard { which: third, by: "me".into() }).await;
-    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
-    journal.end(second[0].id, Outcome::Delivered.into());
-    assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
-}
-
-#[tokio::test]
 async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
@@ -238,45 +220,6 @@ async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
         refused[0].starts_with("1.0: a later delivery of the same resource was delivered"),
         "{refused:?}"
     );
-}
-
-#[tokio::test]
-async fn a_dead_letter_that_holds_its_key_keeps_its_followers_until_somebody_decides() {
-    for discard in [false, true] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut journal = open(&folder);
-        for (id, key) in [("1", "k"), ("2", "k"), ("3", "other")] {
-            keep(&journal, id, key).await;
-        }
-        let first = claim(&journal, "a", 2).await;
-        journal.end(first[0].id, Outcome::DeadHoldingKey("why".into()).into());
-        keep(&journal, "4", "k").await;
-        assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "2 and 4 wait");
-        keep(&journal, "5", "k").await;
-        let middle = Filter { event: Some(2), ..Filter::default() };
-        change(&journal, Change::Discard { which: middle, by: "me".into() }).await;
-        assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
-        drop(journal);
-        journal = open(&folder);
-        assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
-        let dead = reader(&folder).list(&only(&[RowState::Dead]), &ListPage::default()).unwrap();
-        assert_eq!(dead.len(), 1);
-        if discard {
-            change(&journal, Change::Discard { which: one(first[0].id), by: "me".into() }).await;
-        } else {
-            // Deliveries behind it had no effect, so the retry is in order.
-            let retry = Change::Retry { which: one(first[0].id), out_of_order: false };
-            assert_eq!(change(&journal, retry).await, (vec!["1.0".to_owned()], vec![]));
-            let again = claim(&journal, "a", 1).await;
-            assert_eq!((names(&again), again[0].used), (vec!["1"], Default::default()));
-            journal.end(again[0].id, Outcome::Delivered.into());
-        }
-        for id in ["4", "5"] {
-            let next = claim(&journal, "a", 1).await;
-            assert_eq!(names(&next), [id]);
-            journal.end(next[0].id, Outcome::Delivered.into());
-        }
-    }
 }
 
 #[tokio::test]

@@ -91,28 +91,6 @@ async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
     }
 }
 
-#[tokio::test]
-async fn what_waits_for_nobody_does_so_after_a_release_a_retry_and_a_move() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = open(&folder);
-    let held = || Begin::Held(GuardHold::new(GuardName::new(GuardKind::Rule, "r"), "x"));
-    for (id, begin) in [("1", held()), ("2", held()), ("3", Begin::Live)] {
-        let mut entry = entry(id, "k", false);
-        (entry.deliveries[0].ordered, entry.deliveries[0].begin) = (false, begin);
-        within(append(&journal, entry).await).await;
-    }
-    change(&journal, Change::Release { which: Filter::default() }).await;
-    for claimed in claim(&journal, "a", 3).await {
-        journal.end(claimed.id, Outcome::Dead("why".into()).into());
-    }
-    change(&journal, Change::Retry { which: Filter::default(), out_of_order: false }).await;
-    let which = Filter { action: Some("a".into()), ..Filter::default() };
-    change(&journal, Change::Hold { which: which.clone(), why: "me".into() }).await;
-    change(&journal, Change::Move { which, to: "b".into() }).await;
-    change(&journal, Change::Release { which: Filter::default() }).await;
-    assert_eq!(claim(&journal, "b", 3).await.len(), 3);
-}
-
 /// Lanes are numbers: two lanes with one number keep the actions of their rows.
 #[tokio::test]
 async fn lanes_of_two_actions_that_share_a_number_send_nothing_to_the_wrong_target() {
@@ -197,59 +175,6 @@ async fn a_large_change_is_made_in_batches_and_appends_go_on_beside_it() {
     assert!(batches >= 4, "{batches}");
     let tally = reader(&folder).tally().unwrap();
     assert!(!tally.iter().any(|tally| tally.state == RowState::Dead), "{tally:?}");
-}
-
-#[tokio::test]
-async fn what_is_held_keeps_its_followers_until_it_is_released() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = open(&folder);
-    keep(&journal, "1", "k").await;
-    keep(&journal, "2", "k").await;
-    let hold = Change::Hold { which: one(DeliveryId::parse("1.0").unwrap()), why: "guard".into() };
-    assert_eq!(change(&journal, hold).await.0, ["1.0"]);
-    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
-    drop(journal);
-    let journal = open(&folder);
-    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "held outlives a restart");
-    assert_eq!(
-        reader(&folder).list(&only(&[RowState::Held]), &ListPage::default()).unwrap()[0].reason.as_deref(),
-        Some("guard")
-    );
-    assert_eq!(change(&journal, Change::Release { which: Filter::default() }).await.0, ["1.0"]);
-    let claimed = claim(&journal, "a", 1).await;
-    assert_eq!(names(&claimed), ["1"]);
-    journal.end(claimed[0].id, Outcome::Delivered.into());
-    assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
-}
-
-#[tokio::test]
-async fn what_is_moved_is_another_action_s_in_its_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = open(&folder);
-    keep(&journal, "1", "k").await;
-    keep(&journal, "2", "k").await;
-    let mut other = entry("3", "k", false);
-    other.deliveries[0].action = "b".into();
-    within(append(&journal, other).await).await;
-    let to_b =
-        || Change::Move { which: Filter { action: Some("a".into()), ..Filter::default() }, to: "b".into() };
-    let running = claim(&journal, "a", 1).await;
-    let moved = within(journal.change(to_b())).await.unwrap();
-    assert_eq!((moved.changed.len(), moved.under_way), (1, vec![running[0].id]));
-    assert_eq!(names(&claim(&journal, "b", 1).await), ["3"]);
-    drop(journal);
-    // The second was delivered before; the first follows after its claim ended.
-    let journal = open(&folder);
-    let mut order = Vec::new();
-    for _ in 0..3 {
-        let claimed = claim(&journal, "b", 1).await;
-        assert_eq!(claimed.len(), 1, "one of a key at a time");
-        order.push(names(&claimed)[0].to_owned());
-        journal.end(claimed[0].id, Outcome::Delivered.into());
-    }
-    // The delivery of `b` that was claimable already stays ahead.
-    assert_eq!(order, ["3", "1", "2"]);
-    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
 }
 
 #[tokio::test]
