@@ -178,33 +178,6 @@ async fn the_prefetch_bounds_all_queues_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tag_of_an_earlier_connection_is_settled_on_no_channel() {
-    for mut rig in Rig::both("earlier") {
-        let mut first = two_queues(&mut rig, 20, 2, 2).await;
-        let mut old = Vec::new();
-        while old.len() < 4 {
-            old.extend(first.poll().await.unwrap());
-        }
-        first.close().await;
-        let options = options(None, 20, Declare::Create, QueueKind::OSLO);
-        let to = targets(&["neutron"], &TWO);
-        let mut next = Session::open(&*rig.transport(), &to, &options).await.unwrap();
-        let mut new = Vec::new();
-        while new.len() < 4 {
-            new.extend(next.poll().await.unwrap());
-        }
-        assert!(new.iter().all(|message| message.redelivered));
-        for message in old {
-            assert!(next.window.acknowledge(message).is_err());
-        }
-        next.flush().await.unwrap();
-        next.close().await;
-        rig.ready_becomes("notifications.info", 2);
-        rig.ready_becomes("notifications.error", 2);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_wildcard_in_a_topic_binds_what_it_means() {
     for mut rig in Rig::both("wildcard") {
         let to: Vec<_> = ["*", "#.deep"].map(|t| (Target::new("neutron", t), Priority::Info)).to_vec();
