@@ -23,6 +23,7 @@
 
 pub mod age;
 pub mod attempt;
+pub mod clock;
 pub mod ended;
 pub mod ends;
 pub mod epoch;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use osnl_core::clock::{Due, whole_millis};
 use osnl_core::received::RowChange;
 use osnl_model::{BodyDigest, Notification};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
@@ -15,7 +16,6 @@ use super::lane::{DeferredChange, LaneEntry, LaneKey};
 use super::rows::{self, identity_number, is, millis};
 use crate::identity::MessageIdentity;
 use crate::query::RowState;
-use crate::store::clock::{Due, whole_millis};
 use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, UsedLimits};
 
 pub(super) const ATTEMPTS: u32 = 20;
