@@ -50,7 +50,13 @@ impl Clock {
     /// Returns the time of a time of day, by its age at present.
     #[must_use]
     pub fn millis_of(&self, at: SystemTime) -> i64 {
-        self.now().saturating_sub(millis(epoch::now())).saturating_add(millis(at))
+        millis(at).saturating_sub(self.ahead())
+    }
+
+    /// Returns the milliseconds by which the system clock is ahead, after steps since the start.
+    #[must_use]
+    pub fn ahead(&self) -> i64 {
+        millis(epoch::now()).saturating_sub(self.now())
     }
 
     #[must_use]
