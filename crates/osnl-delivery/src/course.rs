@@ -100,7 +100,7 @@ impl Course {
             }
             Wake::Claimed(claimed) => {
                 for (claimed, host) in claimed {
-                    // What is read from a file is known by the system clock alone. The age is taken at once, so that later changes of that
+                    // A file knows it by the system clock alone. The age is taken at once, so that later changes of that
                     // clock have no effect.
                     let came = claimed.event.received.origin.received;
                     let ago = epoch::now().duration_since(came).unwrap_or_default();
