@@ -140,15 +140,27 @@ pub struct DepthGauge {
     pub waiting_since: Option<SystemTime>,
     /// The same time, which no step of the clock moves.
     pub waiting: Option<Instant>,
+    /// The messages that the broker has handed over by then; `None` if others may read too.
+    pub arrived: Option<u64>,
 }
 
 impl DepthGauge {
-    fn next(before: Option<&Self>, messages: u64, consumers: u64, at: SystemTime) -> Self {
-        let same = before.filter(|before| messages >= before.messages);
+    /// Begins the wait anew after messages were read. It goes on after the broker has dropped some.
+    fn next(
+        before: Option<&Self>,
+        messages: u64,
+        consumers: u64,
+        arrived: Option<u64>,
+        at: SystemTime,
+    ) -> Self {
+        let arrived = arrived.filter(|_| consumers <= 1);
+        let read = |before: &Self| Some(arrived?.saturating_sub(before.arrived?));
+        let is_read = |before: &Self| read(before).is_none_or(|read| before.messages - messages <= read);
+        let same = before.filter(|before| messages >= before.messages || !is_read(before));
         let since = same.and_then(|before| before.waiting_since.zip(before.waiting));
         let since = since.unwrap_or_else(|| (at, Instant::now()));
         let (waiting_since, waiting) = (messages > 0).then_some(since).unzip();
-        Self { messages, consumers, at, waiting_since, waiting }
+        Self { messages, consumers, at, waiting_since, waiting, arrived }
     }
 }
 
@@ -189,7 +201,7 @@ impl Gauges {
             lossy: found.open.iter().find_map(LossyQueue::from_queue),
         };
         self.set_gaps(BindingGaps::default());
-        self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
+        self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1, None);
     }
 
     /// Records the certificate that the broker shows by now: it may be renewed while a connection lasts for months.
@@ -245,16 +257,24 @@ impl Gauges {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn record_depths(&self, waiting: &QueueDepths) {
+    fn record_depths(&self, waiting: &QueueDepths, arrived: Option<u64>) {
         let messages = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
         let consumers = waiting.iter().map(|(_, seen)| u64::from(seen.consumers)).max().unwrap_or(0);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone_from(waiting);
-        self.set_depth(messages, consumers);
+        self.set_depth(messages, consumers, arrived);
     }
 
-    pub(super) fn answered(&self, waiting: Option<&QueueDepths>, partitions: Option<Vec<PartitionSeen>>) {
+    pub(super) fn answered(
+        &self,
+        waiting: Option<&QueueDepths>,
+        untaken: usize,
+        partitions: Option<Vec<PartitionSeen>>,
+    ) {
         if let Some(waiting) = waiting {
-            self.record_depths(waiting);
+            let is_active = self.listening.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            // The numbers of a partition also count what is no message.
+            let is_counted = is_active && partitions.is_none();
+            self.record_depths(waiting, is_counted.then(|| self.messages() + untaken as u64));
         }
         self.record_partitions(partitions);
     }
@@ -312,9 +332,9 @@ impl Gauges {
         (is_long && !self.has_received()).then_some(since)
     }
 
-    fn set_depth(&self, messages: u64, consumers: u64) {
+    fn set_depth(&self, messages: u64, consumers: u64, arrived: Option<u64>) {
         let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
-        *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, epoch::now()));
+        *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, arrived, epoch::now()));
     }
 
     #[must_use]
@@ -417,23 +437,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backlog_waits_since_it_last_became_smaller() {
+    fn a_backlog_waits_since_some_of_it_was_read() {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let mut depth: Option<DepthGauge> = None;
-        for (n, (messages, since)) in [
-            (0, None),
-            (3, Some(1)),
-            (3, Some(1)),
-            (5, Some(1)),
-            (4, Some(4)),
-            (4, Some(4)),
-            (0, None),
-            (1, Some(7)),
+        for (n, (messages, arrived, since)) in [
+            (0, Some(0), None),
+            (3, Some(0), Some(1)),
+            (3, Some(0), Some(1)),
+            (5, Some(0), Some(1)),
+            (4, Some(1), Some(4)),
+            (4, Some(1), Some(4)),
+            (0, Some(5), None),
+            (9, Some(5), Some(7)),
+            // The broker has dropped six.
+            (2, Some(6), Some(7)),
+            (1, Some(7), Some(9)),
+            // Another consumer may have read.
+            (9, None, Some(9)),
+            (2, None, Some(11)),
+            (1, Some(7), Some(12)),
         ]
         .into_iter()
         .enumerate()
         {
-            let seen = DepthGauge::next(depth.as_ref(), messages, 1, at(n as u64));
+            let seen = DepthGauge::next(depth.as_ref(), messages, 1, arrived, at(n as u64));
             assert_eq!(seen.waiting_since, since.map(at), "{n}");
             depth = Some(seen);
         }

@@ -554,6 +554,7 @@ mod tests {
             at: SystemTime::now() - Duration::from_secs(seconds),
             waiting_since: None,
             waiting: None,
+            arrived: None,
         };
         for (seconds, state, expected) in [
             (10, ListenerState::Listening, true),
