@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::returns::ReturnCount;
-use super::watchdog::SessionStage;
+use super::watchdog::{CHECK_INTERVAL, SessionStage};
 
 /// An observer of connections, which must not wait.
 pub trait ConnectionObserver: Send + Sync {
@@ -75,6 +75,8 @@ pub struct Gauges {
     opened: Mutex<ConnectedQueues>,
     /// The sums over all queues at the latest look; `None` before the first.
     depth: Mutex<Option<DepthGauge>>,
+    /// The longest wait after which the broker has dropped messages, until it is taken.
+    dropped: Mutex<Option<(Instant, Instant)>>,
     /// The stage of the session as a number, see `set_stage`.
     stage: AtomicU8,
     /// Messages in hand that are not settled.
@@ -154,13 +156,18 @@ impl DepthGauge {
         at: SystemTime,
     ) -> Self {
         let arrived = arrived.filter(|_| consumers <= 1);
-        let read = |before: &Self| Some(arrived?.saturating_sub(before.arrived?));
-        let is_read = |before: &Self| read(before).is_none_or(|read| before.messages - messages <= read);
-        let same = before.filter(|before| messages >= before.messages || !is_read(before));
+        let goes_on = |before: &&Self| messages >= before.messages || before.has_dropped(messages, arrived);
+        let same = before.filter(goes_on);
         let since = same.and_then(|before| before.waiting_since.zip(before.waiting));
         let since = since.unwrap_or_else(|| (at, Instant::now()));
         let (waiting_since, waiting) = (messages > 0).then_some(since).unzip();
         Self { messages, consumers, at, waiting_since, waiting, arrived }
+    }
+
+    /// Whether more messages are gone than were read.
+    fn has_dropped(&self, messages: u64, arrived: Option<u64>) -> bool {
+        let read = arrived.zip(self.arrived).map(|(arrived, before)| arrived.saturating_sub(before));
+        read.is_some_and(|read| self.messages.saturating_sub(messages) > read)
     }
 }
 
@@ -334,7 +341,26 @@ impl Gauges {
 
     fn set_depth(&self, messages: u64, consumers: u64, arrived: Option<u64>) {
         let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
-        *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, arrived, epoch::now()));
+        let next = DepthGauge::next(depth.as_ref(), messages, consumers, arrived, epoch::now());
+        let before = depth.as_ref().filter(|before| before.has_dropped(messages, next.arrived));
+        if let Some(since) = before.and_then(|before| before.waiting) {
+            // The wait began between two looks.
+            let since = since.checked_sub(CHECK_INTERVAL).unwrap_or(since);
+            let (mut dropped, now) = (self.lock_dropped(), Instant::now());
+            if dropped.is_none_or(|(begun, ended)| ended - begun < now - since) {
+                *dropped = Some((since, now));
+            }
+        }
+        *depth = Some(next);
+    }
+
+    /// Takes the longest wait after which the broker has dropped messages, as its beginning and its end.
+    pub fn take_dropped(&self) -> Option<(Instant, Instant)> {
+        self.lock_dropped().take()
+    }
+
+    fn lock_dropped(&self) -> MutexGuard<'_, Option<(Instant, Instant)>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[must_use]
@@ -435,6 +461,18 @@ impl Gauges {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_that_the_broker_drops_at_once_has_waited() {
+        let (gauges, minute) = (Gauges::default(), Duration::from_secs(60));
+        for (messages, arrived) in [(0, 0), (9, 0), (9, 0), (0, 1), (7, 1), (0, 8)] {
+            gauges.set_depth(messages, 1, Some(arrived));
+            tokio::time::advance(minute).await;
+        }
+        let waited = gauges.take_dropped().map(|(since, until)| until - since);
+        assert_eq!(waited, Some(2 * minute + CHECK_INTERVAL));
+        assert_eq!(gauges.take_dropped(), None);
+    }
 
     #[test]
     fn a_backlog_waits_since_some_of_it_was_read() {
