@@ -122,6 +122,7 @@ fn which(ids: &[String], filter: &FilterArgs) -> Which {
         rule: filter.rule.clone(),
         action: filter.action.clone(),
         states: filter.state.clone(),
+        held_by: filter.held_by.clone(),
         status: filter.status.clone(),
         text: filter.text.clone(),
         resource: filter.resource.clone(),

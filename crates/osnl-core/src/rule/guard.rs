@@ -222,12 +222,9 @@ impl GuardName {
 
 impl fmt::Display for GuardName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{GUARD_REASON}{} {}", self.kind.word(), self.name)
+        write!(f, "guard of {} {}", self.kind.word(), self.name)
     }
 }
-
-/// The words with which the reason of each guard begins, by which an operator finds the deliveries of all.
-pub const GUARD_REASON: &str = "guard of ";
 
 fn say_guard_holds(kind: &str, name: &str, rate: Rate) {
     tracing::error!(

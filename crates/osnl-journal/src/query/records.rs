@@ -169,6 +169,22 @@ pub enum HeldBy {
 }
 
 impl HeldBy {
+    pub const ALL: [Self; 2] = [Self::Guard, Self::UnexpectedEnd];
+
+    /// Returns the name that a filter takes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guard => "guard",
+            Self::UnexpectedEnd => "unexpected-end",
+        }
+    }
+
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.name() == name)
+    }
+
     #[must_use]
     pub(crate) fn from_guarded(is_guarded: bool) -> Self {
         if is_guarded { Self::Guard } else { Self::UnexpectedEnd }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use osnl_core::attempt::{ErrorClass, Uncorrected};
 use osnl_core::metrics::{BacklogRates, CallLimit, FallingBehind};
-use osnl_core::rule::GUARD_REASON;
 use osnl_transport::shell_quoted;
 
 use super::super::{HeldReason, TargetReport, Unavailable};
@@ -508,7 +507,7 @@ pub(in crate::control) fn judge_guards(targets: &[TargetReport]) -> Vec<Incident
         let (shown, changed, each) = match reasons {
             [] => (String::new(), String::new(), ""),
             [reason] => (text(reason), text(reason), ""),
-            _ => (text(GUARD_REASON), " --text REASON".to_owned(), ", for each REASON"),
+            _ => (" --held-by guard".to_owned(), " --text REASON".to_owned(), ", for each REASON"),
         };
         let each = if names.len() > 1 && each.is_empty() { ", for each ACTION" } else { each };
         let filter = format!("{action}--state waiting-for-release");

@@ -347,15 +347,20 @@ fn each_guard_of_an_action_is_named() {
     for (reasons, listed, text, each) in [
         (
             &["guard of rule r: more than 1 per 1m"][..],
-            "'guard of rule r: more than 1 per 1m'",
+            "--text 'guard of rule r: more than 1 per 1m'",
             "'guard of rule r: more than 1 per 1m'",
             "",
         ),
-        (&["guard of rule r: 1", "guard of action hook: 2"], "'guard of '", "REASON", ", for each REASON"),
+        (
+            &["guard of rule r: 1", "guard of action hook: 2"],
+            "--held-by guard",
+            "REASON",
+            ", for each REASON",
+        ),
     ] {
-        let filter = "--action hook --state waiting-for-release --text";
+        let filter = "--action hook --state waiting-for-release";
         let doing = format!(
-            "osnl deliveries list {filter} {listed}; then osnl deliveries release {filter} {text} if the changes are meant, \
+            "osnl deliveries list {filter} {listed}; then osnl deliveries release {filter} --text {text} if the changes are meant, \
              else discard{each}"
         );
         let what = "hook: 3 deliveries wait for release for 60 s";
