@@ -168,6 +168,6 @@ pub enum RuleMismatch {
     GivenUp(Mismatch),
     #[error("{0}")]
     When(WhenMismatch),
-    #[error("rule {by} matched before it, and stops")]
+    #[error("rule {by} matched before it, with stop = true")]
     Stopped { by: Arc<str> },
 }

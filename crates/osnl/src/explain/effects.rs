@@ -9,8 +9,8 @@ use osnl_model::{Notification, is_secret_path};
 use crate::enrich::{AnswerForecast, Ask, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
-use crate::rule::{Mode, RuleMismatch, WhenMismatch, holds};
-use crate::sentence::{one_line, reason};
+use crate::rule::{Mode, WhenMismatch, holds};
+use crate::sentence::one_line;
 
 /// One delivery that a rule makes for an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,7 +155,7 @@ impl RuleEffects<'_> {
 
 fn not_asked(mismatch: WhenMismatch) -> Preview {
     let is_undecided = matches!(mismatch, WhenMismatch::Undecided(_));
-    let why = reason(&RuleMismatch::When(mismatch));
+    let why = mismatch.to_string();
     if is_undecided { Preview::Undecided { why } } else { Preview::NotAsked { why } }
 }
 
