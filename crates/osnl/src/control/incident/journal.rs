@@ -12,7 +12,8 @@ const NEARLY_NONE: u64 = 100 << 20;
 const HELD_SECONDS: u64 = 10;
 
 pub(in crate::control) fn unreadable_journal(why: String) -> Incident {
-    Incident::new(Kind::JournalUnreadable, Severity::Critical, "journal", why)
+    Incident::new(Kind::JournalUnreadable, Severity::Critical, "journal", &*why)
+        .labelled(why)
         .mended_by("look at its disk and at the log")
 }
 
