@@ -30,6 +30,7 @@ pub mod epoch;
 pub mod event;
 pub mod fallback;
 pub mod metrics;
+pub mod misfit;
 pub mod observe;
 pub mod quarantine;
 pub mod received;

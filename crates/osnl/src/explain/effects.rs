@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use osnl_config::template::Names;
 use osnl_core::event::AskedFor;
+use osnl_core::misfit::Misfit;
 use osnl_model::{Notification, is_secret_path};
 
 use crate::enrich::{AnswerForecast, Ask, foresee};
@@ -44,20 +45,22 @@ impl Effect {
     }
 
     #[must_use]
-    pub fn dead_letter(&self) -> Option<&str> {
-        if let Some(why) = &self.too_old {
-            return Some(why);
-        }
-        match &self.would {
-            Preview::Unusable { why } | Preview::Undecided { why } => {
-                (self.mode == Mode::Live).then_some(why.as_str())
-            }
+    pub fn dead_letter(&self) -> Option<String> {
+        self.too_old.clone().or_else(|| self.misfit().map(String::from))
+    }
+
+    /// Returns the reason why every attempt would fail.
+    pub(super) fn misfit(&self) -> Option<Misfit> {
+        let why = match &self.would {
+            Preview::Unusable { why } => Some(why.clone()),
+            Preview::Undecided { why } => Some(Misfit::other(why)),
             Preview::Request { .. }
             | Preview::Line { .. }
             | Preview::Effect { .. }
             | Preview::Nothing { .. }
             | Preview::NotAsked { .. } => None,
-        }
+        };
+        why.filter(|_| self.mode == Mode::Live)
     }
 
     #[must_use]

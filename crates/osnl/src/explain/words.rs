@@ -150,7 +150,8 @@ fn described(effect: &Effect, called: &str) -> String {
         }
         Preview::Nothing { why } => format!("nothing to do: {why}"),
         Preview::NotAsked { why } => format!("not asked: {why}"),
-        Preview::Undecided { why } | Preview::Unusable { why } => format!("a dead letter: {why}"),
+        Preview::Undecided { why } => format!("a dead letter: {why}"),
+        Preview::Unusable { why } => format!("a dead letter: {why}"),
     };
     below.extend(effect.asks.iter().map(ask));
     below.extend(effect.provided.iter().map(|when| format!("done if what was asked makes it true: {when}")));
