@@ -241,6 +241,9 @@ fn what_a_guard_holds_with_memory_outlives_the_daemon_and_is_carried_out_after_i
     wait_until(SOON, "the status counts them", || guarded(&rig));
     let incidents = rig.status()["incidents"].to_string();
     assert!(incidents.contains("guard of rule r"), "{incidents}");
+    for (by, expected) in [("guard", 2), ("unexpected-end", 0)] {
+        assert_eq!(rig.json(&format!("deliveries list --held-by {by}"))["totals"]["all"], expected, "{by}");
+    }
 
     rig.end("KILL");
     rig.run();
