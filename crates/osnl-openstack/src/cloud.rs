@@ -25,6 +25,8 @@ use osnl_delivery::enrich::Kind;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 const NEW_TOKEN: &str = "x-subject-token";
+/// The path of a login below `auth_url`. No service has objects there.
+const LOGIN: &str = "/auth/tokens";
 pub const GIVE_IT_TLS: &str =
     "give the service an https:// URL in Keystone's catalogue, or another interface";
 /// The catalogue of a large cloud has some tens of kilobytes; a server with long metadata has less.
@@ -115,6 +117,9 @@ impl Cloud {
     #[must_use]
     pub fn remedy(&self, error: &ApiError) -> Option<&'static str> {
         match error {
+            ApiError::Login { .. } => Some(
+                "correct the login where it is configured, then osnl reload; or mend the user in Keystone",
+            ),
             ApiError::Forbidden { .. } | ApiError::Hidden(_) => Some(match self.conf().scope {
                 Scope::System => {
                     "services refuse objects of projects to a login for the whole system: set project_name instead of system_scope"
@@ -127,16 +132,18 @@ impl Cloud {
                 Some("does the service trust this Keystone (www_authenticate_uri), and is its clock right?")
             }
             ApiError::Unreachable { failure, .. } if failure.class == FailureClass::Tls => None,
+            ApiError::Unreachable { at, .. } | ApiError::TimedOut { at, .. } if at.ends_with(LOGIN) => {
+                Some("check that it is running and that auth_url is right")
+            }
+            ApiError::Answer { at, .. } if at.ends_with(LOGIN) => Some("is auth_url that of Keystone?"),
             ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
                 Some("the catalogue names this URL; can this machine reach it, or another interface?")
             }
-            ApiError::Status { status: 400 | 410 | 414, .. } => Some("its own log says why"),
-            ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
+            ApiError::Status { .. } => Some("its own log says why"),
             ApiError::NotTheApi { .. } | ApiError::Answer { .. } => Some(
-                "compare the URL with that of `openstack endpoint list`, and with the proxy in front of the API; \
-                 deliveries that need it wait",
+                "compare the URL with that of `openstack endpoint list`, and with the proxy in front of the API",
             ),
-            ApiError::Gone(_) | ApiError::Login { .. } | ApiError::Catalog(_) => None,
+            ApiError::Gone(_) | ApiError::Catalog(_) => None,
         }
     }
 
@@ -392,7 +399,7 @@ impl Cloud {
 
     async fn fetch(&self) -> Result<Token, ApiError> {
         let conf = &self.0.conf;
-        let at = format!("{}/auth/tokens", conf.auth_url);
+        let at = format!("{}{LOGIN}", conf.auth_url);
         let problem = |problem: &str| ApiError::Answer { at: at.clone(), problem: problem.to_owned() };
         let url = Url::parse(&at).map_err(|error| problem(&error.to_string()))?;
         let mut request = Request::new(Method::POST, url);

@@ -319,10 +319,12 @@ async fn a_service_that_does_not_answer_is_given_up_in_time() {
 async fn a_refused_login_says_what_keystone_said_and_no_secret() {
     let openstack = Openstack::start();
     let check = async |more: &[(&str, &str)], expected: &str| {
-        let error = cloud(&openstack, more).login().await.unwrap_err();
+        let cloud = cloud(&openstack, more);
+        let error = cloud.login().await.unwrap_err();
         let text = error.to_string();
         assert!(text.contains(expected), "{text}");
         assert_eq!(error.class(), Some(FailureClass::Status(401)), "{text}");
+        assert!(cloud.remedy(&error).is_some_and(|remedy| remedy.starts_with("correct the login")));
         for secret in ["wr0ng", PASSWORD, CREDENTIAL_SECRET, TOKEN] {
             assert!(!format!("{text} {error:?}").contains(secret), "{text}");
         }

@@ -131,6 +131,7 @@ fn dependency(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
         lasting(Some(first.since_seconds))
     );
     let found = incident(target, Kind::DependencyDown, what).mended_by_command("osnl check --connect");
+    let found = first.remedy.clone().into_iter().fold(found, Incident::mended_by_remedy);
     let others = meanwhile(target, bounds, "deliveries that do not need it go on");
     Some(unavailable(found, first, &others))
 }

@@ -209,10 +209,15 @@ fn what_goes_on_while_a_part_waits_is_told() {
         reason: "no answer".to_owned(),
         next_probe_seconds: Some(3),
         needs_operator: false,
+        remedy: None,
     };
-    let refuses = Unavailable { needs_operator: true, ..away("[enrich:net]") };
+    let remedy = Some("correct the login".into());
+    let refuses = Unavailable { needs_operator: true, remedy, ..away("[enrich:net]") };
     let refusing = TargetReport { dependencies_down: vec![refuses], ..target("hook") };
-    assert_eq!(judge_target(&refusing, &BOUNDS)[0].must_act, IncidentActor::Operator);
+    let refusing = &judge_target(&refusing, &BOUNDS)[0];
+    assert_eq!(refusing.must_act, IncidentActor::Operator);
+    let doing = refusing.doing().unwrap();
+    assert!(doing.starts_with("osnl check --connect; correct the login; osnl tries again"), "{doing}");
     let keystone =
         TargetReport { dependencies_down: vec![away("[enrich:net]")], pending: 1, ..target("hook") };
     let host = TargetReport { down_hosts: vec![away("h1:443")], pending: 1, ..target("hook") };
