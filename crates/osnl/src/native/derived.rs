@@ -140,6 +140,10 @@ impl ListenerConf {
         if self.driver() == Driver::Kafka {
             return self.kafka.client_certificate();
         }
+        #[cfg(feature = "amqp1")]
+        if self.driver() == Driver::Amqp1 {
+            return super::amqp1::client_certificate(self);
+        }
         self.rabbit.client_certificate()
     }
 
