@@ -159,7 +159,7 @@ impl Cloud {
         tokens.iter().fold(self.0.password.clone(), Scrubber::and)
     }
 
-    /// Returns the expiry of the latest certificate, of the client certificate, and of the password if Keystone reported
+    /// Returns the expiry of each host's certificate, of the client certificate, and of the password if Keystone reported
     /// it.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
@@ -170,12 +170,11 @@ impl Cloud {
             CloudLogin::ApplicationCredential { .. } | CloudLogin::Token(_) => None,
         };
         let password = ends.map(|ends| Expiry { what: format!("the password of {}", conf.shown()), ends });
-        let certificate = client.certificate_ends();
-        let certificate = certificate.map(|ends| {
-            let url = &conf.auth_url;
-            Expiry { what: format!("a certificate of the cloud at {url} (Keystone's or a service's)"), ends }
+        let certificates = client.certificates_end().into_iter().map(|(host, ends)| Expiry {
+            what: format!("the certificate of {host} in the cloud at {}", conf.auth_url),
+            ends,
         });
-        certificate.into_iter().chain(client.own_expiry()).chain(password).collect()
+        certificates.chain(client.own_expiry()).chain(password).collect()
     }
 
     /// Returns the object without its wrapper. An id is one segment of a path, with any characters escaped.
