@@ -23,6 +23,8 @@ const QUIET: Duration = Duration::from_millis(700);
 const BAR: &str = "[{bar:24}] {human_pos} of {human_len} {msg}, {rate}, {eta} left";
 const COUNT: &str = "{human_pos} {msg}";
 const INTERRUPTED: i32 = 130;
+/// The number of displays whose threads wait for a signal. Only the thread of the newest ends the program.
+static WAITING: AtomicU64 = AtomicU64::new(0);
 
 pub(super) struct Display(Arc<ProgressState>);
 
@@ -157,6 +159,7 @@ impl ProgressState {
             // This also catches SIGXFSZ, so that a file-size limit fails a write instead of ending
             // the program.
             let mut signals = Signals::catch();
+            WAITING.fetch_add(1, Ordering::Relaxed);
             let _ = caught.send(());
             signals.next().await;
             self.is_cancelled.store(true, Ordering::Relaxed);
@@ -167,7 +170,11 @@ impl ProgressState {
     }
 
     fn wait(&self) {
+        let number = WAITING.fetch_add(1, Ordering::Relaxed) + 1;
         let Ok(Ok(())) = crate::app::block_on(tokio::signal::ctrl_c()) else { return };
+        if WAITING.load(Ordering::Relaxed) != number {
+            return;
+        }
         if !self.bar.is_finished() {
             let (done, of) = (self.bar.position(), self.bar.length());
             self.bar.finish_and_clear();
