@@ -164,6 +164,12 @@ impl ListenerConf {
         self.rabbit == other.rabbit
     }
 
+    /// Whether the exchanges show which services' events arrive: a queue by itself has none, and a topic of Kafka has
+    /// those of each service that publishes to it.
+    pub(crate) fn names_services(&self) -> bool {
+        !self.exchanges.is_empty() && self.driver() != Driver::Kafka
+    }
+
     pub(crate) fn driver(&self) -> Driver {
         Driver::for_url(&self.transport_url)
     }
