@@ -22,13 +22,21 @@ pub fn mask_url_passwords(text: &str) -> Cow<'_, str> {
             rest = after.get(login.len() + 1..).unwrap_or_default();
             continue;
         }
+        let mut any_guest = false;
         for (index, host) in authority.split(',').enumerate() {
             if index > 0 {
                 masked.push(',');
             }
             match host.rsplit_once('@') {
+                // The rest of a password with a comma.
+                Some((login, address)) if any_guest && !login.is_empty() && !login.contains(':') => {
+                    masked.extend([MASK, "@", address]);
+                }
                 Some((login, address)) if !login.is_empty() => push_masked(&mut masked, login, address),
-                Some(_) | None => masked.push_str(host),
+                Some(_) | None => {
+                    any_guest = true;
+                    masked.push_str(host);
+                }
             }
         }
         rest = tail;
