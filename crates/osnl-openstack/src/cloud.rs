@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use osnl_model::Scrubber;
+use osnl_model::{Budget, Scrubber};
 use osnl_net::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use osnl_net::http::{
     Answer, Client, Expiry, FailureClass, HttpError, HttpOptions, Method, Request, Scheme, StatusCode, Url,
@@ -464,8 +464,9 @@ impl Cloud {
         if !answer.is_whole() {
             return Err(problem("the answer is too long".to_owned()));
         }
-        let mut body: Value =
-            serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is not JSON".to_owned()))?;
+        let mut body = Budget::DEFAULT
+            .read_json(&answer.body)
+            .ok_or_else(|| problem("the answer is not JSON, or has too many values".to_owned()))?;
         of(&mut body).ok_or_else(|| problem(format!("the answer has no {kind} in it")))
     }
 

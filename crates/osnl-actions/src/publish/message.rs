@@ -7,8 +7,8 @@ use osnl_action::http_request::cloud_event::{self, AttributeTemplates};
 use osnl_config::template::{Names, Template};
 use osnl_core::misfit::Misfit;
 use osnl_model::{
-    BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,
-    shard_of,
+    BodyDigest, Budget, Emission, ForeignJson, Framing, Priority, Target, mask_secrets, resource_at,
+    resource_key, shard_of,
 };
 use osnl_net::http::HeaderMap;
 use osnl_transport::{Declare, LONGEST_NAME, OutgoingMessage, Properties, Shards};
@@ -204,7 +204,7 @@ impl MessageTemplates {
 impl Privacy {
     fn apply(self, emission: &mut Emission) -> Result<(), Misfit> {
         let masked = |key: &str, value: &RawValue| -> Result<Box<RawValue>, Misfit> {
-            let read: Value = serde_json::from_str(value.get()).map_err(Misfit::other)?;
+            let ForeignJson(read) = serde_json::from_str(value.get()).map_err(Misfit::other)?;
             // The name of the context's entry may mark it as a secret.
             let masked = mask_secrets(&Value::Object([(key.to_owned(), read.clone())].into_iter().collect()));
             match masked.get(key) {

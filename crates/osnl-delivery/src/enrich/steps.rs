@@ -8,6 +8,7 @@ use osnl_config::template::{EvalError, Names, Template};
 use osnl_core::attempt::{ActionError, ErrorClass};
 use osnl_core::event::{EnrichedValues, Event};
 use osnl_journal::{Journal, LearntFacts};
+use osnl_model::ForeignJson;
 use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
@@ -128,7 +129,7 @@ impl Enrichments {
 
     async fn earlier(&self, object: &str) -> Option<Value> {
         let text = self.journal.known(object).await?;
-        serde_json::from_str(&text).ok()
+        serde_json::from_str(&text).ok().map(|ForeignJson(found)| found)
     }
 }
 

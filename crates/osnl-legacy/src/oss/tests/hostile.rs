@@ -172,6 +172,18 @@ fn many_keys_of_metadata_are_read_and_reported_in_linear_time() {
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
 }
 
+/// serde_json takes this key for a text of JSON, and begins to count levels anew in the text: texts within texts exceed
+/// any stack.
+#[test]
+fn no_text_of_the_metadata_is_read_as_json_again() {
+    let odd = json!({"$serde_json::private::RawValue": "[1]"});
+    let payload = instance("vm", json!({"Owner": odd})).to_string();
+    let metadata = OrderedMap::at(&payload, &["metadata"]).unwrap();
+    assert_eq!(metadata.get("Owner"), Some(&odd));
+    let again: OrderedMap = serde_json::from_str(&serde_json::to_string(&metadata).unwrap()).unwrap();
+    assert_eq!(again, metadata, "as the journal keeps it");
+}
+
 #[test]
 fn many_addresses_and_floating_ips_of_a_port_are_bounded() {
     let watcher = watcher();
