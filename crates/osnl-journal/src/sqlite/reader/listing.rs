@@ -7,6 +7,7 @@ use rusqlite::{Connection, Result, ToSql, params};
 
 use super::super::blocks::BlockNeeds;
 use super::super::rows::{delivery_id, from_millis, is};
+use super::super::work::cut;
 use super::SqliteReader;
 use crate::DeliveryId;
 use crate::query::{
@@ -160,6 +161,9 @@ pub(in crate::sqlite) fn parts(
     Ok(ranges.into_iter().map(within).filter(|part| !part.is_empty()).collect())
 }
 
+/// A page has a thousand rows, and a publisher chooses the length of an event type.
+const LONGEST_TYPE: usize = 1000;
+
 /// The holder of a lane is its claimable delivery, a held delivery, or a dead letter.
 const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, e.received, \
      e.queue, e.event_type, e.message_id, e.copies, d.resource, d.resource_id, d.resource_name, d.due, d.guarded, \
@@ -184,7 +188,7 @@ fn read(row: &rusqlite::Row<'_>) -> Result<DeliveryListRow> {
         reason: row.get(8)?,
         received: from_millis(row.get(9)?),
         queue: row.get(10)?,
-        event_type: row.get(11)?,
+        event_type: row.get_ref(11)?.as_str().ok().map(|kind| cut(kind, LONGEST_TYPE).to_owned()),
         message_id: row.get(12)?,
         copies: row.get::<_, i64>(13)?.unsigned_abs(),
         resource: row.get(14)?,
