@@ -185,6 +185,18 @@ fn no_text_of_the_metadata_is_read_as_json_again() {
 }
 
 #[test]
+fn many_addresses_in_the_answer_of_a_cloud_are_bounded() {
+    let begun = Instant::now();
+    let of = |kind: &str| -> Vec<Value> {
+        let address = |n: usize| json!({"addr": n.to_string(), "OS-EXT-IPS:type": kind});
+        (0..50_000).map(address).collect()
+    };
+    let nics = |networks: Value| super::super::asked::nics(&json!({"addresses": networks})).len();
+    assert_eq!(nics(json!({"a": of("fixed"), "b": of("floating")})), 1024);
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn many_addresses_and_floating_ips_of_a_port_are_bounded() {
     let watcher = watcher();
     let begun = Instant::now();
