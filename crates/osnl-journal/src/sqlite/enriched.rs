@@ -54,6 +54,17 @@ pub(super) fn known(connection: &Connection, object: &str) -> Result<Option<Stri
     select.query_row([object], |row| row.get(0)).optional()
 }
 
+/// Forgets the oldest objects, so that the latest take at most so many bytes. A publisher chooses their number and size.
+pub(super) fn make_room(connection: &Connection, most: u64, at_most: i64) -> Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM object WHERE name IN (SELECT name FROM (SELECT name, \
+             sum(octet_length(name) + octet_length(body)) OVER (ORDER BY at DESC, name) AS bytes FROM object) \
+             WHERE bytes > ?1 LIMIT ?2)",
+        )?
+        .execute([i64::try_from(most).unwrap_or(i64::MAX), at_most])
+}
+
 pub(super) fn forget(connection: &Connection, before: i64, at_most: i64) -> Result<usize> {
     let old = connection
         .prepare_cached(
