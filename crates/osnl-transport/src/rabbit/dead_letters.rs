@@ -398,6 +398,7 @@ async fn take(
             continue;
         }
         let share = body_flow.share(delivery.data.len());
+        let delivered = delivery_count(&delivery);
         let mut message = QueuedMessage {
             cut: body_flow.cut(channel.id(), delivery.delivery_tag),
             body: Bytes::from(delivery.data),
@@ -408,7 +409,7 @@ async fn take(
             message.body = Bytes::new();
         }
         drop(share);
-        found.push((delivery_count(&delivery.properties), delivery.delivery_tag, message));
+        found.push((delivered, delivery.delivery_tag, message));
     }
     if mark.is_some() && !is_marked && found.len() < usize::from(MOST) {
         let reason = "its messages do not arrive: another consumer has them, or the broker has not given back those of a \
