@@ -95,8 +95,12 @@ fn request_url(api_url: &ApiUrl, role: &str, cuk: &str, address: &str) -> String
 fn token(path: &Path) -> Result<HeaderValue, String> {
     const LONGEST: u64 = 16 * 1024;
     let shown = path.display();
-    let length = std::fs::metadata(path).map_err(|error| format!("token_file {shown}: {error}"))?.len();
-    if length > LONGEST {
+    let meta = std::fs::metadata(path).map_err(|error| format!("token_file {shown}: {error}"))?;
+    // The open of a pipe would hold the daemon, and a device may have no end.
+    if !meta.is_file() {
+        return Err(format!("token_file {shown}: is not a regular file"));
+    }
+    if meta.len() > LONGEST {
         return Err(format!("token_file {shown}: is too large for a token"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("token_file {shown}: {error}"))?;
@@ -222,6 +226,14 @@ mod tests {
 
     fn owned(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_token_is_read_from_a_regular_file_alone() {
+        for path in ["/dev/zero", "/"] {
+            let expected = format!("token_file {path}: is not a regular file");
+            assert_eq!(token(Path::new(path)).unwrap_err(), expected);
+        }
     }
 
     #[test]
