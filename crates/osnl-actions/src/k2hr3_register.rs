@@ -46,6 +46,9 @@ struct Registration {
     left_out: Vec<String>,
 }
 
+/// A publisher may name any number, and each address is a request.
+const MOST_ADDRESSES: usize = 1024;
+
 fn asked_for(notification: &Notification, payload: &Value) -> Result<Registration, Unusable> {
     let HostParameters { cuk, addresses } = HostParameters::from_payload(payload)?;
     let addresses = match addresses.is_empty() {
@@ -56,6 +59,12 @@ fn asked_for(notification: &Notification, payload: &Value) -> Result<Registratio
             all.iter().map(|address| address.address.to_string()).collect()
         }
     };
+    if addresses.len() > MOST_ADDRESSES {
+        let count = addresses.len();
+        return Err(Unusable::Unreadable(format!(
+            "{count} addresses; at most {MOST_ADDRESSES} are registered"
+        )));
+    }
     let (addresses, left_out): (Vec<String>, Vec<String>) =
         addresses.into_iter().partition(|address| is_taken_for_an_address(address));
     if addresses.is_empty() {
@@ -203,7 +212,9 @@ mod tests {
                     assert_eq!(asked.cuk, ID);
                     assert_eq!((asked.addresses, asked.left_out), (owned(addresses), owned(left_out)));
                 }
-                (Err(Unusable::NothingToDo(why)), Err(expected)) => assert_eq!(why, expected),
+                (Err(Unusable::NothingToDo(why) | Unusable::Unreadable(why)), Err(expected)) => {
+                    assert_eq!(why, expected);
+                }
                 (found, expected) => panic!("{found:?}, not {expected:?}"),
             }
         };
@@ -220,6 +231,9 @@ mod tests {
             Err("K2HR3 takes none of its addresses for one: 2001:db8::16"),
         );
         check(port(&[]), create, Err("it has no address yet"));
+        let many = vec!["10.0.0.1"; 1025];
+        check(port(&many[1..]), create, Ok((&many[1..], &[])));
+        check(port(&many), create, Err("1025 addresses; at most 1024 are registered"));
         let legacy = json!({"instance_id": ID, "fixed_ips": [{"address": "10.0.0.2", "version": 4}]});
         check(legacy, "compute.instance.create.end", Ok((&["10.0.0.2"], &[])));
     }
