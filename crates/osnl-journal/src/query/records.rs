@@ -10,6 +10,9 @@ use osnl_core::rule::GuardName;
 use super::{Phase, QueryContext, RowState};
 use crate::{DeliveryId, PausedActions};
 
+/// A page has a thousand rows, and a publisher chooses the length of an event type.
+pub(crate) const LONGEST_TYPE: usize = 1000;
+
 /// A delivery in a list. The row has no payload, and so no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryListRow {

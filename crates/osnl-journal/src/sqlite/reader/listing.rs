@@ -11,7 +11,8 @@ use super::super::work::cut;
 use super::SqliteReader;
 use crate::DeliveryId;
 use crate::query::{
-    AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, ListPage, RowOrder, count_rows,
+    AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, LONGEST_TYPE, ListPage, RowOrder,
+    count_rows,
 };
 
 const BEHIND: u32 = 10;
@@ -160,9 +161,6 @@ pub(in crate::sqlite) fn parts(
     let within = |range: Range<i64>| range.start.max(span.start)..range.end.min(span.end);
     Ok(ranges.into_iter().map(within).filter(|part| !part.is_empty()).collect())
 }
-
-/// A page has a thousand rows, and a publisher chooses the length of an event type.
-const LONGEST_TYPE: usize = 1000;
 
 /// The holder of a lane is its claimable delivery, a held delivery, or a dead letter.
 const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, e.received, \
