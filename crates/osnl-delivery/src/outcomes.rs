@@ -16,7 +16,7 @@ use super::{AbandonedDelivery, BreakerState, DeliveryLoop};
 
 const REMIND: Duration = Duration::from_secs(60);
 /// The longest answer that the status repeats: a value of the event may be in it.
-const LONGEST_ANSWER: usize = 4096;
+pub(super) const LONGEST_ANSWER: usize = 4096;
 
 impl DeliveryLoop {
     /// Logs and counts the end of a delivery, then ends its claim.
