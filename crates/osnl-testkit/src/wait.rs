@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Returns the pause after a question that took this long.
 ///
@@ -76,7 +76,8 @@ mod tests {
         check(2, 10);
         check(8, 40);
         check(20, 100);
-        check(3_000, 100);
+        check(80, 400);
+        check(3_000, 500);
     }
 
     #[test]
