@@ -276,6 +276,52 @@ impl Vhost {
         ));
     }
 
+    /// Lets a user configure, write, and read what these patterns match.
+    #[track_caller]
+    pub fn set_permissions(&self, user: &str, permissions: [&str; 3]) {
+        let (user, [configure, write, read]) = (binary(user), permissions.map(binary));
+        self.ask(&format!(
+            "begin ok = rabbit_auth_backend_internal:set_permissions({user}, V, {configure}, {write}, {read}, \
+             <<\"osnl\">>), true end"
+        ));
+    }
+
+    /// Lets a user of the node see virtual hosts by the management API.
+    #[track_caller]
+    pub fn set_tag(&self, user: &str, tag: &str) {
+        let user = binary(user);
+        self.ask(&format!(
+            "begin ok = rabbit_auth_backend_internal:set_tags({user}, [{tag}], <<\"osnl\">>), true end"
+        ));
+    }
+
+    /// Sets a policy for queues. The definition is JSON.
+    #[track_caller]
+    pub fn set_policy(&self, name: &str, pattern: &str, definition: &str) {
+        self.set_policy_by("parse_set", [name, pattern, definition]);
+    }
+
+    /// Sets an operator policy for queues. The definition is JSON.
+    #[track_caller]
+    pub fn set_operator_policy(&self, name: &str, pattern: &str, definition: &str) {
+        self.set_policy_by("parse_set_op", [name, pattern, definition]);
+    }
+
+    #[track_caller]
+    fn set_policy_by(&self, function: &str, policy: [&str; 3]) {
+        let [name, pattern, definition] = policy.map(binary);
+        self.ask(&format!(
+            "begin ok = rabbit_policy:{function}(V, {name}, {pattern}, {definition}, 0, <<\"queues\">>, <<\"osnl\">>), \
+             true end"
+        ));
+    }
+
+    #[track_caller]
+    pub fn clear_policy(&self, name: &str) {
+        let name = binary(name);
+        self.ask(&format!("begin ok = rabbit_policy:delete(V, {name}, <<\"osnl\">>), true end"));
+    }
+
     #[must_use]
     pub fn url_for(&self, user: &str, password: &str) -> String {
         self.url().replace("guest:guest", &format!("{user}:{password}"))
@@ -293,6 +339,15 @@ impl Vhost {
         self.ask(&format!(
             "case rabbit_amqqueue:lookup(rabbit_misc:r(V, queue, {queue})) of \
              {{ok, Q}} -> rabbit_amqqueue:delete(Q, false, false, <<\"osnl\">>), true; _ -> false end"
+        ));
+    }
+
+    #[track_caller]
+    pub fn purge_queue(&self, queue: &str) {
+        let queue = binary(queue);
+        self.ask(&format!(
+            "begin {{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(V, queue, {queue})), \
+             {{ok, _}} = rabbit_amqqueue:purge(Q), true end"
         ));
     }
 
