@@ -206,11 +206,6 @@ impl Browser {
     }
 
     #[track_caller]
-    pub fn add_cookie(&self, cookie: &Value) {
-        self.post("/cookie", &json!({"cookie": cookie}));
-    }
-
-    #[track_caller]
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         self.log("browser").iter().map(|entry| text(&entry["message"])).collect()
