@@ -143,5 +143,4 @@ fn a_durable_queue_survives_kill_stop_and_shutdown() {
 
     let message = publisher.take("notifications.info").unwrap();
     assert_eq!(inner(&message.body)["payload"]["n"], 1);
-    assert!(broker.ctl(&["status"]).contains("RabbitMQ"));
 }
