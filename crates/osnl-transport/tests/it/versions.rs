@@ -97,21 +97,22 @@ import sys, oslo_messaging
 from oslo_config import cfg
 conf = cfg.ConfigOpts()
 conf([])
-transport = oslo_messaging.get_notification_transport(conf, url=sys.stdin.read())
-notifier = oslo_messaging.Notifier(
-    transport, publisher_id='network.host', driver='messaging', topics=['notifications'], retry=1)
-notifier.info({}, 'port.delete.end', {})
+for url in sys.stdin.read().split():
+    transport = oslo_messaging.get_notification_transport(conf, url=url)
+    notifier = oslo_messaging.Notifier(
+        transport, publisher_id='network.host', driver='messaging', topics=['notifications'], retry=1)
+    notifier.info({}, 'port.delete.end', {})
 ";
 
 #[test]
 fn where_transient_queues_are_refused_oslo_sends_nothing_until_its_queues_are_durable() {
     let broker = refusing();
-    for (query, is_refused) in
-        [("", true), ("?amqp_durable_queues=true", false), ("?rabbit_quorum_queue=true", false)]
-    {
-        let vhost = broker.vhost("oslo");
-        let sent = u64::from(!(is_refused && can_refuse(&vhost)));
-        assert_eq!(python(NOTIFY, &format!("{}{query}", vhost.url())), "");
+    let cases = [("", true), ("?amqp_durable_queues=true", false), ("?rabbit_quorum_queue=true", false)]
+        .map(|(query, is_refused)| (broker.vhost("oslo"), query, is_refused));
+    let urls = cases.each_ref().map(|(vhost, query, _)| format!("{}{query}", vhost.url()));
+    assert_eq!(python(NOTIFY, &urls.join("\n")), "");
+    for (vhost, query, is_refused) in &cases {
+        let sent = u64::from(!(*is_refused && can_refuse(vhost)));
         let found = || vhost.queue_depth("notifications.info").map_or(0, |(ready, _)| ready);
         wait_until(SOON, &format!("{sent} sent with {query:?}"), || found() == sent);
     }
