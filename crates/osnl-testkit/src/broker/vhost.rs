@@ -55,22 +55,21 @@ impl Vhost {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{word}-{}-{number}", std::process::id());
         let vhost = Self { node: Arc::clone(node), name, owned: true };
-        match default {
-            None => {
-                vhost.ask("begin ok = rabbit_vhost:add(V, <<\"osnl\">>), true end");
-            }
+        let add = match default {
+            None => "ok = rabbit_vhost:add(V, <<\"osnl\">>),",
             // The arguments of `rabbit_vhost:add` differ between versions, hence rabbitmqctl.
             Some(default) => {
                 node.ctl(&["add_vhost", &vhost.name, "--default-queue-type", default]);
+                ""
             }
-        }
-        vhost.ask(
-            "begin \
+        };
+        vhost.ask(&format!(
+            "begin {add} \
              rabbit_vhost:await_running_on_all_nodes(V, 30000), \
              All = <<\".*\">>, \
              ok = rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, V, All, All, All, <<\"osnl\">>), \
-             true end",
-        );
+             true end"
+        ));
         vhost
     }
 
