@@ -318,7 +318,9 @@ impl Vhost {
     #[track_caller]
     pub fn clear_policy(&self, name: &str) {
         let name = binary(name);
-        self.ask(&format!("begin ok = rabbit_policy:delete(V, {name}, <<\"osnl\">>), true end"));
+        self.ask(&format!(
+            "case rabbit_policy:delete(V, {name}, <<\"osnl\">>) of {{error_string, E}} -> error(E); _ -> true end"
+        ));
     }
 
     #[must_use]
