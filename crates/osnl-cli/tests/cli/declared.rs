@@ -36,8 +36,12 @@ impl DeclaredObjects {
     fn on(vhost: &Vhost, queue: &str) -> Self {
         let exchange = || vhost.list_exchanges().into_iter().find(|exchange| exchange.name == EXCHANGE);
         let found = || vhost.list_queues().into_iter().find(|found| found.name == queue);
-        wait_until(SOON, "exchange and queue are there", || exchange().is_some() && found().is_some());
-        let (exchange, queue) = (exchange().unwrap(), found().unwrap());
+        let mut seen = None;
+        wait_until(SOON, "exchange and queue are there", || {
+            seen = exchange().zip(found());
+            seen.is_some()
+        });
+        let (exchange, queue) = seen.unwrap();
         Self(format!(
             "exchange {} durable {} auto_delete {} {}; queue durable {} auto_delete {} {}",
             exchange.kind,
