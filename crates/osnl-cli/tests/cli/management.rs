@@ -67,6 +67,8 @@ fn url(login: &str, port: u16) -> String {
     format!("management_url = http://{login}127.0.0.1:{port}/")
 }
 
+const TO_D: &str = r#"{"message-ttl":60000,"dead-letter-exchange":"d"}"#;
+
 #[test]
 fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
     let (broker, port) = node();
@@ -120,10 +122,7 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         scope.spawn(|| {
             check(
                 "policy",
-                |vhost| {
-                    let definition = r#"{"message-ttl":60000,"dead-letter-exchange":"d"}"#;
-                    vhost.set_policy("ttl", "^osnl$", definition);
-                },
+                |vhost| vhost.set_policy("ttl", "^osnl$", TO_D),
                 "",
                 &["policy \"ttl\" sets message-ttl = 60000: a message that waits for 60 s goes to exchange \"d\""],
             )
