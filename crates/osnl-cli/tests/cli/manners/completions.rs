@@ -137,7 +137,7 @@ fn bash_offers_names_of_the_configuration_and_the_journal() {
 #[test]
 fn bash_offers_all_that_there_is() {
     let place = Place::new();
-    let lines = |last: &'static str| -> Vec<Vec<&str>> {
+    let lines = |last: &'static str| -> Vec<Vec<&'static str>> {
         tree::all().iter().map(|node| [&node.words()[..], &[last]].concat()).collect()
     };
     let all_commands = all_offered(&place, "osnl", &lines(""));
