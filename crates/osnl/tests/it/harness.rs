@@ -146,7 +146,7 @@ impl DaemonRig {
         self.join()
     }
 
-    /// Ends a daemon that tries a delivery again at once, for which a drain would take its whole deadline.
+    /// Ends a daemon whose delivery fails again and again, for which a drain would take its whole deadline.
     pub(crate) fn abort(mut self) -> Result<RunEnd, DaemonError> {
         self.shutdown.drain.cancel();
         self.shutdown.abort.cancel();
