@@ -18,10 +18,10 @@
 pub(crate) mod other_broker;
 mod runner;
 
-use std::io;
+use std::io::{self, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ExitCode, ExitStatus, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -177,25 +177,18 @@ pub(crate) fn run_and_count_in(
         started.elapsed().as_secs_f32()
     );
 
-    let (mut children, mut outputs) = (Vec::new(), Vec::new());
-    for mut command in runner.lanes(&args)? {
-        command.env(BROKER_VARIABLE, broker.folder());
-        command.envs(found.iter().chain(variables).map(|(name, value)| (*name, value)));
-        let (output, writer) = io::pipe()?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
-        children.push(command.spawn().context("cannot run the tests")?);
-        outputs.push(output);
-        // The end of this iteration drops the command, which holds the writing end of the pipe: reading ends.
-    }
-    let leaders: Vec<u32> = children.iter().map(Child::id).collect();
+    let mut command = runner.command(&args)?;
+    command.env(BROKER_VARIABLE, broker.folder()).envs(found);
+    command.envs(variables.iter().map(|(name, value)| (*name, value)));
+    let (output, writer) = io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    let mut child = command.spawn().context("cannot run the tests")?;
+    // The command holds the writing end of the pipe, and reading would not end.
+    drop(command);
     // nextest's tests have their own process groups, which nextest ends on SIGTERM.
-    let _guard = Guard::asking("TERM", &leaders, None);
-    let report = TestReport::pass_on_lanes(outputs, &mut io::stdout())?;
-    let mut status = ExitStatus::default();
-    for child in &mut children {
-        let ended = child.wait().context("cannot wait for the tests")?;
-        status = if status.success() { ended } else { status };
-    }
+    let _guard = Guard::asking("TERM", &[child.id()], None);
+    let report = TestReport::pass_on(BufReader::new(output), &mut io::stdout())?;
+    let status = child.wait().context("cannot wait for the tests")?;
     print!("{}{}", report.times(), report.failures());
     not_run();
     Ok((report.count.lacking(left_out.map(|left_out| left_out.tests)), status))

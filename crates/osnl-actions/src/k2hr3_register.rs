@@ -46,6 +46,9 @@ struct Registration {
     left_out: Vec<String>,
 }
 
+/// A publisher may name any number, and each address is a request.
+const MOST_ADDRESSES: usize = 1024;
+
 fn asked_for(notification: &Notification, payload: &Value) -> Result<Registration, Unusable> {
     let HostParameters { cuk, addresses } = HostParameters::from_payload(payload)?;
     let addresses = match addresses.is_empty() {
@@ -56,6 +59,12 @@ fn asked_for(notification: &Notification, payload: &Value) -> Result<Registratio
             all.iter().map(|address| address.address.to_string()).collect()
         }
     };
+    if addresses.len() > MOST_ADDRESSES {
+        let count = addresses.len();
+        return Err(Unusable::Unreadable(format!(
+            "{count} addresses; at most {MOST_ADDRESSES} are registered"
+        )));
+    }
     let (addresses, left_out): (Vec<String>, Vec<String>) =
         addresses.into_iter().partition(|address| is_taken_for_an_address(address));
     if addresses.is_empty() {
@@ -95,8 +104,12 @@ fn request_url(api_url: &ApiUrl, role: &str, cuk: &str, address: &str) -> String
 fn token(path: &Path) -> Result<HeaderValue, String> {
     const LONGEST: u64 = 16 * 1024;
     let shown = path.display();
-    let length = std::fs::metadata(path).map_err(|error| format!("token_file {shown}: {error}"))?.len();
-    if length > LONGEST {
+    let meta = std::fs::metadata(path).map_err(|error| format!("token_file {shown}: {error}"))?;
+    // The open of a pipe would hold the daemon, and a device may have no end.
+    if !meta.is_file() {
+        return Err(format!("token_file {shown}: is not a regular file"));
+    }
+    if meta.len() > LONGEST {
         return Err(format!("token_file {shown}: is too large for a token"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("token_file {shown}: {error}"))?;
@@ -199,7 +212,9 @@ mod tests {
                     assert_eq!(asked.cuk, ID);
                     assert_eq!((asked.addresses, asked.left_out), (owned(addresses), owned(left_out)));
                 }
-                (Err(Unusable::NothingToDo(why)), Err(expected)) => assert_eq!(why, expected),
+                (Err(Unusable::NothingToDo(why) | Unusable::Unreadable(why)), Err(expected)) => {
+                    assert_eq!(why, expected);
+                }
                 (found, expected) => panic!("{found:?}, not {expected:?}"),
             }
         };
@@ -216,12 +231,23 @@ mod tests {
             Err("K2HR3 takes none of its addresses for one: 2001:db8::16"),
         );
         check(port(&[]), create, Err("it has no address yet"));
+        let many = vec!["10.0.0.1"; 1025];
+        check(port(&many[1..]), create, Ok((&many[1..], &[])));
+        check(port(&many), create, Err("1025 addresses; at most 1024 are registered"));
         let legacy = json!({"instance_id": ID, "fixed_ips": [{"address": "10.0.0.2", "version": 4}]});
         check(legacy, "compute.instance.create.end", Ok((&["10.0.0.2"], &[])));
     }
 
     fn owned(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_token_is_read_from_a_regular_file_alone() {
+        for path in ["/dev/zero", "/"] {
+            let expected = format!("token_file {path}: is not a regular file");
+            assert_eq!(token(Path::new(path)).unwrap_err(), expected);
+        }
     }
 
     #[test]

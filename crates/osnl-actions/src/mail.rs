@@ -16,6 +16,7 @@ mod smtp;
 use std::time::Duration;
 
 use osnl_action::{Action, ActionError, Completion, Event};
+use osnl_core::misfit::Misfit;
 use osnl_transport::BoxFuture;
 
 pub use self::conf::MailConf;
@@ -58,7 +59,7 @@ impl Mail {
             Some(Ok(letter)) => self.server.send(&letter, events, self.waits_for_all(events)).await,
             Some(Err(why)) => Err(ActionError::template(why)),
         };
-        let verdict = |part: Result<_, String>| match (part, &sent) {
+        let verdict = |part: Result<_, Misfit>| match (part, &sent) {
             (Err(why), _) => Err(ActionError::template(why)),
             (Ok(_), Ok(done)) => Ok(Completion::Delivered(done.clone())),
             (Ok(_), Err(error)) => Err(error.clone()),

@@ -226,6 +226,24 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_given_once() {
+        let check = |values: &[&str], expected: Option<&str>| {
+            let request = hyper::Request::builder();
+            let request = values.iter().fold(request, |request, value| request.header(AUTHORIZATION, *value));
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(bearer(&head), expected, "{values:?}");
+        };
+        check(&["Bearer t"], Some("t"));
+        check(&["bEARER t u"], Some("t u"));
+        for refused in ["Bearer", "Bearert", "Basic t", "\tBearer t"] {
+            check(&[refused], None);
+        }
+        check(&[], None);
+        check(&["Bearer t", "Bearer t"], None);
+        check(&["Basic t", "Bearer t"], None);
+    }
+
+    #[test]
     fn a_name_that_is_not_configured_is_another_host() {
         let names = ["osnl.example.com".to_owned()];
         for (host, expected) in [
@@ -246,6 +264,16 @@ mod tests {
             ("127.0.0.1:", false),
             ("evil.example.com:9464:1", false),
             ("", false),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("127.1:9464", false),
+            ("0177.0.0.1", false),
+            ("0x7f000001", false),
+            ("2130706433", false),
+            ("127.0.0.1:80@evil.example.com", false),
+            ("[::1]@evil.example.com", false),
+            ("[fe80::1%25eth0]", false),
+            ("localhost, evil.example.com", false),
+            ("localhost ", false),
         ] {
             assert_eq!(is_ours(host, &names), expected, "{host}");
         }

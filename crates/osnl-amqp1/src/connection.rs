@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use osnl_model::{TransportHost, TransportUrl};
+use osnl_model::{Scrubber, Secret, TransportHost, TransportUrl};
 use osnl_transport::parts::{Carrier, Duplex, TIMEOUT, address, carrier};
 use osnl_transport::stamp::unique_id;
 use osnl_transport::{Binding, TransportError};
@@ -31,6 +31,8 @@ pub(super) struct Amqp1Connection {
     beat: Duration,
     /// The number of the broker's next transfer.
     pub(super) next: u32,
+    /// The login's password, which the broker may repeat.
+    pub(super) secrets: Scrubber,
 }
 
 /// A session that a task and a consumer use.
@@ -53,6 +55,9 @@ impl Amqp1Connection {
         let mechanism = options.mechanism(url, host.username.is_some())?;
         let (name_of_user, password) = (host.username.as_deref().unwrap_or_default(), host.credentials().1);
         let user = host.username.as_ref().map_or_else(String::new, |_| host.shown_user().to_owned());
+        // A password that equals the user's name is not masked, because the name would be masked too.
+        let secret = host.password.as_ref().map(Secret::expose);
+        let secrets = Scrubber::new(secret.filter(|secret| Some(*secret) != host.username.as_deref()));
         let name = text(STRING, format!("osnl-{}", unique_id()));
         let peer = text(STRING, options.virtual_host(url).unwrap_or(&host.hostname));
         let silence = uint(u32::try_from(SILENCE.as_millis() / 2).unwrap_or(u32::MAX));
@@ -73,6 +78,7 @@ impl Amqp1Connection {
         let opened = timeout_at(deadline, opening).await;
         let opened =
             opened.unwrap_or_else(|_| Err(WireFailure::Broken(format!("no answer within {seconds} s"))));
+        let opened = opened.map_err(|failure| failure.hiding(&secrets));
         if !matches!(opened, Err(WireFailure::Broken(_))) {
             trial.passed();
         }
@@ -80,7 +86,8 @@ impl Amqp1Connection {
             Ok(((idle, product), next)) => {
                 let idle = idle.filter(|idle| *idle > 0).unwrap_or(NEVER);
                 let beat = Duration::from_millis(idle.clamp(200, 60_000) / 2);
-                Ok(Self { stream, host, product, certificate_ends, beat, next })
+                let product = product.map(|product: String| secrets.scrub(&product).into_owned());
+                Ok(Self { stream, host, product, certificate_ends, beat, next, secrets })
             }
             Err(WireFailure::Refused(reason)) => Err(TransportError::LoginRefused { host, user, reason }),
             Err(WireFailure::Broken(reason)) => Err(TransportError::Connect { host, reason }),
@@ -103,7 +110,8 @@ impl Amqp1Connection {
         for (handle, binding) in (0..).zip(bindings) {
             let silent = || WireFailure::Broken("the broker does not answer to a link".to_owned());
             let attached = timeout(TIMEOUT, self.attach_one(handle, &binding.queue)).await;
-            match attached.unwrap_or_else(|_| Err(silent())) {
+            let attached = attached.unwrap_or_else(|_| Err(silent()));
+            match attached.map_err(|failure| failure.hiding(&self.secrets)) {
                 Ok(numbers) => links.push((binding, numbers)),
                 Err(WireFailure::Ended(end)) => {
                     // A detach may be late, and of a link before.

@@ -43,7 +43,9 @@ impl Amqp1Consumer {
         let subscription = Subscription { certificate_ends: connection.certificate_ends, ..subscription };
         let (links, next) = (connection.attach(bindings).await?, connection.next);
         let bounds = (u32::try_from(share).unwrap_or(u32::MAX), options.bodies);
-        let shared = Arc::new(SharedSession::new(Session::new(subscription.epoch, links, bounds, next)));
+        let mut session = Session::new(subscription.epoch, links, bounds, next);
+        session.secrets.clone_from(&connection.secrets);
+        let shared = Arc::new(SharedSession::new(session));
         let _task = connection.run(Arc::clone(&shared));
         Ok(Self { subscription, shared, _task })
     }

@@ -3,6 +3,8 @@
 //!
 //! A new option has a row in `docs/amqp1.md`.
 
+use std::path::PathBuf;
+
 use osnl_config::{Options as _, options, words};
 use osnl_model::{SentLogin, TransportUrl};
 use osnl_transport::parts::{file, in_clear};
@@ -86,6 +88,12 @@ impl Amqp1Section {
         if self.tls(url).is_some() { Vec::new() } else { in_clear(url, "write amqps://") }
     }
 
+    /// Returns the file of the certificate that the broker sees.
+    #[must_use]
+    pub fn client_certificate(&self, url: &TransportUrl) -> Option<PathBuf> {
+        self.tls(url)?.certificate
+    }
+
     /// Returns the virtual host that is named when the connection opens.
     pub(super) fn virtual_host<'a>(&self, url: &'a TransportUrl) -> Option<&'a str> {
         virtual_host(url).filter(|_| !self.pseudo_vhost)
@@ -142,6 +150,18 @@ mod tests {
         ] {
             let (parsed, options) = options(url);
             assert_eq!(options.address(&parsed, product, &binding), expected, "{url} {product:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_presented_with_tls_alone() {
+        for (url, expected) in [
+            ("amqps://h?ssl_cert_file=/c", Some("/c")),
+            ("amqp://h?ssl_cert_file=/c", None),
+            ("amqps://h", None),
+        ] {
+            let (parsed, options) = options(url);
+            assert_eq!(options.client_certificate(&parsed), expected.map(PathBuf::from), "{url}");
         }
     }
 

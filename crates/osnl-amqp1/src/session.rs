@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use osnl_model::BodyHasher;
+use osnl_model::{BodyHasher, Scrubber};
 use osnl_transport::parts::BodyFlow;
 use osnl_transport::{
     Binding, BodyBounds, Cut, Epoch, IncomingMessage, MessagePlace, Properties, Settlement, TransportError,
@@ -50,6 +50,8 @@ pub(super) struct Session {
     pub(super) is_closing: bool,
     /// Whether nothing is read any more, so that the last frame ends the writing.
     pub(super) is_over: bool,
+    /// The login's password, which the peer may repeat.
+    pub(super) secrets: Scrubber,
 }
 
 struct Link {
@@ -116,6 +118,7 @@ impl Session {
             is_quiet: false,
             is_closing: false,
             is_over: false,
+            secrets: Scrubber::default(),
         }
     }
 
@@ -238,7 +241,7 @@ impl Session {
                 .transfer(performative, payload)
                 .map_err(|reason| TransportError::Lost { reason: reason.to_owned() }),
             _ => {
-                let end = PeerEnd::read(performative);
+                let end = PeerEnd::read(performative).hiding(&self.secrets);
                 let Some(at) = self.links.iter().position(|link| Some(link.handle) == end.handle) else {
                     return Err(end.into());
                 };

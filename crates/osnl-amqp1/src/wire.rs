@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use osnl_model::Scrubber;
 use osnl_transport::{Properties, TransportError};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -21,6 +22,17 @@ pub(super) enum WireFailure {
     Refused(String),
     Broken(String),
     Ended(PeerEnd),
+}
+
+impl WireFailure {
+    /// Removes the login's password, which the peer knows and may repeat.
+    pub(super) fn hiding(self, secrets: &Scrubber) -> Self {
+        match self {
+            Self::Refused(reason) => Self::Refused(secrets.scrub(&reason).into_owned()),
+            Self::Broken(reason) => Self::Broken(secrets.scrub(&reason).into_owned()),
+            Self::Ended(end) => Self::Ended(end.hiding(secrets)),
+        }
+    }
 }
 
 /// The end of a link, of the session, or of the connection by the peer.
@@ -50,6 +62,10 @@ impl PeerEnd {
             condition: condition.unwrap_or_default(),
             reason: reason.into_iter().flatten().collect::<Vec<_>>().join(": "),
         }
+    }
+
+    pub(super) fn hiding(self, secrets: &Scrubber) -> Self {
+        Self { reason: secrets.scrub(&self.reason).into_owned(), ..self }
     }
 
     /// Whether the peer refuses this user.

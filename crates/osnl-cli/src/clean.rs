@@ -66,6 +66,12 @@ mod tests {
             // A wrong sign makes the password a part of the user.
             ("rabbit://u;S3CRET@h1/ rabbit://u;S3CRET:1@h/", "rabbit://***@h1/ rabbit://***@h/"),
             ("rabbit://u%3BS3CRET@h/", "rabbit://***@h/"),
+            // An unescaped sign in the password ends the authority too early.
+            ("rabbit://u:S3/CR?ET@h/vh \"u:p@h\"", "rabbit://u:***@h/vh \"u:p@h\""),
+            ("rabbit://u,S3CRET@h/", "rabbit://u,***@h/"),
+            ("rabbit://u:S3,CRET@h/ rabbit://u;v:S3/CRET@h/", "rabbit://u:***@h/ rabbit://***@h/"),
+            ("rabbit://u:S3@h1:1,v:S3/CRET@h2/", "rabbit://u:***@h2/"),
+            ("http://h:80/x@y http://[::1]:80/x@y", "http://h:80/x@y http://[::1]:80/x@y"),
         ] {
             let mut value = json!({"a": [text]});
             mask_urls(&mut value);

@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use super::sections::{open_files, read_all};
+use super::source::read_remedy;
 
 pub const SCHEME: &str = "file://";
 const MOST_BYTES: u64 = 64 * 1024;
@@ -38,8 +39,8 @@ pub enum SecretFileError {
     NoCredential(String),
     #[error("{0} is not a regular file")]
     NotRegular(String),
-    #[error("{0} cannot be read: {1}")]
-    Unreadable(String, String),
+    #[error("{name} cannot be read: {error}")]
+    Unreadable { name: String, error: String, remedy: &'static str },
     #[error("{0} is empty")]
     Empty(String),
     #[error("{0} holds more than one line")]
@@ -69,7 +70,7 @@ impl SecretFileError {
             Self::Missing(_) => "write the secret into it, or name another file",
             Self::NoCredential(_) => "add LoadCredential=NAME:/path to the unit, or name another one",
             Self::NotRegular(_) => "name a file with the secret in it",
-            Self::Unreadable(..) => "let the user that osnl runs as read it",
+            Self::Unreadable { remedy, .. } => *remedy,
             Self::Empty(_) => "write the secret into it",
             Self::Lines(_) | Self::TooLarge(_) => "write the secret into it and nothing else",
             Self::NotUtf8(_) => "save it as UTF-8",
@@ -89,7 +90,10 @@ pub(crate) fn read(path: &Path) -> Result<(String, bool), SecretFileError> {
     let name = || shown(path);
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => SecretFileError::Missing(name()),
-        _ => SecretFileError::Unreadable(name(), error.to_string()),
+        _ => {
+            let remedy = read_remedy(&error);
+            SecretFileError::Unreadable { name: name(), error: error.to_string(), remedy }
+        }
     };
     // Checked before the open, since the open of a pipe would block.
     let meta = fs::metadata(path).map_err(unreadable)?;

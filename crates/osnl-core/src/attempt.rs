@@ -142,28 +142,29 @@ impl ActionError {
     /// Returns a hint for the operator. `None` if the reason already names the remedy, or the failure gives no clue.
     #[must_use]
     pub fn remedy(&self) -> Option<Remedy> {
-        self.own_remedy.clone().or_else(|| self.usual_remedy().map(Remedy::from))
+        self.own_remedy.clone().or_else(|| self.usual_remedy())
     }
 
-    fn usual_remedy(&self) -> Option<&'static str> {
-        match self.class {
+    fn usual_remedy(&self) -> Option<Remedy> {
+        let advice = match self.class {
             ErrorClass::Content if self.is_template => {
-                Some("correct the template, then run osnl check, osnl reload, and osnl deliveries retry")
+                "correct the template, then run osnl check, osnl reload, and osnl deliveries retry"
             }
             // A name of its own means that the target was reached.
-            ErrorClass::Connect if self.own_kind.is_some() => None,
-            ErrorClass::Connect => Some("check that the target is running and that host and port are right"),
-            ErrorClass::Timeout => {
-                Some("look at the target's load and log, or increase the action's timeout")
-            }
+            ErrorClass::Connect if self.own_kind.is_some() => return None,
+            ErrorClass::Connect => "check that the target is running and that host and port are right",
+            ErrorClass::Timeout => "look at the target's load and log, or increase the action's timeout",
             ErrorClass::Status(401 | 403 | 407) => {
-                Some("check the action's credentials; then: osnl reload (a file:// is read again without it)")
+                let advice =
+                    "check the action's credentials; then: osnl reload (a file:// is read again without it)";
+                return Some(Remedy::AdviceWithReload(advice.into()));
             }
-            ErrorClass::Status(404 | 405) => Some("check the path and the method of the action"),
-            ErrorClass::Status(400 | 415 | 422) => Some("correct what the action sends: body, headers, url"),
-            ErrorClass::Status(500..600) | ErrorClass::Reset => Some("the target's own log tells why"),
-            _ => None,
-        }
+            ErrorClass::Status(404 | 405) => "check the path and the method of the action",
+            ErrorClass::Status(400 | 415 | 422) => "correct what the action sends: body, headers, url",
+            ErrorClass::Status(500..600) | ErrorClass::Reset => "the target's own log tells why",
+            _ => return None,
+        };
+        Some(advice.into())
     }
 
     fn kind(&self) -> String {

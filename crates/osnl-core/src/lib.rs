@@ -23,12 +23,14 @@
 
 pub mod age;
 pub mod attempt;
+pub mod clock;
 pub mod ended;
 pub mod ends;
 pub mod epoch;
 pub mod event;
 pub mod fallback;
 pub mod metrics;
+pub mod misfit;
 pub mod observe;
 pub mod quarantine;
 pub mod received;

@@ -25,7 +25,7 @@ pub use self::condition::{WhenFalse, WhenMismatch};
 pub use self::counts::{Condition, RuleCounts};
 pub use self::decide::{Decisions, RuleDecision};
 pub use self::event_order::{EventOrder, TimedEvent};
-pub use self::guard::{GUARD_REASON, GuardHold, GuardKind, GuardName, Guards, GuardsInForce};
+pub use self::guard::{GuardHold, GuardKind, GuardName, Guards, GuardsInForce};
 pub use self::key::{KeySource, Path};
 pub use self::nested::PathPattern;
 pub use self::set::RuleSet;
@@ -168,6 +168,6 @@ pub enum RuleMismatch {
     GivenUp(Mismatch),
     #[error("{0}")]
     When(WhenMismatch),
-    #[error("rule {by} matched before it, and stops")]
+    #[error("rule {by} matched before it, with stop = true")]
     Stopped { by: Arc<str> },
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::breaker::{Breaker, BreakerChange, FailedKey};
 use super::gather::CallPace;
 use super::limits::HostLimits;
+use super::outcomes::LONGEST_ANSWER;
 use super::policy::RetryPolicy;
 
 /// The number of remembered hosts. The number exceeds the calls under way, so that no host in use is forgotten.
@@ -161,7 +162,9 @@ impl Hosts {
             self.changed |= host.held.take().is_some();
         } else if let Some(error) = error {
             let since = host.held.take().map_or_else(epoch::now, |(since, _)| since);
-            host.held = Some((since, error.to_string()));
+            let mut reason = error.to_string();
+            reason.truncate(reason.floor_char_boundary(LONGEST_ANSWER));
+            host.held = Some((since, reason));
             self.changed = true;
         }
         change
@@ -232,6 +235,18 @@ mod tests {
         assert_eq!(held[0].next_probe, Some(now + Duration::from_secs(1)));
         hosts.change(HostLimits::default(), 4, now);
         assert!(hosts.may_begin("bad\u{1b}[31m\\:80", false, now));
+    }
+
+    #[test]
+    fn a_long_answer_is_shown_in_part() {
+        let (now, name): (_, Arc<str>) = (Instant::now(), "h:80".into());
+        let mut hosts = Hosts::new(HostLimits::default(), 4);
+        hosts.begin(&name, now);
+        hosts.ended(&name);
+        let failed = FailedKey { key: "k", before: false };
+        let answer = ActionError::new(ErrorClass::Connect, "ü".repeat(100_000));
+        assert_eq!(hosts.failure(&name, failed, &answer, &POLICY, now), BreakerChange::Opened);
+        assert_eq!(hosts.held().0[0].reason.len(), LONGEST_ANSWER);
     }
 
     #[test]

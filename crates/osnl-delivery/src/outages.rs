@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::ActionError;
 use osnl_core::epoch;
+use osnl_transport::Remedy;
 use tokio::time::Instant;
 
 use super::breaker::LONGEST_OPEN;
@@ -30,6 +31,7 @@ pub struct Outage {
     pub reason: String,
     /// Whether an operator must act before it answers.
     pub needs_operator: bool,
+    pub remedy: Option<Remedy>,
     pub next_try: Instant,
 }
 
@@ -59,7 +61,7 @@ impl Outages {
         policy: &RetryPolicy,
         now: Instant,
     ) -> (Instant, bool) {
-        let ActionError { reason, retry_after, needs_operator, .. } = error;
+        let ActionError { reason, retry_after, needs_operator, own_remedy, .. } = error;
         let (retry_after, needs_operator) = (*retry_after, *needs_operator);
         let reason: String = reason.chars().take(LONGEST_REASON).collect();
         let begins = !self.down.contains_key(dependency);
@@ -75,6 +77,7 @@ impl Outages {
                 since: epoch::now(),
                 reason: String::new(),
                 needs_operator,
+                remedy: None,
                 next_try: now,
             },
         });
@@ -84,6 +87,7 @@ impl Outages {
             let pause = policy.pause(down.failures).min(LONGEST_OPEN);
             down.outage.next_try = now + pause.max(retry_after.unwrap_or_default());
             (down.outage.reason, down.outage.needs_operator) = (reason, needs_operator);
+            down.outage.remedy.clone_from(own_remedy);
             self.changed = true;
         }
         (down.outage.next_try, begins)
@@ -153,7 +157,8 @@ mod tests {
     fn an_outage_grows_its_own_pause_and_ends_with_an_answer_or_in_silence() {
         let mut outages = Outages::default();
         let name: Arc<str> = "keystone".into();
-        let refused = ActionError::dependency(name.clone(), "refused");
+        let own_remedy = Some("correct the login".into());
+        let refused = ActionError { own_remedy, ..ActionError::dependency(name.clone(), "refused") };
         let start = Instant::now();
         let mut now = start;
         for pause in [1, 2, 4, 8, 16, 30, 30] {
@@ -163,7 +168,8 @@ mod tests {
             assert_eq!(outages.failed(&name, &refused, &POLICY, now), (due, false));
             now = due;
         }
-        assert_eq!(outages.all()[0].reason, "refused");
+        let outage = &outages.all()[0];
+        assert_eq!((&*outage.reason, outage.remedy.as_deref()), ("refused", Some("correct the login")));
         assert!(outages.answered(&name));
         assert!(!outages.answered(&name));
         outages.failed(&name, &refused, &POLICY, now);

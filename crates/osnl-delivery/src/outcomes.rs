@@ -15,6 +15,8 @@ use super::schedule::{EndedDelivery, RetriedDelivery, WaitReason};
 use super::{AbandonedDelivery, BreakerState, DeliveryLoop};
 
 const REMIND: Duration = Duration::from_secs(60);
+/// The longest answer that the status repeats: a value of the event may be in it.
+pub(super) const LONGEST_ANSWER: usize = 4096;
 
 impl DeliveryLoop {
     /// Logs and counts the end of a delivery, then ends its claim.
@@ -172,8 +174,9 @@ impl DeliveryLoop {
         self.counters.failures.increment();
         // A failed dependency proves nothing about the target.
         if class != Some(ErrorClass::Dependency) {
+            let answer = error[..error.floor_char_boundary(LONGEST_ANSWER)].to_owned();
             *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(LastFailure { at: epoch::now(), answer: error.to_owned(), remedy, class });
+                Some(LastFailure { at: epoch::now(), answer, remedy, class });
         }
     }
 

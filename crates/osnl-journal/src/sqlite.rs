@@ -63,6 +63,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
+use osnl_core::clock::Clock;
 use osnl_core::ends::{self, EndReports};
 use osnl_core::epoch;
 use osnl_core::event::EnrichedValues;
@@ -89,7 +90,6 @@ pub use self::writer::DrivenWriter;
 use self::writer::{Apply, JournalWriter, NewEntry, SqliteCommand};
 use super::identity::MessageIdentity;
 use super::store::claimable::Claimable;
-use super::store::clock::Clock;
 use super::store::gate::Gate;
 pub use super::store::gate::IN_MEMORY;
 use super::store::weight::{LIGHT, bytes_of};

@@ -1,8 +1,7 @@
-//! Parts that durable stores share: the claimable deliveries in memory, the admission of entries, the clock
-//! of due times, the numbers of lanes, and the shares of the quarantine.
+//! Parts that durable stores share: the claimable deliveries in memory, the admission of entries, the
+//! numbers of lanes, and the shares of the quarantine.
 
 pub(crate) mod claimable;
-pub(crate) mod clock;
 pub(crate) mod digest;
 pub(crate) mod gate;
 pub(crate) mod messages;

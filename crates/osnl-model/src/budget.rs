@@ -18,7 +18,7 @@ use std::cell::Cell;
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
-pub use self::tree::memory_of;
+pub use self::tree::{ForeignJson, foreign_json, memory_of};
 pub(crate) use self::tree::{Tree, members_memory};
 
 /// The limits on one message, which follow from the option `max_body`.
@@ -112,6 +112,12 @@ impl Budget {
             values: self.values.max(other.values),
             resources: self.resources.max(other.resources),
         }
+    }
+
+    /// Reads the JSON of an answer within the limits on values, memory, and depth; `None` for any other text.
+    #[must_use]
+    pub fn read_json(&self, text: &[u8]) -> Option<Value> {
+        Purse::for_budget(self).parse(std::str::from_utf8(text).ok()?, 0).ok()
     }
 
     pub(crate) fn check_size(&self, body: &[u8]) -> Result<(), Excess> {

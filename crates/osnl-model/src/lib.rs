@@ -55,7 +55,7 @@ mod suggest;
 mod timestamp;
 
 pub use body::{ContentInfo, plain_body};
-pub use budget::{Budget, Excess, memory_of};
+pub use budget::{Budget, Excess, ForeignJson, foreign_json, memory_of};
 pub use bulk_items::BulkItems;
 pub use compress::Compression;
 pub use digest::{BodyDigest, BodyHasher, bounded_id};

@@ -44,6 +44,8 @@ pub struct TransportHost {
     pub port: Option<u16>,
     pub username: Option<String>,
     pub password: Option<Secret>,
+    /// Whether the user may be the rest of a password with a comma: it has no password, and a host before has no login.
+    may_be_cut: bool,
 }
 
 /// The reasons why a transport URL cannot be read. The message names the wrong part and never
@@ -126,13 +128,15 @@ impl TransportHost {
         (self.username.as_deref().unwrap_or("guest"), self.password.as_ref().map_or("guest", Secret::expose))
     }
 
-    /// Returns the user for people: `***` if the password may be a part of it, as in `user;password@host`.
+    /// Returns the user for people: `***` if the password may be a part of it, as in `user;password@host` and
+    /// `user,password@host`.
     pub fn shown_user(&self) -> &str {
         if self.hides_user() { "***" } else { self.credentials().0 }
     }
 
     fn hides_user(&self) -> bool {
-        self.username.as_deref().is_some_and(|user| may_hold_password(user, self.password.is_some()))
+        let may_hold = |user: &str| may_hold_password(user, self.password.is_some());
+        self.may_be_cut || self.username.as_deref().is_some_and(may_hold)
     }
 
     pub fn port_or(&self, default: u16) -> u16 {

@@ -27,6 +27,8 @@ const ALIASES: [&[&str]; 14] = [
 const MOST_NAMED: usize = 20;
 /// The longest name of a type, interface or region, as Keystone's columns have it.
 const LONGEST_NAME: usize = 255;
+/// Errors, logs and the journal repeat the URL.
+const LONGEST_URL: usize = 4096;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Interface {
@@ -132,7 +134,7 @@ impl Catalog {
                     interface: name(endpoint, "interface")?,
                     region: name(endpoint, "region"),
                     region_id: name(endpoint, "region_id"),
-                    url: text(endpoint, "url")?,
+                    url: text(endpoint, "url").filter(|url| url.len() <= LONGEST_URL)?,
                 })
             }));
             if catalog.endpoints.len() == before {
@@ -355,6 +357,8 @@ mod tests {
         let mut services: Vec<Value> = (0..1000).map(service).collect();
         services.push(json!({"type": "x".repeat(256), "endpoints": [endpoint(0)]}));
         services.push(json!({"type": "many", "endpoints": (0..1000).map(endpoint).collect::<Vec<_>>()}));
+        let url = format!("http://h/{}", "x".repeat(4096));
+        services.push(json!({"type": "long", "endpoints": [{"interface": "public", "url": url}]}));
         let catalog = Catalog::from_token(&json!({"catalog": services}));
         assert_eq!(catalog.services().len(), 1001);
         for service in ["none", "many"] {

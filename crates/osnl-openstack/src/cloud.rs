@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use osnl_model::Scrubber;
+use osnl_model::{Budget, Scrubber};
 use osnl_net::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use osnl_net::http::{
     Answer, Client, Expiry, FailureClass, HttpError, HttpOptions, Method, Request, Scheme, StatusCode, Url,
@@ -25,6 +25,8 @@ use osnl_delivery::enrich::Kind;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 const NEW_TOKEN: &str = "x-subject-token";
+/// The path of a login below `auth_url`. No service has objects there.
+const LOGIN: &str = "/auth/tokens";
 pub const GIVE_IT_TLS: &str =
     "give the service an https:// URL in Keystone's catalogue, or another interface";
 /// The catalogue of a large cloud has some tens of kilobytes; a server with long metadata has less.
@@ -115,6 +117,9 @@ impl Cloud {
     #[must_use]
     pub fn remedy(&self, error: &ApiError) -> Option<&'static str> {
         match error {
+            ApiError::Login { .. } => Some(
+                "correct the login where it is configured, then osnl reload; or mend the user in Keystone",
+            ),
             ApiError::Forbidden { .. } | ApiError::Hidden(_) => Some(match self.conf().scope {
                 Scope::System => {
                     "services refuse objects of projects to a login for the whole system: set project_name instead of system_scope"
@@ -127,16 +132,18 @@ impl Cloud {
                 Some("does the service trust this Keystone (www_authenticate_uri), and is its clock right?")
             }
             ApiError::Unreachable { failure, .. } if failure.class == FailureClass::Tls => None,
+            ApiError::Unreachable { at, .. } | ApiError::TimedOut { at, .. } if at.ends_with(LOGIN) => {
+                Some("check that it is running and that auth_url is right")
+            }
+            ApiError::Answer { at, .. } if at.ends_with(LOGIN) => Some("is auth_url that of Keystone?"),
             ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
                 Some("the catalogue names this URL; can this machine reach it, or another interface?")
             }
-            ApiError::Status { status: 400 | 410 | 414, .. } => Some("its own log says why"),
-            ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
+            ApiError::Status { .. } => Some("its own log says why"),
             ApiError::NotTheApi { .. } | ApiError::Answer { .. } => Some(
-                "compare the URL with that of `openstack endpoint list`, and with the proxy in front of the API; \
-                 deliveries that need it wait",
+                "compare the URL with that of `openstack endpoint list`, and with the proxy in front of the API",
             ),
-            ApiError::Gone(_) | ApiError::Login { .. } | ApiError::Catalog(_) => None,
+            ApiError::Gone(_) | ApiError::Catalog(_) => None,
         }
     }
 
@@ -152,7 +159,7 @@ impl Cloud {
         tokens.iter().fold(self.0.password.clone(), Scrubber::and)
     }
 
-    /// Returns the expiry of the latest certificate, of the client certificate, and of the password if Keystone reported
+    /// Returns the expiry of each host's certificate, of the client certificate, and of the password if Keystone reported
     /// it.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
@@ -163,12 +170,11 @@ impl Cloud {
             CloudLogin::ApplicationCredential { .. } | CloudLogin::Token(_) => None,
         };
         let password = ends.map(|ends| Expiry { what: format!("the password of {}", conf.shown()), ends });
-        let certificate = client.certificate_ends();
-        let certificate = certificate.map(|ends| {
-            let url = &conf.auth_url;
-            Expiry { what: format!("a certificate of the cloud at {url} (Keystone's or a service's)"), ends }
+        let certificates = client.certificates_end().into_iter().map(|(host, ends)| Expiry {
+            what: format!("the certificate of {host} in the cloud at {}", conf.auth_url),
+            ends,
         });
-        certificate.into_iter().chain(client.own_expiry()).chain(password).collect()
+        certificates.chain(client.own_expiry()).chain(password).collect()
     }
 
     /// Returns the object without its wrapper. An id is one segment of a path, with any characters escaped.
@@ -392,7 +398,7 @@ impl Cloud {
 
     async fn fetch(&self) -> Result<Token, ApiError> {
         let conf = &self.0.conf;
-        let at = format!("{}/auth/tokens", conf.auth_url);
+        let at = format!("{}{LOGIN}", conf.auth_url);
         let problem = |problem: &str| ApiError::Answer { at: at.clone(), problem: problem.to_owned() };
         let url = Url::parse(&at).map_err(|error| problem(&error.to_string()))?;
         let mut request = Request::new(Method::POST, url);
@@ -458,8 +464,9 @@ impl Cloud {
         if !answer.is_whole() {
             return Err(problem("the answer is too long".to_owned()));
         }
-        let mut body: Value =
-            serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is not JSON".to_owned()))?;
+        let mut body = Budget::DEFAULT
+            .read_json(&answer.body)
+            .ok_or_else(|| problem("the answer is not JSON, or has too many values".to_owned()))?;
         of(&mut body).ok_or_else(|| problem(format!("the answer has no {kind} in it")))
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use osnl_model::Scrubber;
+use osnl_model::{Budget, Scrubber};
 use osnl_net::http::{Answer, Failure, FailureClass, StatusCode};
 use serde_json::Value;
 
@@ -116,7 +116,7 @@ fn login_hint(status: u16) -> &'static str {
 
 /// Returns what the service says, without our secrets, which a proxy or a service may repeat.
 pub(crate) fn words(answer: &Answer, secrets: &Scrubber) -> String {
-    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let body = Budget::DEFAULT.read_json(&answer.body);
     let said = body.as_ref().and_then(message).unwrap_or_else(|| plain(&answer.text(secrets)));
     let said = brief(&said, secrets);
     let said = if said.is_empty() { reason(answer.status).to_owned() } else { said };
@@ -140,7 +140,7 @@ fn reason(status: StatusCode) -> &'static str {
 fn message(body: &Value) -> Option<String> {
     let body = body.as_object()?;
     if let Some(error) = body.get("error_message") {
-        let inner: Option<Value> = error.as_str().and_then(|text| serde_json::from_str(text).ok());
+        let inner = error.as_str().and_then(|text| Budget::DEFAULT.read_json(text.as_bytes()));
         let fault = inner.as_ref().unwrap_or(error).get("faultstring").and_then(Value::as_str);
         return fault.or(error.as_str()).map(str::to_owned);
     }
@@ -211,6 +211,8 @@ mod tests {
             "<html><head><title>404 Not Found</title></head>\n<body>No image found</body></html>",
             "404 Not Found No image found",
         );
+        let again = r#"{"$serde_json::private::RawValue": "{\"error\": {\"message\": \"no\"}}"}"#;
+        check(again, again);
         check("", "Not Found");
         check("[1]", "[1]");
         check(&"x".repeat(1000), &"x".repeat(300));

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use osnl_model::Budget;
 use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
@@ -65,7 +66,7 @@ pub(crate) struct Grant {
 }
 
 pub(crate) fn granted(body: &[u8]) -> Option<Grant> {
-    let body: Value = serde_json::from_slice(body).ok()?;
+    let body = Budget::DEFAULT.read_json(body)?;
     let token = body.get("token")?;
     let text = |pointer: &str| token.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let time = |pointer: &str| text(pointer)?.parse::<Timestamp>().ok();

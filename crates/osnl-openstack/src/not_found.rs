@@ -17,7 +17,7 @@
 //! `HTTPNotFound` without `NeutronError`. To a user without the role admin, nova and neutron answer about
 //! objects of other projects as about missing ones; [`Cloud::sees_all`](crate::Cloud::sees_all) excludes that.
 
-use osnl_model::Scrubber;
+use osnl_model::{Budget, Scrubber};
 use osnl_net::http::Answer;
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ pub(crate) fn not_found_of(kind: Kind, id: &str, answer: &Answer) -> NotFound {
     if found != NotFound::Object {
         return found;
     }
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let body = Budget::DEFAULT.read_json(&answer.body).unwrap_or_default();
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let is_meant = match official(kind.service()) {
         "network" => text("/NeutronError/type")
@@ -61,7 +61,7 @@ pub(crate) fn not_found_of(kind: Kind, id: &str, answer: &Answer) -> NotFound {
 /// Returns the meaning of a 404 of a service.
 #[must_use]
 pub fn not_found(service: &str, answer: &Answer) -> NotFound {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let body = Budget::DEFAULT.read_json(&answer.body).unwrap_or_default();
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
     let is_object = match official(service) {
         "identity" => {
@@ -75,7 +75,7 @@ pub fn not_found(service: &str, answer: &Answer) -> NotFound {
         },
         "compute" | "block-storage" => body.get("itemNotFound").is_some(),
         "baremetal" => text("/error_message")
-            .and_then(|inner| serde_json::from_str::<Value>(inner).ok())
+            .and_then(|inner| Budget::DEFAULT.read_json(inner.as_bytes()))
             .is_some_and(|fault| fault.get("faultstring").is_some()),
         "image" => {
             let said = words(answer, &Scrubber::default());
@@ -163,6 +163,8 @@ mod tests {
             }
         }
         assert_eq!(judged("volumev3", r#"{"itemNotFound": {"code": 404}}"#), NotFound::Object);
+        let text = r#"{"$serde_json::private::RawValue": "{\"itemNotFound\": {\"code\": 404}}"}"#;
+        assert_eq!(judged("volumev3", text), NotFound::Path, "a text is not read as JSON again");
         assert_eq!(judged("dns", r#"{"code": 404, "type": "zone_not_found"}"#), NotFound::Unknown);
     }
 }

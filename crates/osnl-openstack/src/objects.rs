@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use osnl_delivery::enrich::Kind;
+use osnl_model::foreign_json;
 
 pub trait Object: DeserializeOwned {
     const KIND: Kind;
@@ -40,7 +41,7 @@ pub struct Server {
     #[serde(rename = "image", deserialize_with = "id_of", default)]
     pub image_id: Option<String>,
     /// Nova's form by network name: `addr`, `version`, `OS-EXT-IPS:type` (`fixed` or `floating`).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "foreign_json")]
     pub addresses: Value,
 }
 
@@ -75,7 +76,7 @@ pub struct FloatingIp {
     pub router_id: Option<String>,
     pub project_id: Option<String>,
     /// The details of the port in neutron, with `device_id`; newer neutrons only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "foreign_json")]
     pub port_details: Value,
 }
 
@@ -130,6 +131,6 @@ pub struct Node {
 }
 
 fn id_of<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let value = Value::deserialize(from)?;
+    let value = foreign_json(from)?;
     Ok(value.get("id").and_then(Value::as_str).map(str::to_owned))
 }

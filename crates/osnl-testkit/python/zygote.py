@@ -19,12 +19,15 @@ import oslo_context.context
 import oslo_messaging
 import oslo_messaging._drivers.impl_rabbit
 import oslo_messaging.notify.messaging
+from oslo_config import cfg
 
 
 def run(connection):
     header = b""
     while not header.endswith(b"\n"):
-        header += connection.recv(1)
+        # What is behind the line is the script's standard input.
+        seen = connection.recv(65536, socket.MSG_PEEK)
+        header += connection.recv(seen.find(b"\n") + 1 or len(seen))
     header = json.loads(header)
     os.dup2(connection.fileno(), 0)
     os.dup2(connection.fileno(), 1)
@@ -33,7 +36,17 @@ def run(connection):
     exec(compile(header["script"], "script", "exec"), {"__name__": "__main__"})
 
 
+def warm_up():
+    """Makes a transport and a notifier, for which stevedore looks through all packages. Scripts inherit what it finds."""
+    conf = cfg.ConfigOpts()
+    conf([], project="osnl-test", default_config_files=[], default_config_dirs=[])
+    transport = oslo_messaging.get_notification_transport(conf, url="rabbit://127.0.0.1:1/")
+    oslo_messaging.Notifier(transport, driver="messagingv2", topics=["none"])
+    transport.cleanup()
+
+
 def main():
+    warm_up()
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(b"")
     listening.listen(128)

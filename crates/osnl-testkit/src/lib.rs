@@ -45,6 +45,8 @@ pub mod conformance;
 pub mod fixture;
 mod hex;
 pub mod hostile;
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "conformance")]

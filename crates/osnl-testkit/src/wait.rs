@@ -1,14 +1,14 @@
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Returns the pause after a question that took this long.
 ///
 /// Many questions start a program, such as `erl_call` or `osnl`. Asked each 10 ms by four tests at once, these take the
 /// cores from what the tests wait for.
 fn pause_after(took: Duration, least: Duration) -> Duration {
-    (took * 5).clamp(least, LONGEST_PAUSE)
+    (took * 10).clamp(least, LONGEST_PAUSE)
 }
 
 /// At the deadline the panic's message contains `description`, which follows "waited 5s for", such as "the
@@ -73,10 +73,10 @@ mod tests {
             );
         };
         check(0, 10);
-        check(2, 10);
-        check(8, 40);
-        check(20, 100);
-        check(3_000, 100);
+        check(1, 10);
+        check(8, 80);
+        check(20, 200);
+        check(3_000, 500);
     }
 
     #[test]

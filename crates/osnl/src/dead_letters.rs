@@ -105,6 +105,8 @@ pub(crate) struct ChangedLetters {
     pub(crate) ids: Vec<u64>,
     /// Letters that were meant, and wait behind another letter that was not: this and that one.
     pub(crate) behind: Vec<(u64, u64)>,
+    /// Whether more letters wait than one reading shows.
+    pub(crate) has_more: bool,
 }
 
 impl ChangedLetters {

@@ -164,14 +164,21 @@ impl Overseer {
             (listener, SystemTime::now());
         let depths = gauges.waiting();
         let waiting = gauges.depth().and_then(|depth| depth.waiting).filter(|_| !is_first);
-        let since = waiting.and_then(|since| now.checked_sub(since.elapsed()));
+        let day = |at: Instant| now.checked_sub(at.elapsed());
+        let since = waiting.and_then(day);
+        let dropped = gauges.take_dropped().and_then(|(since, until)| day(since).zip(day(until)));
         for open in &found.open {
             let facts = facts.queues.iter().find(|(name, _)| **name == *open.name);
             let queue = facts.and_then(|(_, queue)| queue.as_ref().ok());
             if let Some(limits) = queue.and_then(|queue| drop_limits((&*open.name, queue), &self.wanted.kind))
             {
                 let messages = waiting_in(open, &depths, is_first);
-                book.note(scope, GapFact::Limited { limits, messages, since }, now);
+                book.note(scope, GapFact::Limited { limits: limits.clone(), messages, since }, now);
+                if let Some((since, until)) = dropped {
+                    // Which of the queues has dropped them is not known.
+                    let fact = GapFact::Limited { limits, messages: 1, since: Some(since) };
+                    book.note(scope, fact, until);
+                }
             }
         }
     }

@@ -72,7 +72,11 @@ impl Native {
         for conf in &self.listeners {
             #[cfg(feature = "amqp1")]
             if conf.driver() == osnl_brokers::Driver::Amqp1 {
-                all.push(amqp1::probe(conf, deadline.mul_f64(0.6)).map(|probe| vec![probe]).boxed());
+                let section = format!("listener:{}", conf.name);
+                let certificate = conf.client_certificate();
+                let certificate = certificate.and_then(|file| client_certificate_probe(&section, &file));
+                let both = |probe| std::iter::once(probe).chain(certificate).collect::<Vec<Probe>>();
+                all.push(amqp1::probe(conf, deadline.mul_f64(0.6)).map(both).boxed());
                 continue;
             }
             let late = {

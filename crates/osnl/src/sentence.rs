@@ -2,7 +2,7 @@
 
 use osnl_model::{Mismatch, Predicate, is_secret_path};
 
-use crate::rule::RuleMismatch;
+use crate::rule::{Condition, RuleMismatch};
 
 /// The longest value that is shown, in characters; the rest is counted.
 const SHOWN: usize = 200;
@@ -18,12 +18,19 @@ pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
         | RuleMismatch::GivenUp(_)
         | RuleMismatch::When(_)
         | RuleMismatch::Stopped { .. } => mismatch.to_string(),
-        RuleMismatch::Filter(found) => format!(
-            "{} is {}, which does not match \"{}\"",
-            found.predicate,
-            shortened(&found.observed.to_string()),
-            pattern(found)
-        ),
+        RuleMismatch::Filter(found) => {
+            let observed = shortened(&found.observed.to_string());
+            failure(&Condition::from(mismatch), &observed, pattern(found))
+        }
+    }
+}
+
+/// Returns the failure of a condition in words, with the value of the event and the value that the rule allows.
+pub(crate) fn failure(condition: &Condition, observed: &str, allows: &str) -> String {
+    match condition {
+        Condition::Filter(_) => format!("{condition} is {observed}, which does not match \"{allows}\""),
+        Condition::Priority => format!("{condition} is {observed}, and the rule requires {allows}"),
+        Condition::When | Condition::Stopped => format!("{condition} is false: {observed}"),
     }
 }
 

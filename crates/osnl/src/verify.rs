@@ -408,9 +408,12 @@ impl<'a> DeletionPlanner<'a> {
                 Preview::Request { .. } | Preview::Line { .. } | Preview::Effect { .. } => true,
                 Preview::Nothing { why: reason }
                 | Preview::NotAsked { why: reason }
-                | Preview::Undecided { why: reason }
-                | Preview::Unusable { why: reason } => {
+                | Preview::Undecided { why: reason } => {
                     why.clone_from(reason);
+                    false
+                }
+                Preview::Unusable { why: reason } => {
+                    why = reason.to_string();
                     false
                 }
             });

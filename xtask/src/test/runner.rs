@@ -1,26 +1,22 @@
 //! The programs that run test binaries, and the counts and times in their output.
 //!
-//! libtest, the default, runs the binaries in two lanes, because most of their tests wait: the tests of a binary share
-//! one Python with oslo.messaging, which a process for each test would load anew. cargo-nextest (`--runner nextest`)
-//! prints the time of each test, which libtest does not, for twice the CPU.
+//! libtest, the default, runs one binary after the other: the tests of a binary share one Python with oslo.messaging,
+//! which a process for each test would load anew. cargo-nextest (`--runner nextest`) prints the time of each test,
+//! which libtest does not.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufReader, PipeReader};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
-use std::{fmt, thread};
+use std::{fmt, io};
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
+use anyhow::{Result, bail};
 
 use super::WITHOUT_KAFKA;
 use crate::{setup, step};
 
 const DEFAULT: Runner = Runner::Libtest;
-/// Tests at once in each lane. `.config/nextest.toml` has a number too.
+/// Tests at once. With eight, tests of times fail on two cores. `.config/nextest.toml` has a number too.
 const THREADS: &str = "--test-threads=4";
-/// The test binaries of the first lane: half of the time. The second lane has all others.
-const FIRST_LANE: [&str; 2] = ["cli", "browser"];
 const SLOWEST: usize = 30;
 const FAILURE_LINES: usize = 12;
 const FAILURE_COLUMNS: usize = 400;
@@ -47,55 +43,38 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Builds the tests, and returns a command for each lane.
-    pub(super) fn lanes(self, args: &[String]) -> Result<Vec<Command>> {
+    pub(super) fn command(self, args: &[String]) -> Result<Command> {
         let mut args = args.to_vec();
-        let packages = if names_packages(&args) { &[][..] } else { &WITHOUT_KAFKA };
-        if self == Runner::Nextest {
-            let mut command = step::building(setup::nextest()?);
-            command.current_dir(step::root()).args(["nextest", "run", "--show-progress=none", "--locked"]);
-            command.args(packages).args(args);
-            return Ok(vec![command]);
-        }
-        if !args.iter().any(|arg| arg == "--") {
-            args.push("--".to_owned());
-        }
-        args.push(THREADS.to_owned());
-        let lane = |targets: &[String]| {
-            let mut command = step::cargo();
-            command.args(["test", "--no-fail-fast", "--locked"]).args(packages).args(targets).args(&args);
-            command
+        let (mut command, first) = match self {
+            Runner::Nextest => {
+                let mut command = step::building(setup::nextest()?);
+                command.current_dir(step::root()).args(["nextest", "run"]);
+                (command, "--show-progress=none")
+            }
+            Runner::Libtest => {
+                if !args.iter().any(|arg| arg == "--") {
+                    args.push("--".to_owned());
+                }
+                args.push(THREADS.to_owned());
+                let mut command = step::cargo();
+                command.arg("test");
+                (command, "--no-fail-fast")
+            }
         };
-        if names_targets(&args) {
-            return Ok(vec![lane(&[])]);
+        command.args([first, "--locked"]);
+        if !names_packages(&args) {
+            command.args(WITHOUT_KAFKA);
         }
-        // Named targets leave out the doc tests, and also the examples, which some tests run. Another choice of
-        // packages than the tests have would build most dependencies twice, with other features.
-        if names_packages(&args) {
-            step::run(step::cargo().args(["build", "--locked", "--examples", "-p", "osnl"]))?;
-            return Ok(vec![lane(&["--lib", "--bins", "--tests"].map(str::to_owned))]);
+        if self == Runner::Libtest && !names_targets(&args) {
+            // Named targets leave out the doc tests, and also the examples, which some tests run. Another choice of
+            // packages than the tests have would build most dependencies twice, with other features.
+            let packages = if names_packages(&args) { &["-p", "osnl"][..] } else { &WITHOUT_KAFKA };
+            step::run(step::cargo().args(["build", "--locked", "--examples"]).args(packages))?;
+            command.args(["--lib", "--bins", "--tests"]);
         }
-        step::run(step::cargo().args(["test", "--no-run", "--quiet", "--locked"]).args(packages))?;
-        let metadata = ["metadata", "--format-version", "1", "--no-deps", "--locked"];
-        let found = test_targets(&step::output(step::cargo().args(metadata))?)?;
-        let named = |names: Vec<String>| names.into_iter().flat_map(|name| ["--test".to_owned(), name]);
-        let (first, others) = found.into_iter().partition(|name| FIRST_LANE.contains(&name.as_str()));
-        let others: Vec<String> =
-            ["--lib", "--bins"].map(str::to_owned).into_iter().chain(named(others)).collect();
-        let first: Vec<String> = named(first).collect();
-        Ok(vec![lane(&others), lane(&first)])
+        command.args(args);
+        Ok(command)
     }
-}
-
-/// Returns the names of the test binaries that need no feature, from what `cargo metadata` says.
-fn test_targets(metadata: &str) -> Result<BTreeSet<String>> {
-    let metadata: Value = serde_json::from_str(metadata).context("cargo metadata")?;
-    let targets = metadata["packages"].as_array().into_iter().flatten();
-    let targets = targets.flat_map(|package| package["targets"].as_array().into_iter().flatten());
-    let tests = targets
-        .filter(|target| target["kind"][0] == "test" && target["required-features"][0].is_null())
-        .filter_map(|target| target["name"].as_str());
-    Ok(tests.map(str::to_owned).collect())
 }
 
 /// Whether the arguments choose packages; `--workspace` overrides such a choice, so the two must not be combined.
@@ -172,40 +151,6 @@ pub(super) struct TestReport {
 }
 
 impl TestReport {
-    /// Passes on the output of the first lane as it comes, then that of the others, each as a whole.
-    pub(super) fn pass_on_lanes(lanes: Vec<PipeReader>, out: &mut impl io::Write) -> Result<Self> {
-        thread::scope(|scope| {
-            let mut lanes = lanes.into_iter().map(BufReader::new);
-            let first = lanes.next();
-            let others: Vec<_> = lanes
-                .map(|lane| {
-                    scope.spawn(move || {
-                        let mut text = Vec::new();
-                        Self::pass_on(lane, &mut text).map(|report| (report, text))
-                    })
-                })
-                .collect();
-            let mut all = first.map_or_else(|| Ok(Self::default()), |lane| Self::pass_on(lane, out))?;
-            for other in others {
-                let (report, text) = other.join().expect("reading panicked")?;
-                out.write_all(&text)?;
-                all.add(report);
-            }
-            Ok(all)
-        })
-    }
-
-    fn add(&mut self, other: Self) {
-        self.count.passed += other.count.passed;
-        self.count.failed += other.count.failed;
-        self.count.skipped += other.count.skipped;
-        self.tests.extend(other.tests);
-        for (name, time) in other.binaries {
-            *self.binaries.entry(name).or_default() += time;
-        }
-        self.failures += &other.failures;
-    }
-
     pub(super) fn pass_on(mut lines: impl io::BufRead, out: &mut impl io::Write) -> Result<Self> {
         let mut report = Self::default();
         let mut line = Vec::new();
@@ -368,33 +313,6 @@ mod tests {
         check("--doc -p osnl", Ok((Runner::Libtest, "--doc -p osnl")));
         check("-- --runner x", Ok((DEFAULT, "-- --runner x")));
         check("--runner", Err("--runner : allowed are libtest, nextest"));
-    }
-
-    #[test]
-    fn the_lanes_are_one_report_in_their_order() {
-        use io::Write as _;
-
-        let lane = |text: &str| {
-            let (output, mut input) = io::pipe().unwrap();
-            input.write_all(text.as_bytes()).unwrap();
-            output
-        };
-        let one = "     Running tests/it/main.rs (target/debug/deps/it-0123456789abcdef)\n\
-                   test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.75s\n";
-        let other = one.replace("ok. 2 passed; 0 failed", "FAILED. 1 passed; 1 failed");
-        let mut out = Vec::new();
-        let report = TestReport::pass_on_lanes(vec![lane(one), lane(&other)], &mut out).unwrap();
-        assert_eq!(out, [one, &other].concat().into_bytes());
-        assert_eq!(report.count.to_string(), "3 passed, 1 failed");
-        assert!(report.times().contains("1.500 s  it"), "{}", report.times());
-    }
-
-    #[test]
-    fn a_test_binary_that_needs_a_feature_is_in_no_lane() {
-        let metadata = r#"{"packages": [{"targets": [
-            {"name": "a", "kind": ["lib"]}, {"name": "cli", "kind": ["test"]},
-            {"name": "kafka", "kind": ["test"], "required-features": ["kafka"]}]}]}"#;
-        assert_eq!(test_targets(metadata).unwrap(), BTreeSet::from(["cli".to_owned()]));
     }
 
     #[test]

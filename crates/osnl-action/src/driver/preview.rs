@@ -1,3 +1,5 @@
+use osnl_core::misfit::Misfit;
+
 use super::CallRequest;
 
 /// The effect that an action would have on one event, for `osnl explain` and the page; secrets are masked.
@@ -30,7 +32,7 @@ pub enum Preview {
     },
     /// Every attempt would fail: a dead letter.
     Unusable {
-        why: String,
+        why: Misfit,
     },
 }
 

@@ -9,6 +9,7 @@
 //! | `text` | unchanged | |
 
 use osnl_config::template::{Escape, Names, Template};
+use osnl_core::misfit::{Misfit, MisfitCause};
 use osnl_model::mask_secrets;
 use osnl_net::http::Method;
 use osnl_net::http::header::HeaderValue;
@@ -83,7 +84,7 @@ impl RequestBody {
         matches!(self, Self::Text(BodyFormat::Ndjson, _))
     }
 
-    pub(super) fn render(&self, names: &Names) -> Result<String, String> {
+    pub(super) fn render(&self, names: &Names) -> Result<String, Misfit> {
         match self {
             Self::Usual | Self::Nothing => Ok(String::new()),
             Self::Event => Ok(event(names).to_string()),
@@ -92,7 +93,7 @@ impl RequestBody {
                 if template.roots().any(|root| root == EVENT) {
                     named = named.with(EVENT, event(names));
                 }
-                let text = template.render(&named).map_err(|error| format!("body: {error}"))?;
+                let text = template.render(&named).map_err(|error| Misfit::in_option("body", error))?;
                 // With unknown values outside quotes, the text becomes JSON only once the values
                 // are known.
                 let is_known = names.unknown().next().is_none();
@@ -112,17 +113,23 @@ impl RequestBody {
     }
 }
 
-fn json_of(text: &str) -> Result<(), String> {
+fn json_of(text: &str) -> Result<(), Misfit> {
     let read = serde_json::from_str::<IgnoredAny>(text);
-    read.map(drop).map_err(|error| format!("body: the rendered template is not JSON: {error}"))
+    read.map(drop).map_err(|error| {
+        let cause = MisfitCause::not_json("the rendered template is not JSON", &error);
+        Misfit::in_option("body", cause)
+    })
 }
 
-fn lines(text: &str) -> Result<String, String> {
+fn lines(text: &str) -> Result<String, Misfit> {
     let mut lines = String::with_capacity(text.len() + 1);
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
     let mut begin = 0;
     while let Some(value) = values.next() {
-        value.map_err(|error| format!("body: the rendered template has a line that is not JSON: {error}"))?;
+        value.map_err(|error| {
+            let what = "the rendered template has a line that is not JSON";
+            Misfit::in_option("body", MisfitCause::not_json(what, &error))
+        })?;
         let end = values.byte_offset();
         // A line end within a value is only between its parts: strings have it escaped.
         let parts: Vec<&str> = text[begin..end].lines().map(str::trim).collect();
@@ -131,7 +138,7 @@ fn lines(text: &str) -> Result<String, String> {
         begin = end;
     }
     if lines.is_empty() {
-        return Err("body: the rendered template has no line".to_owned());
+        return Err(Misfit::in_option("body", "the rendered template has no line"));
     }
     Ok(lines)
 }
@@ -140,10 +147,10 @@ pub(crate) fn rendered(
     pairs: &[(String, Template)],
     option: &str,
     names: &Names,
-) -> Result<Vec<(String, String)>, String> {
+) -> Result<Vec<(String, String)>, Misfit> {
     let pair = |(key, template): &(String, Template)| match template.render(names) {
         Ok(value) => Ok((key.clone(), value)),
-        Err(error) => Err(format!("{option}.{key}: {error}")),
+        Err(error) => Err(Misfit::in_option(format!("{option}.{key}"), error)),
     };
     pairs.iter().map(pair).collect()
 }

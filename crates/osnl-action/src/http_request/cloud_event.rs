@@ -18,6 +18,7 @@
 
 use jiff::civil::DateTime;
 use osnl_config::template::{Names, Template};
+use osnl_core::misfit::{Misfit, MisfitCause};
 use osnl_net::http::HeaderMap;
 use osnl_net::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -57,9 +58,10 @@ impl AttributeTemplates {
     }
 
     /// Renders the attributes of an event. The headers or the object check them.
-    pub fn event(&self, names: &Names, id: String) -> Result<CloudEvent, String> {
+    pub fn event(&self, names: &Names, id: String) -> Result<CloudEvent, Misfit> {
         let text = |option: &str, template: &Template| {
-            template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
+            let rendered = template.render(names);
+            rendered.map_err(|error| Misfit::in_option(format!("cloudevents_{option}"), error))
         };
         let notification = names.notification();
         Ok(CloudEvent {
@@ -98,30 +100,29 @@ impl CloudEvent {
         always.into_iter().chain(maybe)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Misfit> {
         for (name, value) in self.attributes() {
             let required = ["id", "source", "type"].contains(&name);
             if required && value.is_empty() {
-                return Err(format!("cloudevents: its {name} is empty"));
+                return Err(misfit(format!("its {name} is empty")));
             }
             if !value.chars().all(allowed) {
-                return Err(format!("cloudevents: its {name} holds a control character, which none may"));
+                return Err(misfit(format!("its {name} holds a control character, which none may")));
             }
         }
         if is_uri_reference(&self.source) {
             Ok(())
         } else {
-            Err("cloudevents: its source is not a URI-reference; |urlencode makes values valid in one"
-                .to_owned())
+            Err(misfit("its source is not a URI-reference; |urlencode makes values valid in one"))
         }
     }
 
-    pub(crate) fn headers(&self, headers: &mut HeaderMap) -> Result<(), String> {
+    pub(crate) fn headers(&self, headers: &mut HeaderMap) -> Result<(), Misfit> {
         self.check()?;
         for (name, value) in self.attributes() {
             let Ok(name) = HeaderName::try_from(format!("ce-{name}")) else { continue };
             let value = HeaderValue::try_from(utf8_percent_encode(value, ESCAPED).to_string());
-            headers.insert(name, value.map_err(|error| format!("cloudevents: {error}"))?);
+            headers.insert(name, value.map_err(|error| misfit(error.to_string()))?);
         }
         Ok(())
     }
@@ -133,7 +134,7 @@ impl CloudEvent {
         headers: &mut HeaderMap,
         content_type: &str,
         data: &str,
-    ) -> Result<String, String> {
+    ) -> Result<String, Misfit> {
         self.check()?;
         let mut event: Map<String, Value> =
             self.attributes().map(|(name, value)| (name.to_owned(), value.into())).collect();
@@ -144,12 +145,16 @@ impl CloudEvent {
             return Ok(Value::Object(event).to_string());
         }
         let data: &RawValue = serde_json::from_str(data).map_err(|error| {
-            format!("cloudevents: its data is not JSON, as its content type says: {error}")
+            misfit(MisfitCause::not_json("its data is not JSON, as its content type says", &error))
         })?;
         let mut text = Value::Object(event).to_string();
         text.truncate(text.len() - 1);
         Ok(format!("{text},\"data\":{data}}}"))
     }
+}
+
+fn misfit(cause: impl Into<MisfitCause>) -> Misfit {
+    Misfit::in_option("cloudevents", cause)
 }
 
 pub(crate) fn is_json(content_type: &str) -> bool {
@@ -266,15 +271,20 @@ mod tests {
         let exact =
             event().structured(&mut headers, "application/json", "{\"n\": 12345678901234567890123.10}");
         assert!(exact.unwrap().ends_with(",\"data\":{\"n\": 12345678901234567890123.10}}"));
-        assert!(event().structured(&mut headers, "text/json", "no").unwrap_err().contains("is not JSON"));
+        let refused = event().structured(&mut headers, "text/json", "no").unwrap_err().to_string();
+        let what =
+            "cloudevents: its data is not JSON, as its content type says: expected ident at line 1 column 2";
+        assert_eq!(refused, what);
     }
 
     #[test]
     fn an_attribute_is_what_the_specification_allows() {
         let check = |event: CloudEvent, expected: &str| {
             let mut headers = HeaderMap::new();
-            assert!(event.headers(&mut headers).unwrap_err().contains(expected), "{event:?}");
-            assert!(event.structured(&mut headers, "a/b", "").unwrap_err().contains(expected), "{event:?}");
+            let of_headers = event.headers(&mut headers).unwrap_err();
+            let of_body = event.structured(&mut headers, "a/b", "").unwrap_err();
+            assert!(of_headers.to_string().contains(expected), "{event:?}");
+            assert_eq!(of_body, of_headers);
             assert!(headers.is_empty());
         };
         check(CloudEvent { id: String::new(), ..event() }, "its id is empty");

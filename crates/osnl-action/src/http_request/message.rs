@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_config::template::{Names, Template};
+use osnl_core::misfit::Misfit;
 use osnl_model::{mask_secrets, mask_text};
 use osnl_net::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use osnl_net::http::{BODY_WAIT, HeaderMap, Method, Request};
@@ -82,16 +83,16 @@ impl RequestParts {
         event: &Names,
         about: &RequestSubject<'_>,
         now: SystemTime,
-    ) -> Result<Request, String> {
+    ) -> Result<Request, Misfit> {
         let names = named(event, about).with("secret", self.secrets.values());
         self.made(&names, about, Some(now), None)
     }
 
-    pub(super) fn lines(&self, event: &Names, about: &RequestSubject<'_>) -> Result<String, String> {
+    pub(super) fn lines(&self, event: &Names, about: &RequestSubject<'_>) -> Result<String, Misfit> {
         self.body.render(&named(event, about).with("secret", self.secrets.values()))
     }
 
-    pub(super) fn request_of_lines(&self, lines: String) -> Result<Request, String> {
+    pub(super) fn request_of_lines(&self, lines: String) -> Result<Request, Misfit> {
         let names = Names::new(Arc::default()).with("secret", self.secrets.values());
         self.made(&names, &NO_SUBJECT, None, Some(lines))
     }
@@ -100,7 +101,7 @@ impl RequestParts {
         &self,
         event: &Names,
         about: &RequestSubject<'_>,
-    ) -> Result<(String, Request), String> {
+    ) -> Result<(String, Request), Misfit> {
         // The event's own secrets are masked in a preview too.
         let names = self.masked_names(event, about);
         let request = self.made(&names, about, None, None)?;
@@ -168,9 +169,9 @@ impl RequestParts {
         about: &RequestSubject<'_>,
         sign: Option<SystemTime>,
         lines: Option<String>,
-    ) -> Result<Request, String> {
+    ) -> Result<Request, Misfit> {
         let query = rendered(&self.query, "query", names)?;
-        let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
+        let url = self.target.render(names, &query)?;
         let mut request = Request::new(self.method.render(names)?, url);
         request.reply_limit = self.reply_limit;
         // Of any method, as the status has told the effect already, which a GET may have too.
@@ -193,9 +194,11 @@ impl RequestParts {
             None => self.body(self.body.for_method(&request.method), names, about, headers)?,
         };
         for (name, template) in &self.headers {
-            let value = template.render(names).map_err(|error| format!("header.{name}: {error}"))?;
+            let option = || format!("header.{name}");
+            let value = template.render(names).map_err(|error| Misfit::in_option(option(), error))?;
             let value = header_value(&value).ok_or_else(|| {
-                format!("header.{name}: the rendered template has a line break or another control character")
+                let why = "the rendered template has a line break or another control character";
+                Misfit::in_option(option(), why)
             })?;
             headers.insert(name.clone(), value);
         }
@@ -223,7 +226,7 @@ impl RequestParts {
         names: &Names,
         about: &RequestSubject<'_>,
         headers: &mut HeaderMap,
-    ) -> Result<String, String> {
+    ) -> Result<String, Misfit> {
         let content_type = self.content_type(body);
         let Some(conf) = &self.cloud_event else {
             if let Some(content_type) = content_type {
@@ -253,7 +256,7 @@ impl RequestParts {
 }
 
 impl CloudEventConf {
-    fn event(&self, names: &Names, about: &RequestSubject<'_>) -> Result<CloudEvent, String> {
+    fn event(&self, names: &Names, about: &RequestSubject<'_>) -> Result<CloudEvent, Misfit> {
         let id = match (about.id, about.resource) {
             (Some(id), Some(n)) => format!("{id}/{n}"),
             (Some(id), None) => id.to_owned(),

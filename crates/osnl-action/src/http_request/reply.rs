@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use osnl_config::template::{EvalError, Expression, Names, TemplateError};
+use osnl_model::ForeignJson;
 use osnl_net::http::header::CONTENT_TYPE;
 use osnl_net::http::{Answer, StatusCode};
 use serde_json::Value;
@@ -64,14 +65,14 @@ fn value(answer: &Answer) -> Result<Value, String> {
     let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
     let text = text(&answer.body, &content_type);
     let text = text.trim();
-    let lines =
-        || text.lines().map(str::trim).filter(|line| !line.is_empty()).map(serde_json::from_str::<Value>);
+    let read = |text: &str| serde_json::from_str(text).map(|ForeignJson(value)| value);
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty()).map(read);
     let is_lines = LINES.iter().any(|name| content_type.contains(name));
     if text.is_empty() {
         return Ok(Value::Null);
     }
     let list = || lines().collect::<Result<Vec<_>, _>>().map(Value::Array);
-    let value = if is_lines { list() } else { serde_json::from_str(text).or_else(|_| list()) };
+    let value = if is_lines { list() } else { read(text).or_else(|_| list()) };
     Ok(value.unwrap_or_else(|_| Value::String(text.to_owned())))
 }
 
@@ -210,6 +211,9 @@ mod tests {
         check(b"{\"n\": 1}\n\n{\"n\": 2}\r\n", "text/plain", Ok(serde_json::json!([{"n": 1}, {"n": 2}])));
         check(b"{\"n\": 1}\n", "application/x-ndjson", Ok(serde_json::json!([{"n": 1}])));
         check(b"not json\n", "application/x-ndjson", Ok(serde_json::json!("not json")));
+        let again = serde_json::json!({"$serde_json::private::RawValue": "[1]"});
+        check(again.to_string().as_bytes(), "application/json", Ok(again.clone()));
+        check(again.to_string().as_bytes(), "application/x-ndjson", Ok(serde_json::json!([again])));
         check(b"ok", "text/plain", Ok(serde_json::json!("ok")));
         check(b"", "application/json", Ok(Value::Null));
     }

@@ -17,6 +17,7 @@
 
 use osnl_config::template::{Escape, Names, Template, TemplateError};
 use osnl_config::written_secrets;
+use osnl_core::misfit::{Misfit, MisfitCause};
 use osnl_net::http::{Url, UrlError};
 
 const CATALOG: &str = "catalog:";
@@ -111,8 +112,12 @@ impl UrlTarget {
         self.template.paths().all(|path| path.starts_with("secret."))
     }
 
-    pub(super) fn render(&self, names: &Names, query: &[(String, String)]) -> Result<Url, String> {
-        let mut text = self.template.render(names).map_err(|error| error.to_string())?;
+    pub(super) fn render(&self, names: &Names, query: &[(String, String)]) -> Result<Url, Misfit> {
+        self.rendered(names, query).map_err(|cause| Misfit::in_option("url", cause))
+    }
+
+    fn rendered(&self, names: &Names, query: &[(String, String)]) -> Result<Url, MisfitCause> {
+        let mut text = self.template.render(names)?;
         if let Some((_, rest)) = self.service().and_then(|_| service(&text)) {
             text = format!("{UNRESOLVED}{rest}");
         }
@@ -123,17 +128,20 @@ impl UrlTarget {
             text.push_str(&super::body::form_encoded(value));
         }
         // The text may contain values of the event, so the error does not repeat it.
-        let url = Url::parse(&text).map_err(|error| error.to_string())?;
+        let url = Url::parse(&text).map_err(|error| MisfitCause::Other(error.to_string()))?;
         match &self.host {
             RequestHost::Written(origin)
                 if origin.scheme() != url.scheme() || origin.authority() != url.authority() =>
             {
-                return Err("the event changes the host of the URL".to_owned());
+                return Err("the event changes the host of the URL".into());
             }
             RequestHost::Written(_) | RequestHost::Catalog(_) | RequestHost::Event => {}
         }
         match &self.written {
-            Some(written) => written.allow(url.path_and_query()).map(|()| url),
+            Some(written) => {
+                written.allow(url.path_and_query())?;
+                Ok(url)
+            }
             None => Ok(url),
         }
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use osnl_config::template::{Names, Template};
+use osnl_core::misfit::Misfit;
 use osnl_net::http::Method;
 
 /// The option `method`.
@@ -14,14 +15,14 @@ pub(super) enum HttpVerb {
 }
 
 impl HttpVerb {
-    pub(super) fn render(&self, names: &Names) -> Result<Method, String> {
+    pub(super) fn render(&self, names: &Names) -> Result<Method, Misfit> {
         match self {
             Self::Written(method) => Ok(method.clone()),
             Self::Template(template) => {
-                let text = template.render(names).map_err(|error| format!("method: {error}"))?;
+                let text = template.render(names).map_err(|error| Misfit::in_option("method", error))?;
                 // The text may contain values of the event, so the error does not repeat it.
                 usable(text.trim())
-                    .ok_or_else(|| "method: the rendered template is not an HTTP method".to_owned())
+                    .ok_or_else(|| Misfit::in_option("method", "the rendered template is not an HTTP method"))
             }
         }
     }

@@ -89,6 +89,12 @@ impl Keystone {
     fn last(&self) -> Option<HeaderValue> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn failed(&self, error: ApiError) -> ActionError {
+        let own_remedy = self.cloud.remedy(&error).map(Into::into);
+        let EnrichError { class, reason, retry_after, .. } = error.into();
+        ActionError { retry_after, own_remedy, ..ActionError::new(class, reason) }
+    }
 }
 
 impl Authorization for Keystone {
@@ -96,7 +102,7 @@ impl Authorization for Keystone {
     /// event's fault.
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>> {
         Box::pin(async move {
-            let (name, value) = self.cloud.token().await.map_err(failed)?;
+            let (name, value) = self.cloud.token().await.map_err(|error| self.failed(error))?;
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(value.clone());
             Ok((name, value))
         })
@@ -118,7 +124,7 @@ impl Authorization for Keystone {
             if let Err(ApiError::Catalog(_)) = &found {
                 self.cloud.misplaced(service);
             }
-            found.map_err(failed)
+            found.map_err(|error| self.failed(error))
         })
     }
 
@@ -149,11 +155,6 @@ impl Authorization for Keystone {
     fn secrets(&self) -> Scrubber {
         self.cloud.secrets()
     }
-}
-
-fn failed(error: ApiError) -> ActionError {
-    let EnrichError { class, reason, retry_after, remedy } = error.into();
-    ActionError { retry_after, own_remedy: remedy.map(Into::into), ..ActionError::new(class, reason) }
 }
 
 impl fmt::Debug for Keystone {

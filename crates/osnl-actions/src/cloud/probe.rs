@@ -1,11 +1,8 @@
 use std::time::{Duration, Instant};
 
 use osnl_action::driver::{Probe, ProbeVerdict, client_certificate_probe, silent};
-use osnl_openstack::{
-    ApiError, Cloud, CloudConf, CloudLogin, GIVE_IT_TLS, LoggedIn, SET_REGION, Scope, ServiceUrl,
-};
-
-use osnl_net::http::{FailureClass, HttpOptions};
+use osnl_net::http::HttpOptions;
+use osnl_openstack::{Cloud, CloudConf, CloudLogin, GIVE_IT_TLS, LoggedIn, SET_REGION, Scope, ServiceUrl};
 
 /// Logs in and searches within the deadline. `None` if the probe reports a failure, or no service was requested.
 pub(super) async fn cloud_probe(
@@ -65,15 +62,7 @@ pub async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe,
     match tokio::time::timeout(deadline, cloud.login()).await {
         Err(_) => (silent(probe, deadline), None),
         Ok(Err(error)) => {
-            let advice = match &error {
-                ApiError::Unreachable { failure, .. } if failure.class == FailureClass::Tls => None,
-                ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
-                    Some("check that it is running and that auth_url is right")
-                }
-                ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
-                ApiError::Answer { .. } => Some("is auth_url that of Keystone?"),
-                _ => None,
-            };
+            let advice = cloud.remedy(&error);
             (probe.failed(error.to_string(), advice), None)
         }
         Ok(Ok(login)) => {

@@ -22,8 +22,8 @@
 use std::time::Duration;
 
 use osnl_action::{ActionError, Completion, ErrorClass};
-use osnl_model::parse_python_json_as;
-use serde::Deserialize;
+use osnl_model::{foreign_json, parse_python_json_as};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::lines::tidy;
@@ -34,9 +34,12 @@ const REASON: usize = 500;
 
 #[derive(Deserialize)]
 struct VerdictLine {
+    #[serde(default, deserialize_with = "value")]
     id: Option<Value>,
     verdict: Option<ProgramVerdict>,
+    #[serde(default, deserialize_with = "value")]
     reason: Option<Value>,
+    #[serde(default, deserialize_with = "value")]
     retry_after: Option<Value>,
     fatal: Option<String>,
 }
@@ -82,6 +85,10 @@ pub(super) fn read_only(output: &[u8]) -> Option<Result<Completion, ActionError>
 /// A reason may repeat bytes that are not UTF-8, which Python's `json` writes as lone surrogates.
 fn parsed(line: &[u8]) -> Result<VerdictLine, serde_json::Error> {
     parse_python_json_as(&String::from_utf8_lossy(line))
+}
+
+fn value<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    foreign_json(from).map(|value| Some(value).filter(|value| !value.is_null()))
 }
 
 fn without_place(error: &serde_json::Error) -> String {
@@ -179,6 +186,10 @@ mod tests {
             (
                 r#"{"id":1,"verdict":"done","reason":{"n":4},"retry_after":"soon"}"#,
                 Ok(Completion::Delivered(r#"{"n":4}"#.to_owned())),
+            ),
+            (
+                r#"{"id":1,"verdict":"done","reason":{"$serde_json::private::RawValue":"[1]"}}"#,
+                Ok(Completion::Delivered(r#"{"$serde_json::private::RawValue":"[1]"}"#.to_owned())),
             ),
             (
                 r#"{"id":1,"verdict":"transient","reason":503,"retry_after":" 30 "}"#,

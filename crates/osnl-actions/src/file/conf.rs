@@ -11,6 +11,7 @@ use osnl_action::driver::{
 };
 use osnl_config::template::{Escape, Template};
 use osnl_config::{Bytes, Options as _, ReadBySection, duration, options, words};
+use osnl_core::misfit::Misfit;
 use osnl_transport::BoxFuture;
 
 use super::open::FileOutput;
@@ -157,7 +158,7 @@ impl DriverConf for FileConf {
                         does: format!("write a line to {to}"),
                         with: vec![("line", super::one_line(&text))],
                     },
-                    Err(error) => Preview::Unusable { why: format!("template: {error}") },
+                    Err(error) => Preview::Unusable { why: Misfit::in_option("template", error) },
                 }
             }
         }

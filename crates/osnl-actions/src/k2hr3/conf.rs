@@ -9,6 +9,7 @@ use osnl_action::driver::{
 use osnl_action::statuses::Statuses;
 use osnl_config::OptionValue;
 use osnl_config::{Options as _, options, words, written_secrets};
+use osnl_core::misfit::Misfit;
 use osnl_net::http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
 
@@ -109,7 +110,7 @@ impl DriverConf for K2hr3Conf {
                 body: None,
             },
             Err(Unusable::NothingToDo(why)) => Preview::Nothing { why },
-            Err(Unusable::Unreadable(why)) => Preview::Unusable { why },
+            Err(Unusable::Unreadable(why)) => Preview::Unusable { why: Misfit::other(why) },
         }
     }
 

@@ -73,17 +73,15 @@ impl HostParameters {
         if let (Some(owner), Some(cuk), None, None) =
             (owner.filter(|owner| owner.starts_with("network:")), cuk, versioned, filled("instance_id"))
         {
-            return Err(Unusable::NothingToDo(format!(
-                "the port belongs to \"{owner}\" ({cuk}), not to an instance"
-            )));
+            return Err(of_the_network(owner, cuk));
         }
         match cuk {
             Some(Value::String(cuk)) if is_uuid(cuk) => Ok(Self { cuk: cuk.clone(), addresses }),
             Some(cuk) => Err(match (cuk, owner) {
-                (Value::String(id), Some(owner)) if !owner.starts_with("compute:") => Unusable::NothingToDo(
-                    format!("the port belongs to \"{owner}\" ({id}), not to an instance"),
-                ),
-                (cuk, _) => Unusable::Unreadable(format!("the instance id {cuk} is not a UUID")),
+                (Value::String(id), Some(owner)) if !owner.starts_with("compute:") => {
+                    of_the_network(owner, id)
+                }
+                (cuk, _) => Unusable::Unreadable(format!("the instance id {} is not a UUID", cut(cuk))),
             }),
             None if port.is_some() && owner.is_some_and(|owner| !owner.starts_with("compute:")) => {
                 Err(Unusable::NothingToDo("the port belongs to no instance".to_owned()))
@@ -95,10 +93,10 @@ impl HostParameters {
     /// Refuses a host that another reader than [`from_payload`](Self::from_payload) named and K2HR3 cannot know, as k2hr3_osnl did.
     pub(super) fn checked(self) -> Result<Self, Unusable> {
         if !is_uuid(&self.cuk) {
-            return Err(Unusable::Unreadable(format!("the instance id {:?} is not a UUID", self.cuk)));
+            return Err(Unusable::Unreadable(format!("the instance id {:?} is not a UUID", cut(&self.cuk))));
         }
         match self.addresses.iter().find(|text| text.parse::<IpAddr>().is_err()) {
-            Some(text) => Err(Unusable::Unreadable(format!("{text:?} is not an IP address"))),
+            Some(text) => Err(Unusable::Unreadable(format!("{:?} is not an IP address", cut(text)))),
             None => Ok(self),
         }
     }
@@ -126,6 +124,22 @@ impl Display for HostParameters {
             write!(f, " host={}", self.addresses.join(","))
         }
     }
+}
+
+fn of_the_network(owner: &str, id: &impl Display) -> Unusable {
+    Unusable::NothingToDo(format!("the port belongs to \"{}\" ({}), not to an instance", cut(owner), cut(id)))
+}
+
+const LONGEST: usize = 255;
+
+/// A publisher's value may have megabytes, and each reason is a line of the log.
+fn cut(value: &(impl Display + ?Sized)) -> String {
+    let mut text = value.to_string();
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
 }
 
 /// Whether Python considers the value false: k2hr3_osnl skips such a value.
@@ -157,7 +171,7 @@ fn addresses(fixed_ips: &Value, path: &str) -> Result<Vec<String>, Unusable> {
             Some(value) if is_empty(value) => {}
             Some(Value::String(text)) if text.parse::<IpAddr>().is_ok() => addresses.push(text.clone()),
             Some(other) => {
-                return Err(Unusable::Unreadable(format!("{other} in {path} is not an IP address")));
+                return Err(Unusable::Unreadable(format!("{} in {path} is not an IP address", cut(other))));
             }
         }
     }
@@ -167,6 +181,9 @@ fn addresses(fixed_ips: &Value, path: &str) -> Result<Vec<String>, Unusable> {
 /// `urn:`, `uuid:`, braces and dashes are dropped anywhere, and 32 hex digits must remain. The sign, `0x`, `_`, spaces,
 /// and digits of other scripts, which Python's `int` reads too, are refused.
 fn is_uuid(text: &str) -> bool {
+    if text.len() > LONGEST {
+        return false;
+    }
     let text = text.replace("urn:", "").replace("uuid:", "");
     let digits = text.trim_matches(['{', '}']).replace('-', "");
     digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit())
@@ -227,6 +244,36 @@ mod tests {
                 &format!("cuk={ID} host=10.0.0.1"),
             );
         }
+    }
+
+    #[test]
+    fn a_value_of_any_length_is_a_short_reason() {
+        let long = format!("{}é{}", "-".repeat(254), "-".repeat(1 << 16));
+        let short = format!("{}…", "-".repeat(254));
+        let port = |owner: &str, id: &str, address: &str| {
+            let fixed_ips = json!([{"ip_address": address}]);
+            json!({"port": {"device_id": id, "device_owner": owner, "fixed_ips": fixed_ips}})
+        };
+        check(
+            port("compute:nova", &long, "10.0.0.1"),
+            &format!("unreadable: the instance id \"{short} is not a UUID"),
+        );
+        check(
+            port("compute:nova", &format!("{ID}{}", "-".repeat(1 << 16)), "10.0.0.1"),
+            &format!("unreadable: the instance id \"{ID}{}… is not a UUID", "-".repeat(254 - ID.len())),
+        );
+        check(
+            port("network:x", &long, "10.0.0.1"),
+            &format!("nothing to do: the port belongs to \"network:x\" (\"{short}), not to an instance"),
+        );
+        check(
+            port(&long, &long, "10.0.0.1"),
+            &format!("nothing to do: the port belongs to \"{short}\" ({short}), not to an instance"),
+        );
+        check(
+            port("compute:nova", ID, &long),
+            &format!("unreadable: \"{short} in port.fixed_ips is not an IP address"),
+        );
     }
 
     #[test]

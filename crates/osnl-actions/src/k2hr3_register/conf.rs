@@ -10,6 +10,7 @@ use osnl_action::driver::{
 use osnl_action::statuses::Statuses;
 use osnl_config::OptionValue;
 use osnl_config::{Options as _, options};
+use osnl_core::misfit::Misfit;
 use osnl_net::http::Client;
 use osnl_net::http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
@@ -117,7 +118,7 @@ impl DriverConf for K2hr3RegisterConf {
                 .collect(),
             },
             Err(Unusable::NothingToDo(why)) => Preview::Nothing { why },
-            Err(Unusable::Unreadable(why)) => Preview::Unusable { why },
+            Err(Unusable::Unreadable(why)) => Preview::Unusable { why: Misfit::other(why) },
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_model::Scrubber;
+use osnl_model::{ForeignJson, Scrubber};
 use osnl_net::http::header::HeaderName;
 use osnl_net::http::{Client, HttpOptions, Method, Request, StatusCode, Url};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -65,7 +65,7 @@ impl K2hr3RegisterConf {
         if !answer.is_whole() {
             return Err(problem("the answer is too long".to_owned()));
         }
-        let body: Value =
+        let ForeignJson(body) =
             serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is not JSON".to_owned()))?;
         members(&body).ok_or_else(|| problem("the answer has no role.hosts".to_owned()))
     }

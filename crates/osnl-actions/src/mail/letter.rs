@@ -7,6 +7,7 @@ use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Header;
 use mail_builder::headers::raw::Raw;
 use osnl_config::template::{Names, Template};
+use osnl_core::misfit::Misfit;
 use osnl_model::{BodyDigest, mask_text};
 
 use super::address::MailAddress;
@@ -57,9 +58,9 @@ pub(super) struct Letter {
 }
 
 impl MailWriter {
-    pub(super) fn part(&self, names: &Names, key: &str) -> Result<LetterPart, String> {
+    pub(super) fn part(&self, names: &Names, key: &str) -> Result<LetterPart, Misfit> {
         let text = |option: &str, template: &Template| {
-            template.render(names).map_err(|error| format!("{option}: {error}"))
+            template.render(names).map_err(|error| Misfit::in_option(option, error))
         };
         let address = |template: &Template| {
             let made = text("to", template)?;
@@ -67,7 +68,7 @@ impl MailWriter {
             let unknown = names.unknown().next().is_some() && made.contains('<');
             let open = unknown.then(|| MailAddress { name: None, address: made.clone() });
             open.or_else(|| MailAddress::parse(&made))
-                .ok_or_else(|| "to: the rendered template is not one mail address".to_owned())
+                .ok_or_else(|| Misfit::in_option("to", "the rendered template is not one mail address"))
         };
         Ok(LetterPart {
             to: self.to.iter().map(address).collect::<Result<_, _>>()?,
@@ -79,14 +80,14 @@ impl MailWriter {
         })
     }
 
-    pub(super) fn letter(&self, parts: &[&LetterPart]) -> Option<Result<Letter, String>> {
+    pub(super) fn letter(&self, parts: &[&LetterPart]) -> Option<Result<Letter, Misfit>> {
         let first = parts.first()?;
         let subject = |names: &Names| match parts.len() {
-            1 => self.subject.render(names).map_err(|error| format!("subject: {error}")),
+            1 => self.subject.render(names).map_err(|error| Misfit::in_option("subject", error)),
             several => self
                 .digest_subject
                 .render(&names.clone().with("count", several))
-                .map_err(|error| format!("digest_subject: {error}")),
+                .map_err(|error| Misfit::in_option("digest_subject", error)),
         };
         let masked = first.names.about(first.names.notification().masked());
         let shown =
@@ -101,7 +102,7 @@ impl MailWriter {
         to: &[MailAddress],
         subject: String,
         shown_subject: String,
-    ) -> Result<Letter, String> {
+    ) -> Result<Letter, Misfit> {
         let mut ids = String::new();
         parts.iter().for_each(|part| ids.push_str(&part.key));
         let mut id = String::new();
@@ -122,7 +123,7 @@ impl MailWriter {
             Some(html) => message.html_body(html.join("\n<hr>\n")),
             None => message,
         };
-        let bytes = message.write_to_vec().map_err(|error| error.to_string())?;
+        let bytes = message.write_to_vec().map_err(Misfit::other)?;
         Ok(Letter { from: self.from.clone(), to: to.to_vec(), shown_subject, bytes })
     }
 }
@@ -164,7 +165,7 @@ mod tests {
         }
     }
 
-    fn part(mail: &str, name: &str) -> Result<LetterPart, String> {
+    fn part(mail: &str, name: &str) -> Result<LetterPart, Misfit> {
         let payload = serde_json::json!({"mail": mail, "name": name});
         writer().part(&Names::from(Notification { payload, ..Notification::default() }), "m1/a")
     }
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn nothing_in_an_event_adds_a_header_or_a_recipient() {
         for evil in ["x@y, z@w", "x@y\r\nBcc: z@w", "x@y> <z@w", "", "x@y\nfoo"] {
-            let why = part(evil, "vm").unwrap_err();
+            let why = part(evil, "vm").unwrap_err().to_string();
             assert_eq!(why, "to: the rendered template is not one mail address", "{evil:?}");
         }
         let part = part("x@y", "vm\r\nBcc: z@w\r\n\r\nbody").unwrap();

@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 use osnl_action::Event;
 use osnl_action::http_request::cloud_event::{self, AttributeTemplates};
 use osnl_config::template::{Names, Template};
+use osnl_core::misfit::Misfit;
 use osnl_model::{
-    BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,
-    shard_of,
+    BodyDigest, Budget, Emission, ForeignJson, Framing, Priority, Target, mask_secrets, resource_at,
+    resource_key, shard_of,
 };
 use osnl_net::http::HeaderMap;
 use osnl_transport::{Declare, LONGEST_NAME, OutgoingMessage, Properties, Shards};
@@ -67,7 +68,7 @@ pub(super) struct AddressedMessage {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unsendable {
     Ours,
-    Content(String),
+    Content(Misfit),
 }
 
 impl MessageTemplates {
@@ -87,7 +88,7 @@ impl MessageTemplates {
             // Whole, it would reach the shards of its other resources too, once for each resource.
             MessageFormat::Raw(None) if self.shards.is_some() && event.resource.is_some() => {
                 notification(event, &names, &Changes::default(), unique).and_then(|part| {
-                    part.body(Framing::Envelope).map(OutgoingMessage::json).map_err(|error| error.to_string())
+                    part.body(Framing::Envelope).map(OutgoingMessage::json).map_err(Misfit::other)
                 })
             }
             MessageFormat::Raw(None) => Ok(OutgoingMessage {
@@ -98,7 +99,7 @@ impl MessageTemplates {
                 notification(event, &names, changes, unique).and_then(|mut emission| {
                     privacy.apply(&mut emission)?;
                     let framing = if self.has_topics { Framing::Kafka } else { *framing };
-                    emission.body(framing).map(OutgoingMessage::json).map_err(|error| error.to_string())
+                    emission.body(framing).map(OutgoingMessage::json).map_err(Misfit::other)
                 })
             }
             MessageFormat::CloudEvents(conf) => conf.message(&names, &message_id(event)),
@@ -138,7 +139,7 @@ impl MessageTemplates {
         template.paths().any(|path| !path.starts_with("secret."))
     }
 
-    pub(super) fn payload(&self, names: &Names) -> Option<Result<String, String>> {
+    pub(super) fn payload(&self, names: &Names) -> Option<Result<String, Misfit>> {
         let template = match &self.format {
             MessageFormat::Notification { changes, .. } => changes.payload.as_ref(),
             MessageFormat::Raw(template) => template.as_ref(),
@@ -163,7 +164,7 @@ impl MessageTemplates {
         if self.has_topics { "Kafka" } else { self.exchange.source() }
     }
 
-    pub(super) fn address(&self, names: &Names) -> Result<(Target, Priority), String> {
+    pub(super) fn address(&self, names: &Names) -> Result<(Target, Priority), Misfit> {
         let exchange = match self.has_topics {
             true => None,
             false => Some(rendered("exchange", &self.exchange, names)?),
@@ -172,7 +173,8 @@ impl MessageTemplates {
             Some(key) => {
                 let key = rendered("key", key, names)?;
                 // Both are one text on the wire; the last word is the priority of a notification.
-                let (topic, last) = key.rsplit_once('.').ok_or("key: it has no dot")?;
+                let no_dot = || Misfit::in_option("key", "it has no dot");
+                let (topic, last) = key.rsplit_once('.').ok_or_else(no_dot)?;
                 (topic.to_owned(), word(last))
             }
             None => {
@@ -192,21 +194,22 @@ impl MessageTemplates {
         let target = Target { exchange, topic };
         let bytes = target.routing_key(&priority).len();
         if bytes > LONGEST_NAME {
-            return Err(format!("the routing key has {bytes} bytes, and {LONGEST_NAME} are allowed"));
+            let why = format!("the routing key has {bytes} bytes, and {LONGEST_NAME} are allowed");
+            return Err(Misfit::other(why));
         }
         Ok((target, priority))
     }
 }
 
 impl Privacy {
-    fn apply(self, emission: &mut Emission) -> Result<(), String> {
-        let masked = |key: &str, value: &RawValue| -> Result<Box<RawValue>, String> {
-            let read: Value = serde_json::from_str(value.get()).map_err(|error| error.to_string())?;
+    fn apply(self, emission: &mut Emission) -> Result<(), Misfit> {
+        let masked = |key: &str, value: &RawValue| -> Result<Box<RawValue>, Misfit> {
+            let ForeignJson(read) = serde_json::from_str(value.get()).map_err(Misfit::other)?;
             // The name of the context's entry may mark it as a secret.
             let masked = mask_secrets(&Value::Object([(key.to_owned(), read.clone())].into_iter().collect()));
             match masked.get(key) {
                 Some(masked) if *masked != read => {
-                    RawValue::from_string(masked.to_string()).map_err(|error| error.to_string())
+                    RawValue::from_string(masked.to_string()).map_err(Misfit::other)
                 }
                 Some(_) | None => Ok(value.to_owned()),
             }
@@ -238,21 +241,21 @@ fn word(text: &str) -> Priority {
     known.unwrap_or_else(|| Priority::Other(text.to_owned()))
 }
 
-fn rendered(option: &str, template: &Template, names: &Names) -> Result<String, String> {
-    let text = template.render(names).map_err(|error| format!("{option}: {error}"))?;
+fn rendered(option: &str, template: &Template, names: &Names) -> Result<String, Misfit> {
+    let text = template.render(names).map_err(|error| Misfit::in_option(option, error))?;
     match text.is_empty() || text.len() > LONGEST_NAME || text.contains(char::is_control) {
-        true => Err(format!("{option}: the rendered template is not a valid name on a broker")),
+        true => Err(Misfit::in_option(option, "the rendered template is not a valid name on a broker")),
         false => Ok(text),
     }
 }
 
-fn notification(event: &Event, names: &Names, changes: &Changes, unique: String) -> Result<Emission, String> {
+fn notification(event: &Event, names: &Names, changes: &Changes, unique: String) -> Result<Emission, Misfit> {
     let text = |option: &str, template: &Option<Template>, own: Option<String>| match template {
         None => Ok(own),
-        Some(template) => template.render(names).map(Some).map_err(|error| format!("{option}: {error}")),
+        Some(template) => template.render(names).map(Some).map_err(|error| Misfit::in_option(option, error)),
     };
     let plain = Budget::MOST.plain_body(&event.received.body, &event.received.properties.content_info());
-    let mut emission = plain.and_then(|plain| Emission::read(&plain)).map_err(|error| error.to_string())?;
+    let mut emission = plain.and_then(|plain| Emission::read(&plain)).map_err(Misfit::other)?;
     emission.event_type = text("event_type", &changes.event_type, emission.event_type)?;
     emission.publisher_id = text("publisher_id", &changes.publisher_id, emission.publisher_id)?;
     if let Some(priority) = text("priority", &changes.priority, None)? {
@@ -266,16 +269,16 @@ fn notification(event: &Event, names: &Names, changes: &Changes, unique: String)
         (None, None) => None,
     };
     if let Some(other) = other {
-        emission.payload = RawValue::from_string(other.to_string()).map_err(|error| error.to_string())?;
+        emission.payload = RawValue::from_string(other.to_string()).map_err(Misfit::other)?;
     }
     Ok(emission)
 }
 
-fn value(names: &Names, template: &Template) -> Result<Value, String> {
-    template.value(names).map_err(|error| format!("payload: {error}"))
+fn value(names: &Names, template: &Template) -> Result<Value, Misfit> {
+    template.value(names).map_err(|error| Misfit::in_option("payload", error))
 }
 
-fn raw(names: &Names, template: &Template) -> Result<OutgoingMessage, String> {
+fn raw(names: &Names, template: &Template) -> Result<OutgoingMessage, Misfit> {
     Ok(match value(names, template)? {
         Value::String(text) => {
             OutgoingMessage { properties: utf8("text/plain"), ..OutgoingMessage::json(text) }
@@ -293,7 +296,7 @@ fn utf8(content_type: &'static str) -> Properties {
 }
 
 impl CloudEvents {
-    fn message(&self, names: &Names, id: &str) -> Result<OutgoingMessage, String> {
+    fn message(&self, names: &Names, id: &str) -> Result<OutgoingMessage, Misfit> {
         let event = self.attributes.event(names, id.to_owned())?;
         let data = match &self.data {
             Some(template) => value(names, template)?,

@@ -13,6 +13,7 @@ use osnl_action::{Action, ActionError, ErrorClass};
 use osnl_config::template::Template;
 use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionValue, Options as _, options, words};
+use osnl_core::misfit::Misfit;
 use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use tokio::sync::Mutex;
@@ -231,7 +232,7 @@ impl DriverConf for SyslogConf {
                 does: format!("sends to {}", self.server),
                 with: vec![("message", self.header.message(wanted.notification, UNIX_EPOCH, &text))],
             },
-            Err(error) => Preview::Unusable { why: format!("message: {error}") },
+            Err(error) => Preview::Unusable { why: Misfit::in_option("message", error) },
         }
     }
 

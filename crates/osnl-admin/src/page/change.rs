@@ -84,6 +84,9 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
             .collect();
         page.says.push(change.effect().to_owned());
         page.says.extend(result.calls.iter().map(|of| text::line(&format!("It calls {of}."))));
+        if result.is_at_least {
+            page.says.push("osnl counted the first 10,000 letters of each queue, and more wait.".to_owned());
+        }
         page.is_final = change.verb == "discard";
         page.confirm = Some(ConfirmForm {
             path: "/deliveries/change",

@@ -1,14 +1,13 @@
 //! What an operator can do about an incident, as links and buttons of the page.
 
 use osnl::control::{Incident, IncidentKind as Kind, IncidentSeverity, Status, TargetReport, grouped};
-use osnl_core::rule::GUARD_REASON;
 
 use super::text;
 
 /// The field of a retry that may undo a later delivery of the same resource.
 pub(super) const OUT_OF_ORDER: &str = "out_of_order";
 /// The list of deliveries with which osnl ended unexpectedly.
-const SUSPECTS: &str = "/deliveries?state=waiting-for-release&text=unexpectedly";
+const SUSPECTS: &str = "/deliveries?state=waiting-for-release&held_by=unexpected-end";
 
 pub(super) struct Step {
     pub(super) words: String,
@@ -165,9 +164,10 @@ fn cause_condition(incident: &Incident) -> String {
 /// back.
 fn guard_condition(incident: &Incident) -> String {
     let Some(why) = &incident.why else { return String::new() };
-    // The reasons of several guards begin alike.
-    let reason = if incident.has_one_guard { why } else { GUARD_REASON };
-    format!("&text={}", text::query(reason))
+    match incident.has_one_guard {
+        true => format!("&text={}", text::query(why)),
+        false => "&held_by=guard".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -232,7 +232,7 @@ mod tests {
             ]
         );
         let guards = json!({"for_release": 2, "why": "guard of rule r: 9; guard of action a: 9"});
-        let path = "/deliveries?action=a%26b&state=waiting-for-release&text=guard%20of%20";
+        let path = "/deliveries?action=a%26b&state=waiting-for-release&held_by=guard";
         assert_eq!(shown("waiting-for-release", guards, true)[0].1, path);
         assert_eq!(shown("certificate", json!({}), true), []);
     }

@@ -1,5 +1,7 @@
 use askama::Template;
-use osnl::control::{Incident, IncidentKind, ListenerStatus, Status, TargetReport, grouped, span};
+use osnl::control::{
+    ControlRequest, GapList, Incident, ListenerStatus, Status, TargetReport, counted, grouped, span,
+};
 
 use super::deliveries::tone;
 use super::frame::Standing;
@@ -7,7 +9,7 @@ use super::incident::{self, action_path};
 use super::plot::Plot;
 use super::plots::{PlotPeriod, plots};
 use super::text::{Markup, badge};
-use super::{Frame, PageAnswer, PageVisit, shown, text};
+use super::{Frame, PageAnswer, PageVisit, ask, shown, text};
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -15,6 +17,7 @@ struct OverviewPage {
     frame: Frame,
     status: Status,
     incidents: Vec<Incident>,
+    open: GapList,
     /// Whether the journal has reported its counts, as a 0 would read as "none".
     is_counted: bool,
     courses: Vec<Plot>,
@@ -22,6 +25,7 @@ struct OverviewPage {
 
 pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     let status = visit.handler.status().await?;
+    let open: GapList = ask(visit, &ControlRequest::Gaps).await?;
     let mut frame = Frame::new(visit, "Overview", "/");
     frame.standing = Standing::from_status(&status);
     frame.refresh = Some(10);
@@ -34,7 +38,7 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
     };
     courses.retain(|plot| ["messages", "delivered", "pending", "oldest"].contains(&plot.id));
     let (is_counted, incidents) = (status.counts_are_known(), status.incidents.clone());
-    shown(&OverviewPage { frame, status, incidents, is_counted, courses })
+    shown(&OverviewPage { frame, status, incidents, open, is_counted, courses })
 }
 
 impl OverviewPage {
@@ -45,10 +49,8 @@ impl OverviewPage {
 
     /// Returns the open gaps of a listener in words, such as `2 gaps`.
     fn gaps(&self, listener: &str) -> Option<String> {
-        let mut gaps = self.incidents.iter().filter(|one| one.kind == IncidentKind::Gap);
-        let of = gaps.find(|one| one.listeners.iter().any(|name| name == listener))?;
-        let (_, words) = of.what.split_once(": ")?;
-        Some(words.split(" of ").next()?.to_owned())
+        let count = self.open.gaps.iter().filter(|gap| gap.listener == listener).count();
+        (count > 0).then(|| counted(count as u64, "gap", "gaps"))
     }
 
     fn numbers(&self) -> impl Iterator<Item = (usize, (String, String))> {

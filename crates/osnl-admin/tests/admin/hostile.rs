@@ -99,6 +99,7 @@ async fn an_address_is_one_spelling_and_a_host_is_named_once() {
         ("GET /livez HTTP/1.1", "Host: localhost@evil.example.com\r\n", 421),
         ("GET /livez HTTP/1.1", "Host: evil.example.com\r\nX-Forwarded-Host: localhost\r\n", 421),
         ("GET /livez HTTP/1.1", "Host: localhost.\r\n", 421),
+        ("GET /livez HTTP/1.1", "Host: localhost\r\nUpgrade: websocket\r\n", 200),
         ("GET /livez HTTP/1.1", "Host: \u{ff4c}ocalhost\r\n", 421),
     ] {
         let request =

@@ -168,6 +168,7 @@ async fn a_release_or_retry_names_what_it_calls_and_is_red_for_a_deletion() {
         ("action=both", "(action both).", "danger"),
         ("rule=r", "It calls 2 × DELETE https://127.0.0.1:1/purge (action purge).", "danger"),
         ("action=purge&about=p0", "It calls 1 × DELETE ", "danger"),
+        ("action=purge&held_by=guard", "It calls 2 × DELETE ", "danger"),
     ] {
         let path = format!("/deliveries/change?change=release&{filter}");
         let preview = site.read(&path, &session).await;

@@ -76,6 +76,14 @@ fn hostile_bytes_of_a_message_are_its_body_and_others_end_the_connection() {
     for frame in [&[0x00, 0x53][..], &[0x40], &list(0x20, &[]), &list(0x14, &[]), &list(0x18, &[])] {
         assert!(session().take(frame).is_err(), "{frame:x?}");
     }
+    for (descriptor, at) in [(0x16, 2), (0x17, 0), (0x18, 0)] {
+        let error = list(0x1d, &[&text(SYMBOL, "amqp:not-allowed"), &text(STRING, "u:S3CRET is refused")]);
+        let fields = [&[0x52, 7][..], NULL, &error];
+        let mut session = session();
+        session.secrets = Scrubber::new(["S3CRET"]);
+        let end = session.take(&list(descriptor, &fields[2 - at..])).unwrap_err().to_string();
+        assert!(end.ends_with("amqp:not-allowed: u:*** is refused"), "{end}");
+    }
     // No change of one byte and no missing end makes a panic.
     let message = [&[0x00, 0x53, 0x73][..], &[0xc0, 3, 1, 0xa1, 0], &data(b"b")].concat();
     let valid = transfer(7, 1, &[TRUE, NULL], &message);

@@ -84,7 +84,8 @@ fn change(
 
 /// Asks before a change that cannot be taken back.
 fn is_agreed(request: &ControlRequest, would: &ChangeResult) -> Result<bool, NoAnswer> {
-    let (what, done) = (deliveries(would.changed + would.under_way), request.changed_word());
+    let count = deliveries(would.changed + would.under_way);
+    let (what, done) = (format!("{}{count}", at_least(would)), request.changed_word());
     match request {
         ControlRequest::Release { .. } => {
             let calls = match calls(would) {
@@ -122,6 +123,7 @@ fn which(ids: &[String], filter: &FilterArgs) -> Which {
         rule: filter.rule.clone(),
         action: filter.action.clone(),
         states: filter.state.clone(),
+        held_by: filter.held_by.clone(),
         status: filter.status.clone(),
         text: filter.text.clone(),
         resource: filter.resource.clone(),
@@ -138,7 +140,7 @@ fn changed(request: &ControlRequest, changes: &ChangeResult) -> String {
         other => other.changed_word(),
     };
     let would = if changes.dry_run { "would be " } else { "" };
-    let mut text = format!("{} {would}{what}", deliveries(changes.changed));
+    let mut text = format!("{}{} {would}{what}", at_least(changes), deliveries(changes.changed));
     if (1..=20).contains(&changes.ids.len()) && changes.changed <= 20 {
         text.push_str(&format!(": {}", changes.ids.join(", ")));
     } else if changes.changed + changes.under_way + changes.refused == 0 {
@@ -200,6 +202,10 @@ fn describe_rest(changes: &ChangeResult, text: &mut String) {
             text.push_str("  ...; --format json shows more\n");
         }
     }
+}
+
+fn at_least(changes: &ChangeResult) -> &'static str {
+    if changes.is_at_least { "at least " } else { "" }
 }
 
 fn deliveries(count: u64) -> String {

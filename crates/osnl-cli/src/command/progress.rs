@@ -22,6 +22,8 @@ const QUIET: Duration = Duration::from_millis(700);
 /// The bar of work with a known total. Without colours, so `NO_COLOR` needs no handling.
 const BAR: &str = "[{bar:24}] {human_pos} of {human_len} {msg}, {rate}, {eta} left";
 const INTERRUPTED: i32 = 130;
+/// The number of displays whose threads wait for a signal. Only the thread of the newest ends the program.
+static WAITING: AtomicU64 = AtomicU64::new(0);
 
 pub(super) struct Display(Arc<ProgressState>);
 
@@ -70,7 +72,9 @@ impl Display {
         let shared = self.0.clone();
         Arc::new(move |UpkeepProgress { done, of }| {
             let progress = unit(RequestProgress { done, of });
-            if progress.of > 0 {
+            if of == 0 {
+                shared.show_without_total((done > 0).then_some(progress.done));
+            } else if progress.of > 0 {
                 shared.show(progress);
             }
             match shared.is_cancelled.load(Ordering::Relaxed) {
@@ -133,11 +137,22 @@ impl ProgressState {
         }
     }
 
+    /// Shows work whose total is unknown in lines: a stream, or SQLite's check of pages, which counts nothing.
+    fn show_without_total(&self, done: Option<u64>) {
+        let elapsed = self.bar.elapsed();
+        let due = elapsed.as_secs() / LINE + u64::from(self.is_terminal && elapsed >= QUIET);
+        if self.lines.fetch_max(due, Ordering::Relaxed) < due {
+            let line = without_total(done, &self.bar.message());
+            self.bar.suspend(|| output::print_to_stderr(format_args!("osnl: {line}")));
+        }
+    }
+
     fn wait_to_cancel(&self, caught: &mpsc::Sender<()>) {
         let _ = crate::app::block_on(async {
             // This also catches SIGXFSZ, so that a file-size limit fails a write instead of ending
             // the program.
             let mut signals = Signals::catch();
+            WAITING.fetch_add(1, Ordering::Relaxed);
             let _ = caught.send(());
             signals.next().await;
             self.is_cancelled.store(true, Ordering::Relaxed);
@@ -148,7 +163,11 @@ impl ProgressState {
     }
 
     fn wait(&self) {
+        let number = WAITING.fetch_add(1, Ordering::Relaxed) + 1;
         let Ok(Ok(())) = crate::app::block_on(tokio::signal::ctrl_c()) else { return };
+        if WAITING.load(Ordering::Relaxed) != number {
+            return;
+        }
         if !self.bar.is_finished() {
             let (done, of) = (self.bar.position(), self.bar.length());
             self.bar.finish_and_clear();
@@ -174,6 +193,13 @@ fn line(bar: &ProgressBar) -> String {
     format!("{done} of {of} {what}, {}{left}", rate(bar.per_sec(), &what))
 }
 
+fn without_total(done: Option<u64>, what: &str) -> String {
+    match done {
+        Some(done) => format!("{} {what} so far", grouped(done)),
+        None => "checking the pages of the file".to_owned(),
+    }
+}
+
 /// Returns a rate with its unit: work is counted in events, in deliveries, or in MiB.
 fn rate(per_second: f64, what: &str) -> String {
     format!("{} {what}/s", grouped(per_second.round() as u64))
@@ -193,5 +219,6 @@ mod tests {
         // After the end the rate is the average of the whole time.
         bar.abandon();
         assert_eq!(line(&bar), "72,000 of 75,000 MiB, 1,200 MiB/s");
+        assert_eq!(without_total(Some(72_000), "MiB"), "72,000 MiB so far");
     }
 }

@@ -26,7 +26,7 @@ use crate::app;
 use crate::exit::Exit;
 use crate::flags::OutputFormat;
 
-/// The events that are explained before the question of --live.
+/// The events that are explained without --verbose.
 const SHOWN: usize = 20;
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
@@ -41,7 +41,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     let planned = events(args, conf)?;
     match args.format {
         OutputFormat::Text => {
-            let most = if args.live.is_live() && !args.verbose { SHOWN } else { usize::MAX };
+            let most = if args.verbose { usize::MAX } else { SHOWN };
             for event in planned.iter().take(most) {
                 out.line(&words::trace(&event.trace, |effect| text(event, effect, args.live.is_live())));
             }

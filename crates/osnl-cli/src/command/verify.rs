@@ -150,7 +150,9 @@ impl VerifyRun<'_> {
         {
             return Err((Exit::Failed, refusal));
         }
-        Ok(Display::start("ids", "asked about"))
+        let display = Display::start("ids", "asked about");
+        display.advise(resume(done));
+        Ok(display)
     }
 
     fn append(&mut self, stretch: &Stretch, display: &Display) -> Result<(), SavedEventsRefusal> {

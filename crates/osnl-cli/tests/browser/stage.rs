@@ -136,7 +136,7 @@ impl Stage {
                 return;
             }
             assert!(Instant::now() < end, "{missing:?} in {status:#}\n{}", self.rig.log());
-            std::thread::park_timeout(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(100));
         }
     }
 

@@ -163,8 +163,8 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     prepare(&mut peer);
     let before = (vhost.list_queues(), vhost.list_bindings());
     let text = conf(&vhost.url_for(&user, "S3CRET"), "exchange = neutron\npool = mine", DUMP);
-    let said = |[configure, write, read]: [&str; 3], args: &[&str]| {
-        vhost.ctl(&["set_permissions", &user, configure, write, read]);
+    let said = |permissions: [&str; 3], args: &[&str]| {
+        vhost.set_permissions(&user, permissions);
         let output = osnl(&home, &text, &[&["--connect"], args].concat());
         let found = probes(&output);
         let line = found.iter().find(|line| line.contains("] permissions for queue mine: "));

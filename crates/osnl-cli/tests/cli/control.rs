@@ -60,6 +60,7 @@ fn deliveries_are_found_shown_retried_in_order_and_discarded() {
         ("--status 409", 1),
         ("--status 2xx", 1),
         ("--text conflict", 1),
+        ("--held-by guard", 0),
     ] {
         let found = rig.json(&format!("deliveries list {filter}"));
         assert_eq!(found["totals"]["all"], expected, "{filter}");

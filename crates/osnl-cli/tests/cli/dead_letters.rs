@@ -161,8 +161,7 @@ fn a_dead_letter_queue_that_is_full_or_gone_loses_nothing() {
     // A target that refuses everything would be held, and cost no attempt.
     let roles = "[action:roles]\ndriver = http\nmethod = POST\nurl = SINK/roles\nfinal = 400\n";
     let mut rig = refused_by("dead-letters-full", roles);
-    let policy = r#"{"max-length":1}"#;
-    rig.vhost.ctl(&["set_policy", "full", "dead$", policy, "--apply-to", "queues"]);
+    rig.vhost.set_policy("full", "dead$", r#"{"max-length":1}"#);
     rig.publish([(1, 1)]);
     are_dead(&rig, 1);
     rig.publish((2..=5).map(|n| (n, n)));
@@ -170,7 +169,7 @@ fn a_dead_letter_queue_that_is_full_or_gone_loses_nothing() {
     let incidents = rig.status()["incidents"].to_string();
     assert!(incidents.contains("the dead letter queue \\\"osnl.dead\\\" is full"), "{incidents}");
     wait_until(SOON, "the others have their effect", || calls(&rig, true) == 5);
-    rig.vhost.ctl(&["clear_policy", "full"]);
+    rig.vhost.clear_policy("full");
     wait_until(SOON, "all are kept", || dead(&rig).len() == 5);
     wait_until(SOON, "all are acknowledged", || rig.vhost.queue_depth("osnl") == Some((0, 0)));
     assert_eq!(rig.status()["journal"]["state"], "ok");
@@ -241,6 +240,9 @@ fn what_a_guard_holds_with_memory_outlives_the_daemon_and_is_carried_out_after_i
     wait_until(SOON, "the status counts them", || guarded(&rig));
     let incidents = rig.status()["incidents"].to_string();
     assert!(incidents.contains("guard of rule r"), "{incidents}");
+    for (by, expected) in [("guard", 2), ("unexpected-end", 0)] {
+        assert_eq!(rig.json(&format!("deliveries list --held-by {by}"))["totals"]["all"], expected, "{by}");
+    }
 
     rig.end("KILL");
     rig.run();

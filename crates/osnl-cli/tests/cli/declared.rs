@@ -36,8 +36,12 @@ impl DeclaredObjects {
     fn on(vhost: &Vhost, queue: &str) -> Self {
         let exchange = || vhost.list_exchanges().into_iter().find(|exchange| exchange.name == EXCHANGE);
         let found = || vhost.list_queues().into_iter().find(|found| found.name == queue);
-        wait_until(SOON, "exchange and queue are there", || exchange().is_some() && found().is_some());
-        let (exchange, queue) = (exchange().unwrap(), found().unwrap());
+        let mut seen = None;
+        wait_until(SOON, "exchange and queue are there", || {
+            seen = exchange().zip(found());
+            seen.is_some()
+        });
+        let (exchange, queue) = seen.unwrap();
         Self(format!(
             "exchange {} durable {} auto_delete {} {}; queue durable {} auto_delete {} {}",
             exchange.kind,
@@ -201,31 +205,37 @@ class Endpoint:
 oslo_messaging.set_transport_defaults("neutron")
 conf = cfg.CONF
 conf([], project="osnl-test", default_config_files=[], default_config_dirs=[])
-transport = oslo_messaging.get_rpc_transport(conf, url=sys.stdin.read())
-target = oslo_messaging.Target(topic="agents", server="one")
-server = oslo_messaging.get_rpc_server(transport, target, [Endpoint()], executor="threading")
-server.start()
-client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic="agents"), timeout=20)
-print(client.call({}, "ping"))
-server.stop()
-server.wait()
+for url in sys.stdin.read().split():
+    transport = oslo_messaging.get_rpc_transport(conf, url=url)
+    target = oslo_messaging.Target(topic="agents", server="one")
+    server = oslo_messaging.get_rpc_server(transport, target, [Endpoint()], executor="threading")
+    server.start()
+    client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic="agents"), timeout=20)
+    print(client.call({}, "ping"))
+    server.stop()
+    server.wait()
 "#;
 
 #[test]
 fn issue_46_services_start_and_work_on_what_osnl_has_declared() {
+    let mut running = Vec::new();
     for options in ["amqp_durable_queues=1", "rabbit_quorum_queue=1"] {
         for pool in ["pool = osnl", "pool ="] {
             let (vhost, place) = (vhost(), Place::new());
-            let daemon = run(&place, &(listener("neutron", &with(&vhost, options), pool) + RULE));
-            assert_eq!(python(RPC, &with(&vhost, options)).trim(), "pong", "{options} {pool}");
-            let mut peer = OsloPublisher::start(&with(&vhost, options), PublisherOptions::default());
-            peer.notify(&Notice::default());
-            let _theirs =
-                OsloListener::start(&with(&vhost, options), &[(EXCHANGE, "notifications")], None, false);
-            wait_until(SOON, "the effect", || place.read("record.jsonl").lines().count() == 1);
-            let log = daemon.stop();
-            assert!(!log.contains("PRECONDITION"), "{log}");
+            let url = with(&vhost, options);
+            let daemon = run(&place, &(listener("neutron", &url, pool) + RULE));
+            running.push((url, vhost, place, daemon));
         }
+    }
+    let urls: Vec<&str> = running.iter().map(|(url, ..)| &**url).collect();
+    assert_eq!(python(RPC, &urls.join("\n")).split_whitespace().collect::<Vec<_>>(), ["pong"; 4]);
+    for (url, _vhost, place, daemon) in running {
+        let mut peer = OsloPublisher::start(&url, PublisherOptions::default());
+        peer.notify(&Notice::default());
+        let _theirs = OsloListener::start(&url, &[(EXCHANGE, "notifications")], None, false);
+        wait_until(SOON, "the effect", || place.read("record.jsonl").lines().count() == 1);
+        let log = daemon.stop();
+        assert!(!log.contains("PRECONDITION"), "{log}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! gap is reported.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use osnl_testkit::{Broker, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, wait_until};
 use osnl_transport::BrokerVersion;
@@ -10,6 +11,17 @@ use serde_json::Value;
 use crate::explain::run;
 use crate::harness::{Osnl, Place, QUEUE, SOON, conf, depth, instance, notices, settled};
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, asked, notice};
+
+/// The node of the tests that kill it.
+fn node() -> MutexGuard<'static, Broker> {
+    static NODE: OnceLock<Mutex<Broker>> = OnceLock::new();
+    let node = NODE.get_or_init(|| Mutex::new(Broker::start()));
+    let node = node.lock().unwrap_or_else(PoisonError::into_inner);
+    if !node.is_running() {
+        node.start_again();
+    }
+    node
+}
 
 fn ask(place: &Place, args: &[&str]) -> (Option<i32>, String) {
     let (code, stdout, _) = run(place, &[args, &["-c", "a.conf"]].concat());
@@ -27,8 +39,8 @@ fn start(place: &Place) -> Osnl {
 
 #[test]
 fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() {
-    let broker = Broker::start();
-    let vhost = broker.root();
+    let broker = node();
+    let vhost = broker.vhost("death");
     let sink = Sink::start();
     sink.reply_with(Reply::Status(500));
     let place = Place::new();
@@ -69,8 +81,8 @@ fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() 
 /// its exchange only after the service publishes again.
 #[test]
 fn after_a_restart_of_the_broker_our_queue_is_read_at_once_and_bound_when_its_exchange_is_there() {
-    let broker = Broker::start();
-    let vhost = broker.root();
+    let broker = node();
+    let vhost = broker.vhost("restart");
     let (sink, place) = (Sink::start(), Place::new());
     let state = place.path("state").display().to_string();
     place.write(
@@ -215,8 +227,8 @@ fn gaps(place: &Place) -> Vec<(String, bool, String)> {
 
 #[test]
 fn a_restart_of_the_broker_is_a_gap_of_a_transient_queue_alone() {
-    let broker = Broker::start();
-    let vhost = broker.root();
+    let broker = node();
+    let vhost = broker.vhost("gaps");
     for (name, is_durable) in [("durable", true), ("transient", false)] {
         let place = Place::new();
         let (state, url) = (place.path("state").display().to_string(), vhost.url());

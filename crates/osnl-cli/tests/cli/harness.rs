@@ -121,11 +121,10 @@ impl Osnl {
 
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
-        let found = || self.stderr().contains(text);
         let end = Instant::now() + SOON;
-        while !found() {
+        while !self.stderr.contains(text) {
             assert!(Instant::now() < end, "no {text:?} in\n{}", self.stderr());
-            std::thread::park_timeout(Duration::from_millis(5));
+            std::thread::park_timeout(Duration::from_millis(10));
         }
     }
 
@@ -202,6 +201,10 @@ impl Stream {
 
     fn text(&self) -> String {
         self.text.lock().unwrap().clone()
+    }
+
+    fn contains(&self, part: &str) -> bool {
+        self.text.lock().unwrap().contains(part)
     }
 
     fn finish(&mut self) {

@@ -15,7 +15,7 @@ pub(crate) fn node() -> &'static (Broker, u16) {
         let broker = Broker::start_with_management(port);
         for (user, password, tag) in [("monitor", "m0n:@/", "monitoring"), ("plain", "p", "other")] {
             broker.ctl(&["add_user", user, password]);
-            broker.ctl(&["set_user_tags", user, tag]);
+            broker.root().set_tag(user, tag);
         }
         (broker, port)
     })
@@ -67,9 +67,7 @@ fn url(login: &str, port: u16) -> String {
     format!("management_url = http://{login}127.0.0.1:{port}/")
 }
 
-fn set(vhost: &Vhost, command: &str, name: &str, definition: &str) {
-    vhost.ctl(&[command, name, "^osnl$", definition, "--apply-to", "queues"]);
-}
+const TO_D: &str = r#"{"message-ttl":60000,"dead-letter-exchange":"d"}"#;
 
 #[test]
 fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
@@ -77,7 +75,7 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
     let monitor = url("monitor:m0n%3A%40%2F@", *port);
     let check = |name: &str, prepare: fn(&Vhost), more: &str, expected: &[&str]| {
         let vhost = broker.vhost(name);
-        vhost.ctl(&["set_permissions", "monitor", "^$", "^$", "^$"]);
+        vhost.set_permissions("monitor", ["^$"; 3]);
         prepare(&vhost);
         let place = Place::new();
         write(&place, &conf(&vhost, &monitor, more));
@@ -124,7 +122,7 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         scope.spawn(|| {
             check(
                 "policy",
-                |vhost| set(vhost, "set_policy", "ttl", r#"{"message-ttl":60000,"dead-letter-exchange":"d"}"#),
+                |vhost| vhost.set_policy("ttl", "^osnl$", TO_D),
                 "",
                 &["policy \"ttl\" sets message-ttl = 60000: a message that waits for 60 s goes to exchange \"d\""],
             )
@@ -132,14 +130,14 @@ fn what_the_broker_adds_to_a_queue_is_said_by_check_and_status() {
         scope.spawn(|| {
             check(
                 "quorum",
-                |vhost| set(vhost, "set_policy", "limit", r#"{"delivery-limit":20}"#),
+                |vhost| vhost.set_policy("limit", "^osnl$", r#"{"delivery-limit":20}"#),
                 "queue_type = quorum",
                 &["policy \"limit\" sets delivery-limit = 20: a message that returns more than 20 times is dropped"],
             )
         });
         check(
             "operator",
-            |vhost| set(vhost, "set_operator_policy", "most", r#"{"max-length":5}"#),
+            |vhost| vhost.set_operator_policy("most", "^osnl$", r#"{"max-length":5}"#),
             "",
             &[
                 "operator policy \"most\" sets max-length = 5: beyond 5 messages the oldest message is dropped",

@@ -114,7 +114,7 @@ impl Rig {
         let end = Instant::now() + SOON;
         while self.listener(name)["state"] != "listening" {
             assert!(Instant::now() < end, "{name} does not listen: {}\n{}", self.status(), self.log());
-            std::thread::park_timeout(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(100));
         }
     }
 

@@ -204,7 +204,7 @@ fn a_refused_message_has_the_remedy_for_its_reason() {
     let scene = Scene::new();
     let user = format!("{}-narrow", scene.vhost.name());
     scene.vhost.set_password(&user, "S3CRET");
-    scene.vhost.ctl(&["set_permissions", &user, ".*", "^$", ".*"]);
+    scene.vhost.set_permissions(&user, [".*", "^$", ".*"]);
     let url = scene.vhost.url_for(&user, "S3CRET");
     let permissions = format!("{user} '^()$' '^(neutron)$' '^()$'  # overwrites");
     let long = "x".repeat(300);

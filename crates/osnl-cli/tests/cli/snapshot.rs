@@ -26,7 +26,8 @@ pub(crate) fn look_until<T>(mut look: impl FnMut() -> T, is_right: impl Fn(&T) -
         if is_right(&screen) || Instant::now() > end {
             return screen;
         }
-        std::thread::park_timeout(Duration::from_millis(50));
+        // A look starts programs, and six faults are looked at side by side.
+        std::thread::park_timeout(Duration::from_millis(250));
     }
 }
 

@@ -287,6 +287,26 @@ fn many_deletions_are_a_question_and_no_answer_is_a_no() {
 }
 
 #[test]
+fn ctrl_c_after_a_question_says_where_to_go_on() {
+    let vhost = Broker::shared().vhost("verified-interrupted");
+    let stand = Stand::new(&vhost.url(), 1..=1, 2..=1000);
+    let osnl = stand.daemon();
+    let args = ["verify", "roles", "-c", "a.conf", "--rate", "100", "--ids", "ids", "--live"];
+    let mut terminal = Pty::start(Path::new(OSNL), &args, &stand.place.path(""), (300, 24));
+    wait_until(SOON, "the question", || terminal.text().contains("is gone? [y/N]"));
+    terminal.type_in("y\r");
+    wait_until(SOON, "the second question", || terminal.text().contains("Go on? [y/N]"));
+    let asked = stand.asked();
+    terminal.type_in("y\r");
+    wait_until(SOON, "further ids", || stand.asked() > asked + 20);
+    terminal.type_in("\x03");
+    assert_eq!(terminal.wait(PROMPTLY).code(), Some(130), "{}", terminal.text());
+    let text = terminal.text();
+    assert!(text.contains(" ids were asked about; run the command again"), "{text}");
+    osnl.stop();
+}
+
+#[test]
 fn an_interrupted_run_says_where_to_go_on() {
     let stand = Stand::new("rabbit://127.0.0.1:9/", 1..=2400, 1..=2400);
     let args = ["verify", "roles", "-c", "a.conf", "--rate", "500", "--ids", "ids"];

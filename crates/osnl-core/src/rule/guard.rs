@@ -1,8 +1,8 @@
 //! A guard holds deliveries when more different resources than expected arrive within a window.
 //!
 //! A guard counts keys by their time of arrival, not by the time of the attempt. A target that was down for a night is
-//! not a storm. A key that passed once passes again. A key beyond the bound is held, and so are later keys until fewer
-//! have arrived within the window.
+//! not a storm. Within a process no change of the system clock moves these times. A key that passed once passes again.
+//! A key beyond the bound is held, and so are later keys until fewer have arrived within the window.
 //!
 //! A guard decides before the append: a duplicate counts once, and a held delivery is in the file from the first
 //! moment.
@@ -17,9 +17,10 @@ use std::time::{Duration, SystemTime};
 
 use osnl_config::Rate;
 use osnl_model::bounded_id;
+use tokio::time::Instant;
 
 use super::event_order::EventOrder;
-use crate::epoch::millis;
+use crate::clock::Clock;
 
 const REMIND: i64 = 60_000;
 
@@ -29,6 +30,7 @@ pub struct Guards {
     rules: Windows,
     actions: Windows,
     order: Arc<EventOrder>,
+    clock: Clock,
 }
 
 /// The guards of the present configuration, which a reload replaces.
@@ -66,6 +68,7 @@ impl Guards {
             rules: rules.into_iter().map(window).collect(),
             actions: actions.into_iter().map(window).collect(),
             order: Arc::default(),
+            clock: Clock::start(),
         }
     }
 
@@ -74,7 +77,8 @@ impl Guards {
     #[must_use]
     pub fn following(mut self, before: &Self) -> (Self, Self) {
         self.order = before.order.clone();
-        let mut fresh = Self::default();
+        self.clock = before.clock;
+        let mut fresh = Self { clock: before.clock, ..Self::default() };
         for (own, old, fresh) in [
             (&mut self.rules, &before.rules, &mut fresh.rules),
             (&mut self.actions, &before.actions, &mut fresh.actions),
@@ -108,7 +112,8 @@ impl Guards {
     }
 
     #[must_use]
-    pub fn verdict(&self, rule: &str, action: &str, key: &str, at: SystemTime) -> Option<GuardHold> {
+    pub fn verdict(&self, rule: &str, action: &str, key: &str, at: Instant) -> Option<GuardHold> {
+        let at = self.clock.millis(at);
         let mut hold = None;
         for (kind, name, window) in [
             (GuardKind::Rule, rule, self.rules.get(rule)),
@@ -123,7 +128,7 @@ impl Guards {
             hold.get_or_insert_with(|| {
                 GuardHold::new(GuardName::new(kind, name), &format!("more than {rate}"))
             });
-            if window.is_to_be_said(millis(at)) {
+            if window.is_to_be_said(at) {
                 say_guard_holds(kind.word(), name, rate);
             }
         }
@@ -131,10 +136,11 @@ impl Guards {
     }
 
     #[must_use]
-    pub fn states(&self, now: SystemTime) -> Vec<(&'static str, Arc<str>, bool)> {
+    pub fn states(&self, now: Instant) -> Vec<(&'static str, Arc<str>, bool)> {
+        let now = self.clock.millis(now);
         let state = |kind, windows: &Windows| -> Vec<_> {
             let state = |(name, (_, window)): (&Arc<str>, &(Rate, Arc<Mutex<GuardWindow>>))| {
-                (kind, name.clone(), lock(window).is_full(millis(now)))
+                (kind, name.clone(), lock(window).is_full(now))
             };
             windows.iter().map(state).collect()
         };
@@ -146,8 +152,9 @@ impl Guards {
 
     /// Adds a key from before the start of the process, or released by an operator. Keys must be added oldest first.
     pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
+        let at = self.clock.millis_of(at);
         for (_, window) in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
-            lock(window).note(key, millis(at), passed);
+            lock(window).note(key, at, passed);
         }
     }
 }
@@ -215,12 +222,9 @@ impl GuardName {
 
 impl fmt::Display for GuardName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{GUARD_REASON}{} {}", self.kind.word(), self.name)
+        write!(f, "guard of {} {}", self.kind.word(), self.name)
     }
 }
-
-/// The words with which the reason of each guard begins, by which an operator finds the deliveries of all.
-pub const GUARD_REASON: &str = "guard of ";
 
 fn say_guard_holds(kind: &str, name: &str, rate: Rate) {
     tracing::error!(
@@ -260,8 +264,7 @@ impl GuardWindow {
         Self { rate, keys: HashMap::new(), passed, held, last: 0, said: None }
     }
 
-    fn admits(&mut self, key: &str, at: SystemTime) -> bool {
-        let at = millis(at);
+    fn admits(&mut self, key: &str, at: i64) -> bool {
         self.forget(at);
         let known = self.keys.get(&*bounded_id(key));
         let others = self.keys.len() - usize::from(known.is_some());
@@ -308,8 +311,8 @@ impl GuardWindow {
         if passed { &mut self.passed } else { &mut self.held }
     }
 
-    /// Forgets keys from before the window. A key from the future means that the clock was set back: the key would
-    /// count for too long, so it is forgotten too.
+    /// Forgets keys from before the window. A key from the future means that the clock was set back before the start:
+    /// the key would count for too long, so it is forgotten too.
     fn forget(&mut self, now: i64) {
         let before = now.saturating_sub(i64::try_from(self.rate.within.as_millis()).unwrap_or(i64::MAX));
         for order in [&mut self.passed, &mut self.held] {
@@ -339,15 +342,26 @@ const AHEAD: i64 = 10_000;
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::sync::LazyLock;
 
     use super::*;
+    use crate::epoch;
+
+    /// A moment after the start of each guard.
+    fn at(second: u64) -> Instant {
+        static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *BEGIN + Duration::from_secs(1_000_000 + second)
+    }
+
+    /// The time of day of this moment.
+    fn day(second: u64) -> SystemTime {
+        epoch::now() + at(second).saturating_duration_since(Instant::now())
+    }
 
     fn held(guards: &Guards, script: &str) -> String {
         let held = script.split_whitespace().filter(|word| {
             let (key, second) = word.split_once('@').unwrap();
-            let at = UNIX_EPOCH + Duration::from_secs(1_000_000 + second.parse::<u64>().unwrap());
-            guards.verdict("r", "a", key, at).is_some()
+            guards.verdict("r", "a", key, at(second.parse().unwrap())).is_some()
         });
         held.collect::<Vec<_>>().join(" ")
     }
@@ -356,14 +370,13 @@ mod tests {
     fn a_long_key_is_known_by_its_digest() {
         let mut window = GuardWindow::new(Rate { keys: 2, within: Duration::from_secs(600) });
         let long = |end: &str| format!("{}{end}", "k".repeat(100_000));
-        let at = UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let admitted = ["a", "b", "a", "c"].map(|end| window.admits(&long(end), at));
+        let admitted = ["a", "b", "a", "c"].map(|end| window.admits(&long(end), 0));
         assert_eq!(admitted, [true, true, true, false]);
         assert!(window.keys.keys().chain(window.passed.values()).all(|key| key.len() <= 255));
         for end in ["a", "c"] {
             window.unnote(&long(end));
         }
-        assert!(window.admits(&long("d"), at));
+        assert!(window.admits(&long("d"), 0));
     }
 
     fn guard(keys: u32) -> Guards {
@@ -393,8 +406,7 @@ mod tests {
         let check = |script: &str, second: u64, expected: bool| {
             let guards = guard(2);
             held(&guards, script);
-            let now = UNIX_EPOCH + Duration::from_secs(1_000_000 + second);
-            assert_eq!(guards.states(now), [("action", "a".into(), expected)], "{script} at {second}");
+            assert_eq!(guards.states(at(second)), [("action", "a".into(), expected)], "{script} at {second}");
         };
         check("a@0", 1, false);
         check("a@0 b@1", 2, true);
@@ -409,7 +421,7 @@ mod tests {
         assert!(lock(&guards.actions["a"].1).keys.len() <= 5);
         let restarted = guard(2);
         for (key, second, passed) in [("a", 0, true), ("b", 1, true), ("c", 2, false)] {
-            restarted.remember("r", "a", key, UNIX_EPOCH + Duration::from_secs(1_000_000 + second), passed);
+            restarted.remember("r", "a", key, day(second), passed);
         }
         assert_eq!(held(&restarted, "c@3 a@4 d@5 e@700"), "c@3 d@5");
     }
@@ -417,13 +429,12 @@ mod tests {
     #[test]
     fn what_came_before_a_guard_was_there_is_bounded_too() {
         let guards = guard(100);
-        let at = |n: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + n / 1000);
         for n in 0..301_000 {
-            guards.remember("r", "a", &format!("k{n}"), at(n), true);
+            guards.remember("r", "a", &format!("k{n}"), day(n / 1000), true);
         }
         assert_eq!(lock(&guards.actions["a"].1).keys.len(), RELEASED);
-        assert!(guards.verdict("r", "a", "new", at(301_000)).is_some());
-        assert!(guards.verdict("r", "a", "k300999", at(301_000)).is_none());
+        assert!(guards.verdict("r", "a", "new", at(301)).is_some());
+        assert!(guards.verdict("r", "a", "k300999", at(301)).is_none());
     }
 
     #[test]
@@ -432,7 +443,7 @@ mod tests {
         let keys: Vec<String> = (0..12).map(|n| format!("k{n}@0")).collect();
         assert_eq!(held(&guards, &keys.join(" ")).split(' ').count(), 10);
         for n in 2..12 {
-            guards.remember("r", "a", &format!("k{n}"), UNIX_EPOCH + Duration::from_secs(1_000_001), true);
+            guards.remember("r", "a", &format!("k{n}"), day(1), true);
         }
         assert_eq!(held(&guards, &keys.join(" ").replace("@0", "@2")), "");
     }
@@ -441,7 +452,7 @@ mod tests {
     fn what_is_released_is_let_through_from_then_on() {
         let guards = guard(2);
         assert_eq!(held(&guards, "a@0 b@1 c@2 c@3"), "c@2 c@3");
-        guards.remember("r", "a", "c", UNIX_EPOCH + Duration::from_secs(1_000_003), true);
+        guards.remember("r", "a", "c", day(3), true);
         assert_eq!(held(&guards, "c@4 d@5"), "d@5");
     }
 
@@ -449,9 +460,8 @@ mod tests {
     fn rules_and_actions_have_guards_of_their_own_and_the_reason_names_them() {
         let minute = |keys| Rate { keys, within: Duration::from_secs(60) };
         let guards = Guards::new([("r".into(), minute(1))], [("a".into(), minute(2))]);
-        let at = UNIX_EPOCH + Duration::from_secs(1_000_000);
         let verdict = |rule: &str, action: &str, key: &str| {
-            let hold = guards.verdict(rule, action, key, at)?;
+            let hold = guards.verdict(rule, action, key, at(0))?;
             assert_eq!(GuardName::from_section(&hold.guard.section()), Some(hold.guard));
             Some(hold.why)
         };

@@ -8,6 +8,7 @@ use osnl_config::template::{EvalError, Names, Template};
 use osnl_core::attempt::{ActionError, ErrorClass};
 use osnl_core::event::{EnrichedValues, Event};
 use osnl_journal::{Journal, LearntFacts};
+use osnl_model::{ForeignJson, bounded_id};
 use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
@@ -75,7 +76,7 @@ impl Enrichments {
         };
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(step.default.clone()) };
         // The key includes the cloud, because two clouds may use the same id.
-        let object = format!("{}:{id} at {}", step.kind, step.enricher.place());
+        let object = format!("{}:{} at {}", step.kind, bounded_id(&id), step.enricher.place());
         let own = described(step.kind, &id, &notification);
         // An event about its own object reports a change, so an earlier answer is out of date.
         let since = if own.is_some() { event.received.origin.received } else { SystemTime::UNIX_EPOCH };
@@ -128,7 +129,7 @@ impl Enrichments {
 
     async fn earlier(&self, object: &str) -> Option<Value> {
         let text = self.journal.known(object).await?;
-        serde_json::from_str(&text).ok()
+        serde_json::from_str(&text).ok().map(|ForeignJson(found)| found)
     }
 }
 

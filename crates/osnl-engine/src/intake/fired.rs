@@ -9,6 +9,7 @@ use osnl_core::rule::{KeySource, Mode, Rule, RuleMismatch, TimedEvent, WhenMisma
 use osnl_journal::dead_letters::RetriedDelivery;
 use osnl_journal::{Begin, NewDelivery, Subject};
 use osnl_model::Timestamp;
+use tokio::time::Instant;
 
 use super::RuleEngine;
 use super::fallback::{fallback_delivery, once_each};
@@ -170,8 +171,6 @@ impl<'r, 'a> FiredRule<'r, 'a> {
                 &own
             }
         };
-        guards
-            .verdict(&self.rule.name, action, key, received.origin.received)
-            .map_or(Begin::Live, Begin::Held)
+        guards.verdict(&self.rule.name, action, key, Instant::now()).map_or(Begin::Live, Begin::Held)
     }
 }

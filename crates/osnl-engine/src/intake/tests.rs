@@ -76,11 +76,11 @@ fn the_condition_of_an_action_is_evaluated_for_each_of_its_deliveries() {
     assert!(dead.len() == 1 && dead[0].starts_with("action unsure: when cannot be decided"), "{dead:?}");
 }
 
-/// A guard counts by arrival time: a night's backlog read at once is no storm, and a storm read slowly is.
-#[test]
-fn a_guard_counts_by_when_messages_came() {
+/// A guard counts by arrival time, and a step of the system clock between arrivals changes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_guard_counts_by_when_messages_came() {
     let rate = osnl_config::Rate { keys: 2, within: Duration::from_secs(600) };
-    for (apart, held) in [(601, 0), (1, 3)] {
+    for (apart, step, held) in [(601, 0, 0), (1, 0, 3), (1, 600, 3)] {
         let counters = Arc::new(Counters::default());
         let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
         let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
@@ -91,16 +91,17 @@ fn a_guard_counts_by_when_messages_came() {
                 "{{\"event_type\": \"port.delete.end\", \"message_id\": \"{n}\", \"payload\": {{\"port\": {{\"id\": \"{n}\"}}}}}}"
             );
             let mut received = ReceivedMessage::sample(body, false);
-            received.origin.received += Duration::from_secs(apart * n);
+            received.origin.received += Duration::from_secs((apart + step) * n);
             drop(engine.notify(received));
+            tokio::time::advance(Duration::from_secs(apart)).await;
         }
-        assert_eq!(counters.guarded.get(), held, "{apart} s apart");
+        assert_eq!(counters.guarded.get(), held, "{apart} s apart, with steps of {step} s");
     }
 }
 
 /// Returned messages arrive again all at once: that is neither a storm nor an old event.
-#[test]
-fn what_comes_again_after_a_return_counts_from_its_first_arrival() {
+#[tokio::test(start_paused = true)]
+async fn what_comes_again_after_a_return_counts_from_its_first_arrival() {
     let rate = osnl_config::Rate { keys: 2, within: Duration::from_secs(600) };
     let counters = Arc::new(Counters::default());
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
@@ -120,7 +121,11 @@ fn what_comes_again_after_a_return_counts_from_its_first_arrival() {
         engine.notify(received)
     };
     let claim = || journal.claim("a", ClaimLimits::in_order(9)).now_or_never().unwrap_or_default();
-    let receipts: Vec<_> = (0..5).map(|n| notify(n, false, came(n))).collect();
+    let mut receipts = Vec::new();
+    for n in 0..5 {
+        receipts.push(notify(n, false, came(n)));
+        tokio::time::advance(Duration::from_secs(601)).await;
+    }
     claim().iter().for_each(|claimed| journal.end(claimed.id, Outcome::Returned.into()));
     assert!(receipts.into_iter().all(|receipt| receipt.now_or_never() == Some(Settle::Requeue)));
     let _receipts: Vec<_> = (0..5).map(|n| notify(n, true, came(9))).collect();

@@ -48,6 +48,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use osnl_core::clock::Clock;
 use osnl_journal::files::replace_in_folder;
 use osnl_model::{Priority, Target};
 use osnl_transport::LostPosition;
@@ -178,6 +179,9 @@ pub enum GapFact {
 struct Heard {
     queues: BTreeSet<String>,
     at: u64,
+    /// The milliseconds by which the system clock was ahead then; `None` in an earlier run.
+    #[serde(skip)]
+    ahead: Option<i64>,
 }
 
 /// The interval before the present subscription, and the facts of the subscription that are already gaps.
@@ -204,6 +208,7 @@ struct Record {
 pub struct GapBook {
     path: Option<PathBuf>,
     record: Mutex<Record>,
+    clock: Clock,
 }
 
 /// A verification, by which gaps are closed.
@@ -217,7 +222,7 @@ pub struct GapVerification {
 }
 
 impl Record {
-    fn judge(&mut self, of: &GapScope, fact: GapFact, now: u64) -> Option<Gap> {
+    fn judge(&mut self, of: &GapScope, fact: GapFact, now: u64, ahead: i64) -> Option<Gap> {
         let present = self.present.entry(of.listener.to_string()).or_default();
         let gap = |cause, (from, until): (u64, u64), detail| Gap {
             id: 0,
@@ -238,10 +243,15 @@ impl Record {
             }
             GapFact::Subscribed { queues, created, is_transient, is_again, is_empty, unsettled } => {
                 let missing = std::mem::take(present).missing;
-                let at = self.heard.get(&*of.listener).filter(|before| !is_empty && before.queues == queues);
-                let heard = Heard { at: at.map_or(now, |before| before.at), queues };
+                let kept =
+                    self.heard.get(&*of.listener).filter(|before| !is_empty && before.queues == queues);
+                let (at, then) = kept.map_or((now, Some(ahead)), |before| (before.at, before.ahead));
+                let heard = Heard { queues, at, ahead: then };
                 let before = self.heard.insert(of.listener.to_string(), heard)?;
-                present.away = Some((before.at, now));
+                // By the clock of now: a step since then makes it neither longer nor shorter.
+                let step = before.ahead.map_or(0, |before| ahead.saturating_sub(before) / 1000);
+                let away = (before.at.saturating_add_signed(step), now);
+                present.away = Some(away);
                 let was_read = |queue: &String| before.queues.contains(queue);
                 created.iter().chain(&missing).any(was_read).then_some(())?;
                 let cause = match (is_transient, is_again) {
@@ -250,7 +260,7 @@ impl Record {
                     (false, _) => GapCause::QueueRecreated,
                 };
                 let words = (unsettled > 0).then(|| format!("unsettled messages in it: {unsettled}"));
-                Some(gap(cause, (before.at, now), words))
+                Some(gap(cause, away, words))
             }
             GapFact::Bound { exchange, looked } => {
                 let found = gap(GapCause::ExchangeMissing, (seconds(looked), now), None);
@@ -350,13 +360,13 @@ impl GapBook {
                 Record::default()
             }
         };
-        Self { path, record: Mutex::new(Record { format: FORMAT, ..record }) }
+        Self { path, record: Mutex::new(Record { format: FORMAT, ..record }), clock: Clock::start() }
     }
 
     /// Decides about a fact, and logs a gap that is new.
     pub fn note(&self, of: &GapScope, fact: GapFact, now: SystemTime) {
         let found = self.write(|record| {
-            let found = record.judge(of, fact, seconds_up(now))?;
+            let found = record.judge(of, fact, seconds_up(now), self.clock.ahead())?;
             record.add(found)
         });
         let Some(Gap { id, listener, cause, is_certain, from, until, .. }) = found else { return };
@@ -374,7 +384,8 @@ impl GapBook {
     pub fn heard(&self, listener: &str, at: SystemTime) {
         self.write(|record| {
             // Also if it is earlier: the clock may have been ahead.
-            record.heard.get_mut(listener)?.at = seconds(at);
+            let heard = record.heard.get_mut(listener)?;
+            (heard.at, heard.ahead) = (seconds(at), Some(self.clock.ahead()));
             Some(())
         });
     }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::returns::ReturnCount;
-use super::watchdog::SessionStage;
+use super::watchdog::{CHECK_INTERVAL, SessionStage};
 
 /// An observer of connections, which must not wait.
 pub trait ConnectionObserver: Send + Sync {
@@ -75,6 +75,8 @@ pub struct Gauges {
     opened: Mutex<ConnectedQueues>,
     /// The sums over all queues at the latest look; `None` before the first.
     depth: Mutex<Option<DepthGauge>>,
+    /// The longest wait after which the broker has dropped messages, until it is taken.
+    dropped: Mutex<Option<(Instant, Instant)>>,
     /// The stage of the session as a number, see `set_stage`.
     stage: AtomicU8,
     /// Messages in hand that are not settled.
@@ -140,15 +142,32 @@ pub struct DepthGauge {
     pub waiting_since: Option<SystemTime>,
     /// The same time, which no step of the clock moves.
     pub waiting: Option<Instant>,
+    /// The messages that the broker has handed over by then; `None` if others may read too.
+    pub arrived: Option<u64>,
 }
 
 impl DepthGauge {
-    fn next(before: Option<&Self>, messages: u64, consumers: u64, at: SystemTime) -> Self {
-        let same = before.filter(|before| messages >= before.messages);
+    /// Begins the wait anew after messages were read. It goes on after the broker has dropped some.
+    fn next(
+        before: Option<&Self>,
+        messages: u64,
+        consumers: u64,
+        arrived: Option<u64>,
+        at: SystemTime,
+    ) -> Self {
+        let arrived = arrived.filter(|_| consumers <= 1);
+        let goes_on = |before: &&Self| messages >= before.messages || before.has_dropped(messages, arrived);
+        let same = before.filter(goes_on);
         let since = same.and_then(|before| before.waiting_since.zip(before.waiting));
         let since = since.unwrap_or_else(|| (at, Instant::now()));
         let (waiting_since, waiting) = (messages > 0).then_some(since).unzip();
-        Self { messages, consumers, at, waiting_since, waiting }
+        Self { messages, consumers, at, waiting_since, waiting, arrived }
+    }
+
+    /// Whether more messages are gone than were read.
+    fn has_dropped(&self, messages: u64, arrived: Option<u64>) -> bool {
+        let read = arrived.zip(self.arrived).map(|(arrived, before)| arrived.saturating_sub(before));
+        read.is_some_and(|read| self.messages.saturating_sub(messages) > read)
     }
 }
 
@@ -189,7 +208,7 @@ impl Gauges {
             lossy: found.open.iter().find_map(LossyQueue::from_queue),
         };
         self.set_gaps(BindingGaps::default());
-        self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
+        self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1, None);
     }
 
     /// Records the certificate that the broker shows by now: it may be renewed while a connection lasts for months.
@@ -245,16 +264,24 @@ impl Gauges {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn record_depths(&self, waiting: &QueueDepths) {
+    fn record_depths(&self, waiting: &QueueDepths, arrived: Option<u64>) {
         let messages = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
         let consumers = waiting.iter().map(|(_, seen)| u64::from(seen.consumers)).max().unwrap_or(0);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone_from(waiting);
-        self.set_depth(messages, consumers);
+        self.set_depth(messages, consumers, arrived);
     }
 
-    pub(super) fn answered(&self, waiting: Option<&QueueDepths>, partitions: Option<Vec<PartitionSeen>>) {
+    pub(super) fn answered(
+        &self,
+        waiting: Option<&QueueDepths>,
+        untaken: usize,
+        partitions: Option<Vec<PartitionSeen>>,
+    ) {
         if let Some(waiting) = waiting {
-            self.record_depths(waiting);
+            let is_active = self.listening.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            // The numbers of a partition also count what is no message.
+            let is_counted = is_active && partitions.is_none();
+            self.record_depths(waiting, is_counted.then(|| self.messages() + untaken as u64));
         }
         self.record_partitions(partitions);
     }
@@ -312,9 +339,28 @@ impl Gauges {
         (is_long && !self.has_received()).then_some(since)
     }
 
-    fn set_depth(&self, messages: u64, consumers: u64) {
+    fn set_depth(&self, messages: u64, consumers: u64, arrived: Option<u64>) {
         let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
-        *depth = Some(DepthGauge::next(depth.as_ref(), messages, consumers, epoch::now()));
+        let next = DepthGauge::next(depth.as_ref(), messages, consumers, arrived, epoch::now());
+        let before = depth.as_ref().filter(|before| before.has_dropped(messages, next.arrived));
+        if let Some(since) = before.and_then(|before| before.waiting) {
+            // The wait began between two looks.
+            let since = since.checked_sub(CHECK_INTERVAL).unwrap_or(since);
+            let (mut dropped, now) = (self.lock_dropped(), Instant::now());
+            if dropped.is_none_or(|(begun, ended)| ended - begun < now - since) {
+                *dropped = Some((since, now));
+            }
+        }
+        *depth = Some(next);
+    }
+
+    /// Takes the longest wait after which the broker has dropped messages, as its beginning and its end.
+    pub fn take_dropped(&self) -> Option<(Instant, Instant)> {
+        self.lock_dropped().take()
+    }
+
+    fn lock_dropped(&self) -> MutexGuard<'_, Option<(Instant, Instant)>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[must_use]
@@ -416,24 +462,43 @@ impl Gauges {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_that_the_broker_drops_at_once_has_waited() {
+        let (gauges, minute) = (Gauges::default(), Duration::from_secs(60));
+        for (messages, arrived) in [(0, 0), (9, 0), (9, 0), (0, 1), (7, 1), (0, 8)] {
+            gauges.set_depth(messages, 1, Some(arrived));
+            tokio::time::advance(minute).await;
+        }
+        let waited = gauges.take_dropped().map(|(since, until)| until - since);
+        assert_eq!(waited, Some(2 * minute + CHECK_INTERVAL));
+        assert_eq!(gauges.take_dropped(), None);
+    }
+
     #[test]
-    fn a_backlog_waits_since_it_last_became_smaller() {
+    fn a_backlog_waits_since_some_of_it_was_read() {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let mut depth: Option<DepthGauge> = None;
-        for (n, (messages, since)) in [
-            (0, None),
-            (3, Some(1)),
-            (3, Some(1)),
-            (5, Some(1)),
-            (4, Some(4)),
-            (4, Some(4)),
-            (0, None),
-            (1, Some(7)),
+        for (n, (messages, arrived, since)) in [
+            (0, Some(0), None),
+            (3, Some(0), Some(1)),
+            (3, Some(0), Some(1)),
+            (5, Some(0), Some(1)),
+            (4, Some(1), Some(4)),
+            (4, Some(1), Some(4)),
+            (0, Some(5), None),
+            (9, Some(5), Some(7)),
+            // The broker has dropped six.
+            (2, Some(6), Some(7)),
+            (1, Some(7), Some(9)),
+            // Another consumer may have read.
+            (9, None, Some(9)),
+            (2, None, Some(11)),
+            (1, Some(7), Some(12)),
         ]
         .into_iter()
         .enumerate()
         {
-            let seen = DepthGauge::next(depth.as_ref(), messages, 1, at(n as u64));
+            let seen = DepthGauge::next(depth.as_ref(), messages, 1, arrived, at(n as u64));
             assert_eq!(seen.waiting_since, since.map(at), "{n}");
             depth = Some(seen);
         }

@@ -22,7 +22,7 @@ use osnl_core::metrics::Counters;
 const STUCK: Duration = Duration::from_secs(5 * 60);
 /// The time without a message after which the broker's counts matter.
 const SILENT: Duration = Duration::from_secs(60);
-const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 const REMIND: Duration = Duration::from_secs(10 * 60);
 const ANSWER: Duration = Duration::from_secs(30);
 

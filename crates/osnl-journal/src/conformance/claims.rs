@@ -94,6 +94,9 @@ pub(crate) async fn a_delivery_knows_its_action_its_resource_and_what_it_has_use
     let claimed = claim(journal, "a", 2).await;
     let keys: Vec<_> = claimed.iter().map(|c| c.event.idempotency_key()).collect();
     assert_eq!(keys, ["1/r/a/0", "1/r/a/1"]);
+    // The first claim reads a file, which knows the beginning of a wait by the system clock alone.
+    let _later = append(journal, entry("2", "later", false)).await;
+    assert!(claim(journal, "a", 1).await[0].since.is_some());
     let used = UsedLimits { attempts: 2, age: Duration::from_millis(1500), made: 5 };
     journal.attempted(claimed[1].id, used, "status 500: no");
     journal.end(claimed[1].id, Outcome::Returned.into());

@@ -91,6 +91,7 @@ fn cases() -> Vec<(Filter, &'static str)> {
         (answer("STATUS 4"), "3"),
         (answer("%"), ""),
         (answer(hostile), ""),
+        (Filter { held_by: Some(HeldBy::Guard), ..all() }, ""),
         (Filter { since: Some(came), until: Some(later), ..all() }, "1234"),
         (Filter { since: Some(later), ..all() }, ""),
         (Filter { until: Some(came), ..all() }, ""),

@@ -6,8 +6,12 @@ use osnl_core::epoch;
 use tokio::time::Instant;
 
 use super::{FailedAttempts, MemoryJournal, MemoryLane, PendingDelivery};
-use crate::query::{DeliveryListRow, FailingKey, RowState, Tally};
+use crate::query::{DeliveryListRow, FailingKey, LONGEST_TYPE, RowState, Tally};
 use crate::{DeliveryId, Pause, PauseNote};
+
+fn shortened(event_type: &str) -> String {
+    event_type[..event_type.floor_char_boundary(LONGEST_TYPE)].to_owned()
+}
 
 impl MemoryJournal {
     #[must_use]
@@ -30,7 +34,7 @@ impl MemoryJournal {
                 reason: None,
                 received: open.received.origin.received,
                 queue: open.received.origin.queue.to_string(),
-                event_type: open.notification.head().event_type.clone(),
+                event_type: open.notification.head().event_type.as_deref().map(shortened),
                 message_id: open.notification.head().message_id.clone(),
                 copies: 0,
                 resource: pending.resource,

@@ -90,6 +90,15 @@ fn a_delivery_that_fails_again_and_again_is_listed_with_its_answer() {
 }
 
 #[test]
+fn a_long_event_type_is_listed_in_part() {
+    let journal = journal();
+    let mut hostile = entry("1", "k", false);
+    Arc::make_mut(&mut hostile.notification).event_type = Some("ü".repeat(100_000));
+    let _receipt = append_as(&journal, hostile);
+    assert_eq!(journal.rows()[0].event_type.as_deref().map(str::len), Some(1000));
+}
+
+#[test]
 fn what_is_given_back_takes_its_followers_along_and_remembers_its_attempts() {
     let journal = journal();
     let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use osnl_core::epoch::millis;
 
-use super::{DeliveryListRow, Phase, QueryContext, RowState};
+use super::{DeliveryListRow, HeldBy, Phase, QueryContext, RowState};
 use crate::DeliveryId;
 
 /// A filter of deliveries; an empty or `None` field excludes nothing.
@@ -25,6 +25,8 @@ pub struct Filter {
     pub states: Vec<RowState>,
     /// Only these states as operators see them, decided with `context`.
     pub phases: Vec<Phase>,
+    /// Only deliveries that wait for release, kept back by this.
+    pub held_by: Option<HeldBy>,
     /// The facts that phases need; no condition of its own.
     pub context: QueryContext,
     /// Alternatives, any of which must match.
@@ -52,6 +54,7 @@ pub(crate) enum RowCondition<'a> {
     Action(&'a str),
     States(&'a [RowState]),
     Phases(&'a [Phase], &'a QueryContext),
+    HeldBy(HeldBy),
     About(&'a [About]),
     Key(&'a str),
     Answered(&'a AnswerPolicy),
@@ -70,6 +73,7 @@ impl RowCondition<'_> {
             Self::Action(action) => row.action == action,
             Self::States(states) => states.contains(&row.state),
             Self::Phases(phases, context) => phases.contains(&row.phase(context)),
+            Self::HeldBy(by) => row.state == RowState::Held && HeldBy::from_guarded(row.is_guarded) == by,
             Self::About(about) => about.iter().any(|about| about.matches(row)),
             Self::Key(key) => About::Resource(key.to_owned()).matches(row),
             Self::Answered(answers) => answers.matches(row),
@@ -83,7 +87,7 @@ impl RowCondition<'_> {
 
 impl Filter {
     pub(crate) fn conditions(&self) -> Vec<RowCondition<'_>> {
-        let Self { ids, event, rule, action, states, phases, context, .. } = self;
+        let Self { ids, event, rule, action, states, phases, held_by, context, .. } = self;
         let Self { about, key, status, text, event_type, since, until, .. } = self;
         let all = [
             (!ids.is_empty()).then_some(RowCondition::Ids(ids)),
@@ -92,6 +96,7 @@ impl Filter {
             action.as_deref().map(RowCondition::Action),
             (!states.is_empty()).then_some(RowCondition::States(states)),
             (!phases.is_empty()).then_some(RowCondition::Phases(phases, context)),
+            held_by.map(RowCondition::HeldBy),
             (!about.is_empty()).then_some(RowCondition::About(about)),
             key.as_deref().map(RowCondition::Key),
             status.as_ref().map(RowCondition::Answered),

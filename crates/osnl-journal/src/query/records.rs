@@ -10,6 +10,9 @@ use osnl_core::rule::GuardName;
 use super::{Phase, QueryContext, RowState};
 use crate::{DeliveryId, PausedActions};
 
+/// A page has a thousand rows, and a publisher chooses the length of an event type.
+pub(crate) const LONGEST_TYPE: usize = 1000;
+
 /// A delivery in a list. The row has no payload, and so no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryListRow {
@@ -169,6 +172,22 @@ pub enum HeldBy {
 }
 
 impl HeldBy {
+    pub const ALL: [Self; 2] = [Self::Guard, Self::UnexpectedEnd];
+
+    /// Returns the name that a filter takes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guard => "guard",
+            Self::UnexpectedEnd => "unexpected-end",
+        }
+    }
+
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.name() == name)
+    }
+
     #[must_use]
     pub(crate) fn from_guarded(is_guarded: bool) -> Self {
         if is_guarded { Self::Guard } else { Self::UnexpectedEnd }

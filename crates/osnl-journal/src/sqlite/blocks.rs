@@ -213,6 +213,7 @@ impl BlockNeeds {
                 self.facts.push(vec![BlockFact::EventType(event_type).mark()]);
             }
             RowCondition::States(states) => self.add_states(states),
+            RowCondition::HeldBy(_) => self.add_states(&[RowState::Held]),
             RowCondition::Phases([Phase::Retrying], _) => self.facts.push(vec![BlockFact::Failed.mark()]),
             RowCondition::Phases(phases, _) => {
                 let states: Vec<RowState> =

@@ -3,7 +3,10 @@
 //! Objects are kept by their own id. To find the last event of a resource, the journal would need an index on
 //! texts, at a cost for each append. An event also has less data than the API's answer.
 
+use std::collections::BTreeMap;
+
 use osnl_core::event::EnrichedValues;
+use osnl_model::ForeignJson;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::work::Work;
@@ -41,12 +44,25 @@ impl Work<'_> {
 pub(super) fn values(connection: &Connection, id: DeliveryId) -> Result<Option<EnrichedValues>> {
     let mut select = connection.prepare_cached("SELECT found FROM enriched WHERE delivery = ?")?;
     let found: Option<String> = select.query_row([id.row()], |row| row.get(0)).optional()?;
-    Ok(found.and_then(|found| serde_json::from_str(&found).ok()))
+    let found: Option<BTreeMap<String, ForeignJson>> =
+        found.and_then(|found| serde_json::from_str(&found).ok());
+    Ok(found.map(|found| found.into_iter().map(|(name, ForeignJson(value))| (name, value)).collect()))
 }
 
 pub(super) fn known(connection: &Connection, object: &str) -> Result<Option<String>> {
     let mut select = connection.prepare_cached("SELECT body FROM object WHERE name = ?")?;
     select.query_row([object], |row| row.get(0)).optional()
+}
+
+/// Forgets the oldest objects, so that the latest take at most so many bytes. A publisher chooses their number and size.
+pub(super) fn make_room(connection: &Connection, most: u64, at_most: i64) -> Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM object WHERE name IN (SELECT name FROM (SELECT name, \
+             sum(octet_length(name) + octet_length(body)) OVER (ORDER BY at DESC, name) AS bytes FROM object) \
+             WHERE bytes > ?1 LIMIT ?2)",
+        )?
+        .execute([i64::try_from(most).unwrap_or(i64::MAX), at_most])
 }
 
 pub(super) fn forget(connection: &Connection, before: i64, at_most: i64) -> Result<usize> {

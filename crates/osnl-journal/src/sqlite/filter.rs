@@ -10,7 +10,7 @@ use rusqlite::{Connection, ToSql};
 use super::rows::{message_number, millis};
 use crate::DeliveryId;
 use crate::claim::SHIFT;
-use crate::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowCondition};
+use crate::query::{About, AnswerPolicy, Filter, HeldBy, Phase, QueryContext, RowCondition, RowState};
 
 /// The parameters of a statement, in the order of their numbers.
 #[derive(Default)]
@@ -47,6 +47,10 @@ impl RowCondition<'_> {
             Self::Action(action) => format!("d.action = {}", values.bind(action)),
             Self::States(states) => among("d.state", states.iter().map(|state| *state as i64).collect()),
             Self::Phases(phases, context) => phases_sql(phases, context),
+            Self::HeldBy(by) => {
+                let is_guarded = i64::from(by == HeldBy::Guard);
+                format!("d.state = {} AND d.guarded = {is_guarded}", RowState::Held as i64)
+            }
             Self::About(about) => {
                 let any: Vec<String> = about.iter().map(|about| about.sql(values)).collect();
                 format!("({})", any.join(" OR "))

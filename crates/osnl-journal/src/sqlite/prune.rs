@@ -53,7 +53,11 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
         let before = if wanting { i64::MAX } else { cutoff };
         let gone = history(pruner, before)?
             + dead(pruner)?
-            + enriched::forget(pruner.connection, cutoff, BATCH_ROWS)?;
+            + enriched::forget(pruner.connection, cutoff, BATCH_ROWS)?
+            + match wanting {
+                true => enriched::make_room(pruner.connection, pruner.max_size / 4, BATCH_ROWS)?,
+                false => 0,
+            };
         if gone == 0 {
             let full = wanting.then(|| {
                 format!(

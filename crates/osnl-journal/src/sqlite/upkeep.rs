@@ -40,7 +40,7 @@ pub const SCHEMA: i64 = schema::VERSION;
 const STEPS: i32 = 100;
 const REPORT: Duration = Duration::from_millis(50);
 
-/// The progress of a backup, restore, or check, for a screen.
+/// The progress of a backup, restore, or check, for a screen. Without a known total, `of` is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpkeepProgress {
     pub done: u64,

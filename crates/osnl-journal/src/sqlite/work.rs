@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use osnl_core::clock::{Due, whole_millis};
 use osnl_core::received::RowChange;
 use osnl_model::{BodyDigest, Notification};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
@@ -15,12 +16,13 @@ use super::lane::{DeferredChange, LaneEntry, LaneKey};
 use super::rows::{self, identity_number, is, millis};
 use crate::identity::MessageIdentity;
 use crate::query::RowState;
-use crate::store::clock::{Due, whole_millis};
 use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, UsedLimits};
 
 pub(super) const ATTEMPTS: u32 = 20;
 const ANSWER: usize = 1000;
 const REQUEST: usize = 4096;
+/// The longest reason of a state: a value of the event, or the words of a target, may be in it.
+const REASON: usize = 4096;
 /// The number of latest failed attempts whose request is kept.
 const REQUESTS: u32 = 3;
 
@@ -156,6 +158,7 @@ impl<'a> Work<'a> {
             Begin::Held(hold) => (RowState::Held, Some(&hold.why), Some(hold.guard.section())),
             Begin::Dead(why) | Begin::TooOld(why) => (RowState::Dead, Some(why), None),
         };
+        let reason = reason.map(|why| cut(why, REASON));
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded, \
              message, resource_id, resource_name, cause) \
@@ -184,7 +187,7 @@ impl<'a> Work<'a> {
         }
         self.blocks.note(id, BlockFact::Action(&new.action));
         self.blocks.note(id, BlockFact::State(state));
-        self.blocks.note_answer(id, reason.map_or("", String::as_str));
+        self.blocks.note_answer(id, reason.unwrap_or_default());
         self.write_enriched(id, new.enriched.as_deref())?;
         self.count(&new.action, state, 1);
         Ok(state)
@@ -306,7 +309,7 @@ impl<'a> Work<'a> {
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO attempt (delivery, slot, at, answer) VALUES (?1, ?2, ?3, ?4)",
         )?;
-        let answer = &answer[..answer.floor_char_boundary(ANSWER)];
+        let answer = cut(answer, ANSWER);
         self.blocks.note(id.row(), BlockFact::Failed);
         self.blocks.note_answer(id.row(), answer);
         insert.execute(params![id.row(), made % ATTEMPTS, self.now, answer])?;
@@ -314,7 +317,7 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn sent(&self, id: DeliveryId, made: u32, sent: &SentRequest) -> Result<()> {
-        let request = sent.request.as_deref().map(|text| &text[..text.floor_char_boundary(REQUEST)]);
+        let request = sent.request.as_deref().map(|text| cut(text, REQUEST));
         self.connection
             .prepare_cached("UPDATE attempt SET request = ?3, took = ?4 WHERE delivery = ?1 AND slot = ?2")?
             .execute(params![id.row(), made % ATTEMPTS, request, whole_millis(sent.took)])?;
@@ -365,6 +368,7 @@ impl<'a> Work<'a> {
         took: Option<Duration>,
     ) -> Result<()> {
         debug_assert_ne!(state, RowState::Ready, "the turn decides");
+        let reason = reason.map(|reason| cut(reason, REASON));
         let ended = (!state.is_open()).then_some(self.now);
         let mut update = self.connection.prepare_cached(END)?;
         // An ended delivery must not block its lane.
@@ -420,6 +424,11 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
+}
+
+/// Returns the beginning of a text.
+pub(super) fn cut(text: &str, longest: usize) -> &str {
+    &text[..text.floor_char_boundary(longest)]
 }
 
 pub(super) fn same(connection: &Connection, number: i64, identity: &MessageIdentity) -> Result<Option<i64>> {

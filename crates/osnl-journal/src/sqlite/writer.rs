@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
 use osnl_config::duration;
+use osnl_core::clock::Due;
 use osnl_core::epoch;
 use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
@@ -36,7 +37,6 @@ use crate::identity::MessageIdentity;
 use crate::query::{Change, Filter, RowState};
 use crate::reserved_numbers;
 use crate::store::claimable::FetchKinds;
-use crate::store::clock::Due;
 use crate::{DeliveryId, End, Entry, JournalState, LearntFacts, Outcome, SentRequest, Settle, UsedLimits};
 
 const AT_ONCE: usize = 1000;

@@ -20,6 +20,7 @@ use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
+use super::bounds::{Bound, INSTANCE_ADDRESSES, id_of, name_of};
 use super::instance::{KnownInstance, Nic, number, text_of};
 use super::ordered::OrderedMap;
 use super::servers::{KnownServer, Servers};
@@ -81,7 +82,7 @@ impl Servers for CloudLookup {
             let port = self.ask(Kind::Port, Some(port)).await?;
             let of_nova =
                 port.filter(|port| text_of(port, "device_owner").is_some_and(|o| o.starts_with("compute:")));
-            Ok(of_nova.and_then(|port| text_of(&port, "device_id")))
+            Ok(of_nova.and_then(|port| id_of(&port, "device_id")))
         })
     }
 
@@ -101,15 +102,15 @@ impl Servers for CloudLookup {
             let instance = KnownInstance {
                 id: Some(id.to_owned()),
                 // Nova shows this name to administrators only, newer novas to all users.
-                hostname: text_of(&server, "OS-EXT-SRV-ATTR:hostname"),
-                display_name: text_of(&server, "name"),
+                hostname: name_of(&server, "OS-EXT-SRV-ATTR:hostname"),
+                display_name: name_of(&server, "name"),
                 os,
                 image: None,
                 disk_gb: root.map(|root| root.saturating_add(ephemeral.unwrap_or(0))),
                 root_gb: root,
                 memory_mb: of_flavor("ram"),
                 vcpus: of_flavor("vcpus"),
-                created_at: text_of(&server, "created"),
+                created_at: name_of(&server, "created"),
                 metadata: metadata.map(|map| {
                     let pairs = map.iter().map(|(key, value)| (key.clone(), value.clone()));
                     pairs.collect::<OrderedMap>().bounded()
@@ -122,24 +123,28 @@ impl Servers for CloudLookup {
     fn os_of_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
         Box::pin(async move {
             let image = self.ask(Kind::Image, Some(image)).await?;
-            Ok(image.and_then(|image| text_of(&image, "os")))
+            Ok(image.and_then(|image| name_of(&image, "os")))
         })
     }
 }
 
-fn nics(server: &Value) -> Vec<Nic> {
+pub(super) fn nics(server: &Value) -> Vec<Nic> {
     let networks = server.get("addresses").and_then(Value::as_object);
-    let listed = networks.into_iter().flat_map(|networks| networks.values());
+    let networks = networks.into_iter().flat_map(|networks| networks.values());
+    let mut listed = networks.filter_map(Value::as_array).flatten();
     let mut nics: Vec<(Option<String>, Nic)> = Vec::new();
-    for item in listed.filter_map(Value::as_array).flatten() {
-        let Some(address) = text_of(item, "addr") else { continue };
-        let mac = text_of(item, "OS-EXT-IPS-MAC:mac_addr");
+    for item in listed.by_ref().take(INSTANCE_ADDRESSES) {
+        let Some(address) = id_of(item, "addr") else { continue };
+        let mac = id_of(item, "OS-EXT-IPS-MAC:mac_addr");
         let floating = text_of(item, "OS-EXT-IPS:type").as_deref() == Some("floating");
         let of = nics.iter_mut().find(|(known, _)| floating && *known == mac);
         match of {
             Some((_, nic)) => nic.floating.push(address),
             None => nics.push((mac, Nic { address, ..Nic::default() })),
         }
+    }
+    if listed.next().is_some() {
+        Bound::InstanceAddresses.exceeded();
     }
     nics.into_iter().map(|(_, nic)| nic).collect()
 }

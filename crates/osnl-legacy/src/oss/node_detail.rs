@@ -19,6 +19,7 @@
 
 use std::net::IpAddr;
 
+use osnl_model::ForeignJson;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
@@ -182,9 +183,9 @@ fn gib(mib: i64) -> Value {
 fn users(noted: Option<&Value>) -> Value {
     match noted {
         None | Some(Value::Null) => json!([]),
-        Some(Value::String(text)) => serde_json::from_str::<Vec<Value>>(text).map_or_else(
+        Some(Value::String(text)) => serde_json::from_str::<Vec<ForeignJson>>(text).map_or_else(
             |_| text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
-            Value::Array,
+            |names| names.into_iter().map(|ForeignJson(name)| name).collect(),
         ),
         Some(list @ Value::Array(_)) => list.clone(),
         Some(other) => json!([other]),

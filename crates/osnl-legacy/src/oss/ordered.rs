@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-use osnl_model::memory_of;
+use osnl_model::{ForeignJson, memory_of};
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -103,7 +103,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedMap, A::Error> {
         let mut members = Members::default();
-        while let Some((key, value)) = map.next_entry::<String, Value>()? {
+        while let Some((key, ForeignJson(value))) = map.next_entry::<String, ForeignJson>()? {
             members.add(key, value);
         }
         Ok(OrderedMap(members.members))

@@ -100,6 +100,21 @@ fn a_key_of_serde_jsons_own_is_a_key_like_any_other() {
     assert!(crate::read_head(&number[..]).is_ok());
     let read = crate::parse_python_json(&inner).unwrap();
     assert!(read["$serde_json::private::RawValue"].is_string());
+    assert_eq!(Budget::DEFAULT.read_json(inner.as_bytes()).as_ref(), Some(&read));
+    let ForeignJson(foreign) = serde_json::from_str(&inner).unwrap();
+    let ForeignJson(again) = serde_json::from_value(foreign).unwrap();
+    assert_eq!(again, read);
+}
+
+#[test]
+fn an_answer_is_read_within_the_limits_of_a_message() {
+    let check = |text: &str, expected: Option<Value>| assert_eq!(SMALL.read_json(text.as_bytes()), expected);
+    check(" {\"a\": [1]} ", Some(json!({"a": [1]})));
+    check("<html>", None);
+    check(&nested(Budget::DEPTH + 1), None);
+    check(&format!("[{}0]", "0,".repeat(SMALL.values)), None);
+    check(&format!("[{}0]", "{\"\":0},".repeat(SMALL.memory() / 600)), None);
+    assert_eq!(SMALL.read_json(b"\"\xff\""), None);
 }
 
 #[test]

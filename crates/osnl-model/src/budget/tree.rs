@@ -1,9 +1,10 @@
-//! `serde_json`'s own parser of [`Value`] is not used for messages. That parser has no limits, and parses an object
-//! whose one key is `$serde_json::private::RawValue` again as JSON, with a fresh count of levels.
+//! `serde_json`'s own parser of [`Value`] is not used for texts of other programs. That parser has no limits, and parses
+//! an object whose one key is `$serde_json::private::RawValue` again as JSON, with a fresh count of levels: texts within
+//! texts exceed any stack, also those that osnl has kept and reads again.
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::{Excess, Purse};
@@ -128,6 +129,22 @@ impl<'de> Visitor<'de> for Tree<'_> {
         }
         Ok(Value::Object(members))
     }
+}
+
+/// A value of JSON that another program has written. Its reader has no limits of its own, and no key has a meaning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForeignJson(pub Value);
+
+impl<'de> Deserialize<'de> for ForeignJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        foreign_json(deserializer).map(Self)
+    }
+}
+
+/// Reads a field as [`ForeignJson`] does.
+pub fn foreign_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let purse = Purse::new(usize::MAX, usize::MAX, usize::MAX);
+    Tree::new(&purse, 0).deserialize(deserializer)
 }
 
 /// Returns the approximate memory of a value beside its own node, by the rules of

@@ -42,6 +42,11 @@ fn hosts(authority: &str) -> Result<Vec<TransportHost>> {
     if hosts.is_empty() {
         hosts.push(host("localhost", 1)?);
     }
+    let mut any_guest = false;
+    for TransportHost { username, password, may_be_cut, .. } in &mut hosts {
+        *may_be_cut = any_guest && username.is_some() && password.is_none();
+        any_guest |= username.is_none() && password.is_none();
+    }
     Ok(hosts)
 }
 
@@ -65,6 +70,7 @@ fn host(text: &str, number: usize) -> Result<TransportHost> {
         port: port.map(|port| port_number(port, number)).transpose()?,
         username: Some(decoded(username, "user")?).filter(|text| !text.is_empty()),
         password: Some(decoded(password, "password")?).filter(|text| !text.is_empty()).map(Secret::new),
+        may_be_cut: false,
     })
 }
 

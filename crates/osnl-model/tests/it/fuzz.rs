@@ -7,7 +7,11 @@
 mod entries;
 
 #[path = "../../../osnl-testkit/src/hostile.rs"]
-#[expect(unreachable_pub, reason = "a module of another crate")]
+#[expect(
+    unreachable_pub,
+    dead_code,
+    reason = "a module of another crate, of which bodies and texts are used"
+)]
 mod hostile;
 
 use std::io::Write as _;

@@ -122,7 +122,13 @@ impl Client {
     /// Returns the last valid second, since 1970, of the certificate that a target showed last.
     #[must_use]
     pub fn certificate_ends(&self) -> Option<i64> {
-        self.connector.certificate.get()
+        self.connector.certificates.latest()
+    }
+
+    /// Returns the last valid second, since 1970, of the certificate that each target showed last, by authority.
+    #[must_use]
+    pub fn certificates_end(&self) -> Vec<(String, i64)> {
+        self.connector.certificates.all()
     }
 
     /// Returns the end of the client certificate that this client shows.

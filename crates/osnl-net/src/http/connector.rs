@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::dial::{self, DialError, LOOKED_UP_FOR, Trial};
-use crate::tls::{LatestEnd, Remedies};
+use crate::tls::{LatestEnds, Remedies};
 use hyper::Uri;
 use hyper::http::uri::{Authority, Scheme as UriScheme};
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -40,7 +40,7 @@ pub(crate) struct Connector {
     proxies: Arc<Proxies>,
     pub(crate) tls: HttpTls,
     pub(crate) remedies: Remedies,
-    pub(crate) certificate: LatestEnd,
+    pub(crate) certificates: LatestEnds,
 }
 
 /// The reason why there is no connection to a target.
@@ -67,8 +67,8 @@ pub(crate) enum ConnectError {
 impl Connector {
     pub(crate) fn new(options: &HttpOptions, tls: HttpTls) -> Self {
         let guard = options.guard.clone().map(Arc::new);
-        let (proxies, certificate) = (Arc::new(options.proxies.clone()), LatestEnd::default());
-        Self { guard, proxies, tls, remedies: options.remedies, certificate }
+        let (proxies, certificates) = (Arc::new(options.proxies.clone()), LatestEnds::default());
+        Self { guard, proxies, tls, remedies: options.remedies, certificates }
     }
 
     pub(crate) fn proxy(&self, scheme: Scheme, authority: &str) -> Result<Option<Proxy>, ProxyError> {
@@ -77,7 +77,8 @@ impl Connector {
 
     pub(crate) async fn connect(self, target: Uri) -> Result<HttpStream, ConnectError> {
         let scheme = if target.scheme() == Some(&UriScheme::HTTPS) { Scheme::Https } else { Scheme::Http };
-        let proxy = self.proxy(scheme, target.authority().map(Authority::as_str).unwrap_or_default())?;
+        let authority = target.authority().map(Authority::as_str).unwrap_or_default();
+        let proxy = self.proxy(scheme, authority)?;
         let host = target.host().unwrap_or_default();
         // A proxy may reach other networks, and its lookups are invisible, so only hosts of allow_hosts may be called
         // through it.
@@ -111,7 +112,7 @@ impl Connector {
         let stream = connecting.await.map_err(|error| ConnectError::Tls { host: said, error })?;
         let certificates = stream.get_ref().1.peer_certificates();
         let ends = certificates.and_then(|chain| crate::tls::ends_at(chain.first()?));
-        self.certificate.note(ends);
+        self.certificates.note(authority, ends);
         trial.passed();
         Ok(HttpStream { certificate_ends: ends, ..HttpStream::new(stream, false, address) })
     }

@@ -254,14 +254,15 @@ async fn a_certificate_that_has_ended_is_named_as_such() {
 
 /// The certificate is not the user's.
 #[tokio::test]
-async fn the_end_of_a_certificate_names_its_cloud() {
+async fn the_end_of_a_certificate_names_its_host_and_cloud() {
     let authority = Authority::new();
     let keystone = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls13);
     let cloud = over_tls(&keystone, &authority);
     cloud.login().await.unwrap_err();
     let ends: Vec<String> = cloud.expiries().into_iter().map(|expiry| expiry.what).collect();
     let url = keystone.url("localhost", "/v3");
-    assert_eq!(ends, [format!("a certificate of the cloud at {url} (Keystone's or a service's)")]);
+    let host = url.trim_start_matches("https://").trim_end_matches("/v3");
+    assert_eq!(ends, [format!("the certificate of {host} in the cloud at {url}")]);
 }
 
 #[tokio::test]
@@ -319,10 +320,12 @@ async fn a_service_that_does_not_answer_is_given_up_in_time() {
 async fn a_refused_login_says_what_keystone_said_and_no_secret() {
     let openstack = Openstack::start();
     let check = async |more: &[(&str, &str)], expected: &str| {
-        let error = cloud(&openstack, more).login().await.unwrap_err();
+        let cloud = cloud(&openstack, more);
+        let error = cloud.login().await.unwrap_err();
         let text = error.to_string();
         assert!(text.contains(expected), "{text}");
         assert_eq!(error.class(), Some(FailureClass::Status(401)), "{text}");
+        assert!(cloud.remedy(&error).is_some_and(|remedy| remedy.starts_with("correct the login")));
         for secret in ["wr0ng", PASSWORD, CREDENTIAL_SECRET, TOKEN] {
             assert!(!format!("{text} {error:?}").contains(secret), "{text}");
         }

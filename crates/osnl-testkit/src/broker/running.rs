@@ -61,7 +61,10 @@ impl Broker {
     pub fn start_with_management(port: u16) -> Self {
         Self::start_prepared(|node| {
             node.permit_deprecated(None);
-            let settings = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
+            // The API knows of a queue what its statistics have said, by default each five seconds.
+            let settings = format!(
+                "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\ncollect_statistics_interval = 1000\n"
+            );
             let mut file = File::options().append(true).open(node.folder.join("rabbitmq.conf")).unwrap();
             file.write_all(settings.as_bytes()).unwrap();
             std::fs::write(node.folder.join("plugins"), "[rabbitmq_management].\n").unwrap();

@@ -55,22 +55,21 @@ impl Vhost {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{word}-{}-{number}", std::process::id());
         let vhost = Self { node: Arc::clone(node), name, owned: true };
-        match default {
-            None => {
-                vhost.ask("begin ok = rabbit_vhost:add(V, <<\"osnl\">>), true end");
-            }
+        let add = match default {
+            None => "ok = rabbit_vhost:add(V, <<\"osnl\">>),",
             // The arguments of `rabbit_vhost:add` differ between versions, hence rabbitmqctl.
             Some(default) => {
                 node.ctl(&["add_vhost", &vhost.name, "--default-queue-type", default]);
+                ""
             }
-        }
-        vhost.ask(
-            "begin \
+        };
+        vhost.ask(&format!(
+            "begin {add} \
              rabbit_vhost:await_running_on_all_nodes(V, 30000), \
              All = <<\".*\">>, \
              ok = rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, V, All, All, All, <<\"osnl\">>), \
-             true end",
-        );
+             true end"
+        ));
         vhost
     }
 
@@ -276,6 +275,54 @@ impl Vhost {
         ));
     }
 
+    /// Lets a user configure, write, and read what these patterns match.
+    #[track_caller]
+    pub fn set_permissions(&self, user: &str, permissions: [&str; 3]) {
+        let (user, [configure, write, read]) = (binary(user), permissions.map(binary));
+        self.ask(&format!(
+            "begin ok = rabbit_auth_backend_internal:set_permissions({user}, V, {configure}, {write}, {read}, \
+             <<\"osnl\">>), true end"
+        ));
+    }
+
+    /// Lets a user of the node see virtual hosts by the management API.
+    #[track_caller]
+    pub fn set_tag(&self, user: &str, tag: &str) {
+        let user = binary(user);
+        self.ask(&format!(
+            "begin ok = rabbit_auth_backend_internal:set_tags({user}, [{tag}], <<\"osnl\">>), true end"
+        ));
+    }
+
+    /// Sets a policy for queues. The definition is JSON.
+    #[track_caller]
+    pub fn set_policy(&self, name: &str, pattern: &str, definition: &str) {
+        self.set_policy_by("parse_set", [name, pattern, definition]);
+    }
+
+    /// Sets an operator policy for queues. The definition is JSON.
+    #[track_caller]
+    pub fn set_operator_policy(&self, name: &str, pattern: &str, definition: &str) {
+        self.set_policy_by("parse_set_op", [name, pattern, definition]);
+    }
+
+    #[track_caller]
+    fn set_policy_by(&self, function: &str, policy: [&str; 3]) {
+        let [name, pattern, definition] = policy.map(binary);
+        self.ask(&format!(
+            "begin ok = rabbit_policy:{function}(V, {name}, {pattern}, {definition}, 0, <<\"queues\">>, <<\"osnl\">>), \
+             true end"
+        ));
+    }
+
+    #[track_caller]
+    pub fn clear_policy(&self, name: &str) {
+        let name = binary(name);
+        self.ask(&format!(
+            "case rabbit_policy:delete(V, {name}, <<\"osnl\">>) of {{error_string, E}} -> error(E); _ -> true end"
+        ));
+    }
+
     #[must_use]
     pub fn url_for(&self, user: &str, password: &str) -> String {
         self.url().replace("guest:guest", &format!("{user}:{password}"))
@@ -293,6 +340,15 @@ impl Vhost {
         self.ask(&format!(
             "case rabbit_amqqueue:lookup(rabbit_misc:r(V, queue, {queue})) of \
              {{ok, Q}} -> rabbit_amqqueue:delete(Q, false, false, <<\"osnl\">>), true; _ -> false end"
+        ));
+    }
+
+    #[track_caller]
+    pub fn purge_queue(&self, queue: &str) {
+        let queue = binary(queue);
+        self.ask(&format!(
+            "begin {{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(V, queue, {queue})), \
+             {{ok, _}} = rabbit_amqqueue:purge(Q), true end"
         ));
     }
 

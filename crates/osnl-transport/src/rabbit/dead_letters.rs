@@ -16,7 +16,7 @@
 //!
 //! A channel keeps back acknowledgements for a quorum queue that has not applied the former ones, 32 or more, and forgets
 //! them when it is closed. So a reading that has removed messages ends with another mark: once the queue has confirmed it,
-//! nothing is kept back.
+//! nothing is kept back. While the broker blocks publishers, a reading that has removed fewer ends without a mark.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,8 @@ use crate::{BoxFuture, TransportError};
 const MOST: u16 = 10_000;
 const _: () = assert!(MOST as usize == MOST_READ);
 const IN_FLIGHT: usize = 100;
+/// From so many acknowledgements on, the broker may keep back some.
+const KEPT_BACK: usize = 32;
 /// The time for an answer of the broker to what has no body.
 const ANSWER: Duration = Duration::from_secs(15);
 /// The slowest network on which bodies are published, in bytes a second: the time for an answer grows with them.
@@ -396,6 +398,7 @@ async fn take(
             continue;
         }
         let share = body_flow.share(delivery.data.len());
+        let delivered = delivery_count(&delivery);
         let mut message = QueuedMessage {
             cut: body_flow.cut(channel.id(), delivery.delivery_tag),
             body: Bytes::from(delivery.data),
@@ -406,7 +409,7 @@ async fn take(
             message.body = Bytes::new();
         }
         drop(share);
-        found.push((delivery_count(&delivery.properties), delivery.delivery_tag, message));
+        found.push((delivered, delivery.delivery_tag, message));
     }
     if mark.is_some() && !is_marked && found.len() < usize::from(MOST) {
         let reason = "its messages do not arrive: another consumer has them, or the broker has not given back those of a \
@@ -425,7 +428,7 @@ async fn take(
         channel,
         consumer,
         body_flow,
-        has_removed: false,
+        removed: 0,
         tags: Vec::with_capacity(found.len()),
         messages: Vec::with_capacity(found.len()),
         has_more,
@@ -479,8 +482,8 @@ struct RabbitQueueReader {
     consumer: lapin::Consumer,
     /// The bytes of bodies that arrive, by which a slow link differs from an empty queue.
     body_flow: Arc<BodyFlow>,
-    /// Whether a message was acknowledged, so that the close waits for the queue.
-    has_removed: bool,
+    /// The acknowledged messages, for which the close waits.
+    removed: usize,
     /// The delivery tag of each message.
     tags: Vec<u64>,
     /// The messages, in the order of the queue.
@@ -492,11 +495,11 @@ struct RabbitQueueReader {
 }
 
 impl RabbitQueueReader {
-    /// Waits until the queue has every acknowledgement; during an alarm this is unknown.
+    /// Waits until the queue has every acknowledgement; during an alarm this is unknown of many.
     async fn flush(&mut self) -> Result<(), TransportError> {
         let known = self.publisher_alarm.as_ref().and_then(|alarm| alarm.blocked(|_| {}));
         if let Some(blocked) = known {
-            return Err(blocked);
+            return if self.removed < KEPT_BACK { Ok(()) } else { Err(blocked) };
         }
         let alarm = self.alarm.clone();
         tokio::select! {
@@ -554,17 +557,15 @@ impl QueueReader for RabbitQueueReader {
     fn acknowledge(&mut self, at: usize) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move {
             let Some(tag) = self.tags.get(at) else { return Ok(()) };
-            self.has_removed = true;
+            self.removed += 1;
             self.channel.basic_ack(*tag, BasicAckOptions::default()).await.map_err(|error| lost(&error))
         })
     }
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, Result<(), TransportError>> {
         Box::pin(async move {
-            let flushed = match self.has_removed {
-                true => answered(&self.queue.clone(), 0, self.flush()).await,
-                false => Ok(()),
-            };
+            let flushed =
+                if self.removed == 0 { Ok(()) } else { answered(&self.queue.clone(), 0, self.flush()).await };
             self.body_flow.end();
             // A broker that blocks reads no farewell.
             if self.alarm.blocked(|_| {}).is_some() {

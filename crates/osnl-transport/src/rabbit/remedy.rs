@@ -71,7 +71,8 @@ impl TransportError {
     pub fn with_reload(&self, remedy: Remedy) -> Remedy {
         match self {
             Self::LoginRefused { .. } => {
-                format!("{remedy}; then: osnl reload (a file:// is read again without it)").into()
+                let advice = format!("{remedy}; then: osnl reload (a file:// is read again without it)");
+                Remedy::AdviceWithReload(advice.into())
             }
             _ => remedy,
         }

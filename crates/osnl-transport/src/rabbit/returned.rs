@@ -17,7 +17,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::AMQPValue;
 use tokio::time::{Instant, Sleep, sleep};
@@ -86,7 +85,7 @@ impl ReturnedMessages {
     fn sort(&mut self) {
         let mut held = self.held.take().unwrap_or_default();
         let tags: Vec<u64> = held.iter().map(|delivery| delivery.delivery_tag).collect();
-        held.sort_by_key(|delivery| std::cmp::Reverse(delivery_count(&delivery.properties)));
+        held.sort_by_key(|delivery| std::cmp::Reverse(delivery_count(delivery)));
         let sorted = held.iter().map(|delivery| delivery.delivery_tag);
         self.tags = RealTags::new(tags.iter().copied().zip(sorted));
         self.ready.extend(tags.into_iter().zip(held));
@@ -133,9 +132,10 @@ impl RealTags {
     }
 }
 
-/// Returns how often the broker has delivered a message of a quorum queue before: the more often, the older it is.
-pub(super) fn delivery_count(properties: &BasicProperties) -> i64 {
-    let headers = properties.headers().as_ref();
+/// Returns how often the broker has delivered a message of a quorum queue before: the more often, the older it is. In a
+/// message that is new, the header is the publisher's.
+pub(super) fn delivery_count(delivery: &Delivery) -> i64 {
+    let headers = delivery.properties.headers().as_ref().filter(|_| delivery.redelivered);
     match headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT)) {
         Some(AMQPValue::LongLongInt(count)) => *count,
         Some(AMQPValue::LongInt(count)) => (*count).into(),
@@ -150,8 +150,26 @@ pub(super) fn delivery_count(properties: &BasicProperties) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use lapin::BasicProperties;
+    use lapin::types::FieldTable;
+
     use super::Settlement::{Acknowledge, AcknowledgeThrough, Requeue};
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_message_is_behind_those_that_returned_whatever_its_headers_say() {
+        let mut returned = ReturnedMessages::new(10, true);
+        for (tag, redelivered, count) in [(1, true, 1), (2, true, 5), (3, false, i64::MAX)] {
+            let mut headers = FieldTable::default();
+            headers.insert(DELIVERY_COUNT.into(), AMQPValue::LongLongInt(count));
+            let mut delivery = Delivery::mock(tag, "".into(), "".into(), redelivered, Vec::new());
+            delivery.properties = BasicProperties::default().with_headers(headers);
+            returned.arrived(delivery);
+        }
+        let order: Vec<u64> =
+            std::iter::from_fn(|| returned.take_next()).map(|(_, delivery)| delivery.delivery_tag).collect();
+        assert_eq!(order, [2, 1, 3]);
+    }
 
     #[test]
     fn no_acknowledgement_covers_a_message_that_is_handed_over_later() {

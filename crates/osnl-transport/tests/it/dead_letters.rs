@@ -86,7 +86,7 @@ async fn a_queue_that_is_full_or_gone_confirms_nothing() {
     let transport = rabbit(&vhost);
     let queue = access(&*transport);
     queue.put(QUEUE, true, &[message(0)]).await.unwrap();
-    vhost.ctl(&["set_policy", "full", ".*", r#"{"max-length":1}"#, "--apply-to", "queues"]);
+    vhost.set_policy("full", ".*", r#"{"max-length":1}"#);
     // A queue applies a changed policy only after a delay.
     let mut full = Ok(());
     for n in 1..2000 {
@@ -96,7 +96,7 @@ async fn a_queue_that_is_full_or_gone_confirms_nothing() {
         }
     }
     assert!(matches!(full, Err(TransportError::NotTaken { .. })), "{full:?}");
-    vhost.ctl(&["clear_policy", "full"]);
+    vhost.clear_policy("full");
     vhost.delete_queue(QUEUE);
     // The open connection finds the queue missing, and the next makes it anew.
     queue.put("other", true, &[]).await.unwrap();

@@ -209,7 +209,7 @@ async fn bindings_are_made_again_and_a_refusal_ends_nothing() {
     let vhost = Broker::shared().vhost("rebound");
     let user = format!("{}-user", vhost.name());
     vhost.set_password(&user, "S3CRET");
-    let permit = |read: &str| drop(vhost.ctl(&["set_permissions", &user, ".*", ".*", read]));
+    let permit = |read: &str| vhost.set_permissions(&user, [".*", ".*", read]);
     let service =
         || OsloPublisher::start(&vhost.url(), PublisherOptions::default()).notify(&Notice::default());
     let bound = || vhost.list_bindings().into_iter().filter(|one| one.queue == "p").count();

@@ -213,7 +213,7 @@ async fn a_user_who_may_do_little_is_told_what_is_refused() {
     }
     // The permissions to configure, write and read cover own queues and `nova`, but not the default exchange.
     let own = "^amq\\.gen-.*";
-    rabbit.vhost.ctl(&["set_permissions", "guest", own, own, "^(amq\\.gen-.*|nova)$"]);
+    rabbit.vhost.set_permissions("guest", [own, own, "^(amq\\.gen-.*|nova)$"]);
     let mut tap = rabbit.transport().tap(&options(&[("nova", "#"), ("glance", "#")])).await.unwrap();
     let found = tap.tapped().clone();
     assert_eq!(

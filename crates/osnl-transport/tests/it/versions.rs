@@ -1,3 +1,5 @@
+use std::sync::OnceLock;
+
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{
     Broker, BrokerObjects, OsloPublisher, PublisherOptions, RawMessage, Vhost, python, wait_until,
@@ -18,6 +20,11 @@ fn can_refuse(vhost: &Vhost) -> bool {
     version(vhost) >= BrokerVersion::read("3.13.0").unwrap()
 }
 
+fn refusing() -> &'static Broker {
+    static NODE: OnceLock<Broker> = OnceLock::new();
+    NODE.get_or_init(Broker::start_refusing_transient_queues)
+}
+
 fn quorum() -> QueueKind {
     QueueKind { queue_type: QueueType::Quorum, durable: true, ..QueueKind::OSLO }
 }
@@ -25,7 +32,7 @@ fn quorum() -> QueueKind {
 /// RabbitMQ 4.3 refuses queues that are neither durable nor exclusive by default. 3.10 cannot refuse such queues.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_transient_queues_are_refused_each_way_to_declare_one_ends_with_a_durable_one() {
-    let broker = tokio::task::block_in_place(Broker::start_refusing_transient_queues);
+    let broker = tokio::task::block_in_place(refusing);
     let vhost = broker.vhost("transient");
     let can_refuse = can_refuse(&vhost);
     let to = targets(&["neutron"], &[Priority::Info]);
@@ -90,21 +97,22 @@ import sys, oslo_messaging
 from oslo_config import cfg
 conf = cfg.ConfigOpts()
 conf([])
-transport = oslo_messaging.get_notification_transport(conf, url=sys.stdin.read())
-notifier = oslo_messaging.Notifier(
-    transport, publisher_id='network.host', driver='messaging', topics=['notifications'], retry=1)
-notifier.info({}, 'port.delete.end', {})
+for url in sys.stdin.read().split():
+    transport = oslo_messaging.get_notification_transport(conf, url=url)
+    notifier = oslo_messaging.Notifier(
+        transport, publisher_id='network.host', driver='messaging', topics=['notifications'], retry=1)
+    notifier.info({}, 'port.delete.end', {})
 ";
 
 #[test]
 fn where_transient_queues_are_refused_oslo_sends_nothing_until_its_queues_are_durable() {
-    let broker = Broker::start_refusing_transient_queues();
-    for (query, is_refused) in
-        [("", true), ("?amqp_durable_queues=true", false), ("?rabbit_quorum_queue=true", false)]
-    {
-        let vhost = broker.vhost("oslo");
-        let sent = u64::from(!(is_refused && can_refuse(&vhost)));
-        assert_eq!(python(NOTIFY, &format!("{}{query}", vhost.url())), "");
+    let broker = refusing();
+    let cases = [("", true), ("?amqp_durable_queues=true", false), ("?rabbit_quorum_queue=true", false)]
+        .map(|(query, is_refused)| (broker.vhost("oslo"), query, is_refused));
+    let urls = cases.each_ref().map(|(vhost, query, _)| format!("{}{query}", vhost.url()));
+    assert_eq!(python(NOTIFY, &urls.join("\n")), "");
+    for (vhost, query, is_refused) in &cases {
+        let sent = u64::from(!(*is_refused && can_refuse(vhost)));
         let found = || vhost.queue_depth("notifications.info").map_or(0, |(ready, _)| ready);
         wait_until(SOON, &format!("{sent} sent with {query:?}"), || found() == sent);
     }

@@ -84,6 +84,7 @@ impl Incident {
             symptoms: Vec::new(),
             has_one_guard: false,
             is_probe_helpful: false,
+            words: None,
             label: None,
             place: None,
             look_age: None,
@@ -96,6 +97,12 @@ impl Incident {
 
     fn for_listener(self, listener: &str) -> Self {
         Self { listeners: vec![listener.to_owned()], ..self }
+    }
+
+    /// Adds a listener, whose name `what` begins with.
+    fn named_by_listener(self, listener: &str) -> Self {
+        let found = self.for_listener(listener);
+        Self { what: format!("{listener}: {}", found.what), words: Some(found.what), ..found }
     }
 
     fn at(self, place: Option<BrokerPlace>) -> Self {
@@ -126,7 +133,7 @@ impl Incident {
     fn mended_by_remedy(self, remedy: Remedy) -> Self {
         match remedy {
             Remedy::Command(line) => self.mended_by_command(line),
-            Remedy::Advice(sentence) => self.mended_by(sentence),
+            Remedy::Advice(sentence) | Remedy::AdviceWithReload(sentence) => self.mended_by(sentence),
         }
     }
 
@@ -170,25 +177,7 @@ impl Incident {
     /// The subject is a label of its own.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
-        use IncidentKind as Kind;
-        let is_constant = matches!(
-            self.kind,
-            Kind::JournalUnreadable
-                | Kind::ExchangeMissing
-                | Kind::QueueShared
-                | Kind::QueueLossy
-                | Kind::OtherRules
-        );
-        let label = self.label.as_deref().or(self.why.as_deref());
-        label.or_else(|| is_constant.then(|| self.what_without_subject()))
-    }
-
-    fn what_without_subject(&self) -> &str {
-        let names = self.listeners.join(", ");
-        let without = |words: &str, name: &str| words.strip_prefix(name)?.strip_prefix(": ").map(str::len);
-        let skipped = |words: &str, name: &str| without(words, name).map_or(0, |left| words.len() - left);
-        let words = &self.what[skipped(&self.what, &names)..];
-        &words[skipped(words, &self.subject)..]
+        self.label.as_deref().or(self.why.as_deref())
     }
 
     /// Returns the broken part for the label of a metric. The listeners of a broker that cannot be reached are one part,

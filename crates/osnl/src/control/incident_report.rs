@@ -56,6 +56,9 @@ pub struct Incident {
     /// Whether a probe may end the incident sooner, so that the page proposes one first.
     #[serde(skip)]
     pub is_probe_helpful: bool,
+    /// The part of `what` after the names of listeners; `None` if `what` does not begin with these.
+    #[serde(skip)]
+    pub(super) words: Option<String>,
     /// The cause for the label of a metric, where the words of `what` have numbers that change at each look.
     #[serde(skip)]
     pub(super) label: Option<String>,

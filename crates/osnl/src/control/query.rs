@@ -165,7 +165,9 @@ pub fn plain(text: &str) -> Result<String, String> {
         match first {
             b'+' => bytes.push(b' '),
             b'%' => {
-                let hex = behind.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+                // A sign would be read as a part of the number.
+                let hex = behind.get(..2).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+                let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
                 let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
                 bytes.push(byte.ok_or_else(|| format!("{text:?} has a % without two hexadecimal digits"))?);
                 rest = &behind[2..];
@@ -215,6 +217,7 @@ mod tests {
         check("nothing=1", Err("allowed: action, state, event, limit, raw"));
         check("action=%zz", Err("hexadecimal"));
         check("action=%f", Err("hexadecimal"));
+        check("action=%+f", Err("hexadecimal"));
         check("action=%ff", Err("UTF-8"));
     }
 }

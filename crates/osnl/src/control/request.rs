@@ -12,7 +12,7 @@ use super::quarantine::{MessageAgain, WhichMessages};
 use super::refusal::{Code, RequestRefusal};
 use super::time;
 use crate::journal::DeliveryId;
-use crate::journal::query::{About, AnswerPolicy, Filter, Phase, QueryContext, RowOrder};
+use crate::journal::query::{About, AnswerPolicy, Filter, HeldBy, Phase, QueryContext, RowOrder};
 use crate::verify::VerifiedKind;
 
 pub(crate) const MOST_LISTED: u32 = 1000;
@@ -258,6 +258,9 @@ pub struct Which {
     /// separated by commas.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<String>,
+    /// Deliveries that wait for release and are kept back by this: `guard` or `unexpected-end`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<String>,
     /// With one of these: the number of a delivery or an event, the id of a message, the id or the name of a resource.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub about: Vec<String>,
@@ -285,6 +288,7 @@ impl fmt::Display for Which {
             rule,
             action,
             states,
+            held_by,
             about,
             resource,
             status,
@@ -299,6 +303,7 @@ impl fmt::Display for Which {
             condition("rule", rule.as_deref()),
             condition("action", action.as_deref()),
             listed("state", states),
+            condition("held_by", held_by.as_deref()),
             listed("about", about),
             condition("resource", resource.as_deref()),
             condition("status", status.as_deref()),
@@ -323,6 +328,7 @@ impl Which {
             action: self.action.clone(),
             states: Vec::new(),
             phases: names.map(phases).collect::<Result<Vec<_>, _>>()?.concat(),
+            held_by: self.held_by.as_deref().map(held_by).transpose()?,
             context: now,
             about: self.about.iter().map(|text| About::parse(text)).collect(),
             key: self.resource.clone(),
@@ -350,6 +356,13 @@ fn phases(name: &str) -> Result<Vec<Phase>, RequestRefusal> {
             Code::BadRequest,
             format!("unknown state {name:?}; allowed: {}", Phase::NAMES.join(", ")),
         )
+    })
+}
+
+fn held_by(name: &str) -> Result<HeldBy, RequestRefusal> {
+    HeldBy::named(name).ok_or_else(|| {
+        let allowed = HeldBy::ALL.map(HeldBy::name).join(", ");
+        RequestRefusal::new(Code::BadRequest, format!("held_by: unknown value {name:?}; allowed: {allowed}"))
     })
 }
 

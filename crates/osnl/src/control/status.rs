@@ -431,6 +431,9 @@ pub struct Unavailable {
     /// Whether an operator must act before it answers, which is a part of the incident.
     #[serde(skip)]
     pub needs_operator: bool,
+    /// What the operator can do, which is a part of the incident too.
+    #[serde(skip)]
+    pub remedy: Option<Remedy>,
 }
 
 /// A resource whose oldest open delivery fails again and again.

@@ -204,6 +204,7 @@ impl DeadLetterQueue {
         let wants_body = |_: &QueuedMessage| false;
         let Some(reader) = self.take(&wants_body, ReaderKind::Command).await? else { return Ok(()) };
         foresee(&reader, change, is_meant, changed, sent);
+        changed.has_more |= reader.has_more();
         reader.end().await.map_err(|error| self.failed(error))
     }
 

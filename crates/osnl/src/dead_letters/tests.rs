@@ -201,6 +201,8 @@ fn letter(number: usize, body: &[u8]) -> QueuedMessage {
 async fn a_retry_of_more_than_one_reading_takes_retries_each_letter_once() {
     let count = MOST_READ + 1000;
     let broker = MemoryBroker::with((0..count).map(|number| letter(number, b"body")));
+    let foreseen = broker.queues().foresee(DeadLetterChange::Retry, |_: &QueuedMessage| true).await.unwrap();
+    assert_eq!((foreseen.ids.len(), foreseen.has_more), (MOST_READ, true));
     let retried = broker.retry().await;
     assert_eq!(retried, (0..count as u64).collect::<Vec<_>>());
     let queues = broker.lock();

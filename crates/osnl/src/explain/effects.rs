@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use osnl_config::template::Names;
 use osnl_core::event::AskedFor;
+use osnl_core::misfit::Misfit;
 use osnl_model::{Notification, is_secret_path};
 
 use crate::enrich::{AnswerForecast, Ask, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
-use crate::rule::{Mode, RuleMismatch, WhenMismatch, holds};
-use crate::sentence::{one_line, reason};
+use crate::rule::{Mode, WhenMismatch, holds};
+use crate::sentence::one_line;
 
 /// One delivery that a rule makes for an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,20 +45,22 @@ impl Effect {
     }
 
     #[must_use]
-    pub fn dead_letter(&self) -> Option<&str> {
-        if let Some(why) = &self.too_old {
-            return Some(why);
-        }
-        match &self.would {
-            Preview::Unusable { why } | Preview::Undecided { why } => {
-                (self.mode == Mode::Live).then_some(why.as_str())
-            }
+    pub fn dead_letter(&self) -> Option<String> {
+        self.too_old.clone().or_else(|| self.misfit().map(String::from))
+    }
+
+    /// Returns the reason why every attempt would fail.
+    pub(super) fn misfit(&self) -> Option<Misfit> {
+        let why = match &self.would {
+            Preview::Unusable { why } => Some(why.clone()),
+            Preview::Undecided { why } => Some(Misfit::other(why)),
             Preview::Request { .. }
             | Preview::Line { .. }
             | Preview::Effect { .. }
             | Preview::Nothing { .. }
             | Preview::NotAsked { .. } => None,
-        }
+        };
+        why.filter(|_| self.mode == Mode::Live)
     }
 
     #[must_use]
@@ -155,7 +158,7 @@ impl RuleEffects<'_> {
 
 fn not_asked(mismatch: WhenMismatch) -> Preview {
     let is_undecided = matches!(mismatch, WhenMismatch::Undecided(_));
-    let why = reason(&RuleMismatch::When(mismatch));
+    let why = mismatch.to_string();
     if is_undecided { Preview::Undecided { why } } else { Preview::NotAsked { why } }
 }
 

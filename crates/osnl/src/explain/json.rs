@@ -92,7 +92,8 @@ pub fn effect(effect: &Effect) -> Value {
         }
         Preview::Nothing { why } => json!({"nothing": why}),
         Preview::NotAsked { why } => json!({"not_asked": why}),
-        Preview::Undecided { why } | Preview::Unusable { why } => json!({"dead_letter": why}),
+        Preview::Undecided { why } => json!({"dead_letter": why}),
+        Preview::Unusable { why } => json!({"dead_letter": why.to_string()}),
     };
     let mode = match effect.mode {
         Mode::Live => "live",

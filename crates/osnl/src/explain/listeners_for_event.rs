@@ -103,7 +103,7 @@ pub(super) fn not_known_to_receive(
     let elsewhere = |listener: &ListenerConf| {
         let services = |name: &String| catalogue::events().iter().any(|event| event.exchange() == *name);
         !known.is_empty()
-            && !listener.exchanges.is_empty()
+            && listener.names_services()
             && listener.exchanges.iter().all(services)
             && !bound(listener)
     };

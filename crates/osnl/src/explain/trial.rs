@@ -14,7 +14,8 @@ mod report;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use osnl_config::template::Names;
+use osnl_config::template::{EvalError, Names};
+use osnl_core::misfit::{Misfit, MisfitCause};
 use osnl_model::Priority;
 use osnl_model::catalogue::CatalogueEvent;
 use serde_json::json;
@@ -75,8 +76,8 @@ pub fn try_actions(loaded: &LoadedConf) -> Trial {
                 let (names, more) = (&example, &*more);
                 let effects = RuleEffects { conf, rule, names, kept: &[], more, with_conditions: false };
                 let found = effects.for_action(action);
-                let found = found.iter().find_map(Effect::dead_letter);
-                let found = found.filter(|why| is_certain_of(why, event)).map(str::to_owned);
+                let found = found.iter().find_map(Effect::misfit);
+                let found = found.filter(|why| is_certain_of(why, event));
                 deaths.add(event, found, is_certain);
             }
         }
@@ -89,8 +90,8 @@ pub fn try_actions(loaded: &LoadedConf) -> Trial {
     trying
 }
 
-fn is_certain_of(why: &str, event: &CatalogueEvent) -> bool {
-    let Some((_, name)) = why.split_once("the event has no ") else { return true };
+fn is_certain_of(why: &Misfit, event: &CatalogueEvent) -> bool {
+    let MisfitCause::Eval(EvalError::Lacks { name }) = &why.cause else { return true };
     let Some(path) = name.strip_prefix("payload.") else { return !name.starts_with("context") };
     if !event.has_field(path) {
         return true;

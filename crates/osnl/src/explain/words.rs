@@ -9,8 +9,8 @@ use osnl_model::{mask_secrets, mask_url_passwords, one_line};
 use super::{Content, Effect, ExplainedEvent, RuleVerdict, Ruling, Trace};
 use crate::enrich::{AnswerForecast, Ask};
 use crate::native::Preview;
-use crate::rule::{Condition, Mode};
-use crate::sentence::shortened;
+use crate::rule::{Mode, RuleMismatch};
+use crate::sentence::{failure, shortened};
 
 #[must_use]
 pub fn masked(text: &str) -> String {
@@ -94,16 +94,12 @@ pub fn verdict(verdict: &RuleVerdict) -> String {
 #[must_use]
 pub fn reason(ruling: &Ruling) -> Option<String> {
     match ruling {
-        Ruling::Fails { condition, allows, observed } => Some(match condition {
-            Condition::Filter(_) => format!("{condition} is {observed}, which does not match \"{allows}\""),
-            Condition::Priority => format!("{condition} is {observed}, and the rule requires {allows}"),
-            Condition::When | Condition::Stopped => format!("{condition} is false: {observed}"),
-        }),
+        Ruling::Fails { condition, allows, observed } => Some(failure(condition, observed, allows)),
         Ruling::Failed(failed) => Some(format!("{} (at the time)", failed.reason)),
         Ruling::NotHeard(reasons) => {
             Some(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         }
-        Ruling::Stopped(by) => Some(format!("rule {by} matched before it, with stop = true")),
+        Ruling::Stopped(by) => Some(RuleMismatch::Stopped { by: by.clone() }.to_string()),
         Ruling::Unreadable(why) | Ruling::Undecided(why) => Some(why.clone()),
         Ruling::Fires(_) | Ruling::Disabled | Ruling::Unknown => None,
     }
@@ -154,7 +150,8 @@ fn described(effect: &Effect, called: &str) -> String {
         }
         Preview::Nothing { why } => format!("nothing to do: {why}"),
         Preview::NotAsked { why } => format!("not asked: {why}"),
-        Preview::Undecided { why } | Preview::Unusable { why } => format!("a dead letter: {why}"),
+        Preview::Undecided { why } => format!("a dead letter: {why}"),
+        Preview::Unusable { why } => format!("a dead letter: {why}"),
     };
     below.extend(effect.asks.iter().map(ask));
     below.extend(effect.provided.iter().map(|when| format!("done if what was asked makes it true: {when}")));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use osnl_model::{is_dangerous, nearest};
+use osnl_model::{Budget, is_dangerous, nearest};
 use serde_json::Value;
 
 use super::{BrokerFacts, ConsumerFacts, QueueFacts, QueuePolicies, UnknownFact};
@@ -23,7 +23,7 @@ pub(super) fn overview(body: &[u8]) -> Result<BrokerFacts, UnknownFact> {
 }
 
 pub(super) fn default_queue_type(vhost: &str, body: &[u8]) -> Option<String> {
-    let found: Value = serde_json::from_slice(body).ok()?;
+    let found = Budget::DEFAULT.read_json(body)?;
     let found = found.as_array()?.iter().find(|found| found["name"] == vhost)?;
     text(&found["default_queue_type"]).filter(|word| word != "undefined")
 }
@@ -37,26 +37,26 @@ pub(super) fn queue(name: &str, body: &[u8]) -> Result<QueueFacts, UnknownFact> 
 }
 
 pub(super) fn queues(body: &[u8]) -> Option<Vec<(String, QueueFacts)>> {
-    let found: Value = serde_json::from_slice(body).ok()?;
+    let found = Budget::DEFAULT.read_json(body)?;
     let items = found["items"].as_array()?;
     Some(items.iter().filter_map(|item| Some((text(&item["name"])?, facts(item)))).collect())
 }
 
 pub(super) fn bindings(body: &[u8]) -> Option<Vec<(String, String)>> {
-    let found: Value = serde_json::from_slice(body).ok()?;
+    let found = Budget::DEFAULT.read_json(body)?;
     let binding = |one: &Value| Some((text(&one["source"])?, text(&one["routing_key"]).unwrap_or_default()));
     Some(found.as_array()?.iter().filter_map(binding).collect())
 }
 
 pub(super) fn exchanges(names: &[String], body: &[u8]) -> Option<Vec<(String, String)>> {
-    let found: Value = serde_json::from_slice(body).ok()?;
+    let found = Budget::DEFAULT.read_json(body)?;
     let exchange = |one: &Value| Some((text(&one["vhost"])?, text(&one["name"])?));
     let all = found.as_array()?.iter().filter_map(exchange);
     Some(all.filter(|(_, name)| names.iter().any(|one| nearest(one, [&**name]).is_some())).collect())
 }
 
 pub(super) fn nodes(body: &[u8]) -> Option<usize> {
-    let found: Value = serde_json::from_slice(body).ok()?;
+    let found = Budget::DEFAULT.read_json(body)?;
     Some(found.as_array()?.len())
 }
 
@@ -102,7 +102,7 @@ fn policies(found: &Value) -> Result<QueuePolicies, UnknownFact> {
 }
 
 fn object(body: &[u8]) -> Result<Value, UnknownFact> {
-    let found: Value = serde_json::from_slice(body).map_err(|_| not_the_api("it is not valid JSON"))?;
+    let found = Budget::DEFAULT.read_json(body).ok_or_else(|| not_the_api("it is not valid JSON"))?;
     if found.is_object() { Ok(found) } else { Err(not_the_api("it is not a JSON object")) }
 }
 

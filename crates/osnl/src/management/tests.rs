@@ -165,6 +165,14 @@ fn judged(version: &str, found: &Value, wanted: &QueueKind, declares: bool) -> V
 }
 
 #[test]
+fn no_text_in_an_answer_is_read_as_json_again() {
+    let overview = |text: &Value| reading::overview(text.to_string().as_bytes()).is_ok();
+    let answer = json!({"rabbitmq_version": "4.0.0"});
+    assert!(overview(&answer));
+    assert!(!overview(&json!({"$serde_json::private::RawValue": answer.to_string()})));
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn each_setting_that_loses_messages_is_a_risk_unless_the_configuration_asks_for_it() {
     let quorum = QueueKind { queue_type: QueueType::Quorum, ..QueueKind::DURABLE };

@@ -1,6 +1,8 @@
 //! A listener on AMQP 1.0 in words: its addresses, and the limits of the protocol.
 
-use osnl_brokers::amqp1::{Amqp1Transport, LIMITS};
+use std::path::PathBuf;
+
+use osnl_brokers::amqp1::{Amqp1Options, Amqp1Transport, LIMITS};
 use osnl_config::sections::SectionReader;
 use osnl_transport::Declare;
 
@@ -23,6 +25,12 @@ pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
     let prefetch = format!("prefetch   at most {} unacknowledged messages", listener.prefetch);
     let lines = [format!("addresses  {}", addresses.join(", ")), prefetch].into_iter();
     lines.chain(LIMITS.map(|limit| format!("limit      {limit}"))).collect()
+}
+
+/// Returns the file of the certificate that the broker sees; none if the options are wrong.
+pub(super) fn client_certificate(listener: &ListenerConf) -> Option<PathBuf> {
+    let url = &listener.transport_url;
+    Amqp1Options::from_query(url).ok()?.client_certificate(url)
 }
 
 /// Returns the addresses for a comparison of listeners; none if the options are wrong.

@@ -109,10 +109,8 @@ impl<'a> Judge<'a> {
             (known, all_known)
         });
         let (known, all_known) = (&known[..], *all_known);
-        // A listener that only reads a queue does not name its services.
-        let only_queues =
-            self.conf.listeners.iter().any(|l| rule.listeners.contains(&l.name) && l.exchanges.is_empty());
-        if !all_known || only_queues {
+        let mut heard = self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
+        if !all_known || !heard.all(ListenerConf::names_services) {
             return self.no_resource(rule).into_iter().collect();
         }
         let pattern = rule.rule.filter.event_type.as_ref();

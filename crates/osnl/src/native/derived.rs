@@ -140,6 +140,10 @@ impl ListenerConf {
         if self.driver() == Driver::Kafka {
             return self.kafka.client_certificate();
         }
+        #[cfg(feature = "amqp1")]
+        if self.driver() == Driver::Amqp1 {
+            return super::amqp1::client_certificate(self);
+        }
         self.rabbit.client_certificate()
     }
 
@@ -158,6 +162,12 @@ impl ListenerConf {
             return false;
         }
         self.rabbit == other.rabbit
+    }
+
+    /// Whether the exchanges show which services' events arrive: a queue by itself has none, and a topic of Kafka has
+    /// those of each service that publishes to it.
+    pub(crate) fn names_services(&self) -> bool {
+        !self.exchanges.is_empty() && self.driver() != Driver::Kafka
     }
 
     pub(crate) fn driver(&self) -> Driver {

@@ -28,7 +28,7 @@ impl Native {
         for conf in &self.rules {
             let off = if conf.enabled { "" } else { " (not enabled)" };
             line(&mut out, 0, &format!("rule {}{off}", conf.rule.name));
-            rule(&mut out, conf);
+            rule(&mut out, conf, &self.journal);
         }
         for conf in &self.actions {
             line(&mut out, 0, &format!("action {}", conf.name));
@@ -253,7 +253,7 @@ fn place(url: &TransportUrl) -> String {
     format!("{}, virtual host {}", hosts.join(", "), url.virtual_host())
 }
 
-fn rule(out: &mut String, conf: &RuleConf) {
+fn rule(out: &mut String, conf: &RuleConf, journal: &JournalConf) {
     let (rule, filter) = (&conf.rule, &conf.rule.filter);
     line(out, 1, &format!("listeners  {}", conf.listeners.join(", ")));
     let single = [("event_type", &filter.event_type), ("publisher_id", &filter.publisher_id)];
@@ -291,7 +291,15 @@ fn rule(out: &mut String, conf: &RuleConf) {
         line(out, 1, &format!("order      by {}", rule.key));
     }
     if rule.order_by_event_time {
-        line(out, 1, "overtaken  an event that is older than one before it becomes a dead letter");
+        let forgets = match journal {
+            JournalConf::Sqlite(_) => "",
+            JournalConf::Memory => "; with memory://, a restart forgets the times of those before it",
+        };
+        line(
+            out,
+            1,
+            &format!("overtaken  an event that is older than one before it becomes a dead letter{forgets}"),
+        );
     }
     if let Some(rate) = conf.guard {
         line(out, 1, &format!("guard      {rate}; more waits for release"));

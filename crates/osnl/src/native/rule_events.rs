@@ -21,9 +21,8 @@ impl Native {
         let heard: Vec<&ListenerConf> =
             self.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name)).collect();
         let is_known = |name: &String| catalogue::events().iter().any(|event| event.exchange() == *name);
-        let is_certain = heard
-            .iter()
-            .all(|listener| !listener.exchanges.is_empty() && listener.exchanges.iter().all(is_known));
+        let is_certain =
+            heard.iter().all(|listener| listener.names_services() && listener.exchanges.iter().all(is_known));
         let pattern = rule.rule.filter.event_type.as_ref();
         let types = event_types(rule);
         let events = catalogue::events()
@@ -43,7 +42,7 @@ impl Native {
         let heard = self.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let (mut exchanges, mut any_queue) = (BTreeSet::new(), false);
         for listener in heard {
-            any_queue |= listener.exchanges.is_empty();
+            any_queue |= !listener.names_services();
             exchanges.extend(listener.exchanges.iter().map(String::as_str));
         }
         let sends = |event: &CatalogueEvent, exchange: &str| match catalogue::owner_of_exchange(exchange) {

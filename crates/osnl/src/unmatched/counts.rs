@@ -32,6 +32,9 @@ pub struct RuleMatches {
     pub matched: u64,
     /// The number of times that each condition was the first to fail.
     pub failed: BTreeMap<String, u64>,
+    /// The number of messages on which the `stop` of an earlier rule acted.
+    #[serde(default)]
+    pub stopped: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,12 +92,17 @@ impl UnmatchedState {
     pub(super) fn counts(&self) -> String {
         let mut rules = Vec::new();
         for (listener, set) in self.rule_sets() {
-            rules.extend(set.counts().into_iter().map(|counts| RuleMatches {
-                listener: listener.to_string(),
-                rule: counts.rule.to_string(),
-                tested: counts.seen,
-                matched: counts.fired,
-                failed: counts.failed.iter().map(|(failed, times)| (failed.to_string(), *times)).collect(),
+            rules.extend(set.counts().into_iter().map(|counts| {
+                let is_stop = |(condition, _): &(Condition, u64)| *condition == Condition::Stopped;
+                let (stopped, failed): (Vec<_>, Vec<_>) = counts.failed.into_iter().partition(is_stop);
+                RuleMatches {
+                    listener: listener.to_string(),
+                    rule: counts.rule.to_string(),
+                    tested: counts.seen,
+                    matched: counts.fired,
+                    failed: failed.iter().map(|(failed, times)| (failed.to_string(), *times)).collect(),
+                    stopped: stopped.iter().map(|(_, times)| times).sum(),
+                }
             }));
         }
         let since = Timestamp::try_from(self.started).map(|at| format!("{at:.3}")).unwrap_or_default();

@@ -160,6 +160,7 @@ fn the_counts_of_each_rule_are_written() {
         tested: 3,
         matched: 1,
         failed: [("event_type".to_owned(), 2), ("when".to_owned(), 2)].into(),
+        stopped: 0,
     };
     assert_eq!(counted, [expected]);
 }

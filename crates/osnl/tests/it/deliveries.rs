@@ -179,7 +179,7 @@ fn what_waits_for_an_action_that_is_gone_is_named_and_goes_on_when_it_is_back() 
     let daemon = start(&conf, &broker);
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("it was tried", |c| c.failures.get() > 0);
-    daemon.stop().unwrap();
+    daemon.abort().unwrap();
     sink.restart();
     let renamed = named(folder.path(), &sink.url("/v1/role"), "other", "", "");
     let said: Vec<_> = renamed.orphans().unwrap().iter().map(ToString::to_string).collect();

@@ -104,7 +104,7 @@ fn every_attempt_sends_what_was_found_before_the_first() {
     stage.port(1, Openstack::id("server"));
     let deadline = SOON;
     let seen = stage.target.wait_for(2, deadline).len();
-    daemon.stop().unwrap();
+    daemon.abort().unwrap();
     stage.rename("another");
     let daemon = stage.start(&conf);
     stage.target.wait_for(seen + 1, deadline);

@@ -41,7 +41,7 @@ fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
             publish(&broker, "neutron", "port.delete.end", &port_deleted(&instance(1), "10.0.0.1"));
             daemon.wait_until("it was not answered", |c| c.failures.get() > 0);
             if restart {
-                daemon.stop().unwrap();
+                daemon.abort().unwrap();
                 daemon = DaemonRig::bound(&conf, &broker, &["neutron"]);
             }
             sink.reply_with(Reply::Status(204));

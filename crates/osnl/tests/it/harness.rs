@@ -146,6 +146,13 @@ impl DaemonRig {
         self.join()
     }
 
+    /// Ends a daemon whose delivery fails again and again, for which a drain would take its whole deadline.
+    pub(crate) fn abort(mut self) -> Result<RunEnd, DaemonError> {
+        self.shutdown.drain.cancel();
+        self.shutdown.abort.cancel();
+        self.join()
+    }
+
     pub(crate) fn join(&mut self) -> Result<RunEnd, DaemonError> {
         self.thread.take().unwrap().join().unwrap()
     }

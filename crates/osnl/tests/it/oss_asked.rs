@@ -204,7 +204,7 @@ fn every_attempt_sends_the_same_body() {
     renamed(&openstack, "web 2");
     let tried = daemon.counters.failures.get();
     daemon.wait_until("after the change too", |c| c.failures.get() > tried);
-    daemon.stop().unwrap();
+    daemon.abort().unwrap();
     openstack.remove(SERVER);
     stage.target.reply_with(Reply::Status(204));
     let daemon = stage.run(&openstack, &journal, "cache_ttl = 0s\n");
@@ -296,8 +296,9 @@ fn a_restart_goes_on_where_a_delivery_had_come_to() {
         floatingip["revision_number"] = 9.into();
     };
     stage.publish("floatingip.update.end", &associated(moved));
-    daemon.wait_until("the allocation is tried", |c| c.failures.get() > 0);
-    daemon.stop().unwrap();
+    // The journal has the first attempt when the second begins.
+    daemon.wait_until("the allocation is tried twice", |c| c.failures.get() > 1);
+    daemon.abort().unwrap();
     stage.target.reply_with(Reply::Status(204));
     let daemon = stage.run(&openstack, &journal, "");
     daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);

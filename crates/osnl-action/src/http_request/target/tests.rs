@@ -7,7 +7,8 @@ fn rendered(url: &str, value: &str) -> Result<String, String> {
     let target = UrlTarget::parse(url, &[]).map_err(|error| error.to_string())?;
     let payload = json!({"v": value, "yes": true});
     let names = Names::from(Notification { payload, ..Notification::default() });
-    target.render(&names, &[("q".to_owned(), "a b".to_owned())]).map(|url| target.shown(&url))
+    let url = target.render(&names, &[("q".to_owned(), "a b".to_owned())])?;
+    Ok(target.shown(&url))
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use osnl_config::template::Names;
+use osnl_core::misfit::Misfit;
 use osnl_model::{Notification, Priority};
 use osnl_net::http::{HeaderMap, Request};
 use osnl_testkit::python;
@@ -34,12 +35,12 @@ fn event(value: &str) -> Notification {
     }
 }
 
-fn made(lines: &str, event: Notification, seconds: u64) -> Result<Request, String> {
+fn made(lines: &str, event: Notification, seconds: u64) -> Result<Request, Misfit> {
     let at = UNIX_EPOCH + Duration::from_secs(seconds);
     conf(lines).0.message.request(&Names::from(event), &ABOUT, at)
 }
 
-fn sent(lines: &str, values: &[String]) -> Vec<Result<Request, String>> {
+fn sent(lines: &str, values: &[String]) -> Vec<Result<Request, Misfit>> {
     let conf = conf(lines);
     let request = |value: &String| conf.0.message.request(&Names::from(event(value)), &ABOUT, UNIX_EPOCH);
     values.iter().map(request).collect()

@@ -1,8 +1,9 @@
 //! The arguments of `osnl deliveries`.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
-use osnl::journal::query::AnswerPolicy;
+use osnl::journal::query::{AnswerPolicy, HeldBy};
 
 use crate::flags::{BetweenArgs, FormatArgs, GROUPS, HowArgs, PlaceArgs, TIMES, states, states_offering};
 
@@ -48,9 +49,12 @@ pub(crate) struct FilterArgs {
     /// Only this action
     #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub(crate) action: Option<String>,
-    /// Only these states, such as dead, waiting-for-release, or pending; separated by commas
+    /// Only these states, such as dead,pending or waiting-for-release
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true, help_heading = "Filters")]
     pub(crate) state: Vec<String>,
+    /// Only if this keeps it back: guard, unexpected-end
+    #[arg(long, value_name = "CAUSE", value_parser = PossibleValuesParser::new(HeldBy::ALL.map(HeldBy::name)), hide_possible_values = true, help_heading = "Filters")]
+    pub(crate) held_by: Option<String>,
     /// Only this resource: its id, its name, or its order key
     #[arg(long, value_name = "ID", help_heading = "Filters")]
     pub(crate) resource: Option<String>,

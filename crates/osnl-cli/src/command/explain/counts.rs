@@ -38,6 +38,7 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, SavedEven
                 "tested": counted.tested,
                 "matched": counted.matched,
                 "failed": counted.failed,
+                "stopped": counted.stopped,
             })),
         }
     }
@@ -45,7 +46,7 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, SavedEven
 }
 
 fn text(counted: &RuleMatches) -> String {
-    let RuleMatches { listener, rule, tested, matched, failed } = counted;
+    let RuleMatches { listener, rule, tested, matched, failed, stopped } = counted;
     let mut text = format!(
         "rule {rule} of listener {listener}: {} tested, {} matched",
         grouped(*tested),
@@ -55,11 +56,10 @@ fn text(counted: &RuleMatches) -> String {
     let mut failed: Vec<(&String, &u64)> = failed.iter().collect();
     failed.sort_by_key(|(_, times)| Reverse(**times));
     for (condition, times) in failed {
-        // A `stop` belongs to an earlier rule.
-        text.push_str(&match condition.starts_with("stop ") {
-            true => format!(", {} skipped by {condition}", grouped(*times)),
-            false => format!(", {} did not match {condition}", grouped(*times)),
-        });
+        text.push_str(&format!(", {} did not match {condition}", grouped(*times)));
+    }
+    if *stopped > 0 {
+        text.push_str(&format!(", {} skipped by stop of a rule before it", grouped(*stopped)));
     }
     text
 }

@@ -38,8 +38,8 @@ pub(crate) struct ReplayArgs {
     pub(super) listener: Option<String>,
     #[command(flatten)]
     pub(super) live: LiveArgs,
-    /// With --live, show each event before the question
-    #[arg(long, requires = "live")]
+    /// Show each event, not the first 20 alone
+    #[arg(long)]
     pub(super) verbose: bool,
     /// Keep the message ids, and skip events whose id is in the journal
     #[arg(long, requires = "live")]

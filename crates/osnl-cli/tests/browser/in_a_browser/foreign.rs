@@ -37,7 +37,10 @@ fn attack(base: &str, id: &str, stolen: &str) -> String {
     for (path, fields) in posts {
         let zeros = format!("csrf={}&", "0".repeat(64));
         for csrf in ["", "csrf=&", &zeros, &format!("csrf={stolen}&")] {
-            for kind in ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"] {
+            let kinds = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
+            // Another kind of form gets no further with a wrong number than with the right one.
+            let most = if csrf.contains(stolen) { kinds.len() } else { 1 };
+            for kind in &kinds[..most] {
                 let fields = format!("{csrf}{fields}");
                 let inputs: String = fields
                     .split('&')

@@ -46,10 +46,10 @@ impl Service {
 
 /// Makes a user of the management API that sees these virtual hosts only, and returns its login and the API's address.
 pub(crate) fn monitor(vhosts: &[&Vhost]) -> String {
-    let (broker, port) = node();
+    let (_, port) = node();
     let user = format!("{}-monitor", vhosts[0].name());
     vhosts.iter().for_each(|vhost| vhost.set_password(&user, "M0N1TOR"));
-    broker.ctl(&["set_user_tags", &user, "monitoring"]);
+    vhosts[0].set_tag(&user, "monitoring");
     format!("{user}:M0N1TOR@127.0.0.1:{port}")
 }
 

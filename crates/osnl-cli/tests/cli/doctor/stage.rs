@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use osnl_testkit::{BrokerObjects, Notice, OsloListener, OsloPublisher, PublisherOptions, Vhost, wait_until};
 use serde_json::{Value, json};
@@ -19,6 +19,10 @@ use crate::management::node;
 pub(super) const USUAL: &str = "exchange = nova\npool = osnl\npriorities = info, error";
 pub(super) const DRIVER: &str =
     "set [oslo_messaging_notifications] driver = messagingv2 in /etc/nova/nova.conf";
+
+/// Each look starts the program. Six stages that look without a pause take both cores from the daemons and the broker
+/// that they wait for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Users of the virtual hosts are dropped before the virtual hosts.
 pub(super) struct Stage {
@@ -197,6 +201,9 @@ impl Stage {
         while is_seen(&last).is_none() {
             assert!(Instant::now() < end, "{name}: no {kind} with {seen:?}, {command:?} in {:#?}", last.1);
             last = self.findings();
+            if is_seen(&last).is_none() {
+                std::thread::park_timeout(BETWEEN_LOOKS);
+            }
         }
         (last.0, is_seen(&last).unwrap())
     }
@@ -272,6 +279,9 @@ impl Stage {
             assert!(Instant::now() < end, "{name}: status: no {expected:?} in\n{text}");
             text = self.osnl(&["status"]).1;
             line = incidents(&text).into_iter().find(|line| line.contains(expected));
+            if line.is_none() {
+                std::thread::park_timeout(BETWEEN_LOOKS);
+            }
         }
         if own.is_some() {
             drop(own);

@@ -1,4 +1,4 @@
-use osnl_testkit::{BrokerObjects, OsloListener, OsloPublisher, PublisherOptions, wait_until};
+use osnl_testkit::{BrokerObjects, OsloListener, OsloPublisher, PublisherOptions, Vhost, wait_until};
 use serde_json::json;
 
 use super::Mend::{Follow, Run};
@@ -40,11 +40,11 @@ fn usual(stage: &mut Stage) {
     stage.configure(USUAL);
 }
 
-fn lossy(stage: &mut Stage, command: &str, definition: &str) {
+fn lossy(stage: &mut Stage, set: fn(&Vhost, &str, &str, &str), definition: &str) {
     if stage.vhost.list_queues().is_empty() {
         stage.make(&queue("", &[]));
     }
-    stage.vhost.ctl(&[command, "p", "^osnl$", definition, "--apply-to", "queues"]);
+    set(&stage.vhost, "p", "^osnl$", definition);
 }
 
 fn elsewhere(stage: &mut Stage) {
@@ -78,8 +78,7 @@ fn permit(stage: &mut Stage, permissions: [&str; 3]) {
     nova(stage);
     let user = format!("{}-user", stage.vhost.name());
     stage.vhost.set_password(&user, "S3CRET");
-    let [configure, write, read] = permissions;
-    stage.vhost.ctl(&["set_permissions", &user, configure, write, read]);
+    stage.vhost.set_permissions(&user, permissions);
     stage.log_in(&stage.vhost.url_for(&user, "S3CRET"));
 }
 
@@ -313,7 +312,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
     Trouble {
         name: "a policy expires messages",
         options: USUAL,
-        prepare: |stage| lossy(stage, "set_policy", r#"{"message-ttl":60000}"#),
+        prepare: |stage| lossy(stage, Vhost::set_policy, r#"{"message-ttl":60000}"#),
         finding: ("lossy", "policy \"p\" sets message-ttl = 60000", POLICY),
         check: "sets message-ttl = 60000",
         status: "sets message-ttl = 60000",
@@ -322,7 +321,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
     Trouble {
         name: "a policy drops the oldest messages",
         options: USUAL,
-        prepare: |stage| lossy(stage, "set_policy", r#"{"max-length":5}"#),
+        prepare: |stage| lossy(stage, Vhost::set_policy, r#"{"max-length":5}"#),
         finding: ("lossy", "policy \"p\" sets max-length = 5", POLICY),
         check: "sets max-length = 5",
         status: "sets max-length = 5",
@@ -332,8 +331,8 @@ pub(super) const TROUBLES: &[Trouble] = &[
         name: "an operator policy refuses new messages",
         options: USUAL,
         prepare: |stage| {
-            lossy(stage, "set_policy", r#"{"overflow":"reject-publish"}"#);
-            lossy(stage, "set_operator_policy", r#"{"max-length":5}"#);
+            lossy(stage, Vhost::set_policy, r#"{"overflow":"reject-publish"}"#);
+            lossy(stage, Vhost::set_operator_policy, r#"{"max-length":5}"#);
         },
         finding: ("lossy", "or operator policy \"p\" sets max-length = 5", "rabbitmqctl set_policy"),
         check: "sets max-length = 5",
@@ -346,7 +345,7 @@ pub(super) const TROUBLES: &[Trouble] = &[
         prepare: |stage| {
             nova(stage);
             stage.run_and_stop();
-            lossy(stage, "set_policy", r#"{"delivery-limit":20}"#);
+            lossy(stage, Vhost::set_policy, r#"{"delivery-limit":20}"#);
         },
         finding: ("lossy", "policy \"p\" sets delivery-limit = 20", POLICY),
         check: "sets delivery-limit = 20",

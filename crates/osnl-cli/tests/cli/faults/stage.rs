@@ -96,7 +96,7 @@ impl<'a> Stage<'a> {
         }
         if text.contains("NARROW") {
             vhost.set_password(&user, "S3CRET");
-            vhost.ctl(&["set_permissions", &user, "^$", "^$", ".*"]);
+            vhost.set_permissions(&user, ["^$", "^$", ".*"]);
             text = text.replace("NARROW", &vhost.url_for(&user, "S3CRET"));
         }
         let mut names = Vec::new();

@@ -6,17 +6,31 @@ use super::tree;
 use crate::harness::Place;
 
 fn offered(place: &Place, program: &str, words: &[&str]) -> Vec<String> {
+    all_offered(place, program, &[words.to_vec()]).remove(0)
+}
+
+/// Completes several lines in one bash, since reading the script takes most of its time.
+fn all_offered(place: &Place, program: &str, lines: &[Vec<&str>]) -> Vec<Vec<String>> {
     let script = r#"
         source "$1" || exit 1
-        shift
-        COMP_WORDS=("$@")
-        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-        COMP_LINE="${COMP_WORDS[*]}"
-        COMP_POINT=${#COMP_LINE}
-        complete -p "$1" >/dev/null || exit 1
-        function=$(complete -p "$1" | sed 's/.*-F \([^ ]*\).*/\1/')
-        "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}" 2>/dev/null
-        printf '%s\n' "${COMPREPLY[@]}"
+        program=$2
+        shift 2
+        complete -p "$program" >/dev/null || exit 1
+        function=$(complete -p "$program" | sed 's/.*-F \([^ ]*\).*/\1/')
+        COMP_WORDS=("$program")
+        for word; do
+            if [ "$word" != END ]; then
+                COMP_WORDS+=("$word")
+                continue
+            fi
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+            COMP_LINE="${COMP_WORDS[*]}"
+            COMP_POINT=${#COMP_LINE}
+            COMPREPLY=()
+            "$function" "$program" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}" 2>/dev/null
+            printf '%s\n' "${COMPREPLY[@]}" END
+            COMP_WORDS=("$program")
+        done
     "#;
     let scripts = place.path("scripts");
     let file = scripts.join(format!("{program}.bash"));
@@ -26,15 +40,27 @@ fn offered(place: &Place, program: &str, words: &[&str]) -> Vec<String> {
         std::fs::write(&file, script).unwrap();
     }
     let mut bash = Command::new("bash");
-    bash.args(["--norc", "-c", script, "bash"]).arg(&file).arg(program).args(words);
+    bash.args(["--norc", "-c", script, "bash"]).arg(&file).arg(program);
+    for words in lines {
+        bash.args(words).arg("END");
+    }
     let path = std::env::var("PATH").unwrap_or_default();
     bash.env("PATH", format!("{}:{path}", Path::new(OSNL).parent().unwrap().display()));
     let output = bash.current_dir(place.path("")).stdin(Stdio::null()).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stderr.is_empty(), "{program} {words:?}: {stderr}");
+    assert!(output.status.success() && stderr.is_empty(), "{program} {lines:?}: {stderr}");
     let text = String::from_utf8(output.stdout).unwrap();
-    let mut found: Vec<String> = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    found.sort();
+    let told: Vec<&str> = text.lines().collect();
+    let told = told.split(|line| *line == "END").take(lines.len());
+    let found: Vec<Vec<String>> = told
+        .map(|offers| {
+            let mut found: Vec<String> =
+                offers.iter().filter(|line| !line.is_empty()).map(|line| (*line).to_owned()).collect();
+            found.sort();
+            found
+        })
+        .collect();
+    assert_eq!(found.len(), lines.len(), "{text}");
     found
 }
 
@@ -111,16 +137,15 @@ fn bash_offers_names_of_the_configuration_and_the_journal() {
 #[test]
 fn bash_offers_all_that_there_is() {
     let place = Place::new();
-    for node in tree::all() {
-        let mut words = node.words();
-        words.push("");
-        let commands = offered(&place, "osnl", &words);
+    let lines = |last: &'static str| -> Vec<Vec<&'static str>> {
+        tree::all().iter().map(|node| [&node.words()[..], &[last]].concat()).collect()
+    };
+    let all_commands = all_offered(&place, "osnl", &lines(""));
+    let all_options = all_offered(&place, "osnl", &lines("-"));
+    for ((node, commands), options) in tree::all().iter().zip(all_commands).zip(all_options) {
         for name in &node.below {
             assert!(commands.contains(name), "osnl {} offers {commands:?}, not {name}", node.name);
         }
-        words.pop();
-        words.push("-");
-        let options = offered(&place, "osnl", &words);
         for option in node.options() {
             assert!(
                 options.iter().any(|offered| offered == option),

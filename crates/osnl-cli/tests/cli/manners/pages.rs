@@ -26,12 +26,17 @@ fn shown(name: &str, roff: &str) -> String {
 }
 
 #[test]
-fn every_page_is_read_without_a_warning_and_is_whole() {
-    let names = tree::all().iter().map(|node| node.name.replace(' ', "-"));
-    let names = names.map(|name| if name.is_empty() { "osnl".to_owned() } else { name });
-    for name in names.chain(["osnl.conf".to_owned()]) {
-        let roff = page(&name);
-        let text = shown(&name, &roff);
+fn every_page_is_read_without_a_warning_and_is_whole_with_its_examples() {
+    let pages = tree::all().iter().map(|node| match &*node.name {
+        "" => ("osnl".to_owned(), Vec::new()),
+        name if node.below.is_empty() => (name.replace(' ', "-"), tree::Node::examples(&node.help)),
+        name => (name.replace(' ', "-"), Vec::new()),
+    });
+    for (name, examples) in pages.chain([("osnl.conf".to_owned(), Vec::new())]) {
+        let text = shown(&name, &page(&name));
+        for example in examples.into_iter().map(str::trim) {
+            assert!(text.lines().any(|line| line.trim() == example), "{name}: {example:?} in\n{text}");
+        }
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or_default();
         // Unfilled text, such as an example, may be wider than the page, but not than a terminal
         // with its indent.
@@ -56,17 +61,5 @@ fn every_page_is_read_without_a_warning_and_is_whole() {
         let about = text.lines().skip_while(|line| *line != "NAME").nth(1).unwrap_or_default();
         let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(about.starts_with(&format!("{title} - ")), "{name}: whatis reads {about:?}");
-    }
-}
-
-#[test]
-fn examples_can_be_copied_from_a_page() {
-    for node in tree::leaves().filter(|node| !node.name.is_empty()) {
-        let name = node.name.replace(' ', "-");
-        let text = shown(&name, &page(&name));
-        for example in tree::Node::examples(&node.help) {
-            let example = example.trim();
-            assert!(text.lines().any(|line| line.trim() == example), "{name}: {example:?} in\n{text}");
-        }
     }
 }

@@ -41,13 +41,13 @@ fn an_event_of_a_megabyte_is_shown_whole_in_every_form() {
 }
 
 #[test]
-fn ten_thousand_at_once_are_all_counted() {
+fn three_thousand_at_once_are_all_counted() {
     let rig = Rig::with_nova("tap-many");
     let mut tap = rig.listening(&["-e", "nova", "--rates", "--format", "json"]);
     let place = &rig.place;
     place.write("one.json", r#"{"event_type": "compute.instance.update", "payload": {"instance_id": "i"}}"#);
     let url = rig.vhost.url();
-    let args = ["send", "--transport-url", &url, "-e", "nova", "--count", "10000", "one.json"];
+    let args = ["send", "--transport-url", &url, "-e", "nova", "--count", "3000", "one.json"];
     let args: Vec<&str> = args.iter().map(|arg| if *arg == "-e" { "--exchange" } else { arg }).collect();
     let mut sent = place.run(std::path::Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
     assert_eq!(sent.wait(SOON * 4).code(), Some(0), "{}", sent.stderr());
@@ -55,9 +55,9 @@ fn ten_thousand_at_once_are_all_counted() {
         let events = |line: &str| serde_json::from_str::<Value>(line).ok()?["events"].as_u64();
         tap.stdout().lines().filter(|line| line.contains("\"per_second\"")).filter_map(events).sum()
     };
-    wait_until(SOON, "all to be counted", || counted(&tap) >= 10_000);
+    wait_until(SOON, "all to be counted", || counted(&tap) >= 3_000);
     tap.signal("INT");
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
-    assert!(tap.stderr().contains("10000 events shown in "), "{}", tap.stderr());
+    assert!(tap.stderr().contains("3000 events shown in "), "{}", tap.stderr());
     assert!(!tap.stderr().contains("dropped"), "{}", tap.stderr());
 }

@@ -36,6 +36,23 @@ fn the_section_of_kafka_counts_and_the_query_counts_more() {
 }
 
 #[test]
+fn an_exchange_does_not_say_what_comes_from_a_topic() {
+    let place = Place::new();
+    for (url, is_judged) in [("rabbit://u:p@h/", true), ("kafka://h/", false)] {
+        let text = format!(
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:n]\ntransport_url = {url}\n\
+             exchange = nova\npool = osnl\n[rule:r]\nactions = a\nevent_type = ^port\\.delete\\.end$\n\
+             [action:a]\ndriver = dump\n",
+            place.path("state").display()
+        );
+        place.write("a.conf", &text);
+        let (_, stdout, stderr) = place.run(&["check", "-c", "a.conf"]);
+        let said = format!("{stdout}{stderr}");
+        assert_eq!(said.contains("matches no known event of nova"), is_judged, "{said}");
+    }
+}
+
+#[test]
 fn mistakes_in_the_section_of_kafka_are_errors_with_their_line() {
     for (section, expected) in [
         (

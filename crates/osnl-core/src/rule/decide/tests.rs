@@ -84,7 +84,7 @@ fn every_verdict_is_counted() {
         assert_eq!(failed[0], "false: when is false: payload.n is 1");
         assert_eq!(failed[1], "lacks: when is false: the event has no payload.x");
         assert!(failed[2].starts_with("undecided: when cannot be decided: "), "{}", failed[2]);
-        assert_eq!(failed[3], "behind: rule ends matched before it, and stops");
+        assert_eq!(failed[3], "behind: rule ends matched before it, with stop = true");
     }
     let counts = set.counts().into_iter().map(|counts| {
         let failed = counts.failed.iter().map(|(condition, times)| format!(" {condition} {times}"));

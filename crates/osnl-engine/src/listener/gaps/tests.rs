@@ -315,6 +315,25 @@ async fn a_step_of_the_clock_is_no_gap_and_shortens_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_of_the_clock_during_a_lost_connection_is_no_wait() {
+    simulated::set(Some(at(1000)));
+    let book = GapBook::default();
+    let comes_back = |now| {
+        let limits = DropLimits { ttl: Some(Duration::from_secs(600)), max_length: None, words: "p".into() };
+        book.note(&scope("l"), subscribed(&[], false, true, true), at(now));
+        book.note(&scope("l"), GapFact::Limited { limits, messages: 9, since: None }, at(now));
+        shown(&book.open_gaps())
+    };
+    comes_back(1000);
+    book.heard("l", at(1000));
+    simulated::set(Some(at(5000)));
+    assert_eq!(comes_back(5000), []);
+    tokio::time::advance(Duration::from_secs(4000)).await;
+    assert_eq!(comes_back(9000), [(DropPolicy, false, 5001, 9001)]);
+    simulated::set(None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_standby_that_makes_the_queue_anew_as_it_counts_the_others_has_the_gap() {
     let rig = Rig::new(QueueKind { durable: true, ..QueueKind::OSLO }, Declare::Create);
     let listener = rig.listener(Arc::default());

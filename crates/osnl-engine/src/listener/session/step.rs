@@ -250,7 +250,7 @@ impl<'a> Core<'a> {
                 if let SessionWake::Answer(answer) = &wake {
                     let partitions = consumer.partitions();
                     self.listener.note_positions(partitions.as_deref());
-                    gauges.answered(answer.as_ref().ok(), partitions);
+                    gauges.answered(answer.as_ref().ok(), consumer.untaken(), partitions);
                     self.count_returned(answer.is_ok(), stage, consumer);
                 }
                 if stage == SessionStage::WindowFull && self.listener.intake.is_paced() {

@@ -21,6 +21,9 @@ use osnl_core::metrics::Counters;
 use osnl_core::shutdown::Shutdown;
 use osnl_journal::Settle;
 
+/// Seconds, thrice the longest interval of a listener. A day is 80,000 wakes of a debug build.
+const LONG: u64 = 3 * 3600;
+
 fn mute(memory: MemoryTransport) -> impl Transport {
     ListenOnly::new(move |to, options| {
         let memory = memory.clone();
@@ -188,7 +191,7 @@ async fn a_journal_without_a_place_is_a_stall_too() {
 async fn silence_is_none_while_nothing_waits() {
     for mute in [false, true] {
         let running = ListenerRig::start(mute, None, QueueKind::OSLO).await;
-        assert_eq!(running.after(24 * 3600).await, None);
+        assert_eq!(running.after(LONG).await, None);
         running.stop(0).await;
     }
 }
@@ -211,7 +214,7 @@ async fn a_standby_does_not_complain_of_what_the_active_consumer_gets_until_that
     let running = ListenerRig::start(true, None, QueueKind::DURABLE).await;
     let active = running.broker.transport().listen(&targets(), &options(QueueKind::DURABLE)).await.unwrap();
     running.publish(7);
-    assert_eq!(running.after(24 * 3600).await, None);
+    assert_eq!(running.after(LONG).await, None);
     assert_eq!(*running.state.borrow(), ListenerState::Standby);
     active.close().await;
     assert_eq!(running.after(11).await, None);
@@ -228,7 +231,7 @@ async fn a_standby_of_a_quorum_queue_is_one_until_it_is_alone() {
     let active = broker.transport().listen(&targets(), &options(quorum.clone())).await.unwrap();
     let running = ListenerRig::start_on(broker, true, None, quorum).await;
     running.publish(7);
-    assert_eq!(running.after(24 * 3600).await, None);
+    assert_eq!(running.after(LONG).await, None);
     assert_eq!(*running.state.borrow(), ListenerState::Standby);
     assert_eq!(running.counters.reconnects.get(), 0);
     active.close().await;

@@ -7,10 +7,12 @@ use rusqlite::{Connection, Result, ToSql, params};
 
 use super::super::blocks::BlockNeeds;
 use super::super::rows::{delivery_id, from_millis, is};
+use super::super::work::cut;
 use super::SqliteReader;
 use crate::DeliveryId;
 use crate::query::{
-    AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, ListPage, RowOrder, count_rows,
+    AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, LONGEST_TYPE, ListPage, RowOrder,
+    count_rows,
 };
 
 const BEHIND: u32 = 10;
@@ -184,7 +186,7 @@ fn read(row: &rusqlite::Row<'_>) -> Result<DeliveryListRow> {
         reason: row.get(8)?,
         received: from_millis(row.get(9)?),
         queue: row.get(10)?,
-        event_type: row.get(11)?,
+        event_type: row.get_ref(11)?.as_str().ok().map(|kind| cut(kind, LONGEST_TYPE).to_owned()),
         message_id: row.get(12)?,
         copies: row.get::<_, i64>(13)?.unsigned_abs(),
         resource: row.get(14)?,

@@ -8,7 +8,9 @@ use rusqlite::Connection;
 use super::super::blocks::BlockNeeds;
 use super::hands::{change, one, only};
 use super::*;
-use crate::query::{About, AnswerPolicy, Change, Filter, ListPage, Phase, QueryContext, RowOrder, RowState};
+use crate::query::{
+    About, AnswerPolicy, Change, Filter, HeldBy, ListPage, Phase, QueryContext, RowOrder, RowState,
+};
 use crate::{AttemptRetry, Begin, End, Handover, NewDelivery, Subject, UsedLimits};
 
 const EVENTS: u64 = 1700;
@@ -108,6 +110,7 @@ fn filters() -> Vec<Filter> {
     all.push(Filter { rule: text("rare"), action: text("a"), ..only(&[RowState::Delivered]) });
     all.push(Filter { text: Some(AnswerPolicy::Text("BUSY".into())), ..Filter::default() });
     all.push(Filter { event: Some(601), ..Filter::default() });
+    all.extend(HeldBy::ALL.map(|by| Filter { held_by: Some(by), ..Filter::default() }));
     all.push(Filter { about: vec![About::parse("m5"), About::parse("k7")], ..Filter::default() });
     all
 }

@@ -152,6 +152,24 @@ async fn a_message_that_was_cut_leaves_a_trace_and_no_bytes() {
 }
 
 #[tokio::test]
+async fn what_is_known_of_objects_does_not_fill_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.max_size = Some(Bytes(1 << 20))));
+    for n in 0..20 {
+        keep(&journal, &n.to_string(), &n.to_string()).await;
+        for claimed in claim(&journal, "a", 1).await {
+            let objects = vec![(format!("port:{n}"), "x".repeat(100_000))];
+            let learnt = LearntFacts { objects, ..LearntFacts::default() };
+            within(journal.enriched(claimed.id, &Default::default(), learnt)).await;
+            journal.end(claimed.id, Outcome::Delivered.into());
+        }
+    }
+    wait_for(&journal, JournalState::takes_entries).await;
+    assert!(journal.known("port:19").await.is_some());
+    assert!(journal.known("port:0").await.is_none());
+}
+
+#[tokio::test]
 async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open_with(options(&folder).bounded(|bounds| bounds.max_size = Some(Bytes(1 << 20))));

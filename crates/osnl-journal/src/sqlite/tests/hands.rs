@@ -1,7 +1,7 @@
 use osnl_core::rule::{GuardHold, GuardKind, GuardName};
 
 use super::*;
-use crate::query::{Change, Filter, ListPage, Phase, RecentDelivery, RowState};
+use crate::query::{Change, Filter, HeldBy, ListPage, Phase, RecentDelivery, RowState};
 use crate::{AttemptRetry, Begin, End, Handover, Pause, PauseNote, UsedLimits};
 
 pub(super) fn only(states: &[RowState]) -> Filter {
@@ -175,6 +175,29 @@ async fn a_large_change_is_made_in_batches_and_appends_go_on_beside_it() {
     assert!(batches >= 4, "{batches}");
     let tally = reader(&folder).tally().unwrap();
     assert!(!tally.iter().any(|tally| tally.state == RowState::Dead), "{tally:?}");
+}
+
+#[tokio::test]
+async fn deliveries_that_wait_for_release_are_found_by_what_keeps_them_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let mut held = entry("1", "k", false);
+    held.deliveries[0].begin = Begin::Held(GuardHold::new(GuardName::new(GuardKind::Action, "a"), "1"));
+    within(append(&journal, held).await).await;
+    keep(&journal, "2", "l").await;
+    keep(&journal, "3", "m").await;
+    journal.hold_suspects(vec![(DeliveryId::parse("2.0").unwrap().0, 3)]);
+    within(journal.close()).await;
+    let reader = reader(&folder);
+    for (by, expected) in [(HeldBy::Guard, "1.0"), (HeldBy::UnexpectedEnd, "2.0")] {
+        let filter = Filter { held_by: Some(by), ..Filter::default() };
+        let rows = reader.list(&filter, &ListPage::default()).unwrap();
+        assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), [expected]);
+        let all = reader.list(&Filter::default(), &ListPage::default()).unwrap();
+        assert_eq!(all.iter().filter(|row| filter.matches(row)).count(), 1, "{by:?}");
+        let count: u64 = reader.count(&filter).unwrap().iter().map(|(.., count)| count).sum();
+        assert_eq!(count, 1, "{by:?}");
+    }
 }
 
 #[tokio::test]

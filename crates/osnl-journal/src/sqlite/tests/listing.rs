@@ -97,6 +97,22 @@ async fn the_latest_attempts_are_kept() {
 }
 
 #[tokio::test]
+async fn a_long_reason_and_a_long_event_type_are_listed_in_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let long = "ü".repeat(100_000);
+    let mut hostile = entry("1", "k", false);
+    Arc::make_mut(&mut hostile.notification).event_type = Some(long.clone());
+    within(append(&journal, hostile).await).await;
+    let claimed = claim(&journal, "a", 1).await;
+    journal.end(claimed[0].id, Outcome::Dead(long).into());
+    let dead = || reader(&folder).list(&only(&[RowState::Dead]), &ListPage::default()).unwrap();
+    osnl_testkit::wait_until(Duration::from_secs(60), "it is kept", || dead().len() == 1);
+    let lengths = dead().pop().map(|row| (row.reason.unwrap().len(), row.event_type.unwrap().len()));
+    assert_eq!(lengths, Some((4096, 1000)));
+}
+
+#[tokio::test]
 async fn what_was_done_can_be_listed() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);

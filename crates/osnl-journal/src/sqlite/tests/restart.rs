@@ -3,6 +3,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
+use osnl_core::event::EnrichedValues;
+use serde_json::json;
+
 use super::super::{change, deferred, load, prune, turn, work};
 use super::*;
 use crate::NewDelivery;
@@ -19,7 +22,10 @@ async fn everything_is_there_again_as_it_came() {
     received.origin.exchange = "nova".into();
     received.origin.received = std::time::UNIX_EPOCH + Duration::from_millis(1_234_567);
     let came = received.clone();
-    odd.deliveries.push(NewDelivery::new("s", "b", None));
+    let answers =
+        EnrichedValues::from([("port".to_owned(), json!({"$serde_json::private::RawValue": "[1]"}))]);
+    let enriched = Some(Arc::new(answers.clone()));
+    odd.deliveries.push(NewDelivery { enriched, ..NewDelivery::new("s", "b", None) });
     within(append(&journal, odd).await).await;
     keep(&journal, "2", "k").await;
     keep(&journal, "3", "other").await;
@@ -37,6 +43,7 @@ async fn everything_is_there_again_as_it_came() {
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
     let b = claim(&journal, "b", 1).await;
     assert_eq!((names(&b), &*b[0].event.rule), (vec!["1"], "s"));
+    assert_eq!(b[0].event.enriched.as_deref(), Some(&answers));
 }
 
 #[tokio::test]

@@ -293,7 +293,15 @@ async fn a_backup_comes_from_standard_input_and_replaces_a_damaged_journal() {
     std::fs::write(folder.path().join("journal.db-wal"), "frames of the damaged one").unwrap();
     let bytes = std::fs::read(&copy).unwrap();
     let options = RestoreOptions { aside: Some(folder.path().join("aside")), pause_by: None };
-    let report = restore(BackupSource::Stream(&mut &bytes[..]), &file, &options, &quiet()).unwrap();
+    let received: Arc<Mutex<u64>> = Arc::default();
+    let seen = received.clone();
+    let observer: Observer = Arc::new(move |UpkeepProgress { done, of }| {
+        let mut most = seen.lock().unwrap();
+        *most = if of == 0 { done.max(*most) } else { *most };
+        ControlFlow::Continue(())
+    });
+    let report = restore(BackupSource::Stream(&mut &bytes[..]), &file, &options, &observer).unwrap();
+    assert_eq!(*received.lock().unwrap(), bytes.len() as u64);
     assert_eq!(report.contents, contents);
     assert_eq!(report.replaced.unwrap().since, None);
     assert_eq!(

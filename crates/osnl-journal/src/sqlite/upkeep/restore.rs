@@ -158,16 +158,16 @@ fn received(
     observer: &Observer,
 ) -> std::result::Result<PartFile, UpkeepError> {
     let part = PartFile::temporary(file, ".received")?;
-    let (mut buffer, mut out) = (vec![0; 1 << 20], part.file());
+    let (mut buffer, mut out, mut done) = (vec![0; 1 << 20], part.file(), 0);
     loop {
         // The total size of a stream is unknown.
-        if observer(UpkeepProgress { done: 0, of: 0 }).is_break() {
+        if observer(UpkeepProgress { done, of: 0 }).is_break() {
             return Err(UpkeepError::Interrupted);
         }
         let read = bytes.read(&mut buffer).and_then(|read| out.write_all(&buffer[..read]).map(|()| read));
         match read {
             Ok(0) => return Ok(part),
-            Ok(_) => {}
+            Ok(read) => done += read as u64,
             Err(error) => return Err(UpkeepError::io(part.path(), error)),
         }
     }

@@ -1,6 +1,7 @@
 //! Answers the callers after a commit, and brings newly claimable deliveries into memory.
 
 use osnl_core::event::Event;
+use tokio::time::Instant;
 
 use super::super::reader::recent;
 use super::super::work::{AppendResult, EndResult};
@@ -187,7 +188,7 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> ClaimedDelivery {
     let new = &entry.deliveries[n];
     ClaimedDelivery {
         id: DeliveryId::from_event(event, n),
-        since: None,
+        since: Some(Instant::now()),
         key: new.key.clone(),
         event: Event {
             resource: new.resource,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use osnl_config::OptionValue;
 use osnl_config::{Options as _, options, without_defaults, words};
+use osnl_core::misfit::Misfit;
 use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -129,7 +130,7 @@ impl DriverConf for PythonConf {
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         match self.options.details.call_for(wanted.notification) {
             Ok(PluginCall::NothingToDo(why)) => Preview::Nothing { why },
-            Err(error) => Preview::Unusable { why: error.reason },
+            Err(error) => Preview::Unusable { why: Misfit::other(error.reason) },
             Ok(PluginCall::Notify { created, .. }) => {
                 let mut with = about(wanted.notification);
                 with.push(("created", created.to_string()));

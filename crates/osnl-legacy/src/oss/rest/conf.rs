@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use osnl_config::{Options as _, ReadBySection, options, words};
+use osnl_core::misfit::Misfit;
 use osnl_net::http::header::HeaderName;
 use osnl_net::http::{HttpOptions, Url};
 use osnl_transport::BoxFuture;
@@ -238,7 +239,7 @@ impl DriverConf for OssRestConf {
         };
         let Some(call) = calls.first() else { return Preview::Nothing { why: "no call".to_owned() } };
         match self.options.request(&call.happened, call.created, None) {
-            Err(error) => Preview::Unusable { why: error.reason },
+            Err(error) => Preview::Unusable { why: Misfit::other(error.reason) },
             Ok(request) => Preview::Request {
                 method: request.method.to_string(),
                 url: request.url.to_string(),

@@ -178,4 +178,6 @@ fn the_values_of_the_document_are_gib_a_day_and_a_list() {
     check(Some(512), "2015-03-19T18:44:01Z", json!(""), json!([0.5, "2015-03-19", []]));
     check(None, "2015-03-19T18:44:01.123456", json!("ops, dev"), json!([null, "2015-03-19", ["ops", "dev"]]));
     check(Some(1024), "yesterday", json!("[\"ops\"]"), json!([1, "yesterday", ["ops"]]));
+    let odd = json!([{"$serde_json::private::RawValue": "[1]"}]);
+    check(None, "yesterday", odd.to_string().into(), json!([null, "yesterday", odd]));
 }

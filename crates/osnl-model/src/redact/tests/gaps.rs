@@ -80,6 +80,12 @@ fn texts_that_were_missed() {
     check("https://TOKEN@host/x", "https://***@host/x");
     check("https://u;S3CRET:1@host/x", "https://***@host/x");
     check("clone https://ghp_abc@github.com/a/b.git now", "clone https://***@github.com/a/b.git now");
+    check("rabbit://u:pa/ss@h now", "rabbit://u:***@h now");
+    check("rabbit://u:pa?s#s/@h:5672/vh", "rabbit://u:***@h:5672/vh");
+    check("rabbit://u:p@h1:5672,v:pa/ss@h2/", "rabbit://u:***@h2/");
+    check("http://a:80,http://u:p@h/", "http://a:***@h/");
+    check("http://[::1]:80/x@y http://h:80/x@y", "http://[::1]:80/x@y http://h:80/x@y");
+    check("http://h:x/a mail@b", "http://h:x/a mail@b");
     check("https://h/o?Signature=abc&Expires=1", "https://h/o?Signature=***&Expires=1");
     check("https://h/o?X-Amz-Signature=abc&a=1", "https://h/o?X-Amz-Signature=***&a=1");
     check("mail to root@example.com at http://h/", "mail to root@example.com at http://h/");

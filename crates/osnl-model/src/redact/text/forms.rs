@@ -1,6 +1,6 @@
 //! Secrets with a recognisable form: tokens, private keys, logins of URLs. The time is linear.
 
-use super::super::urls::may_hold_password;
+use super::super::urls::{CutLogins, may_hold_password};
 use super::{Mask, run};
 
 pub(super) fn tokens(text: &str) -> Option<String> {
@@ -106,13 +106,13 @@ fn label(text: &str, at: usize) -> Option<usize> {
     is_one.then_some(end + 5)
 }
 
-/// Masks `user:password@` and `token@` of URLs. A password may contain any character that does not
-/// end the authority; the last `@` ends the login.
+/// Masks `user:password@` and `token@` of URLs. The last `@` ends the login: that of the authority, or that of the word
+/// if a sign in the password cuts the authority.
 pub(super) fn logins(text: &str) -> Option<String> {
     if !text.contains("://") || !text.contains('@') {
         return None;
     }
-    let mut mask = Mask::new(text);
+    let (mut mask, mut cut) = (Mask::new(text), CutLogins::new());
     let mut next = 0;
     for (at, _) in text.match_indices("://") {
         let scheme = text.as_bytes().get(at.wrapping_sub(1)).copied().unwrap_or_default();
@@ -124,8 +124,10 @@ pub(super) fn logins(text: &str) -> Option<String> {
         let length = rest.find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#'));
         let authority = length.and_then(|length| rest.get(..length)).unwrap_or(rest);
         next = from + authority.len();
-        let Some((login, _)) = authority.rsplit_once('@') else { continue };
+        let whole = cut.find(authority, rest, char::is_whitespace);
+        let Some(login) = whole.or_else(|| Some(authority.rsplit_once('@')?.0)) else { continue };
         let end = from + login.len();
+        next = next.max(end);
         match login.find(':') {
             Some(colon) if may_hold_password(&login[..colon], true) => mask.hide(from, end),
             Some(colon) => mask.hide(from + colon + 1, end),

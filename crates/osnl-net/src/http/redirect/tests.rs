@@ -51,6 +51,15 @@ fn the_target_is_found_or_refused() {
     check(base, "http://a.example/z", Err(RedirectError::Downgrade));
     check(base, "ftp://a.example/z", Err(RedirectError::NoTarget));
     check(base, "javascript:1", Err(RedirectError::NoTarget));
+    check(base, "file:///etc/passwd", Err(RedirectError::NoTarget));
+    check(base, "\\\\b.example/z", Ok(("https://b.example/z", true)));
+    check(base, "/\\b.example/z", Ok(("https://b.example/z", true)));
+    check(base, "https:\\b.example", Ok(("https://a.example/b.example", false)));
+    check(base, "https://a.example\\@b.example/", Ok(("https://a.example/@b.example/", false)));
+    check(base, "https://a.example@b.example/", Ok(("https://b.example/", true)));
+    check(base, "HTTP://a.example/", Err(RedirectError::Downgrade));
+    check(base, "https://a.example./z", Ok(("https://a.example./z", true)));
+    check(base, "/\tz", Ok(("https://a.example/z", false)));
     check("http://a.example/", "https://a.example/", Ok(("https://a.example/", true)));
     check("http://a.example/", "http://169.254.169.254/latest", Ok(("http://169.254.169.254/latest", true)));
     // Other spellings are normalised as every client does, so that the guard judges the called

@@ -95,6 +95,10 @@ mod tests {
             ("list", AMQPValue::FieldArray(vec![AMQPValue::Void, AMQPValue::LongUInt(7)].into())),
             ("table", AMQPValue::FieldTable(inner)),
             ("time", AMQPValue::Timestamp(1)),
+            ("nan", AMQPValue::Float(f32::NAN)),
+            ("infinity", AMQPValue::Double(f64::NEG_INFINITY)),
+            ("octets", AMQPValue::ByteArray(vec![0x1b, 0xff].into())),
+            ("byte", AMQPValue::ShortShortInt(-128)),
         ] {
             headers.insert(key.into(), value);
         }
@@ -104,6 +108,7 @@ mod tests {
         assert_eq!((seen.delivery_mode, seen.kind.as_deref(), seen.priority), (Some(2), Some("k"), None));
         let expected = json!({
             "bool": true, "text": "é", "bytes": "a\u{fffd}", "list": [null, 7], "table": {"x": -7}, "time": 1,
+            "nan": null, "infinity": null, "octets": "\u{1b}\u{fffd}", "byte": -128,
         });
         assert_eq!(Value::Object(seen.headers), expected);
     }

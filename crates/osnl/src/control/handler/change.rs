@@ -1,6 +1,6 @@
 //! Changes to deliveries: retry, discard, release, move, pause.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::{
     ChangeResult, ControlRequest, OnProgress, PauseResult, RefusedDelivery, RequestProgress, StartedCalls,
-    Which, is_deletion, time,
+    is_deletion, time,
 };
 use super::ControlHandler;
-use super::deliveries::totals;
 use crate::journal::query::{
     Change, ChangeOutcome, DeliveryListRow, Filter, ListPage, Phase, QueryContext, QueryError, RowState,
 };
@@ -34,48 +33,15 @@ const PAUSE: Duration = Duration::from_millis(20);
 const GIVE_BACK_TIME: Duration = Duration::from_millis(500);
 
 impl ControlHandler {
-    pub(super) async fn change(
-        &self,
-        request: &ControlRequest,
-        told: OnProgress<'_>,
-    ) -> Result<ChangeResult, RequestRefusal> {
-        let mut changes = self.change_or_count(request, told).await?;
-        let starts = match request {
-            ControlRequest::Release { filter, dry_run: true, .. } => Some((filter, RowState::Held)),
-            ControlRequest::Retry { filter, dry_run: true, .. } => Some((filter, RowState::Dead)),
-            _ => None,
-        };
-        if let Some((filter, state)) = starts.filter(|_| changes.changed > 0) {
-            // The filter finds those that are refused too, so it counts only what is more than can be named.
-            let named = Which { ids: changes.ids.clone(), ..Which::default() };
-            let is_named = changes.ids.len() as u64 == changes.changed;
-            changes.calls = self.started_calls(if is_named { &named } else { filter }, state).await?;
+    /// Counts a call that a retry or a release would start.
+    pub(super) fn count_call(&self, action: String, calls: &mut Vec<StartedCalls>) {
+        match calls.binary_search_by(|of| of.action.cmp(&action)) {
+            Ok(at) => calls[at].deliveries += 1,
+            Err(at) => {
+                let target = self.effect_of(&action);
+                calls.insert(at, StartedCalls { action, deliveries: 1, target });
+            }
         }
-        Ok(changes)
-    }
-
-    /// Returns the calls for deliveries of a state, by action.
-    async fn started_calls(
-        &self,
-        which: &Which,
-        state: RowState,
-    ) -> Result<Vec<StartedCalls>, RequestRefusal> {
-        let filter = Filter { states: vec![state], ..which.filter(self.context())? };
-        let kept = self.kept_in_time().await?;
-        let found = kept.tally.iter().filter(|of| of.state == state && of.count > 0);
-        let actions: BTreeSet<&str> = found.map(|of| &*of.action).collect();
-        let mut calls = Vec::new();
-        for action in
-            actions.into_iter().filter(|name| filter.action.as_ref().is_none_or(|only| only == name))
-        {
-            let of_action = Filter { action: Some(action.to_owned()), ..filter.clone() };
-            let page = ListPage { limit: 1, ..ListPage::default() };
-            let (_, counts) = self.store.journal.list(of_action, page, u64::MAX).await?;
-            let (action, target) = (action.to_owned(), self.effect_of(action));
-            calls.push(StartedCalls { action, deliveries: totals(counts).all, target });
-        }
-        calls.retain(|of| of.deliveries > 0);
-        Ok(calls)
     }
 
     /// Returns what an action does, such as `DELETE https://…`; `None` without a configuration that has it.
@@ -103,7 +69,7 @@ impl ControlHandler {
         self.may_delete(action) == Some(true)
     }
 
-    async fn change_or_count(
+    pub(super) async fn change(
         &self,
         request: &ControlRequest,
         told: OnProgress<'_>,
@@ -141,6 +107,11 @@ impl ControlHandler {
                 }
                 changes.changed += changed.len() as u64;
                 name(&mut changes.ids, &changed);
+                if *dry_run && starts_calls(request) {
+                    for row in self.named(&changed).await?.into_iter().filter_map(|(_, row)| row) {
+                        self.count_call(row.action, &mut changes.calls);
+                    }
+                }
                 in_hand.extend(under_way);
                 for (id, why) in refused {
                     changes.add_refusal(id, why.to_string(), why.is_for_order());
@@ -299,6 +270,10 @@ impl ChangeResult {
             self.refusals.push(RefusedDelivery { id: id.to_string(), why, is_for_order });
         }
     }
+}
+
+pub(super) fn starts_calls(request: &ControlRequest) -> bool {
+    matches!(request, ControlRequest::Retry { .. } | ControlRequest::Release { .. })
 }
 
 /// Writes an operator's change to the log. A delivery that is released or discarded does not come back, so that is a warning.

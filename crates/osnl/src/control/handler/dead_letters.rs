@@ -1,12 +1,15 @@
 //! Changes of dead letters and waiting deliveries of `memory://`, which are in queues of the broker: retry, release, discard.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use osnl_transport::QueuedMessage;
 
 use super::super::quarantine::{QuarantineChanges, WhichMessages};
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::{ChangeResult, ControlRequest};
 use super::ControlHandler;
-use super::change::announce;
+use super::change::{announce, starts_calls};
 use crate::dead_letters::{
     ChangedLetters, DeadLetterChange, DeadLetterError, DeadLetterQueues, row_of, unread,
 };
@@ -48,8 +51,16 @@ impl ControlHandler {
             DeadLetterChange::Release => row.state == RowState::Held,
             DeadLetterChange::Discard => true,
         };
-        let is_meant =
-            |message: &QueuedMessage| row_of(message).is_some_and(|row| takes(&row) && filter.matches(&row));
+        let actions: Mutex<HashMap<u64, String>> = Mutex::default();
+        let is_meant = |message: &QueuedMessage| {
+            let Some(row) = row_of(message).filter(|row| takes(row) && filter.matches(row)) else {
+                return false;
+            };
+            if dry_run && starts_calls(request) {
+                actions.lock().unwrap_or_else(PoisonError::into_inner).insert(id_of(message), row.action);
+            }
+            true
+        };
         let mut letters = ChangedLetters::default();
         if dry_run {
             letters = queues.foresee(change, is_meant).await?;
@@ -57,11 +68,18 @@ impl ControlHandler {
             let why = format!("{error}; {} deliveries were changed before", letters.ids.len());
             return Err(RequestRefusal::new(Code::Unavailable, why));
         }
-        let ChangedLetters { ids: changed, behind } = letters;
+        let ChangedLetters { ids: changed, behind, has_more } = letters;
         if !dry_run && !changed.is_empty() {
             announce(request, changed.len() as u64);
         }
-        let mut changes = ChangeResult { dry_run, changed: changed.len() as u64, ..ChangeResult::default() };
+        let count = changed.len() as u64;
+        let are_all = !filter.ids.is_empty() && changed.len() >= filter.ids.len();
+        let is_at_least = dry_run && has_more && !are_all;
+        let mut changes = ChangeResult { dry_run, changed: count, is_at_least, ..ChangeResult::default() };
+        let mut actions = actions.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for action in changed.iter().filter_map(|id| actions.remove(id)) {
+            self.count_call(action, &mut changes.calls);
+        }
         let ids = changed.iter().take(NAMED).map(|id| DeliveryId(*id).to_string());
         changes.ids = ids.collect();
         for (id, first) in &behind {

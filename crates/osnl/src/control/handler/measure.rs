@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
 use osnl_transport::QueueDepths;
+use tokio::time::Instant;
 
 use super::super::{GapRow, Incident, LagStatus};
 use super::ControlHandler;
@@ -129,7 +130,7 @@ impl ControlHandler {
             listeners: listeners(daemon, &live.counters, &self.gaps().gaps),
             actions: names.into_iter().map(action).collect(),
             rules: self.rules.as_ref().map(|ring| ring.fired()).unwrap_or_default(),
-            guards: self.guards.as_ref().map(|now| now.now().states(SystemTime::now())).unwrap_or_default(),
+            guards: self.guards.as_ref().map(|now| now.now().states(Instant::now())).unwrap_or_default(),
             streams: live.counters.series.streams.states(SystemTime::now()),
             journal,
             loaded: reloads.loaded,

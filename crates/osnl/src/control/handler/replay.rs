@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::super::ReplayResult;
 use super::super::again::Again;
 use super::super::refusal::{Code, RequestRefusal};
@@ -50,13 +52,13 @@ impl ControlHandler {
     /// Lets guards hold the deliveries that they would hold of the broker's messages.
     fn guard(&self, entries: &mut [Entry]) {
         let Some(guards) = self.guards.as_ref().map(|guards| guards.now()) else { return };
-        for Entry { received, notification, deliveries } in entries {
+        for Entry { notification, deliveries, .. } in entries {
             for new in deliveries.iter_mut().filter(|new| new.begin == Begin::Live) {
                 let own = || {
                     format!("{}#{}", notification.id().unwrap_or_default(), new.resource.unwrap_or_default())
                 };
                 let key = new.key.clone().unwrap_or_else(own);
-                let verdict = guards.verdict(&new.rule, &new.action, &key, received.origin.received);
+                let verdict = guards.verdict(&new.rule, &new.action, &key, Instant::now());
                 new.begin = verdict.map_or(Begin::Live, Begin::Held);
             }
         }

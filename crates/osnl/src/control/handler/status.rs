@@ -376,6 +376,7 @@ fn target(
             .into_iter()
             .map(|down| Unavailable {
                 needs_operator: down.needs_operator,
+                remedy: down.remedy,
                 ..unavailable(down.dependency.to_string(), down.since, down.reason, Some(down.next_try))
             })
             .collect();
@@ -421,6 +422,7 @@ fn unavailable(name: String, since: SystemTime, reason: String, next: Option<Ins
         reason,
         next_probe_seconds: next.map(seconds_until),
         needs_operator: false,
+        remedy: None,
     }
 }
 
@@ -554,6 +556,7 @@ mod tests {
             at: SystemTime::now() - Duration::from_secs(seconds),
             waiting_since: None,
             waiting: None,
+            arrived: None,
         };
         for (seconds, state, expected) in [
             (10, ListenerState::Listening, true),

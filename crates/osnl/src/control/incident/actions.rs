@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use osnl_core::attempt::{ErrorClass, Uncorrected};
 use osnl_core::metrics::{BacklogRates, CallLimit, FallingBehind};
-use osnl_core::rule::GUARD_REASON;
-use osnl_transport::shell_quoted;
+use osnl_transport::{Remedy, shell_quoted};
 
 use super::super::{HeldReason, TargetReport, Unavailable};
 use super::{
@@ -81,7 +80,7 @@ fn down(target: &TargetReport) -> Option<Incident> {
     let name = &target.action;
     let last = target.last_failure.as_ref();
     let answer = last.map_or("", |failure| &failure.answer);
-    let remedy = last.and_then(|failure| failure.remedy.as_deref());
+    let remedy = last.and_then(|failure| failure.remedy.as_ref());
     let lasting = lasting(target.since_seconds);
     let next = match target.next_probe_seconds {
         Some(seconds @ 1..) => format!("osnl tries again in {}", span(seconds)),
@@ -92,8 +91,11 @@ fn down(target: &TargetReport) -> Option<Incident> {
     let incident = match (last.is_some_and(|failure| failure.is_refusal), class) {
         (true, _) => {
             let what = format!("{name}: the target refuses everything{lasting}");
-            let correct = remedy.unwrap_or("correct the action, or the target");
-            let reload = if correct.contains("osnl reload") { "" } else { ", then osnl reload" };
+            let correct = remedy.map_or("correct the action, or the target", |remedy| &**remedy);
+            let reload = match remedy {
+                Some(Remedy::AdviceWithReload(_)) => "",
+                Some(Remedy::Advice(_) | Remedy::Command(_)) | None => ", then osnl reload",
+            };
             incident(target, Kind::TargetRefuses, what)
                 .mended_by(format!("[action:{name}]: {correct}{reload}"))
         }
@@ -101,7 +103,8 @@ fn down(target: &TargetReport) -> Option<Incident> {
             let own = format!(
                 "correct the TLS options of [action:{name}] or the target's certificate, then osnl reload"
             );
-            let found = incident(target, Kind::TargetDown, what).mended_by(remedy.map_or(own, str::to_owned));
+            let found =
+                incident(target, Kind::TargetDown, what).mended_by(remedy.map_or(own, ToString::to_string));
             Incident { by_itself: Some(next), ..found }
         }
         // A probe would meet the same limit.
@@ -112,8 +115,7 @@ fn down(target: &TargetReport) -> Option<Incident> {
             let found = incident(target, Kind::TargetDown, what);
             let found = found.heals(format!("{next}; sooner: osnl actions probe {name}"));
             let found = Incident { is_probe_helpful: true, ..found };
-            let remedy = last.and_then(|failure| failure.remedy.clone());
-            remedy.into_iter().fold(found, Incident::mended_by_remedy)
+            remedy.cloned().into_iter().fold(found, Incident::mended_by_remedy)
         }
     };
     Some(since(incident.because(answer), target))
@@ -129,6 +131,7 @@ fn dependency(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
         lasting(Some(first.since_seconds))
     );
     let found = incident(target, Kind::DependencyDown, what).mended_by_command("osnl check --connect");
+    let found = first.remedy.clone().into_iter().fold(found, Incident::mended_by_remedy);
     let others = meanwhile(target, bounds, "deliveries that do not need it go on");
     Some(unavailable(found, first, &others))
 }
@@ -508,7 +511,7 @@ pub(in crate::control) fn judge_guards(targets: &[TargetReport]) -> Vec<Incident
         let (shown, changed, each) = match reasons {
             [] => (String::new(), String::new(), ""),
             [reason] => (text(reason), text(reason), ""),
-            _ => (text(GUARD_REASON), " --text REASON".to_owned(), ", for each REASON"),
+            _ => (" --held-by guard".to_owned(), " --text REASON".to_owned(), ", for each REASON"),
         };
         let each = if names.len() > 1 && each.is_empty() { ", for each ACTION" } else { each };
         let filter = format!("{action}--state waiting-for-release");

@@ -19,31 +19,25 @@ pub(in crate::control) fn fold(incidents: Vec<Incident>) -> Vec<Incident> {
 fn join_queues(incidents: Vec<Incident>) -> Vec<Incident> {
     let mut joined: Vec<Incident> = Vec::new();
     for incident in incidents {
-        let words = words_of(&incident).map(str::to_owned);
         let same = |one: &&mut Incident| {
-            let is_equal = is_of_one_cause(one, &incident) && words_of(one) == words.as_deref();
+            let is_equal = is_of_one_cause(one, &incident) && one.words == incident.words;
             let is_of_one_part = one.place.is_some() && one.subject == incident.subject;
             let is_near = one.kind == incident.kind && one.place == incident.place;
-            words.is_some() && is_near && (is_equal || is_of_one_part)
+            incident.words.is_some() && is_near && (is_equal || is_of_one_part)
         };
-        match (joined.iter_mut().find(same), words) {
-            (Some(one), Some(words)) => {
+        match joined.iter_mut().find(same) {
+            Some(one) => {
                 let is_later = incident.look_age < one.look_age;
-                let words = if is_later { words } else { words_of(one).unwrap_or(&words).to_owned() };
+                let words = one.words.clone().filter(|_| !is_later).or_else(|| incident.words.clone());
                 let listeners = [&*one.listeners, &*incident.listeners].concat();
-                let what = format!("{}: {words}", listeners.join(", "));
+                let what = format!("{}: {}", listeners.join(", "), words.as_deref().unwrap_or_default());
                 let latest = if is_later { incident } else { one.clone() };
-                *one = Incident { listeners, what, ..latest };
+                *one = Incident { listeners, what, words, ..latest };
             }
-            _ => joined.push(incident),
+            None => joined.push(incident),
         }
     }
     joined
-}
-
-fn words_of(incident: &Incident) -> Option<&str> {
-    let names = incident.listeners.join(", ");
-    incident.what.strip_prefix(&names)?.strip_prefix(": ").filter(|_| !names.is_empty())
 }
 
 fn is_of_one_cause(one: &Incident, other: &Incident) -> bool {
@@ -105,8 +99,8 @@ mod tests {
     use crate::queues::BrokerPlace;
 
     fn listener_incident(kind: Kind, name: &str, why: &str) -> Incident {
-        let what = format!("{name}: {}", kind.name());
-        Incident::new(kind, Critical, format!("listener {name}"), what).for_listener(name).because(why)
+        let found = Incident::new(kind, Critical, format!("listener {name}"), kind.name());
+        found.named_by_listener(name).because(why)
     }
 
     fn shown(incidents: Vec<Incident>) -> Vec<String> {
@@ -154,10 +148,10 @@ mod tests {
     #[test]
     fn looks_at_one_queue_of_a_broker_are_one_incident_with_the_latest_numbers() {
         let look = |name: &str, broker: &str, messages: u64, age| {
-            let what = format!("{name}: queue notifications.info: {messages} messages");
+            let what = format!("queue notifications.info: {messages} messages");
             let found = Incident::new(Kind::ServicesQueueUnread, Warning, "queue notifications.info", what);
             let place = BrokerPlace { broker: broker.to_owned(), vhost: Some("/".to_owned()) };
-            Incident { look_age: Some(age), ..found.at(Some(place)).for_listener(name) }
+            Incident { look_age: Some(age), ..found.at(Some(place)).named_by_listener(name) }
         };
         let all = vec![
             look("nova", "mq1", 1469, 240),
@@ -171,11 +165,10 @@ mod tests {
         assert_eq!(shown(all), expected);
         // An alarm is the broker's, whatever the virtual hosts.
         let alarm = |name: &str| {
-            let what = format!("{name}: broker mq1: it blocks publishers");
             let place = BrokerPlace { broker: "mq1".to_owned(), vhost: None };
-            Incident::new(Kind::PublishersBlocked, Critical, "broker mq1", what)
+            Incident::new(Kind::PublishersBlocked, Critical, "broker mq1", "broker mq1: it blocks publishers")
                 .at(Some(place))
-                .for_listener(name)
+                .named_by_listener(name)
         };
         let expected = ["Critical nova, glance: broker mq1: it blocks publishers [] (nova glance)"];
         assert_eq!(shown(vec![alarm("nova"), alarm("glance")]), expected);

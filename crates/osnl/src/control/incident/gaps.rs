@@ -18,10 +18,9 @@ pub(in crate::control) fn judge_gaps(gaps: &[GapRow]) -> Vec<Incident> {
         };
         let longest = all.iter().map(|gap| gap.seconds).max().unwrap_or_default();
         let of = if all.len() == 1 { "of" } else { "of up to" };
-        let what =
-            format!("{}: {number} {of} {}, in which notifications {effect}", gap.listener, span(longest));
+        let what = format!("{number} {of} {}, in which notifications {effect}", span(longest));
         let subject = format!("listener {}", gap.listener);
-        let incident = Incident::new(Kind::Gap, severity, subject, what).for_listener(&gap.listener);
+        let incident = Incident::new(Kind::Gap, severity, subject, what).named_by_listener(&gap.listener);
         let incident = incident.because(&gap.why).labelled(gap.cause.to_string());
         let incident = incident.since(Some(gap.from.clone()), Some(gap.since_seconds));
         let incident = incident.mended_by_command(&gap.command);

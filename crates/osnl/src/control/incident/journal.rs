@@ -12,7 +12,8 @@ const NEARLY_NONE: u64 = 100 << 20;
 const HELD_SECONDS: u64 = 10;
 
 pub(in crate::control) fn unreadable_journal(why: String) -> Incident {
-    Incident::new(Kind::JournalUnreadable, Severity::Critical, "journal", why)
+    Incident::new(Kind::JournalUnreadable, Severity::Critical, "journal", &*why)
+        .labelled(why)
         .mended_by("look at its disk and at the log")
 }
 
@@ -124,7 +125,7 @@ pub(in crate::control) fn judge_suspects(suspects: u64) -> Option<Incident> {
     let found = Incident::new(Kind::Suspects, Severity::Warning, "journal", what);
     let found = found.because("the process ended unexpectedly each time while attempting");
     let found =
-        found.mended_by_command("osnl deliveries list --state waiting-for-release --text unexpectedly");
+        found.mended_by_command("osnl deliveries list --state waiting-for-release --held-by unexpected-end");
     let found = found.mended_by("then osnl deliveries release or discard with the same filter");
     Some(Incident { for_release: suspects, ..found })
 }

@@ -23,7 +23,7 @@ pub(in crate::control) fn has_ended(listener: &ListenerStatus) -> bool {
 pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incident> {
     match (listener.state.as_str(), &listener.stalled) {
         ("listening" | "standby", Some(stalled)) => {
-            let what = format!("{}: stalled: {stalled}", listener.name);
+            let what = format!("stalled: {stalled}");
             let found = incident(listener, Kind::ListenerStalled, Severity::Critical, what);
             vec![found.labelled("no message moves").mended_by("see the log")]
         }
@@ -44,7 +44,7 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
         }
         ("connecting", _) => vec![connecting(listener)],
         ("blocked", _) => {
-            let what = format!("{}: blocked{}", listener.name, lasting(listener.since_seconds));
+            let what = format!("blocked{}", lasting(listener.since_seconds));
             let why = listener.reason.as_deref().unwrap_or("nothing more can be kept");
             let found = incident(listener, Kind::ListenerBlocked, Severity::Critical, what).because(why);
             let found = found.since(listener.since.clone(), listener.since_seconds);
@@ -52,7 +52,7 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
             vec![Incident { by_itself: Some("the broker keeps the messages".to_owned()), ..found }]
         }
         (state, _) => {
-            let what = format!("{}: {state}{}", listener.name, lasting(listener.since_seconds));
+            let what = format!("{state}{}", lasting(listener.since_seconds));
             let is_over = state == "stopped";
             let severity = if is_over { Severity::Critical } else { Severity::Warning };
             let found = incident(listener, Kind::ListenerEnded, severity, what).because(&listener.broker);
@@ -72,7 +72,8 @@ pub(super) const UNBOUND: &str =
     "what is published before osnl is bound to it reaches only the services' own queues";
 
 fn incident(listener: &ListenerStatus, kind: Kind, severity: Severity, what: String) -> Incident {
-    Incident::new(kind, severity, format!("listener {}", listener.name), what).for_listener(&listener.name)
+    let found = Incident::new(kind, severity, format!("listener {}", listener.name), what);
+    found.named_by_listener(&listener.name)
 }
 
 fn queue_incident(
@@ -89,7 +90,7 @@ fn queue_incident(
 fn connecting(listener: &ListenerStatus) -> Incident {
     let is_long = listener.since_seconds.is_some_and(|seconds| seconds >= CONNECTING);
     let severity = if is_long { Severity::Critical } else { Severity::Warning };
-    let what = format!("{}: not connected{}", listener.name, lasting(listener.since_seconds));
+    let what = format!("not connected{}", lasting(listener.since_seconds));
     let found = incident(listener, Kind::ListenerConnecting, severity, what).at(listener.place.clone());
     let found = found.because(listener.reason.as_ref().unwrap_or(&listener.broker));
     let found = found.since(listener.since.clone(), listener.since_seconds);
@@ -115,11 +116,11 @@ fn unbound(listener: &ListenerStatus) -> Vec<Incident> {
     let of_vhost = vhost.map_or(String::new(), |vhost| format!(" in virtual host {vhost}"));
     let absent = |exchange: &String| {
         let subject = format!("exchange {exchange}");
-        let what = format!("{}: {subject}{of_vhost}: it does not exist", listener.name);
+        let what = format!("{subject}{of_vhost}: it does not exist");
         let known = listener.silence.as_ref().filter(|finding| finding.subject == subject);
         let remedy = known.map(|finding| &finding.command).or(listener.remedy.as_ref());
         let found = Incident::new(Kind::ExchangeMissing, Severity::Warning, subject, what);
-        let found = found.for_listener(&listener.name).at(listener.place.clone()).because(UNBOUND);
+        let found = found.named_by_listener(&listener.name).at(listener.place.clone()).because(UNBOUND);
         let found = remedy.cloned().into_iter().fold(found, Incident::mended_by_remedy);
         let by_itself = Some("osnl binds its queue as soon as the exchange is there".to_owned());
         Incident { by_itself, ..found }
@@ -129,7 +130,7 @@ fn unbound(listener: &ListenerStatus) -> Vec<Incident> {
 
 fn old_events(listener: &ListenerStatus) -> Option<Incident> {
     let (name, age) = (&listener.name, span(listener.old_events_seconds?));
-    let what = format!("{name}: actions run for events that were up to {age} old when they were read");
+    let what = format!("actions run for events that were up to {age} old when they were read");
     let found = incident(listener, Kind::OldEvents, Severity::Warning, what);
     Some(found.labelled("actions run for old events").mended_by(format!(
         "max_event_age = 1d in [listener:{name}] would make dead letters of such events, which can be retried"
@@ -146,13 +147,14 @@ fn shared(listener: &ListenerStatus) -> Option<Incident> {
     let known = listener.management.iter().flat_map(|seen| &seen.queues);
     let known: Vec<&str> =
         known.flat_map(|queue| &queue.consumers).take(CONSUMERS).map(String::as_str).collect();
-    let what = format!(
-        "queue {queue}: {} that {} not this daemon's, and each message goes to one of them only",
+    let seen = format!(
+        "{} that {} not this daemon's, and each message goes to one of them only",
         counted(others, "consumer", "consumers"),
         if others == 1 { "is" } else { "are" }
     );
-    let found = queue_incident(listener, Kind::QueueShared, Severity::Critical, queue, what)
-        .because(known.join("; "));
+    let what = format!("queue {queue}: {seen}");
+    let found = queue_incident(listener, Kind::QueueShared, Severity::Critical, queue, what);
+    let found = if known.is_empty() { found.labelled(seen) } else { found.because(known.join("; ")) };
     Some(found.mended_by(format!(
         "give [listener:{name}] a pool of its own, or recreate the queue with single_active_consumer = true; to \
          see the consumers: rabbitmqctl list_consumers"
@@ -163,6 +165,7 @@ fn lossy(listener: &ListenerStatus) -> Option<Incident> {
     let how = listener.queue_lossy.as_ref()?;
     let queue = listener.lossy_queue.as_ref().or(listener.queues.first())?;
     let found = queue_incident(listener, Kind::QueueLossy, Severity::Warning, queue, how.clone());
+    let found = found.labelled(how);
     Some(listener.queue_remedy.iter().fold(found, Incident::mended_by))
 }
 
@@ -171,7 +174,7 @@ fn never_received(listener: &ListenerStatus) -> Option<Incident> {
     let proof = listener.silence.as_ref().filter(|found| found.kind.proves_silence());
     let proven = proof.filter(|_| listener.messages == 0).and(listener.since_seconds);
     let seconds = listener.never_received_seconds.or(proven).filter(|_| listener.reason.is_none())?;
-    let what = format!("{}: it has never received anything{}", listener.name, lasting(Some(seconds)));
+    let what = format!("it has never received anything{}", lasting(Some(seconds)));
     let found = incident(listener, Kind::NeverReceived, Severity::Warning, what);
     let found = found.since(listener.since.clone(), Some(seconds));
     Some(match &listener.silence {
@@ -198,8 +201,8 @@ fn finding_incident(listener: &ListenerStatus, finding: &Finding) -> Incident {
         _ => (Severity::Warning, Some(vhost.clone())),
     };
     let of_vhost = vhost.as_ref().map_or(String::new(), |vhost| format!(" in virtual host {vhost}"));
-    let what = format!("{}: {subject}{of_vhost}: {seen}{shown}", listener.name);
-    let found = Incident::new((*kind).into(), severity, subject, what).for_listener(&listener.name);
+    let what = format!("{subject}{of_vhost}: {seen}{shown}");
+    let found = Incident::new((*kind).into(), severity, subject, what).named_by_listener(&listener.name);
     let found = found.because(consequence).mended_by_remedy(command.clone());
     let place = BrokerPlace { broker: broker.clone(), vhost };
     let found = Incident { look_age: Some(age.unwrap_or_default()), ..found.at(Some(place)) };

@@ -72,7 +72,7 @@ fn a_query_has_the_members_of_its_request() {
     assert_eq!(names("quarantine-list"), BTreeSet::from(quarantine));
     let list = names("list");
     assert!(
-        ["id", "state", "about", "status", "order", "limit"].iter().all(|name| list.contains(name)),
+        ["id", "state", "held_by", "status", "order", "limit"].iter().all(|name| list.contains(name)),
         "{list:?}"
     );
     assert!(!list.contains("count_at_most"), "{list:?}");

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
 use osnl_config::Warning;
+use osnl_config::template::EvalError;
+use osnl_core::misfit::{Misfit, MisfitCause};
 use osnl_model::catalogue::CatalogueEvent;
 
 use crate::native::{ActionConf, LoadedConf};
@@ -18,28 +20,23 @@ pub(super) struct Deaths {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct DeathCause {
     option: String,
-    /// The message without its place in the text, which differs from event to event.
+    /// The message without its place in the text.
     problem: String,
 }
 
 struct DeathEvents {
-    first: String,
+    first: MisfitCause,
     types: Vec<&'static str>,
 }
 
 impl Deaths {
-    pub(super) fn add(&mut self, event: &CatalogueEvent, why: Option<String>, is_certain: bool) {
+    pub(super) fn add(&mut self, event: &CatalogueEvent, why: Option<Misfit>, is_certain: bool) {
         self.tried += 1;
         self.any_is_certain |= is_certain;
-        let Some(why) = why else { return };
+        let Some(Misfit { option, cause: first }) = why else { return };
         self.dead += 1;
-        let (option, problem) = match why.split_once(": ") {
-            Some((option, problem)) if is_option(option) => (option.to_owned(), problem.to_owned()),
-            Some(_) | None => (String::new(), why),
-        };
-        let cause = DeathCause { option, problem: without_place(&problem) };
-        let found =
-            self.causes.entry(cause).or_insert_with(|| DeathEvents { first: problem, types: Vec::new() });
+        let cause = DeathCause { option: option.unwrap_or_default(), problem: first.without_place() };
+        let found = self.causes.entry(cause).or_insert_with(|| DeathEvents { first, types: Vec::new() });
         if !found.types.contains(&event.event_type) {
             found.types.push(event.event_type);
         }
@@ -65,19 +62,10 @@ impl Deaths {
                 false => format!("makes a dead letter of {types}: {}", events.first),
             };
             let finding = loaded.finding("action", &action.name, &cause.option, &problem);
-            warnings.push(Warning(finding.allowed(remedy(&cause.problem, events.types[0]))));
+            warnings.push(Warning(finding.allowed(remedy(&events.first, events.types[0]))));
         }
         is_hopeless
     }
-}
-
-fn is_option(text: &str) -> bool {
-    let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
-    begins && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-}
-
-fn without_place(problem: &str) -> String {
-    problem.split(" at line ").next().unwrap_or(problem).to_owned()
 }
 
 fn named(types: &[&str]) -> String {
@@ -86,17 +74,17 @@ fn named(types: &[&str]) -> String {
     if more == 0 { first } else { format!("{first} and {more} more") }
 }
 
-fn remedy(problem: &str, event: &str) -> String {
-    match problem.split_once("the event has no ") {
-        Some((_, name)) if name.starts_with("resource") => {
+fn remedy(cause: &MisfitCause, event: &str) -> String {
+    match cause {
+        MisfitCause::Eval(EvalError::Lacks { name }) if name.starts_with("resource") => {
             format!("osnl explain shows what such an event has; {{{{ {name} | default(\"\") }}}} accepts a missing value")
         }
-        Some((_, name)) => {
+        MisfitCause::Eval(EvalError::Lacks { name }) => {
             format!("osnl events {event} lists its fields; {{{{ {name} | default(\"\") }}}} accepts a missing value")
         }
-        None if problem.contains("not JSON") => "in JSON, strings and names are in double quotes, and every { needs a }; {{ NAME | tojson }} writes a whole value, \
+        MisfitCause::NotJson { .. } => "in JSON, strings and names are in double quotes, and every { needs a }; {{ NAME | tojson }} writes a whole value, \
              without quotes around it"
             .to_owned(),
-        None => "osnl explain with such an event shows the effect".to_owned(),
+        MisfitCause::Eval(_) | MisfitCause::Other(_) => "osnl explain with such an event shows the effect".to_owned(),
     }
 }

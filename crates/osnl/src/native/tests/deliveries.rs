@@ -98,6 +98,19 @@ fn explain_says_which_action_is_not_asked_and_why() {
     assert_eq!(why, [("roles", None), ("record", Some("when is false: payload.x is 1"))]);
 }
 
+#[test]
+fn the_explanation_says_which_journal_forgets_the_order_of_events() {
+    let actions = "actions = roles, record\n";
+    let text = WHOLE.replace(actions, &format!("{actions}order_by_event_time = true\n"));
+    for (journal, expected) in [
+        ("", "older than one before it becomes a dead letter\n"),
+        ("[journal]\nconnection = memory://\n", "a dead letter; with memory://, a restart forgets the times"),
+    ] {
+        let explained = load(&format!("{text}{journal}")).unwrap().conf.explain();
+        assert!(explained.contains(expected), "{explained}");
+    }
+}
+
 /// A message that waits returns to its queue each 15 minutes, and a delivery limit drops it in the end.
 #[test]
 fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {

@@ -29,3 +29,23 @@ fn check_names_each_host_that_run_warns_of() {
     check("u:p@one,two,u:p@three,four", &["two", "four"]);
     check("one,u@two", &["one"]);
 }
+
+#[test]
+fn check_names_what_may_be_a_part_of_a_password() {
+    let check = |url: &str, expected: &str| {
+        let text = format!(
+            "[listener:l]\ntransport_url = {url}\nexchange = neutron\npool = osnl\n\
+             [rule:r]\nactions = a\nevent_type = ^port\\.create\\.end$\n\
+             [action:a]\ndriver = publish\ntransport_url = rabbit://u:p@h/\nexchange = x\ndeclare = passive\n"
+        );
+        let warnings: Vec<String> =
+            load(&text).unwrap().guest_hosts().iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), usize::from(!expected.is_empty()), "{url}: {warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains(expected)), "{url}: {warnings:?}");
+        assert!(!warnings.concat().contains("S3CRET"), "{warnings:?}");
+    };
+    check("rabbit://u,S3CRET@h/", "write user:password@ before each host, and a comma of a password as %2C");
+    check("rabbit://u;S3CRET@h/", "the user of h has no password, and a ; in it");
+    check("rabbit://u@h,S3CRET@i/", "");
+    check("rabbit://u;v:S3CRET@h/", "");
+}

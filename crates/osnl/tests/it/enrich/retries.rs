@@ -47,8 +47,9 @@ fn check(stage: &Stage, action: &str, mend: impl FnOnce(), received: impl FnOnce
     let conf = stage.with(action);
     let daemon = stage.start(&conf);
     stage.port(1, Openstack::id("server"));
-    daemon.wait_until("it was tried", |c| c.failures.get() > 0);
-    daemon.stop().unwrap();
+    // The journal has the first attempt when the second begins.
+    daemon.wait_until("it was tried twice", |c| c.failures.get() > 1);
+    daemon.abort().unwrap();
     assert_eq!(stage.openstack.count(SERVERS), 1, "{action}");
     stage.rename("another");
     mend();

@@ -177,7 +177,7 @@ fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
         ("^$", ".*", ProbeVerdict::Fine, "this user may publish to it; nothing was published"),
         (".*", "^$", ProbeVerdict::Failed, "access to exchange 'out'"),
     ] {
-        vhost.ctl(&["set_permissions", &user, "^$", write, read]);
+        vhost.set_permissions(&user, ["^$", write, read]);
         let found = lines("out");
         assert_eq!(found[0].0, ProbeVerdict::Fine, "{found:?}");
         assert_eq!(found[1].0, verdict, "{found:?}");

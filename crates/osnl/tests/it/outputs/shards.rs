@@ -134,7 +134,7 @@ fn another_number_waits_until_the_former_shards_are_empty_and_unread() {
     daemon.wait_until("all are published", |c| c.delivered.get() == 20);
     // The number is kept on, also when its queue is deleted.
     let count = Shards::new(Shards::EXCHANGE, NonZeroU32::new(2).unwrap()).count_queue();
-    vhost.ctl(&["delete_queue", &count]);
+    vhost.delete_queue(&count);
     // The broker may tell of the deletion behind a message that is published meanwhile.
     let mut published = 20;
     wait_until(Duration::from_secs(30), "the number is kept anew", || {
@@ -152,7 +152,7 @@ fn another_number_waits_until_the_former_shards_are_empty_and_unread() {
     waiting.wait_for_log("consumers: 1");
     assert_eq!(waiting.counters.delivered.get(), 0);
     for shard in 0..2 {
-        vhost.ctl(&["purge_queue", &format!("osnl-shard-{shard}")]);
+        vhost.purge_queue(&format!("osnl-shard-{shard}"));
     }
     // What a reader holds unacknowledged is in no count of ready messages.
     waiting.wait_for_log("messages: 0, consumers: 1");
@@ -167,7 +167,7 @@ fn another_number_waits_until_the_former_shards_are_empty_and_unread() {
     assert!(found.verdict == ProbeVerdict::Failed && found.found.contains(&held), "{found:?}");
     drop(letters_reader);
     wait_until(Duration::from_secs(30), "its messages are back", || depth(&vhost, 0) > 0);
-    vhost.ctl(&["purge_queue", "osnl-shard-0"]);
+    vhost.purge_queue("osnl-shard-0");
     waiting.wait_until("the new number is taken up", |c| c.delivered.get() == 20);
     assert_eq!((0..3).map(|shard| depth(&vhost, shard)).sum::<u64>(), 20);
     waiting.stop().unwrap();

@@ -37,7 +37,7 @@ impl KeptEntry {
         let text = |text: Option<&str>| text.map(|text| clean::text(text).into_owned()).unwrap_or_default();
         let clock = |time: &str| {
             let time = time.split_once('T').map_or(time, |(_, clock)| clock);
-            clean::text(time.get(..12).unwrap_or(time)).into_owned()
+            clean::text(&time[..time.floor_char_boundary(12)]).into_owned()
         };
         let mut kept = Self {
             // A copy, since the original body counts among the bytes in hand until its drop.
@@ -104,7 +104,8 @@ impl KeptEntry {
             exchange,
             routing_key,
         ];
-        let texts: usize = columns.iter().map(|text| text.len()).sum();
+        let columns = columns.iter().map(|text| text.as_str());
+        let texts: usize = columns.chain(self.priority.as_ref().map(Priority::as_str)).map(str::len).sum();
         let headers = properties.headers.iter().map(|(name, value)| name.len() + memory_of(value));
         body.len() + texts + headers.sum::<usize>()
     }
@@ -179,5 +180,16 @@ mod tests {
         long.message.properties.headers.insert(texts, serde_json::Value::Null);
         (0..5).for_each(|_| _ = ring.push(long.clone()));
         assert_eq!(ring.iter().count(), 2);
+    }
+
+    #[test]
+    fn a_long_time_and_a_long_priority_do_not_fill_the_memory() {
+        let long = format!("{}\u{e9}{}", "x".repeat(11), "x".repeat(100_000));
+        let body = serde_json::json!({"event_type": "e", "timestamp": long, "priority": long, "payload": {}});
+        let message = TapMessage { body: body.to_string().into(), ..TapMessage::default() };
+        let read = crate::command::tap::event::EventFilter::default().read(&message).unwrap();
+        let kept = KeptEntry::new(&message, &read, Timestamp::UNIX_EPOCH);
+        assert_eq!(kept.time, "x".repeat(11));
+        assert!(kept.bytes() > message.body.len() + 100_000, "{}", kept.bytes());
     }
 }

@@ -1,5 +1,6 @@
 use osnl_core::attempt::ErrorClass;
 use osnl_core::metrics::{BacklogRates, CallLimit, FallingBehind};
+use osnl_transport::Remedy;
 
 use super::*;
 
@@ -19,6 +20,13 @@ fn a_target_that_heals_says_when_it_is_tried_and_one_that_refuses_what_to_correc
     let what = "hook: the target refuses everything for 40 s";
     check(&found, &[(IncidentKind::TargetRefuses, Warning, what, "status 400", doing)]);
     assert_eq!(found[0].must_act, IncidentActor::Operator);
+    // A remedy that ends with a reload has no second one.
+    let login = failure("status 401", None, true).map(|failed| AttemptFailure {
+        remedy: Some(Remedy::AdviceWithReload("check the password; then: reload".into())),
+        ..failed
+    });
+    let found = judge_target(&down("hook", login), &BOUNDS);
+    assert_eq!(found[0].to_do.as_deref(), Some("[action:hook]: check the password; then: reload"));
 }
 
 #[test]
@@ -201,10 +209,15 @@ fn what_goes_on_while_a_part_waits_is_told() {
         reason: "no answer".to_owned(),
         next_probe_seconds: Some(3),
         needs_operator: false,
+        remedy: None,
     };
-    let refuses = Unavailable { needs_operator: true, ..away("[enrich:net]") };
+    let remedy = Some("correct the login".into());
+    let refuses = Unavailable { needs_operator: true, remedy, ..away("[enrich:net]") };
     let refusing = TargetReport { dependencies_down: vec![refuses], ..target("hook") };
-    assert_eq!(judge_target(&refusing, &BOUNDS)[0].must_act, IncidentActor::Operator);
+    let refusing = &judge_target(&refusing, &BOUNDS)[0];
+    assert_eq!(refusing.must_act, IncidentActor::Operator);
+    let doing = refusing.doing().unwrap();
+    assert!(doing.starts_with("osnl check --connect; correct the login; osnl tries again"), "{doing}");
     let keystone =
         TargetReport { dependencies_down: vec![away("[enrich:net]")], pending: 1, ..target("hook") };
     let host = TargetReport { down_hosts: vec![away("h1:443")], pending: 1, ..target("hook") };
@@ -347,15 +360,20 @@ fn each_guard_of_an_action_is_named() {
     for (reasons, listed, text, each) in [
         (
             &["guard of rule r: more than 1 per 1m"][..],
-            "'guard of rule r: more than 1 per 1m'",
+            "--text 'guard of rule r: more than 1 per 1m'",
             "'guard of rule r: more than 1 per 1m'",
             "",
         ),
-        (&["guard of rule r: 1", "guard of action hook: 2"], "'guard of '", "REASON", ", for each REASON"),
+        (
+            &["guard of rule r: 1", "guard of action hook: 2"],
+            "--held-by guard",
+            "REASON",
+            ", for each REASON",
+        ),
     ] {
-        let filter = "--action hook --state waiting-for-release --text";
+        let filter = "--action hook --state waiting-for-release";
         let doing = format!(
-            "osnl deliveries list {filter} {listed}; then osnl deliveries release {filter} {text} if the changes are meant, \
+            "osnl deliveries list {filter} {listed}; then osnl deliveries release {filter} --text {text} if the changes are meant, \
              else discard{each}"
         );
         let what = "hook: 3 deliveries wait for release for 60 s";
