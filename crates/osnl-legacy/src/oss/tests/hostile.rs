@@ -191,7 +191,7 @@ fn many_addresses_in_the_answer_of_a_cloud_are_bounded() {
         let address = |n: usize| json!({"addr": n.to_string(), "OS-EXT-IPS:type": kind});
         (0..50_000).map(address).collect()
     };
-    let nics = |networks: Value| super::super::asked::nics(&json!({"addresses": networks})).len();
+    let nics = |networks: Value| asked::nics(&json!({"addresses": networks})).len();
     assert_eq!(nics(json!({"a": of("fixed"), "b": of("floating")})), 1024);
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
 }
