@@ -87,7 +87,7 @@ pub(crate) struct FormatArgs {
 /// The bounds of the time of arrival.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BetweenArgs {
-    /// Received at this time or later: 2h (ago), 2026-11-20 (local), 2026-11-20T06:30Z
+    /// Received since then: 2h (ago), 2026-11-20 (local), 2026-11-20T06:30Z
     #[arg(long, value_name = "WHEN", value_parser = time::parse, help_heading = "Filters")]
     pub(crate) since: Option<Timestamp>,
     /// Received before this time; 7d: more than 7 days ago

@@ -51,7 +51,7 @@ pub(crate) struct PickArgs {
     /// Only events with a delivery in one of these states, such as dead,retrying
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
     pub(super) state: Vec<String>,
-    /// Received at this time or later: 2h (ago), 2026-11-20 (local), 2026-11-20T06:30Z
+    /// Received since then: 2h (ago), 2026-11-20 (local), 2026-11-20T06:30Z
     #[arg(long, value_name = "WHEN", value_parser = parse_time)]
     pub(super) since: Option<SystemTime>,
     /// Received before this time; 7d: more than 7 days ago
