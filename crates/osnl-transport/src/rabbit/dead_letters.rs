@@ -497,16 +497,17 @@ struct RabbitQueueReader {
 impl RabbitQueueReader {
     /// Waits until the queue has every acknowledgement; during an alarm this is unknown of many.
     async fn flush(&mut self) -> Result<(), TransportError> {
-        let known = self.publisher_alarm.as_ref().and_then(|alarm| alarm.blocked(|_| {}));
-        if let Some(blocked) = known {
-            return if self.removed < KEPT_BACK { Ok(()) } else { Err(blocked) };
-        }
-        let alarm = self.alarm.clone();
-        tokio::select! {
-            biased;
-            flushed = self.put_last_mark() => flushed,
-            blocked = alarm.raised() => Err(blocked),
-        }
+        let (known, alarm) = (self.publisher_alarm.clone(), self.alarm.clone());
+        let blocked = match known.and_then(|alarm| alarm.blocked(|_| {})) {
+            Some(blocked) => blocked,
+            // The broker blocks a connection when it publishes, and reads what that has sent before.
+            None => tokio::select! {
+                biased;
+                flushed = self.put_last_mark() => return flushed,
+                blocked = alarm.raised() => blocked,
+            },
+        };
+        if self.removed < KEPT_BACK { Ok(()) } else { Err(blocked) }
     }
 
     /// Publishes a mark behind all acknowledgements, and takes it back.
