@@ -47,18 +47,17 @@ impl ManagementConf {
 struct Api<'a> {
     conf: &'a ManagementConf,
     base: String,
-    user: &'a str,
-    password: &'a str,
+    login: &'a TransportHost,
     vhost: &'a str,
 }
 
 impl<'a> Api<'a> {
     fn new(conf: &'a ManagementConf, host: &'a TransportHost, vhost: &'a str) -> Self {
-        let (user, password) = match (&host.username, &host.password) {
-            (None, None) => (conf.login.0.as_str(), conf.login.1.expose()),
-            (Some(_), _) | (_, Some(_)) => host.credentials(),
+        let login = match (&host.username, &host.password) {
+            (None, None) => &conf.login,
+            (Some(_), _) | (_, Some(_)) => host,
         };
-        Self { conf, base: conf.base(host), user, password, vhost }
+        Self { conf, base: conf.base(host), login, vhost }
     }
 
     async fn overview(&self) -> Result<BrokerFacts, UnknownFact> {
@@ -157,7 +156,8 @@ impl<'a> Api<'a> {
             .map_err(|error| UnknownFact::new(error.to_string(), "look at ssl_ca_file"))?;
         let mut request = Request::new(Method::GET, target);
         request.reply_limit = LONGEST;
-        let login = STANDARD.encode(format!("{}:{}", self.user, self.password));
+        let (user, password) = self.login.credentials();
+        let login = STANDARD.encode(format!("{user}:{password}"));
         if let Ok(mut value) = HeaderValue::try_from(format!("Basic {login}")) {
             value.set_sensitive(true);
             request.headers.insert(AUTHORIZATION, value);
@@ -187,7 +187,7 @@ impl<'a> Api<'a> {
     }
 
     fn let_see(&self) -> String {
-        let (vhost, user) = (shell_quoted(self.vhost), shell_quoted(self.user));
+        let (vhost, user) = (shell_quoted(self.vhost), shell_quoted(self.login.shown_user()));
         format!(
             "rabbitmqctl set_permissions -p {vhost} {user} '^$' '^$' '^$'  # if the user has none there yet; with these it sees \
              the virtual host and uses nothing in it"
@@ -195,7 +195,7 @@ impl<'a> Api<'a> {
     }
 
     fn judged(&self, answer: Answer, what: &str) -> Result<Answer, UnknownFact> {
-        let (place, user) = (&self.base, shell_quoted(self.user));
+        let (place, user) = (&self.base, shell_quoted(self.login.shown_user()));
         let refused =
             |reason: &str, remedy: String| Err(UnknownFact::new(format!("{place}{what}: {reason}"), remedy));
         let tags = || {
@@ -231,12 +231,12 @@ impl<'a> Api<'a> {
                     .to_owned(),
             ),
             status if status.is_redirection() => {
-                let why = answer.failure(&Scrubber::new([self.password])).reason;
+                let why = answer.failure(&Scrubber::new([self.login.credentials().1])).reason;
                 let remedy = "write that place into management_url: osnl does not take the login there by itself";
                 refused(&format!("status {}: {why}", status.as_u16()), remedy.to_owned())
             }
             status => {
-                let excerpt = answer.excerpt(&Scrubber::new([self.password])).map(|excerpt| format!(", {excerpt}")).unwrap_or_default();
+                let excerpt = answer.excerpt(&Scrubber::new([self.login.credentials().1])).map(|excerpt| format!(", {excerpt}")).unwrap_or_default();
                 refused(&format!("status {}{excerpt}", status.as_u16()), "see the log of the broker".to_owned())
             }
         }

@@ -1,6 +1,6 @@
 //! Tests answers of the API, recorded from RabbitMQ 3.10.8 or written as 4.x sends them.
 
-use osnl_model::{Secret, TransportUrl};
+use osnl_model::TransportUrl;
 use osnl_testkit::{Reply, Sink};
 use osnl_transport::{QueueKind, QueueType};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::{BrokerFacts, UnknownFact, reading};
 use crate::native::ManagementConf;
 
 fn conf(url: &str) -> ManagementConf {
-    let login = ("osnl".to_owned(), Secret::new("from-transport-url"));
+    let login = TransportUrl::parse("rabbit://osnl:from-transport-url@mq1/").unwrap().hosts()[0].clone();
     ManagementConf { url: TransportUrl::parse(url).unwrap(), login, ca_file: None }
 }
 
@@ -97,6 +97,10 @@ fn a_missing_answer_is_unknown_with_its_reason_and_its_remedy() {
     check(overview, body(401, tag), "401, the user has no tag", "rabbitmqctl set_user_tags u monitoring");
     let login = r#"{"error":"not_authorized","reason":"Login failed"}"#;
     check(overview, body(401, login), "401, the login is refused", "rabbitmqctl authenticate_user u");
+    // A wrong sign makes the password a part of the user.
+    let refusing = api(overview, body(401, login));
+    let unknown = ask(&conf(&format!("http://u;hunter2@127.0.0.1:{}/", refusing.port()))).unwrap_err();
+    assert!(unknown.remedy.contains("authenticate_user '***'"), "{unknown:?}");
     let vhost = r#"{"error":"not_authorised","reason":"User not authorised to access virtual host"}"#;
     check(
         queue_path,

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use osnl_config::sections::SectionReader;
-use osnl_model::{Secret, TransportHost, TransportUrl};
+use osnl_model::{TransportHost, TransportUrl};
 use osnl_net::http::{Url, UrlError};
 use osnl_transport::RabbitOptions;
 
@@ -14,7 +14,8 @@ const FORM: &str = "write https://user:password@host:15671/";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagementConf {
     pub(crate) url: TransportUrl,
-    pub(crate) login: (String, Secret),
+    /// The host of `transport_url` whose login is sent to hosts without one.
+    pub(crate) login: TransportHost,
     pub(crate) ca_file: Option<PathBuf>,
 }
 
@@ -68,8 +69,7 @@ pub(super) fn read_listener(
         }
     }
     let broker = broker?;
-    let (user, password) = broker.hosts().first().map_or(("guest", "guest"), |host| host.credentials());
-    let login = (user.to_owned(), Secret::new(password));
+    let login = broker.hosts().first()?.clone();
     Some(Some(ManagementConf { url, login, ca_file: rabbit?.ca_file() }))
 }
 

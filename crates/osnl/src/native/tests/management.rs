@@ -1,6 +1,6 @@
 use super::{WHOLE, load, warnings};
 use crate::native::ManagementConf;
-use osnl_model::{Secret, TransportUrl};
+use osnl_model::TransportUrl;
 
 #[test]
 fn the_login_is_that_of_the_broker_unless_the_url_has_one() {
@@ -9,7 +9,7 @@ fn the_login_is_that_of_the_broker_unless_the_url_has_one() {
         let loaded = load(&text).unwrap_or_else(|errors| panic!("{errors}"));
         let expected = ManagementConf {
             url: TransportUrl::parse(url).unwrap(),
-            login: ("u".to_owned(), Secret::new("hunter2")),
+            login: TransportUrl::parse("rabbit://u:hunter2@localhost/").unwrap().hosts()[0].clone(),
             ca_file: ca_file.map(Into::into),
         };
         assert_eq!(loaded.conf.listeners[0].management.as_ref(), Some(&expected), "{lines}");
