@@ -51,7 +51,7 @@ pub(crate) use self::copies::copy_of;
 pub use self::part::LetterReads;
 pub(crate) use self::part::{LetterPart, items_of};
 use crate::identity::{MessageIdentity, RETRY_OF};
-use crate::query::{DeliveryListRow, RowState, Unreadable};
+use crate::query::{DeliveryListRow, RowState, Unreadable, cut};
 use crate::{DeliveryId, NewDelivery, Subject, UsedLimits};
 
 const ID: &str = "osnl-id";
@@ -180,7 +180,7 @@ impl WaitingLetter {
     pub(crate) fn is_of(&self, received: &ReceivedMessage, head: &Notification, new: &NewDelivery) -> bool {
         let digest = received.digest().to_string();
         let effect = idempotency_key(head, &new.rule, &new.action, new.resource, || digest.clone());
-        self.digest == digest && self.effect == cut(&effect)
+        self.digest == digest && self.effect == cut(&effect, LONGEST)
     }
 }
 
@@ -317,11 +317,7 @@ fn common(received: &ReceivedMessage, kind: &str, reason: &str) -> BTreeMap<Stri
 }
 
 fn header(name: &str, value: &str) -> (String, String) {
-    (name.to_owned(), cut(value).to_owned())
-}
-
-fn cut(value: &str) -> &str {
-    &value[..value.floor_char_boundary(LONGEST)]
+    (name.to_owned(), cut(value, LONGEST).to_owned())
 }
 
 fn shown(at: SystemTime) -> String {

@@ -54,7 +54,7 @@ use self::state::{
 };
 use super::begin;
 use super::identity::MessageIdentity;
-use super::query::RecentDelivery;
+use super::query::{LONGEST_ANSWER, RecentDelivery, cut};
 use super::{
     AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
     Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest, Settle, UsedLimits,
@@ -254,7 +254,7 @@ impl Journal for MemoryJournal {
             pending.used = used;
             let at = epoch::now();
             let since = pending.failed.as_ref().map_or(at, |failed| failed.since);
-            pending.failed = Some(FailedAttempts { since, at, answer: answer.into() });
+            pending.failed = Some(FailedAttempts { since, at, answer: cut(answer, LONGEST_ANSWER).into() });
         }
     }
 

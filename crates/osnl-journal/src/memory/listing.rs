@@ -6,12 +6,8 @@ use osnl_core::epoch;
 use tokio::time::Instant;
 
 use super::{FailedAttempts, MemoryJournal, MemoryLane, PendingDelivery};
-use crate::query::{DeliveryListRow, FailingKey, LONGEST_TYPE, RowState, Tally};
+use crate::query::{DeliveryListRow, FailingKey, LONGEST_TYPE, RowState, Tally, cut};
 use crate::{DeliveryId, Pause, PauseNote};
-
-fn shortened(event_type: &str) -> String {
-    event_type[..event_type.floor_char_boundary(LONGEST_TYPE)].to_owned()
-}
 
 impl MemoryJournal {
     #[must_use]
@@ -19,6 +15,7 @@ impl MemoryJournal {
         let state = self.lock();
         let row = |(id, pending): (&DeliveryId, &PendingDelivery)| {
             let open = state.entries.get(&pending.entry)?;
+            let event_type = open.notification.head().event_type.as_deref();
             Some(DeliveryListRow {
                 id: *id,
                 rule: pending.rule.to_string(),
@@ -34,7 +31,7 @@ impl MemoryJournal {
                 reason: None,
                 received: open.received.origin.received,
                 queue: open.received.origin.queue.to_string(),
-                event_type: open.notification.head().event_type.as_deref().map(shortened),
+                event_type: event_type.map(|kind| cut(kind, LONGEST_TYPE).to_owned()),
                 message_id: open.notification.head().message_id.clone(),
                 copies: 0,
                 resource: pending.resource,

@@ -90,12 +90,15 @@ fn a_delivery_that_fails_again_and_again_is_listed_with_its_answer() {
 }
 
 #[test]
-fn a_long_event_type_is_listed_in_part() {
+fn a_long_event_type_and_a_long_answer_are_listed_in_part() {
     let journal = journal();
     let mut hostile = entry("1", "k", false);
     Arc::make_mut(&mut hostile.notification).event_type = Some("ü".repeat(100_000));
     let _receipt = append_as(&journal, hostile);
-    assert_eq!(journal.rows()[0].event_type.as_deref().map(str::len), Some(1000));
+    journal.attempted(claim(&journal)[0].0, attempts(1), &"ü".repeat(100_000));
+    let row = &journal.rows()[0];
+    assert_eq!(row.event_type.as_deref().map(str::len), Some(1000));
+    assert_eq!(row.last_answer.as_deref().map(str::len), Some(1000));
 }
 
 #[test]

@@ -15,11 +15,10 @@ use super::blocks::{BlockFact, BlockNotes};
 use super::lane::{DeferredChange, LaneEntry, LaneKey};
 use super::rows::{self, identity_number, is, millis};
 use crate::identity::MessageIdentity;
-use crate::query::RowState;
+use crate::query::{LONGEST_ANSWER, RowState, cut};
 use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, UsedLimits};
 
 pub(super) const ATTEMPTS: u32 = 20;
-const ANSWER: usize = 1000;
 const REQUEST: usize = 4096;
 /// The longest reason of a state: a value of the event, or the words of a target, may be in it.
 const REASON: usize = 4096;
@@ -309,7 +308,7 @@ impl<'a> Work<'a> {
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO attempt (delivery, slot, at, answer) VALUES (?1, ?2, ?3, ?4)",
         )?;
-        let answer = cut(answer, ANSWER);
+        let answer = cut(answer, LONGEST_ANSWER);
         self.blocks.note(id.row(), BlockFact::Failed);
         self.blocks.note_answer(id.row(), answer);
         insert.execute(params![id.row(), made % ATTEMPTS, self.now, answer])?;
@@ -424,11 +423,6 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
-}
-
-/// Returns the beginning of a text.
-pub(super) fn cut(text: &str, longest: usize) -> &str {
-    &text[..text.floor_char_boundary(longest)]
 }
 
 pub(super) fn same(connection: &Connection, number: i64, identity: &MessageIdentity) -> Result<Option<i64>> {

@@ -7,12 +7,11 @@ use rusqlite::{Connection, Result, ToSql, params};
 
 use super::super::blocks::BlockNeeds;
 use super::super::rows::{delivery_id, from_millis, is};
-use super::super::work::cut;
 use super::SqliteReader;
 use crate::DeliveryId;
 use crate::query::{
     AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, LONGEST_TYPE, ListPage, RowOrder,
-    count_rows,
+    count_rows, cut,
 };
 
 const BEHIND: u32 = 10;
