@@ -56,6 +56,7 @@ struct LoggedIncident {
     remedy: Option<String>,
 }
 
+/// The step of an incident that a line logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum LogPhase {
     Begins,
@@ -65,6 +66,7 @@ enum LogPhase {
     Ends(Duration),
 }
 
+/// A line of the log about an incident.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LogLine(LogPhase, LoggedIncident);
 
