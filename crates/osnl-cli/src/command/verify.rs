@@ -218,6 +218,16 @@ fn cloud(
     for name in names {
         let Some(enrich) = conf.enrichments.iter().find(|enrich| *enrich.name == *name) else { continue };
         let mut enrich = enrich.clone();
+        let other = args.region.as_ref().filter(|region| enrich.cloud.region.as_ref() != Some(*region));
+        if let Some(region) = other
+            && !enrich.cloud.endpoints.is_empty()
+        {
+            let why = format!(
+                "[enrich:{name}] its cloud has the URL of a service (..._endpoint_override), which may be that of another \
+                 region: if it is not, write region_name = {region} into the section"
+            );
+            return Err((Exit::Config, masked(&why)));
+        }
         enrich.cloud.region = args.region.clone().or(enrich.cloud.region);
         let cloud = enrich
             .cloud(http)

@@ -249,6 +249,14 @@ fn nothing_is_asked_or_appended_without_good_reason() {
     check(&["--ids", "ids", "--region", "Mars"], 69, "no public URL of compute in region Mars");
     assert_eq!(stand.asked(), before);
     check(&["--ids", "ids", "--region", "RegionOne"], 0, "");
+    // A URL of clouds.yaml may be that of another region, in which all ids look deleted.
+    stand.place.write("clouds.yaml", "clouds: {c: {compute_endpoint_override: 'http://127.0.0.1:9/v2.1'}}\n");
+    let own = stand.place.read("a.conf");
+    let cloud =
+        format!("kind = server\ncloud = c\nclouds_file = {}\n", stand.place.path("clouds.yaml").display());
+    stand.place.write("a.conf", own.replace("kind = server\n", &cloud));
+    check(&["--ids", "ids", "--region", "RegionOne"], 78, "write region_name = RegionOne into the section");
+    stand.place.write("a.conf", own);
     stand.openstack.unlist();
     stand.openstack.remove(&format!("/compute/v2.1/servers/{}", instance(1)));
     check(&["--ids", "ids"], 0, "warning: more than 20 % of the ids so far are gone");
