@@ -70,7 +70,7 @@ impl SecretFileError {
             Self::Missing(_) => "write the secret into it, or name another file",
             Self::NoCredential(_) => "add LoadCredential=NAME:/path to the unit, or name another one",
             Self::NotRegular(_) => "name a file with the secret in it",
-            Self::Unreadable { remedy, .. } => *remedy,
+            Self::Unreadable { remedy, .. } => remedy,
             Self::Empty(_) => "write the secret into it",
             Self::Lines(_) | Self::TooLarge(_) => "write the secret into it and nothing else",
             Self::NotUtf8(_) => "save it as UTF-8",

@@ -91,7 +91,7 @@ fn deliveries_are_found_shown_retried_in_order_and_discarded() {
         (
             "deliveries retry --all --out-of-order --dry-run",
             0,
-            "1 delivery would be retried: 1.0\n  calls 1 × DELETE http",
+            "would be retried: 1.0\n  calls 1 × DELETE http",
         ),
         ("deliveries retry 1.0 --out-of-order", 0, "1 delivery will be retried: 1.0"),
     ]);

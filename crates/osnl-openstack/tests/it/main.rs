@@ -239,8 +239,8 @@ fn over_tls(keystone: &TlsSink, authority: &Authority) -> Cloud {
     {
         fields.set(name, value);
     }
-    let conf = CloudConf::from_fields(&fields).unwrap();
-    Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).unwrap()
+    let conf = CloudConf::from_fields(&fields).expect("good options");
+    Cloud::new(conf, &HttpOptions::default(), Duration::from_secs(5)).expect("a certificate in PEM")
 }
 
 #[tokio::test]
