@@ -16,8 +16,7 @@ use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerChange, FailedKey};
 use super::gather::CallPace;
-use super::limits::HostLimits;
-use super::outcomes::LONGEST_ANSWER;
+use super::limits::{HostLimits, LONGEST_ANSWER};
 use super::policy::RetryPolicy;
 
 /// The number of remembered hosts. The number exceeds the calls under way, so that no host in use is forgotten.

@@ -10,13 +10,12 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, End};
 use osnl_transport::Remedy;
 use tokio::time::Instant;
 
+use super::limits::LONGEST_ANSWER;
 use super::published::LastFailure;
 use super::schedule::{EndedDelivery, RetriedDelivery, WaitReason};
 use super::{AbandonedDelivery, BreakerState, DeliveryLoop};
 
 const REMIND: Duration = Duration::from_secs(60);
-/// The longest answer that the status repeats: a value of the event may be in it.
-pub(super) const LONGEST_ANSWER: usize = 4096;
 
 impl DeliveryLoop {
     /// Logs and counts the end of a delivery, then ends its claim.
