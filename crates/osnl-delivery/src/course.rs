@@ -122,10 +122,11 @@ impl Course {
         if self.draining || !self.may_attempt() {
             return;
         }
+        // A retry that is due at the time of the next probe would otherwise be under way at each look, and never given up.
+        self.schedule.give_up_held(now, out);
         while let Some(ids) = self.schedule.next(now) {
             out.push(Consequence::Begin(ids.into_iter().filter_map(|id| self.schedule.event(id)).collect()));
         }
-        self.schedule.give_up_held(now, out);
         self.schedule.make_way(now, out);
     }
 

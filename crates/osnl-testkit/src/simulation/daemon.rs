@@ -203,7 +203,7 @@ impl Lives {
             }
             Step::Reload { daemon, what } => self.reload(*daemon, *what).await,
             Step::Pause { daemon, length } => self.pause(*daemon, *length).await,
-            Step::Change { daemon, key, verb } => self.change(*daemon, Some(*key), *verb).await,
+            Step::Change { daemon, key, verb } => _ = self.change(*daemon, Some(*key), *verb).await,
             Step::Clock(seconds) => self.world.jumps(*seconds),
         }
         self.world.changed.notify_waiters();
@@ -270,11 +270,13 @@ impl Lives {
         }
     }
 
-    async fn unpause(&self, daemon: usize) {
+    async fn unpause(&self, daemon: usize) -> bool {
         self.wait_for(daemon).await;
-        if self.set_pause(daemon, None).await {
+        let is_done = self.set_pause(daemon, None).await;
+        if is_done {
             self.world.lock().say(format_args!("the action of daemon {daemon} is resumed"));
         }
+        is_done
     }
 
     /// Waits until a daemon runs, whose file keeps a pause.
@@ -307,9 +309,12 @@ impl Lives {
         }
     }
 
-    /// Changes the deliveries of a key, or of all keys, in a file.
-    async fn change(&self, daemon: usize, key: Option<u8>, verb: Verb) {
-        let Some(OperatedJournal::Sqlite(sqlite)) = self.operated(daemon) else { return };
+    /// Changes the deliveries of a key, or of all keys, in a file; `false` if the daemon does not run or ends.
+    async fn change(&self, daemon: usize, key: Option<u8>, verb: Verb) -> bool {
+        let sqlite = match self.operated(daemon) {
+            Some(OperatedJournal::Sqlite(sqlite)) => sqlite,
+            operated => return operated.is_some(),
+        };
         let which = Filter { key: key.map(|key| format!("k{key}")), ..Filter::default() };
         let by = "the story".to_owned();
         let change = match verb {
@@ -319,13 +324,13 @@ impl Lives {
             Verb::Release => Change::Release { which },
         };
         self.world.lock().oracle.changes(key, verb);
-        if let Ok(Ok(changed)) = timeout(AWAY, sqlite.change(change)).await {
-            let (changed, refused) = (changed.changed.len() + changed.under_way.len(), changed.refused.len());
-            let key = key.map_or_else(|| "all keys".to_owned(), |key| format!("key {key}"));
-            self.world.lock().say(format_args!(
-                "an operator: {verb:?} for {key} of daemon {daemon}: {changed} changed, {refused} refused"
-            ));
-        }
+        let Ok(Ok(changed)) = timeout(AWAY, sqlite.change(change)).await else { return false };
+        let (changed, refused) = (changed.changed.len() + changed.under_way.len(), changed.refused.len());
+        let key = key.map_or_else(|| "all keys".to_owned(), |key| format!("key {key}"));
+        self.world.lock().say(format_args!(
+            "an operator: {verb:?} for {key} of daemon {daemon}: {changed} changed, {refused} refused"
+        ));
+        true
     }
 
     /// Ends all pauses, and releases all deliveries.
@@ -333,8 +338,10 @@ impl Lives {
         self.paused.lock().unwrap().clear();
         self.pauses.notify_one();
         for daemon in 0..self.seats.len() {
-            self.unpause(daemon).await;
-            self.change(daemon, None, Verb::Release).await;
+            // The file of a daemon that ends takes no change.
+            while !self.unpause(daemon).await || !self.change(daemon, None, Verb::Release).await {
+                sleep(Duration::from_secs(1)).await;
+            }
         }
     }
 
