@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::step;
 
-const FAULTS: &str = "crates/osnl-testkit/faults";
+pub(crate) const FAULTS: &str = "crates/osnl-testkit/faults";
 const PLAYS: &str = "run --quiet --locked -p osnl-engine --example simulate --";
 
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {

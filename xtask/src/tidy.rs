@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::budget::{BudgetRow, TidyBudget};
 use self::graph::Graph;
+use crate::simulate::FAULTS;
 use crate::{ci, spine, step};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,14 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     for (path, edge) in spine::named_edges(&step::root())? {
         let text = format!("the spine names {edge}: it builds without the edges");
         violations.push(Violation { path, line: 1, text });
+    }
+    for path in paths.iter().filter(|path| path.starts_with(FAULTS) && step::root().join(path).exists()) {
+        let mut git = Command::new("git");
+        git.args(["apply", "--check", path]).current_dir(step::root());
+        if step::output(&mut git).is_err() {
+            let text = "the planted fault fits the code no longer: write it anew".to_owned();
+            violations.push(Violation { path: path.clone(), line: 1, text });
+        }
     }
     ci::long::print_state()?;
     for violation in &violations {
