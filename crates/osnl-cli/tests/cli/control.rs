@@ -88,11 +88,7 @@ fn deliveries_are_found_shown_retried_in_order_and_discarded() {
     rig.check(&[
         ("deliveries retry 1.0", 1, "1.0: a later delivery of the same resource was delivered"),
         ("deliveries retry 2.0", 1, "it is delivered"),
-        (
-            "deliveries retry --all --out-of-order --dry-run",
-            0,
-            "would be retried: 1.0\n  calls 1 × DELETE http",
-        ),
+        ("deliveries retry --all --out-of-order --dry-run", 0, "retried: 1.0\n  calls 1 × DELETE http"),
         ("deliveries retry 1.0 --out-of-order", 0, "1 delivery will be retried: 1.0"),
     ]);
     wait(&rig, "done", 4);
