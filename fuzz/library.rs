@@ -8,7 +8,7 @@ use osnl_notify::versioned::{Json, ObjectForm, VersionedObject, WireObject, read
 pub(crate) fn versioned(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(raw) = serde_json::from_str::<Json>(&text) else { return };
-    let form = ObjectForm::of(&raw);
+    let form = ObjectForm::from_json(&raw);
     let shown = format!("{form:?} {raw:?}");
     assert!(form.is_err() || ObjectForm::is_one(&raw), "{shown}");
     read_as::<InspectionRuleCRUDPayload>(&text, &raw);

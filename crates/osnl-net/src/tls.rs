@@ -47,7 +47,6 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 
 pub use certificates::{ClientIdentity, FileError, certificates_from, identity, system_certificates};
-pub(crate) use expiry::LatestEnds;
 pub use expiry::{LatestEnd, Validity, ends_at, validity};
 pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};
 

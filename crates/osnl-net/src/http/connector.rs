@@ -13,7 +13,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::dial::{self, DialError, LOOKED_UP_FOR, Trial};
-use crate::tls::{LatestEnds, Remedies};
+use crate::http::expiry::LatestEnds;
+use crate::tls::Remedies;
 use hyper::Uri;
 use hyper::http::uri::{Authority, Scheme as UriScheme};
 use hyper_util::client::legacy::connect::{Connected, Connection};

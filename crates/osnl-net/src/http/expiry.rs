@@ -1,5 +1,6 @@
 use std::path::Path;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 
@@ -25,5 +26,54 @@ impl Expiry {
     pub(crate) fn for_client(file: &Path, chain: &[CertificateDer<'_>]) -> Option<Self> {
         let ends = chain.iter().filter_map(ends_at).min()?;
         Some(Self { what: format!("the client certificate {}", file.display()), ends })
+    }
+}
+
+/// The most hosts of [`LatestEnds`], of any number that events or a catalogue may name.
+const MOST_HOSTS: usize = 64;
+/// The time without a connection after which a host is forgotten: a catalogue may name another one by now.
+const FORGOTTEN: Duration = Duration::from_secs(7 * 86_400);
+
+/// The expiry of the certificate that each host showed last, in the order of the latest connections. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LatestEnds(Arc<Mutex<Vec<(String, i64, Instant)>>>);
+
+impl LatestEnds {
+    pub(crate) fn note(&self, authority: &str, ends: Option<i64>) {
+        let Some(ends) = ends else { return };
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.retain(|(host, _, at)| host != authority && at.elapsed() < FORGOTTEN);
+        if shown.len() >= MOST_HOSTS {
+            shown.remove(0);
+        }
+        shown.push((authority.to_owned(), ends, Instant::now()));
+    }
+
+    /// Returns the expiry at the host of the latest connection.
+    pub(crate) fn latest(&self) -> Option<i64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().map(|(_, ends, _)| *ends)
+    }
+
+    pub(crate) fn all(&self) -> Vec<(String, i64)> {
+        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shown.iter().filter(|(_, _, at)| at.elapsed() < FORGOTTEN);
+        known.map(|(host, ends, _)| (host.clone(), *ends)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_host_has_the_end_that_it_showed_last() {
+        let ends = LatestEnds::default();
+        for (host, end) in [("a", Some(1)), ("b", Some(2)), ("a", Some(3)), ("c", None)] {
+            ends.note(host, end);
+        }
+        assert_eq!(ends.all(), [("b".to_owned(), 2), ("a".to_owned(), 3)]);
+        assert_eq!(ends.latest(), Some(3));
+        (0..100).for_each(|n| ends.note(&n.to_string(), Some(n)));
+        assert_eq!((ends.all().len(), ends.latest()), (MOST_HOSTS, Some(99)));
     }
 }
