@@ -118,6 +118,9 @@ fn from_init_to_the_first_effect_by_the_screens_alone() {
     // The event may arrive before the look that made the binding has ended.
     wait_until(SOON, "no incident is left", || {
         let (code, status) = hour.said("osnl status -c osnl.conf");
+        if code != Some(0) {
+            eprintln!("{status}");
+        }
         code == Some(0) && status.contains("\nlisteners\n")
     });
 
