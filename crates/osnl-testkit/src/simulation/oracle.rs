@@ -283,7 +283,8 @@ impl Oracle {
         let Some(record) = self.events.get_mut(&event) else { return };
         let key = record.key;
         // What was a dead letter before a kill, and comes again, has no order any more.
-        let is_first = record.effects.is_empty() && record.ended.is_empty();
+        let has_ended = !record.ended.is_empty();
+        let is_first = record.effects.is_empty() && !has_ended;
         let is_first_of_life = !record.effects.contains(&who.life);
         record.effects.push(who.life);
         // A daemon that cannot keep a message gives it back, and the other one may take it.
@@ -301,7 +302,9 @@ impl Oracle {
             let latest = self.latest.entry((life, key)).or_insert(event);
             let before = *latest;
             *latest = event.max(before);
-            if before > event {
+            // A retried dead letter precedes a later delivery, also one that had an effect and whose answer is lost.
+            let is_known = self.events.get(&before).is_some_and(|other| other.effects.len() > other.repeats);
+            if before > event && (is_known || !has_ended) {
                 self.breaks(format!("order: event {event} of key {key} takes effect after event {before}"));
             }
         }
