@@ -305,6 +305,9 @@ impl Listener {
                 never = besides => match never {},
             };
             let unsettled = session.unsettled();
+            if session.has_ended_returned() {
+                returns = Returns::default();
+            }
             self.gauges.set_unsettled(0);
             self.was_heard(matches!(ended, Ok(SessionEnd::Drained)));
             before = Some(Instant::now());

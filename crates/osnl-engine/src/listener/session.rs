@@ -41,6 +41,11 @@ impl<'a> ListenerSession<'a> {
         self.core.settling.window.unsettled() + self.consumer.untaken()
     }
 
+    /// Whether all messages that had returned to the broker have come again and ended, at one time of this session.
+    pub(super) fn has_ended_returned(&self) -> bool {
+        self.core.has_ended_returned
+    }
+
     pub(super) fn into_consumer(self) -> Box<dyn Consumer> {
         self.consumer
     }

@@ -110,7 +110,8 @@ impl Blockade {
     }
 }
 
-/// The returns in a row, which lengthen the pause after each.
+/// The returns in a row, which lengthen the pause after each. The row ends when all that has returned has come again and
+/// ended; each return of a message that does not end counts against the delivery limit of a quorum queue.
 #[derive(Debug, Default)]
 pub(in crate::listener) struct Returns {
     count: u32,

@@ -98,6 +98,8 @@ pub(super) struct Core<'a> {
     recount_at: Option<Instant>,
     /// Decides when waiting for room is a state, and when pushed messages return.
     blockade: Blockade,
+    /// Whether all messages that had returned to the broker have come again and ended.
+    pub(super) has_ended_returned: bool,
 }
 
 /// The dispatched messages of a session until their receipts complete.
@@ -107,11 +109,14 @@ pub(super) struct OpenMessages {
     receipts: FuturesUnordered<OpenReceipt>,
     /// The number of deliveries of all of them, which bounds the memory.
     deliveries: Arc<AtomicUsize>,
+    /// The number of messages, delivered again by the broker, that have not been acknowledged since.
+    redelivered: usize,
 }
 
 impl OpenMessages {
     fn push(&mut self, message: IncomingMessage, receipt: Receipt) {
         let weight = OpenWeight::new(receipt.deliveries(), &self.deliveries);
+        self.redelivered += usize::from(message.redelivered);
         self.receipts.push(Box::pin(async move {
             let settle = receipt.await;
             drop(weight);
@@ -178,6 +183,7 @@ impl<'a> Core<'a> {
             watchdog: Watchdog::new(found.queues().join(", "), standby, is_classic),
             recount_at: (standby && !is_classic && consumer.partitions().is_none()).then(|| now + recount),
             blockade: Blockade::new(patience, prefetch, now),
+            has_ended_returned: false,
         }
     }
 
@@ -416,6 +422,11 @@ impl<'a> Core<'a> {
     fn settle(&mut self, message: IncomingMessage, settle: Settle, now: Instant) {
         self.watchdog.settled();
         let is_old = self.is_old(now);
+        if message.redelivered && settle == Settle::Acknowledge {
+            self.open.redelivered -= 1;
+            self.has_ended_returned |=
+                self.open.redelivered == 0 && self.listener.gauges.returns().expected() == 0;
+        }
         let stale = match settle {
             Settle::Acknowledge => self.settling.window.acknowledge(message),
             // The channel closes soon, which keeps the message's place.

@@ -36,6 +36,13 @@ impl Rig {
         self.listener.state.borrow().name()
     }
 
+    /// Closes the channel, which returns the unsettled messages, and opens another.
+    async fn listen_again(&mut self) {
+        let ListenerConfig { targets, options, .. } = &self.listener.config;
+        let next = self.listener.transport.listen(targets, options).await.unwrap();
+        std::mem::replace(&mut self.consumer, next).close().await;
+    }
+
     async fn poll(&mut self, core: &mut Core<'_>) {
         core.batch.set_limit(core.room());
         self.consumer.poll(&mut core.batch).await.unwrap();
@@ -260,10 +267,7 @@ async fn a_message_that_comes_again_ends_no_silence() {
     let mut rig = Rig::new(1, QueueKind::OSLO).await;
     let mut first = core(&rig, 4);
     rig.poll(&mut first).await;
-    let transport = rig.listener.transport.clone();
-    let ListenerConfig { targets, options, .. } = &rig.listener.config;
-    let next = transport.listen(targets, options).await.unwrap();
-    std::mem::replace(&mut rig.consumer, next).close().await;
+    rig.listen_again().await;
     let streams = &rig.listener.counters.clone().series.streams;
     let expect = osnl_config::Rate { keys: 1, within: Duration::from_secs(600) };
     let stream = osnl_core::metrics::ExpectedStream {
@@ -283,6 +287,27 @@ async fn a_message_that_comes_again_ends_no_silence() {
         assert_eq!(core.open.len(), messages);
         assert_eq!(streams.states(SystemTime::now())[0].last.is_some(), is_fresh);
     }
+}
+
+/// Pauses that grew with each return made a window of slow messages wait for an hour, though each of them ended.
+#[tokio::test(start_paused = true)]
+async fn the_row_of_returns_ends_once_all_that_returned_has_ended() {
+    let mut rig = Rig::new(3, QueueKind::OSLO).await;
+    let mut first = core(&rig, 2);
+    rig.poll(&mut first).await;
+    end_first(&rig, &mut first).await;
+    rig.consumer.flush(&mut first.settling.window).await.unwrap();
+    assert!(!first.has_ended_returned, "nothing had returned");
+    rig.poll(&mut first).await;
+    rig.listener.gauges.returns().ended(first.settling.window.unsettled());
+    rig.listen_again().await;
+    rig.intake.open.lock().unwrap().clear();
+    let mut core = core(&rig, 2);
+    rig.poll(&mut core).await;
+    end_first(&rig, &mut core).await;
+    assert!(!core.has_ended_returned, "one of two is open");
+    end_first(&rig, &mut core).await;
+    assert!(core.has_ended_returned);
 }
 
 /// 200 messages of 30 KB once made four million deliveries: 660 MiB, and a transaction of 22 seconds.
