@@ -9,6 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::Event;
 
+/// The most bytes of a failed attempt's answer that a store keeps and the status shows: a value of the event may be in
+/// it.
+pub const LONGEST_ANSWER: usize = 1000;
+
 /// A driver: it makes the attempts, and never decides about a retry.
 pub trait Action: Send + Sync {
     /// Makes one attempt for each event, and returns one verdict each in the same order.

@@ -10,13 +10,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_core::attempt::ActionError;
+use osnl_core::attempt::{ActionError, LONGEST_ANSWER};
 use osnl_core::epoch;
+use osnl_model::cut;
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerChange, FailedKey};
 use super::gather::CallPace;
-use super::limits::{HostLimits, LONGEST_ANSWER};
+use super::limits::HostLimits;
 use super::policy::RetryPolicy;
 
 /// The number of remembered hosts. The number exceeds the calls under way, so that no host in use is forgotten.
@@ -161,9 +162,7 @@ impl Hosts {
             self.changed |= host.held.take().is_some();
         } else if let Some(error) = error {
             let since = host.held.take().map_or_else(epoch::now, |(since, _)| since);
-            let mut reason = error.to_string();
-            reason.truncate(reason.floor_char_boundary(LONGEST_ANSWER));
-            host.held = Some((since, reason));
+            host.held = Some((since, cut(&error.to_string(), LONGEST_ANSWER).to_owned()));
             self.changed = true;
         }
         change

@@ -8,9 +8,6 @@ use std::time::Duration;
 use osnl_config::Rate;
 use tokio::time::Instant;
 
-/// The longest answer that the status repeats, in bytes: a value of the event may be in it.
-pub(super) const LONGEST_ANSWER: usize = 4096;
-
 /// The bounds beyond which a delivery becomes a dead letter although no target has refused it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryLimits {

@@ -3,14 +3,14 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use osnl_core::attempt::{Completion, ErrorClass};
+use osnl_core::attempt::{Completion, ErrorClass, LONGEST_ANSWER};
 use osnl_core::epoch;
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, DeliveryId, End};
+use osnl_model::cut;
 use osnl_transport::Remedy;
 use tokio::time::Instant;
 
-use super::limits::LONGEST_ANSWER;
 use super::published::LastFailure;
 use super::schedule::{EndedDelivery, RetriedDelivery, WaitReason};
 use super::{AbandonedDelivery, BreakerState, DeliveryLoop};
@@ -173,7 +173,7 @@ impl DeliveryLoop {
         self.counters.failures.increment();
         // A failed dependency proves nothing about the target.
         if class != Some(ErrorClass::Dependency) {
-            let answer = error[..error.floor_char_boundary(LONGEST_ANSWER)].to_owned();
+            let answer = cut(error, LONGEST_ANSWER).to_owned();
             *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(LastFailure { at: epoch::now(), answer, remedy, class });
         }

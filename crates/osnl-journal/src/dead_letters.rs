@@ -41,7 +41,7 @@ use osnl_core::event::idempotency_key;
 use osnl_core::quarantine::{Extent, Glimpse};
 use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
 use osnl_core::rule::GuardName;
-use osnl_model::{BodyDigest, Notification};
+use osnl_model::{BodyDigest, Notification, cut};
 use osnl_transport::dead_letters::{EXCHANGE, ROUTING_KEY};
 use osnl_transport::{Marks, QueuedMessage};
 
@@ -51,7 +51,7 @@ pub(crate) use self::copies::copy_of;
 pub use self::part::LetterReads;
 pub(crate) use self::part::{LetterPart, items_of};
 use crate::identity::{MessageIdentity, RETRY_OF};
-use crate::query::{DeliveryListRow, RowState, Unreadable, cut};
+use crate::query::{DeliveryListRow, RowState, Unreadable};
 use crate::{DeliveryId, NewDelivery, Subject, UsedLimits};
 
 const ID: &str = "osnl-id";

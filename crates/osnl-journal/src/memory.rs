@@ -34,11 +34,12 @@ mod state;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use osnl_core::attempt::LONGEST_ANSWER;
 use osnl_core::epoch;
 use osnl_core::event::{EnrichedValues, Event};
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
-use osnl_model::Notification;
+use osnl_model::{Notification, cut};
 use osnl_transport::BoxFuture;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
@@ -54,7 +55,7 @@ use self::state::{
 };
 use super::begin;
 use super::identity::MessageIdentity;
-use super::query::{LONGEST_ANSWER, RecentDelivery, cut};
+use super::query::RecentDelivery;
 use super::{
     AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
     Obstacle, PausedActions, Permit, PermitStore, Receipt, SentRequest, Settle, UsedLimits,

@@ -38,11 +38,11 @@ pub use self::numbers::{DiskUse, JournalNumbers, StoreFacts};
 pub use self::page::{BoundedCount, ListPage, PhaseCount, RowOrder, page_of};
 pub(crate) use self::page::{count_rows, counted_phases};
 pub use self::phase::{Phase, QueryContext, RowState};
+pub(crate) use self::records::LONGEST_TYPE;
 pub use self::records::{
     AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, HeldBy, HeldCause, KeptEvent,
     KeyBounds, KeyedEvent, Overview, RecentDelivery, Tally, Unreadable, UnreadableFilter,
 };
-pub(crate) use self::records::{LONGEST_ANSWER, LONGEST_TYPE, cut};
 use crate::sqlite::SqliteJournal;
 use crate::{DeliveryId, JournalState, PauseNote, PausedActions};
 

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use osnl_model::{Budget, Head, Notification};
+use osnl_model::{Budget, Head, Notification, cut, cut_marked};
 use osnl_transport::{IncomingMessage, Properties};
 use serde::{Deserialize, Serialize};
 
@@ -189,11 +189,7 @@ impl Ring {
 
 impl FailedBehind {
     fn from_mismatch((rule, mismatch): &(&Rule, RuleMismatch)) -> Self {
-        let mut reason = crate::sentence::reason(mismatch);
-        if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
-            reason.truncate(end);
-            reason.push('…');
-        }
+        let reason = cut_marked(&crate::sentence::reason(mismatch), LONGEST_REASON);
         let condition = Condition::from(mismatch).to_string();
         Self { rule: rule.name.to_string(), condition, reason }
     }
@@ -283,7 +279,7 @@ fn set(slot: &mut Option<String>, text: Option<&str>) {
     if text.len() <= LONGEST_TEXT {
         text.clone_into(slot);
     } else {
-        text[..text.floor_char_boundary(LONGEST_TEXT)].clone_into(slot);
+        cut(text, LONGEST_TEXT).clone_into(slot);
         slot.push('…');
     }
 }

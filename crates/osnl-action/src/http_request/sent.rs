@@ -1,3 +1,4 @@
+use osnl_model::cut;
 use osnl_net::http::Request;
 
 const BODY: usize = 2048;
@@ -18,8 +19,4 @@ pub fn request_text(request: &Request, url: &str) -> String {
         }
     }
     text
-}
-
-fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
 }

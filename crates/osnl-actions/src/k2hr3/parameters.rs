@@ -21,6 +21,7 @@
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 
+use osnl_model::cut_marked;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -134,12 +135,7 @@ const LONGEST: usize = 255;
 
 /// A publisher's value may have megabytes, and each reason is a line of the log.
 fn cut(value: &(impl Display + ?Sized)) -> String {
-    let mut text = value.to_string();
-    if text.len() > LONGEST {
-        text.truncate(text.floor_char_boundary(LONGEST));
-        text.push('…');
-    }
-    text
+    cut_marked(&value.to_string(), LONGEST)
 }
 
 /// Whether Python considers the value false: k2hr3_osnl skips such a value.

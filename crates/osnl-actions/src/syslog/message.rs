@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use osnl_model::{Notification, Priority};
+use osnl_model::{Notification, Priority, cut};
 
 const HOSTNAME: usize = 255;
 const APP_NAME: usize = 48;
@@ -114,7 +114,7 @@ fn structured(id: &str, event: &Notification) -> String {
     for (name, value) in values {
         let Some(value) = value else { continue };
         data.push_str(&format!(" {name}=\""));
-        for c in value[..value.floor_char_boundary(VALUE)].chars() {
+        for c in cut(value, VALUE).chars() {
             match c {
                 '"' | '\\' | ']' => data.extend(['\\', c]),
                 c if osnl_model::is_dangerous(c) => data.push('_'),

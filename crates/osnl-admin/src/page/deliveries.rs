@@ -10,6 +10,7 @@ use osnl::control::{
     StateTotals, Which, counted, grouped, millis, query, short_answer,
 };
 use osnl::journal::query::Phase;
+use osnl_model::cut;
 use serde_json::json;
 
 use super::incident::action_path;
@@ -217,7 +218,7 @@ fn common_part(delivery: &Delivery) -> Option<String> {
         answer = answer.replace(own.as_str(), "\0");
     }
     let longest = answer.split('\0').max_by_key(|part| part.len())?;
-    Some(longest[..longest.floor_char_boundary(LONGEST_PART)].to_owned())
+    Some(cut(longest, LONGEST_PART).to_owned())
 }
 
 fn can_change(delivery: &Delivery) -> bool {

@@ -17,15 +17,15 @@ const LONG: usize = 64 * 1024;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn line(text: &str) -> String {
-    cut(text, LINE)
+    one_line_at_most(text, LINE)
 }
 
 pub(super) fn cell(text: &str) -> String {
-    cut(text, CELL)
+    one_line_at_most(text, CELL)
 }
 
 pub(super) fn sentence(text: &str) -> String {
-    cut(text, SENTENCE)
+    one_line_at_most(text, SENTENCE)
 }
 
 pub(super) fn lines(text: &str) -> String {
@@ -37,24 +37,28 @@ pub(super) fn value(text: &str) -> String {
 }
 
 fn lines_at_most(text: &str, most: usize) -> String {
-    let end = text.char_indices().nth(most).map(|(at, _)| at);
-    let mut shown = String::new();
-    for line in text[..end.unwrap_or(text.len())].lines() {
-        shown.push_str(&one_line(line));
-        shown.push('\n');
+    bounded(text, most, |text| text.lines().flat_map(|line| [one_line(line), "\n".into()]).collect())
+}
+
+fn one_line_at_most(text: &str, most: usize) -> String {
+    bounded(text, most, |text| one_line(text).into_owned())
+}
+
+/// Cuts before the cleaning, since a text may have megabytes, and again after it.
+fn bounded(text: &str, most: usize, clean: impl FnOnce(&str) -> String) -> String {
+    let length = |text: &str| text.char_indices().nth(most).map_or(text.len(), |(at, _)| at);
+    let end = length(text);
+    let shown = clean(&text[..end]);
+    let cleaned = length(&shown);
+    if (end, cleaned) == (text.len(), shown.len()) {
+        return shown;
     }
-    match (end, shown.char_indices().nth(most)) {
-        (None, None) => shown,
-        (_, cleaned) => {
-            let begins = &shown[..cleaned.map_or(shown.len(), |(at, _)| at)];
-            format!("{}… ({} bytes in all)", begins.trim_end_matches('\n'), text.len())
-        }
-    }
+    format!("{}… ({} bytes in all)", shown[..cleaned].trim_end_matches('\n'), text.len())
 }
 
 pub(super) fn json(value: &Value) -> String {
     let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
-    cut_only(&one_line_json(pretty), LONG)
+    bounded(&one_line_json(pretty), LONG, str::to_owned)
 }
 
 pub(super) fn query(text: &str) -> String {
@@ -150,26 +154,6 @@ pub(super) fn badge(tone: &str, state: &str, since: Option<(&str, u64)>) -> Mark
         format!(" <span class=\"muted\">for {}</span>", timed(at, &span(seconds)))
     });
     Markup(format!("<span class=\"badge {tone}\">{}</span>{since}", escaped(&cell(state))))
-}
-
-/// Cuts before the cleaning, since a text may have megabytes.
-fn cut(text: &str, most: usize) -> String {
-    let end = |text: &str| text.char_indices().nth(most).map(|(at, _)| at);
-    let begins = one_line(&text[..end(text).unwrap_or(text.len())]);
-    match (end(text), end(&begins)) {
-        (None, None) => begins.into_owned(),
-        (_, cleaned) => {
-            let begins = &begins[..cleaned.unwrap_or(begins.len())];
-            format!("{begins}… ({} bytes in all)", text.len())
-        }
-    }
-}
-
-fn cut_only(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some((at, _)) => format!("{}… ({} bytes in all)", &text[..at], text.len()),
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use osnl::daemon::{DaemonState, ListenerHandle, Reloads};
 use osnl::delivery::{TargetMonitor, TargetState, TargetStatus};
 use osnl::journal::JournalState;
 use osnl::listener::ListenerState;
+use osnl_model::cut_marked;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -161,10 +162,7 @@ const REASON: usize = 200;
 
 fn shortened(reason: &str) -> String {
     let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(REASON) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    cut_marked(&line, REASON)
 }
 
 fn clauses(what: &str, places: &[(&str, Option<String>)]) -> Vec<String> {

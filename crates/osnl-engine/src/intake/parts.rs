@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use osnl_config::template::Names;
-use osnl_model::{Bulk, Notification, Resource, resource_at};
+use osnl_model::{Bulk, Notification, Resource, cut, resource_at};
 
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{KeySource, Rule};
@@ -80,9 +80,6 @@ impl<'a> Parts<'a> {
 const NAME: usize = 255;
 
 fn subject(resource: &Resource<'_>) -> Subject {
-    let cut = |text: &str| {
-        let text = &text[..text.floor_char_boundary(NAME)];
-        (!text.is_empty()).then(|| text.to_owned())
-    };
-    Subject { id: resource.id.as_deref().and_then(cut), name: resource.name.and_then(cut) }
+    let short = |text: &str| (!text.is_empty()).then(|| cut(text, NAME).to_owned());
+    Subject { id: resource.id.as_deref().and_then(short), name: resource.name.and_then(short) }
 }

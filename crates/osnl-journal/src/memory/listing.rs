@@ -3,10 +3,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_core::epoch;
+use osnl_model::cut;
 use tokio::time::Instant;
 
 use super::{FailedAttempts, MemoryJournal, MemoryLane, PendingDelivery};
-use crate::query::{DeliveryListRow, FailingKey, LONGEST_TYPE, RowState, Tally, cut};
+use crate::query::{DeliveryListRow, FailingKey, LONGEST_TYPE, RowState, Tally};
 use crate::{DeliveryId, Pause, PauseNote};
 
 impl MemoryJournal {

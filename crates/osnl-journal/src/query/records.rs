@@ -12,13 +12,6 @@ use crate::{DeliveryId, PausedActions};
 
 /// A page has a thousand rows, and a publisher chooses the length of an event type.
 pub(crate) const LONGEST_TYPE: usize = 1000;
-/// The longest answer of a failed attempt that a store keeps: a value of the event may be in it.
-pub(crate) const LONGEST_ANSWER: usize = 1000;
-
-/// Returns the beginning of a text.
-pub(crate) fn cut(text: &str, longest: usize) -> &str {
-    &text[..text.floor_char_boundary(longest)]
-}
 
 /// A delivery in a list. The row has no payload, and so no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

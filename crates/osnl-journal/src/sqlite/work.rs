@@ -6,16 +6,17 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use osnl_core::attempt::LONGEST_ANSWER;
 use osnl_core::clock::{Due, whole_millis};
 use osnl_core::received::RowChange;
-use osnl_model::{BodyDigest, Notification};
+use osnl_model::{BodyDigest, Notification, cut};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::blocks::{BlockFact, BlockNotes};
 use super::lane::{DeferredChange, LaneEntry, LaneKey};
 use super::rows::{self, identity_number, is, millis};
 use crate::identity::MessageIdentity;
-use crate::query::{LONGEST_ANSWER, RowState, cut};
+use crate::query::RowState;
 use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, UsedLimits};
 
 pub(super) const ATTEMPTS: u32 = 20;

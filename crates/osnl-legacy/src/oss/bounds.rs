@@ -5,7 +5,7 @@
 
 use std::sync::Once;
 
-use osnl_model::bounded_id;
+use osnl_model::{bounded_id, cut};
 use serde_json::Value;
 
 use super::instance::{Nic, text_of};
@@ -24,12 +24,7 @@ pub(super) fn id_of(value: &Value, key: &str) -> Option<String> {
 }
 
 pub(super) fn name_of(value: &Value, key: &str) -> Option<String> {
-    let mut name = text_of(value, key)?;
-    if name.len() > NAME {
-        name.truncate(name.floor_char_boundary(NAME));
-        name.shrink_to_fit();
-    }
-    Some(name)
+    text_of(value, key).map(|name| cut(&name, NAME).to_owned())
 }
 
 pub(super) fn nics_within(nics: impl IntoIterator<Item = Nic>) -> Vec<Nic> {

@@ -21,7 +21,7 @@ use std::sync::{Arc, PoisonError};
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
-use osnl_model::{Priority, Target};
+use osnl_model::{Priority, Target, cut};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{sleep, timeout};
 
@@ -172,7 +172,7 @@ fn check_lengths(exchange: &str, routing_key: &str, properties: &Properties) -> 
     ];
     for (what, text) in texts {
         if let Some(text) = text.filter(|text| text.len() > LONGEST_NAME) {
-            let (bytes, beginning) = (text.len(), &text[..text.floor_char_boundary(40)]);
+            let (bytes, beginning) = (text.len(), cut(text, 40));
             let problem =
                 format!("the {what} has {bytes} bytes, and AMQP allows {LONGEST_NAME}: \"{beginning}...\"");
             return Err(TransportError::ListenOptions { problem });

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_model::{Budget, Head, MaskedJson, Notification, Resource, resource_at};
+use osnl_model::{Budget, Head, MaskedJson, Notification, Resource, cut_marked, resource_at};
 use osnl_transport::IncomingMessage;
 
 use crate::journal::NewDelivery;
@@ -99,7 +99,7 @@ impl LiveEvent {
     fn with_rest(self, notification: &Notification, with_payload: bool) -> Self {
         let payload = || {
             let masked = serde_json::to_string(&MaskedJson::value(&notification.payload)).ok()?;
-            Some(cut_to(&masked, PAYLOAD))
+            Some(cut_marked(&masked, PAYLOAD))
         };
         Self {
             message_id: notification.message_id.as_deref().map(cut),
@@ -117,16 +117,9 @@ fn resource(resource: &Resource<'_>) -> Option<String> {
         (Some(one), None) | (None, Some(one)) => format!("{} {}", resource.kind, cut(one)),
         (None, None) => return None,
     };
-    Some(cut_to(&text, 2 * LONGEST))
+    Some(cut_marked(&text, 2 * LONGEST))
 }
 
 fn cut(text: &str) -> String {
-    cut_to(text, LONGEST)
-}
-
-fn cut_to(text: &str, most: usize) -> String {
-    match text.len() <= most {
-        true => text.to_owned(),
-        false => format!("{}…", &text[..text.floor_char_boundary(most)]),
-    }
+    cut_marked(text, LONGEST)
 }

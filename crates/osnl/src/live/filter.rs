@@ -1,4 +1,4 @@
-use osnl_model::{Head, Notification};
+use osnl_model::{Head, Notification, cut};
 
 use super::LiveEvent;
 use crate::received::ReceivedMessage;
@@ -71,7 +71,7 @@ fn occurs(pattern: &str, text: Option<&str>) -> bool {
         return true;
     }
     let Some(text) = text else { return false };
-    let mut rest = &text[..text.floor_char_boundary(LONGEST)];
+    let mut rest = cut(text, LONGEST);
     for part in pattern.split('*') {
         let Some(at) = rest.find(part) else { return false };
         rest = &rest[at + part.len()..];

@@ -6,6 +6,7 @@ pub(super) mod live;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use osnl_model::cut;
 use serde_json::{Map, Value, json};
 
 use super::event::{TapEvent, UnreadableBody};
@@ -27,10 +28,6 @@ const MOST_TYPES: usize = 10_000;
 const LONGEST_TYPE: usize = 256;
 const SECOND: f64 = 1.0;
 
-fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(LONGEST_TYPE)]
-}
-
 impl Rates {
     pub(super) fn new(format: OutputFormat) -> Self {
         let (counts, sums) = (BTreeMap::new(), BTreeMap::new());
@@ -42,7 +39,7 @@ impl Rates {
             Ok(event) => event.notification.event_type.as_deref().unwrap_or("(no event type)"),
             Err(_) => "(unreadable)",
         };
-        let name = cut(name);
+        let name = cut(name, LONGEST_TYPE);
         let name =
             if self.sums.len() >= MOST_TYPES && !self.sums.contains_key(name) { "(others)" } else { name };
         for counts in [&mut self.counts, &mut self.sums] {

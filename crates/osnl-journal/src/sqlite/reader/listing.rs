@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use osnl_model::cut;
 use rusqlite::{Connection, Result, ToSql, params};
 
 use super::super::blocks::BlockNeeds;
@@ -11,7 +12,7 @@ use super::SqliteReader;
 use crate::DeliveryId;
 use crate::query::{
     AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, LONGEST_TYPE, ListPage, RowOrder,
-    count_rows, cut,
+    count_rows,
 };
 
 const BEHIND: u32 = 10;
