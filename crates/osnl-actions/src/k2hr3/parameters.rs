@@ -74,13 +74,13 @@ impl HostParameters {
         if let (Some(owner), Some(cuk), None, None) =
             (owner.filter(|owner| owner.starts_with("network:")), cuk, versioned, filled("instance_id"))
         {
-            return Err(of_the_network(owner, cuk));
+            return Err(port_without_instance(owner, cuk));
         }
         match cuk {
             Some(Value::String(cuk)) if is_uuid(cuk) => Ok(Self { cuk: cuk.clone(), addresses }),
             Some(cuk) => Err(match (cuk, owner) {
                 (Value::String(id), Some(owner)) if !owner.starts_with("compute:") => {
-                    of_the_network(owner, id)
+                    port_without_instance(owner, id)
                 }
                 (cuk, _) => Unusable::Unreadable(format!("the instance id {} is not a UUID", cut(cuk))),
             }),
@@ -127,7 +127,7 @@ impl Display for HostParameters {
     }
 }
 
-fn of_the_network(owner: &str, id: &impl Display) -> Unusable {
+fn port_without_instance(owner: &str, id: &impl Display) -> Unusable {
     Unusable::NothingToDo(format!("the port belongs to \"{}\" ({}), not to an instance", cut(owner), cut(id)))
 }
 

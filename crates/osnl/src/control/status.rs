@@ -431,7 +431,7 @@ pub struct Unavailable {
     /// Whether an operator must act before it answers, which is a part of the incident.
     #[serde(skip)]
     pub needs_operator: bool,
-    /// What the operator can do, which is a part of the incident too.
+    /// The remedy for the operator, which is a part of the incident.
     #[serde(skip)]
     pub remedy: Option<Remedy>,
 }
