@@ -91,20 +91,23 @@ fn down(target: &TargetReport) -> Option<Incident> {
     let incident = match (last.is_some_and(|failure| failure.is_refusal), class) {
         (true, _) => {
             let what = format!("{name}: the target refuses everything{lasting}");
-            let correct = remedy.map_or("correct the action, or the target", |remedy| &**remedy);
-            let reload = match remedy {
-                Some(Remedy::AdviceWithReload(_)) => "",
-                Some(Remedy::Advice(_) | Remedy::Command(_)) | None => ", then osnl reload",
-            };
-            incident(target, Kind::TargetRefuses, what)
-                .mended_by(format!("[action:{name}]: {correct}{reload}"))
+            let found = incident(target, Kind::TargetRefuses, what);
+            let advised = |advice: &str| format!("[action:{name}]: {advice}, then osnl reload");
+            match remedy {
+                Some(Remedy::Command(line)) => found.mended_by_command(line.clone()),
+                Some(Remedy::AdviceWithReload(advice)) => {
+                    found.mended_by(format!("[action:{name}]: {advice}"))
+                }
+                Some(Remedy::Advice(advice)) => found.mended_by(advised(advice)),
+                None => found.mended_by(advised("correct the action, or the target")),
+            }
         }
         (false, Some(ErrorClass::Tls)) => {
             let own = format!(
                 "correct the TLS options of [action:{name}] or the target's certificate, then osnl reload"
             );
-            let found =
-                incident(target, Kind::TargetDown, what).mended_by(remedy.map_or(own, ToString::to_string));
+            let remedy = remedy.cloned().unwrap_or_else(|| own.into());
+            let found = incident(target, Kind::TargetDown, what).mended_by_remedy(remedy);
             Incident { by_itself: Some(next), ..found }
         }
         // A probe would meet the same limit.

@@ -20,13 +20,17 @@ fn a_target_that_heals_says_when_it_is_tried_and_one_that_refuses_what_to_correc
     let what = "hook: the target refuses everything for 40 s";
     check(&found, &[(IncidentKind::TargetRefuses, Warning, what, "status 400", doing)]);
     assert_eq!(found[0].must_act, IncidentActor::Operator);
-    // A remedy that ends with a reload has no second one.
-    let login = failure("status 401", None, true).map(|failed| AttemptFailure {
-        remedy: Some(Remedy::AdviceWithReload("check the password; then: reload".into())),
-        ..failed
-    });
-    let found = judge_target(&down("hook", login), &BOUNDS);
-    assert_eq!(found[0].to_do.as_deref(), Some("[action:hook]: check the password; then: reload"));
+    // A remedy that ends with a reload has no second one, and a command stays one that can be pasted.
+    let password = "check the password; then: reload";
+    for (remedy, command, to_do) in [
+        (Remedy::AdviceWithReload(password.into()), None, Some(format!("[action:hook]: {password}"))),
+        (Remedy::command("rabbitmqctl add_vhost v"), Some("rabbitmqctl add_vhost v"), None),
+    ] {
+        let failed =
+            failure("status 401", None, true).map(|failed| AttemptFailure { remedy: Some(remedy), ..failed });
+        let found = judge_target(&down("hook", failed), &BOUNDS);
+        assert_eq!((found[0].command.as_deref(), &found[0].to_do), (command, &to_do));
+    }
 }
 
 #[test]
