@@ -164,7 +164,7 @@ pub enum RuleMismatch {
     #[error("{0}")]
     Filter(Mismatch),
     /// A pattern exceeded its steps, so the rule is undecided and makes dead letters.
-    #[error("the pattern \"{}\" cannot be decided: {} is {}", .0.pattern, .0.predicate, .0.observed)]
+    #[error("the pattern \"{}\" cannot be decided: {} is {}", .0.shown_pattern(), .0.predicate, .0.observed)]
     GivenUp(Mismatch),
     #[error("{0}")]
     When(WhenMismatch),

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::redact::{is_secret_key, mask_text};
-use crate::{Head, JsonKind, Notification};
+use crate::{Head, JsonKind, Notification, is_secret_path, shortened};
 
 pub use pattern::{Pattern, PatternError, StepLimit};
 
@@ -124,11 +124,26 @@ fn hold(
 
 /// The first condition that a notification fails, for `osnl explain` and the reasons of unmatched messages.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{predicate} is {observed}, which does not match \"{pattern}\"")]
+#[error("{predicate} is {observed}, which does not match \"{}\"", self.shown_pattern())]
 pub struct Mismatch {
     pub predicate: Predicate,
     pub pattern: String,
     pub observed: Observed,
+}
+
+impl Mismatch {
+    /// Returns the pattern, masked for a secret key, since it may be secret too.
+    #[must_use]
+    pub fn shown_pattern(&self) -> &str {
+        match &self.predicate {
+            Predicate::Context(key) | Predicate::Payload(key) if is_secret_path(key) => "***",
+            Predicate::Context(_)
+            | Predicate::Payload(_)
+            | Predicate::Metadata(_)
+            | Predicate::EventType
+            | Predicate::PublisherId => &self.pattern,
+        }
+    }
 }
 
 /// The value of a notification that a condition looks at.
@@ -185,7 +200,7 @@ impl fmt::Display for Observed {
             Self::Absent => f.write_str("absent"),
             Self::NotText(kind) => kind.fmt(f),
             Self::NoKeys(kind) => write!(f, "absent (the payload is {kind})"),
-            Self::Text(text) => write!(f, "\"{text}\""),
+            Self::Text(text) => write!(f, "\"{}\"", shortened(text)),
             Self::StepLimit { length } => {
                 write!(f, "a text of {length} bytes, given up after too many steps")
             }

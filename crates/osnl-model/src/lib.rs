@@ -59,7 +59,7 @@ pub use body::{ContentInfo, plain_body};
 pub use budget::{Budget, Excess, ForeignJson, foreign_json, memory_of};
 pub use bulk_items::BulkItems;
 pub use compress::Compression;
-pub use cut::{cut, cut_marked};
+pub use cut::{cut, cut_marked, shortened};
 pub use digest::{BodyDigest, BodyHasher, bounded_id};
 pub use emission::{Emission, Framing};
 pub use envelope::{Head, read_head};

@@ -24,17 +24,16 @@ use std::sync::Arc;
 
 use osnl_config::template::Names;
 use osnl_core::age::{EventAge, order_time};
-use osnl_model::{Predicate, Priority, is_secret_path};
+use osnl_model::{Predicate, Priority, is_secret_path, shortened};
 
 pub use self::effects::Effect;
-use self::effects::RuleEffects;
+use self::effects::{RuleEffects, one_line};
 pub use self::event::{Content, ExplainedEvent};
 pub use self::listeners_for_event::{NotHeard, WhyNot};
 pub use self::trial::{Trial, try_actions};
 use crate::journal::{Begin, NewDelivery};
 use crate::native::{Native, RuleConf};
 use crate::rule::{Condition, EventOrder, Mode, RuleMismatch, TimedEvent, WhenMismatch};
-use crate::sentence::{one_line, pattern, shortened};
 use crate::unmatched::FailedBehind;
 pub use osnl_core::event::AskedFor;
 
@@ -293,8 +292,8 @@ fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {
         }
         RuleMismatch::Filter(mismatch) => Ruling::Fails {
             condition,
-            allows: pattern(mismatch).to_owned(),
-            observed: shortened(&mismatch.observed.to_string()),
+            allows: mismatch.shown_pattern().to_owned(),
+            observed: mismatch.observed.to_string(),
         },
         RuleMismatch::When(WhenMismatch::False(when)) => {
             let secret = when.observed().iter().any(|(name, _)| is_secret_path(name));

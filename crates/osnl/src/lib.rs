@@ -54,7 +54,7 @@
 //! - [`verify`] asks by id whether resources exist, and plans a deletion event for each that does not.
 //! - `osnl_legacy::k2hr3` and `osnl_legacy::oss` serve the replacements of k2hr3_osnl and oss_watcher.
 //!
-//! Order, lowest first: `incident_kind`, `numbers`, `group`, `sentence`, `saved`, `connections`, `native`, `management`, `queues`,
+//! Order, lowest first: `incident_kind`, `numbers`, `group`, `saved`, `connections`, `native`, `management`, `queues`,
 //! `unmatched`, `explain`, `replay`, `verify`, `dead_letters`, `live`, `onlookers`, `overseer`, `probe`, `control`,
 //! `assembly`, `notification_listener`.
 
@@ -93,6 +93,5 @@ pub mod probe;
 pub mod queues;
 pub mod replay;
 pub mod saved;
-mod sentence;
 pub mod unmatched;
 pub mod verify;

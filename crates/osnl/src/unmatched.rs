@@ -189,7 +189,7 @@ impl Ring {
 
 impl FailedBehind {
     fn from_mismatch((rule, mismatch): &(&Rule, RuleMismatch)) -> Self {
-        let reason = cut_marked(&crate::sentence::reason(mismatch), LONGEST_REASON);
+        let reason = cut_marked(&mismatch.to_string(), LONGEST_REASON);
         let condition = Condition::from(mismatch).to_string();
         Self { rule: rule.name.to_string(), condition, reason }
     }

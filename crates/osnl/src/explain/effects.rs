@@ -5,13 +5,12 @@ use std::sync::Arc;
 use osnl_config::template::Names;
 use osnl_core::event::AskedFor;
 use osnl_core::misfit::Misfit;
-use osnl_model::{Notification, is_secret_path};
+use osnl_model::{Notification, is_secret_path, shortened};
 
 use crate::enrich::{AnswerForecast, Ask, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
 use crate::rule::{Mode, WhenMismatch, holds};
-use crate::sentence::one_line;
 
 /// One delivery that a rule makes for an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,6 +159,10 @@ fn not_asked(mismatch: WhenMismatch) -> Preview {
     let is_undecided = matches!(mismatch, WhenMismatch::Undecided(_));
     let why = mismatch.to_string();
     if is_undecided { Preview::Undecided { why } } else { Preview::NotAsked { why } }
+}
+
+pub(super) fn one_line(source: &str) -> String {
+    shortened(&source.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 enum Late {

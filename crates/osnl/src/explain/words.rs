@@ -4,13 +4,12 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use osnl_model::{mask_secrets, mask_url_passwords, one_line};
+use osnl_model::{mask_secrets, mask_url_passwords, one_line, shortened};
 
 use super::{Content, Effect, ExplainedEvent, RuleVerdict, Ruling, Trace};
 use crate::enrich::{AnswerForecast, Ask};
 use crate::native::Preview;
-use crate::rule::{Mode, RuleMismatch};
-use crate::sentence::{failure, shortened};
+use crate::rule::{Condition, Mode, RuleMismatch};
 
 #[must_use]
 pub fn masked(text: &str) -> String {
@@ -94,7 +93,11 @@ pub fn verdict(verdict: &RuleVerdict) -> String {
 #[must_use]
 pub fn reason(ruling: &Ruling) -> Option<String> {
     match ruling {
-        Ruling::Fails { condition, allows, observed } => Some(failure(condition, observed, allows)),
+        Ruling::Fails { condition, allows, observed } => Some(match condition {
+            Condition::Filter(_) => format!("{condition} is {observed}, which does not match \"{allows}\""),
+            Condition::Priority => format!("{condition} is {observed}, and the rule requires {allows}"),
+            Condition::When | Condition::Stopped => format!("{condition} is false: {observed}"),
+        }),
         Ruling::Failed(failed) => Some(format!("{} (at the time)", failed.reason)),
         Ruling::NotHeard(reasons) => {
             Some(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
