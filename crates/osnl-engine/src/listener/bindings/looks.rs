@@ -35,7 +35,7 @@ const REFUSED: Duration = Duration::from_secs(60);
 enum BindingState {
     Bound,
     Missing { since: Instant },
-    Refused { words: String, since: Instant },
+    Refused { words: String },
 }
 
 /// A binding of the subscription, and the time of its next look.
@@ -43,6 +43,8 @@ enum BindingState {
 struct KeptBinding {
     binding: Binding,
     state: BindingState,
+    /// The first refusal since the binding was bound, also while the exchange is missing after it.
+    refused: Option<Instant>,
     /// Whether the binding has been seen in this subscription.
     was_bound: bool,
     due: Instant,
@@ -79,7 +81,7 @@ impl KeptBindings {
             let due = now + pause(&state);
             let one = |binding: &Binding| {
                 let (binding, state) = (binding.clone(), state.clone());
-                KeptBinding { binding, state, was_bound, due }
+                KeptBinding { binding, state, refused: None, was_bound, due }
             };
             bindings.iter().map(one).collect::<Vec<_>>()
         };
@@ -110,14 +112,13 @@ impl KeptBindings {
             let state = match (refusal, &one.state) {
                 (Some((_, error)), before) => {
                     let words = error.to_string();
-                    let (is_known, since) = match before {
-                        BindingState::Refused { words: known, since } => (*known == words, *since),
-                        BindingState::Bound | BindingState::Missing { .. } => (false, now),
-                    };
+                    let is_known =
+                        matches!(before, BindingState::Refused { words: known } if *known == words);
                     if !is_known && !changes.refused.iter().any(|other| other.to_string() == words) {
                         changes.refused.push(error.clone());
                     }
-                    BindingState::Refused { words, since }
+                    one.refused.get_or_insert(now);
+                    BindingState::Refused { words }
                 }
                 (None, before) if look.missing.contains(&one.binding) => match before {
                     BindingState::Missing { .. } => before.clone(),
@@ -127,15 +128,16 @@ impl KeptBindings {
                     }
                 },
                 (None, before) => {
-                    let over = match before {
-                        BindingState::Missing { since } => Some((&mut changes.bound, since)),
-                        BindingState::Refused { since, .. } => Some((&mut changes.allowed, since)),
-                        BindingState::Bound => None,
+                    let note = |known: &mut Vec<(String, Duration)>, since: Instant| {
+                        if !known.iter().any(|(known, _)| known == exchange) {
+                            known.push((exchange.clone(), now.duration_since(since)));
+                        }
                     };
-                    if let Some((known, since)) = over
-                        && !known.iter().any(|(known, _)| known == exchange)
-                    {
-                        known.push((exchange.clone(), now.duration_since(*since)));
+                    if let BindingState::Missing { since } = before {
+                        note(&mut changes.bound, *since);
+                    }
+                    if let Some(since) = one.refused.take() {
+                        note(&mut changes.allowed, since);
                     }
                     one.was_bound = true;
                     BindingState::Bound
@@ -175,7 +177,7 @@ impl KeptBindings {
 
     fn gaps(&self) -> BindingGaps {
         let refused = self.0.iter().filter_map(|one| match &one.state {
-            BindingState::Refused { words, .. } => Some(words.clone()),
+            BindingState::Refused { words } => Some(words.clone()),
             BindingState::Bound | BindingState::Missing { .. } => None,
         });
         BindingGaps {
@@ -402,9 +404,15 @@ mod tests {
         assert_eq!(changes.bound, [("nova".to_owned(), Duration::from_secs(7))]);
         assert!(kept.gap().is_none() && kept.gaps().refused.len() == 2);
         assert_eq!((kept.due(at(64)), kept.due(at(65))), (nova.clone(), all.clone()));
-        let changes = kept.seen(&all, Some(BindingLook::default()), at(65));
-        assert_eq!(changes.allowed, [("neutron".to_owned(), Duration::from_secs(60))]);
+        // The exchange that was refused goes as well, before it is made anew and bound.
+        let missing = BindingLook { missing: neutron.clone(), ..BindingLook::default() };
+        let changes = kept.seen(&all, Some(missing), at(65));
+        assert_eq!((changes.missing.len(), changes.allowed.len()), (1, 0), "{changes:?}");
+        let changes = kept.seen(&neutron, Some(BindingLook::default()), at(66));
+        assert_eq!(changes.bound, [("neutron".to_owned(), Duration::from_secs(1))]);
+        assert_eq!(changes.allowed, [("neutron".to_owned(), Duration::from_secs(61))]);
         assert!(kept.gaps().refused.is_empty());
+        assert!(kept.seen(&neutron, Some(BindingLook::default()), at(71)).is_none());
     }
 
     fn removed() -> Vec<Binding> {
