@@ -1,10 +1,17 @@
 //! The clock of due times and guards: milliseconds since 1970 from a clock that does not jump while the process runs.
 
-use std::time::{Duration, SystemTime};
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::epoch::{self, millis};
+use crate::epoch::{self, from_millis, millis};
+
+/// The least difference in milliseconds that is a step of the system clock.
+const STEP: u64 = 1000;
+const MOST_STEPS: usize = 64;
 
 /// A clock that no change of the system clock moves.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +54,6 @@ impl Clock {
         self.at.saturating_add(since).saturating_sub(before).max(1)
     }
 
-    /// Returns the time of a time of day, by its age at present.
-    #[must_use]
-    pub fn millis_of(&self, at: SystemTime) -> i64 {
-        millis(at).saturating_sub(self.ahead())
-    }
-
     /// Returns the milliseconds by which the system clock is ahead, after steps since the start.
     #[must_use]
     pub fn ahead(&self) -> i64 {
@@ -71,6 +72,81 @@ impl Clock {
         let since = u64::try_from(millis.saturating_sub(self.at)).unwrap_or(0);
         self.began.checked_add(Duration::from_millis(since))
     }
+}
+
+/// A clock that also knows the times of day before a step of the system clock. Clones share the steps.
+#[derive(Clone, Debug)]
+pub struct SteppedClock {
+    clock: Clock,
+    spans: Arc<Mutex<VecDeque<ClockSpan>>>,
+}
+
+/// An interval without a step, until the next one or the present.
+#[derive(Clone, Copy, Debug)]
+struct ClockSpan {
+    from: i64,
+    /// The milliseconds by which the system clock was ahead.
+    ahead: i64,
+}
+
+impl Default for SteppedClock {
+    fn default() -> Self {
+        let first = ClockSpan { from: i64::MIN, ahead: 0 };
+        Self { clock: Clock::start(), spans: Arc::new(Mutex::new([first].into())) }
+    }
+}
+
+impl SteppedClock {
+    #[must_use]
+    pub fn millis(&self, at: Instant) -> i64 {
+        self.clock.millis(at)
+    }
+
+    /// Notes a step of the system clock since the latest look.
+    pub fn look(&self) {
+        drop(self.spans());
+    }
+
+    /// Returns the time of a time of day, by the system clock as it was then. Of two such times, the later one.
+    #[must_use]
+    pub fn millis_of(&self, at: SystemTime) -> i64 {
+        let (at, spans) = (millis(at), self.spans());
+        let times = with_ends(&spans, self.clock.now()).map(|(span, end)| {
+            let time = at.saturating_sub(span.ahead);
+            let outside = span.from.saturating_sub(time).max(time.saturating_sub(end)).max(0);
+            (outside, Reverse(time))
+        });
+        times.min().map_or(at, |(_, Reverse(time))| time)
+    }
+
+    /// Returns the earliest time of day that the system clock may have shown within this time before now.
+    #[must_use]
+    pub fn earliest(&self, within: Duration) -> SystemTime {
+        let (now, spans) = (self.clock.now(), self.spans());
+        let since = now.saturating_sub(whole_millis(within));
+        let at = |span: ClockSpan, time: i64| time.saturating_add(span.ahead);
+        let parts = with_ends(&spans, now).filter(|(_, end)| *end >= since);
+        let shown = parts.map(|(span, _)| at(span, span.from.max(since)));
+        let present = spans.back().map(|span| at(*span, since));
+        shown.chain(present).min().map_or(UNIX_EPOCH, from_millis)
+    }
+
+    fn spans(&self) -> MutexGuard<'_, VecDeque<ClockSpan>> {
+        let span = ClockSpan { from: self.clock.now(), ahead: self.clock.ahead() };
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        if spans.back().is_none_or(|known| known.ahead.abs_diff(span.ahead) >= STEP) {
+            spans.push_back(span);
+            if spans.len() > MOST_STEPS {
+                spans.pop_front();
+            }
+        }
+        spans
+    }
+}
+
+fn with_ends(spans: &VecDeque<ClockSpan>, now: i64) -> impl Iterator<Item = (ClockSpan, i64)> {
+    let ends = spans.iter().skip(1).map(|next| next.from).chain([now]);
+    spans.iter().copied().zip(ends)
 }
 
 #[must_use]

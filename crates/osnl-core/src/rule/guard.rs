@@ -20,7 +20,7 @@ use osnl_model::bounded_id;
 use tokio::time::Instant;
 
 use super::event_order::EventOrder;
-use crate::clock::Clock;
+use crate::clock::SteppedClock;
 
 const REMIND: i64 = 60_000;
 
@@ -30,7 +30,7 @@ pub struct Guards {
     rules: Windows,
     actions: Windows,
     order: Arc<EventOrder>,
-    clock: Clock,
+    clock: SteppedClock,
 }
 
 /// The guards of the present configuration, which a reload replaces.
@@ -68,7 +68,7 @@ impl Guards {
             rules: rules.into_iter().map(window).collect(),
             actions: actions.into_iter().map(window).collect(),
             order: Arc::default(),
-            clock: Clock::start(),
+            clock: SteppedClock::default(),
         }
     }
 
@@ -77,8 +77,8 @@ impl Guards {
     #[must_use]
     pub fn following(mut self, before: &Self) -> (Self, Self) {
         self.order = before.order.clone();
-        self.clock = before.clock;
-        let mut fresh = Self { clock: before.clock, ..Self::default() };
+        self.clock = before.clock.clone();
+        let mut fresh = Self { clock: before.clock.clone(), ..Self::default() };
         for (own, old, fresh) in [
             (&mut self.rules, &before.rules, &mut fresh.rules),
             (&mut self.actions, &before.actions, &mut fresh.actions),
@@ -109,6 +109,17 @@ impl Guards {
     pub fn longest(&self) -> Option<Duration> {
         let all = self.rules.values().chain(self.actions.values());
         all.map(|(rate, _)| rate.within).max()
+    }
+
+    /// Returns the earliest time of day at which a key that still counts can have arrived; `None` without a guard.
+    #[must_use]
+    pub fn counts_since(&self) -> Option<SystemTime> {
+        self.longest().map(|longest| self.clock.earliest(longest))
+    }
+
+    /// Notes a step of the system clock. A later guard reads from the journal when messages arrived, by that clock.
+    pub fn look_at_clock(&self) {
+        self.clock.look();
     }
 
     #[must_use]

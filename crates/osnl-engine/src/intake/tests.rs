@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 use osnl_testkit::hostile;
 
 use super::*;
+use osnl_core::epoch::simulated;
 use osnl_core::rule::KeySource;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_journal::{ClaimLimits, Journal, Outcome};
@@ -97,6 +98,45 @@ async fn a_guard_counts_by_when_messages_came() {
         }
         assert_eq!(counters.guarded.get(), held, "{apart} s apart, with steps of {step} s");
     }
+}
+
+/// The journal knows by the system clock when messages arrived before a guard was there.
+#[tokio::test(start_paused = true)]
+async fn a_guard_of_a_reload_counts_what_came_before_and_after_a_step_of_the_system_clock() {
+    let rate = osnl_config::Rate { keys: 2, within: Duration::from_secs(600) };
+    let noon = std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let hour = Duration::from_secs(3600);
+    for after in [noon - hour, noon + hour] {
+        simulated::set(Some(noon));
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+        let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+        let before = Arc::new(Guards::new([], []));
+        let engine = RuleEngine::new(vec![rule], journal, counters).with_guards(before.clone());
+        let notify = |key: &str| {
+            let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{key}\", \"payload\": {{}}}}");
+            drop(engine.notify(ReceivedMessage::sample(body, false)));
+        };
+        notify("first");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        simulated::set(Some(after));
+        notify("second");
+        tokio::time::advance(Duration::from_secs(60)).await;
+
+        let (guards, fresh) = Guards::new([], [("a".into(), rate)]).following(&before);
+        let since = fresh.counts_since().unwrap();
+        for (key, at) in [("first", noon), ("second", after)] {
+            assert!(at >= since, "{key} is read from the journal");
+            fresh.remember("r", "a", key, at, true);
+        }
+        let is_full = || guards.states(tokio::time::Instant::now())[0].2;
+        assert!(is_full(), "both are within the window");
+        tokio::time::advance(Duration::from_secs(475)).await;
+        assert!(is_full(), "the first is so for ten minutes");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(!is_full(), "and not for longer");
+    }
+    simulated::set(None);
 }
 
 /// Returned messages arrive again all at once: that is neither a storm nor an old event.

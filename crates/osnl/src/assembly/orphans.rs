@@ -98,8 +98,7 @@ impl JournalConf {
     }
 
     pub(super) fn remind(&self, guards: &Guards) {
-        let Some(longest) = guards.longest() else { return };
-        let since = SystemTime::now().checked_sub(longest).unwrap_or(SystemTime::UNIX_EPOCH);
+        let Some(since) = guards.counts_since() else { return };
         let visited = self.reader().and_then(|reader| match reader {
             Some(reader) => Ok(reader.recent(since, |row| remember(guards, &row))?),
             None => Ok(()),
