@@ -1,6 +1,7 @@
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 
@@ -8,6 +9,12 @@ use crate::tls::{certificates_from, ends_at};
 
 /// A certificate or credential that expires sooner needs the operator's attention.
 pub const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// The most files of client certificates whose ends are kept.
+const MOST_FILES: usize = 64;
+
+/// The expiry of each file of client certificates, with the time of the file's change.
+static IN_FILES: LazyLock<Mutex<HashMap<PathBuf, (SystemTime, Expiry)>>> = LazyLock::new(Mutex::default);
 
 /// The end of a certificate or credential, for a warning before it expires.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,9 +25,20 @@ pub struct Expiry {
 
 impl Expiry {
     /// Returns the end of the certificates of a file with which osnl proves its identity; `None` if none is readable.
+    /// The file is read again when it changes.
     #[must_use]
     pub fn for_client_file(file: &Path) -> Option<Self> {
-        Self::for_client(file, &certificates_from(&[file.to_owned()]).ok()?)
+        let changed = std::fs::metadata(file).and_then(|meta| meta.modified()).ok()?;
+        let mut known = IN_FILES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, expiry)) = known.get(file).filter(|(at, _)| *at == changed) {
+            return Some(expiry.clone());
+        }
+        let expiry = Self::for_client(file, &certificates_from(&[file.to_owned()]).ok()?)?;
+        if known.len() >= MOST_FILES {
+            known.clear();
+        }
+        known.insert(file.to_owned(), (changed, expiry.clone()));
+        Some(expiry)
     }
 
     pub(crate) fn for_client(file: &Path, chain: &[CertificateDer<'_>]) -> Option<Self> {
@@ -63,7 +81,40 @@ impl LatestEnds {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
+    use osnl_testkit::{Authority, ServerIdentity};
+
     use super::*;
+    use crate::tls::identity;
+
+    #[test]
+    fn a_client_certificate_is_read_again_when_its_file_changes() {
+        let authority = Authority::named("the root");
+        let certificate = authority.issue(&ServerIdentity::LOOPBACK);
+        let file = certificate.file();
+        let before = Expiry::for_client_file(file).unwrap();
+        let changed = fs::metadata(file).unwrap().modified().unwrap();
+        fs::write(file, fs::read(authority.issue(&ServerIdentity::Expired).file()).unwrap()).unwrap();
+        let set_changed = |at| File::options().write(true).open(file).unwrap().set_modified(at).unwrap();
+        set_changed(changed);
+        assert_eq!(Expiry::for_client_file(file).as_ref(), Some(&before), "the file is not read");
+        set_changed(changed + Duration::from_secs(1));
+        assert!(Expiry::for_client_file(file).unwrap().ends < before.ends);
+    }
+
+    #[test]
+    fn only_a_regular_file_is_opened_for_a_certificate_or_its_key() {
+        let authority = Authority::named("the root");
+        let certificate = authority.issue(&ServerIdentity::LOOPBACK);
+        let device = Path::new("/dev/null");
+        let refused = [
+            certificates_from(&[device.to_owned()]).unwrap_err(),
+            identity(certificate.file(), Some(device)).unwrap_err(),
+        ];
+        assert_eq!(refused.map(|error| error.to_string()), ["/dev/null: is not a regular file"; 2]);
+        assert_eq!(Expiry::for_client_file(device), None);
+    }
 
     #[test]
     fn each_host_has_the_end_that_it_showed_last() {

@@ -4,6 +4,9 @@ use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
+/// The most bytes of a file, a hundred times those of all public CAs.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
 /// A file of certificates or keys that cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {reason}", .path.display())]
@@ -42,8 +45,7 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     if path.is_dir() {
         return Ok(load_certs_from_paths(None, Some(path)).certs);
     }
-    // The loader's own message would repeat the path.
-    std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
+    check_file(path)?;
     let CertificateResult { certs, errors, .. } = load_certs_from_paths(Some(path), None);
     match errors.first() {
         Some(error) => Err(refuse(error.to_string())),
@@ -57,6 +59,20 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
             None => Ok(certs),
         },
     }
+}
+
+/// Refuses a file that must not be opened: a pipe would hold the caller, and a device may have no end.
+fn check_file(path: &Path) -> Result<(), FileError> {
+    let refuse = |reason: String| FileError { path: path.to_owned(), reason };
+    // The loader's own message would repeat the path.
+    let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
+    if !meta.is_file() {
+        return Err(refuse("is not a regular file".to_owned()));
+    }
+    if meta.len() > MOST_BYTES {
+        return Err(refuse("holds more than 16 MiB".to_owned()));
+    }
+    Ok(())
 }
 
 /// Finds a heading of certificates that OpenSSL reads and rustls skips silently. Certificates under
@@ -75,6 +91,7 @@ fn foreign_heading(path: &Path) -> Option<&'static str> {
 pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity, FileError> {
     let chain = from_path(certificate)?;
     let path = key.unwrap_or(certificate);
+    check_file(path)?;
     let key = PrivateKeyDer::from_pem_file(path).map_err(|error| {
         let reason = match error {
             PemError::Io(error) => error.to_string(),
