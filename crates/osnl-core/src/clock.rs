@@ -119,6 +119,13 @@ impl SteppedClock {
         times.min().map_or(at, |(_, Reverse(time))| time)
     }
 
+    /// Returns the age of a time of day, by the system clock as it was then.
+    #[must_use]
+    pub fn age(&self, at: SystemTime) -> Duration {
+        let age = self.clock.now().saturating_sub(self.millis_of(at));
+        Duration::from_millis(u64::try_from(age).unwrap_or(0))
+    }
+
     /// Returns the earliest time of day that the system clock may have shown within this time before now.
     #[must_use]
     pub fn earliest(&self, within: Duration) -> SystemTime {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, Completion};
-use osnl_core::epoch;
+use osnl_core::clock::SteppedClock;
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, DeliveryId, SentRequest};
 use tokio::time::Instant;
@@ -65,11 +65,14 @@ pub(super) struct Course {
     draining: bool,
     /// The time of the next look for overdue deliveries.
     sweep: Instant,
+    /// Knows when a delivery arrived whose time the file has by the system clock alone.
+    clock: SteppedClock,
 }
 
 impl Course {
     pub(super) fn new(schedule: Schedule, now: Instant) -> Self {
-        Self { schedule, writable: true, paused: false, draining: false, sweep: now + SWEEP }
+        let (sweep, clock) = (now + SWEEP, SteppedClock::default());
+        Self { schedule, writable: true, paused: false, draining: false, sweep, clock }
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -91,6 +94,7 @@ impl Course {
     }
 
     pub(super) fn step(&mut self, wake: Wake, now: Instant, out: &mut Vec<Consequence>) {
+        self.clock.look();
         match wake {
             Wake::Attempted(verdicts) => {
                 for AttemptResult { id, event, host, answered, result, sent: _ } in verdicts {
@@ -100,11 +104,8 @@ impl Course {
             }
             Wake::Claimed(claimed) => {
                 for (claimed, host) in claimed {
-                    // A file knows it by the system clock alone. The age is taken at once, so that later changes of that
-                    // clock have no effect.
                     let came = claimed.event.received.origin.received;
-                    let ago = epoch::now().duration_since(came).unwrap_or_default();
-                    let arrived = claimed.since.or_else(|| now.checked_sub(ago));
+                    let arrived = claimed.since.or_else(|| now.checked_sub(self.clock.age(came)));
                     let returns = self.schedule.add(claimed, host, arrived, now);
                     out.extend(returns.map(Consequence::Return));
                 }

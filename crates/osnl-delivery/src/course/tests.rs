@@ -1,4 +1,7 @@
+use std::time::SystemTime;
+
 use osnl_core::attempt::ErrorClass;
+use osnl_core::epoch::simulated;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::UsedLimits;
 use osnl_model::Notification;
@@ -113,6 +116,36 @@ fn a_jump_of_the_system_clock_ends_no_wait_of_which_the_journal_knows_the_beginn
         steps.now += 2 * SECOND;
         assert_eq!(steps.ends(2, Err(ErrorClass::Connect)), given_up);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_the_system_clock_neither_ends_nor_prolongs_a_wait_whose_beginning_a_file_has() {
+    let (noon, hour) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000), 3600 * SECOND);
+    let dead = "3 dead: the target was held for 6 s, and hold_max is over";
+    let early = (Duration::from_millis(500), vec!["2 held 1", dead]);
+    let late = (3 * SECOND, vec!["2 held 1"]);
+    for after in [noon - hour, noon + hour] {
+        for (came, given_up) in [&early, &late] {
+            simulated::set(Some(noon));
+            let mut steps = Steps::new(settings(Some(5 * SECOND)));
+            steps.claims(1..=1);
+            steps.ends(1, Err(ErrorClass::Connect));
+            tokio::time::advance(4 * SECOND).await;
+            steps.now += 4 * SECOND;
+            simulated::set(Some(after));
+            let claimed = Vec::from([2, 3].map(|id| {
+                let mut claimed = Steps::claimed(id);
+                let mut received = ReceivedMessage::sample("", false);
+                received.origin.received = noon + *came;
+                claimed.event = Event::new(received, Notification::default(), "r", "a");
+                (claimed, None)
+            }));
+            assert_eq!(steps.step(Wake::Claimed(claimed)), ["begins [2]"]);
+            steps.now += 2 * SECOND;
+            assert_eq!(&steps.ends(2, Err(ErrorClass::Connect)), given_up, "{came:?}");
+        }
+    }
+    simulated::set(None);
 }
 
 #[test]
