@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use osnl_core::attempt::ErrorClass;
 use osnl_core::epoch;
 use osnl_journal::DeliveryId;
-use osnl_net::http::Expiry;
+use osnl_net::http::{Expiry, ExpiryKind};
 use osnl_transport::Remedy;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -159,8 +159,11 @@ impl TargetMonitor {
 
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
-        let certificate =
-            |ends| Expiry { what: format!("the certificate of {}", authority(&self.target())), ends };
+        let certificate = |ends| Expiry {
+            kind: ExpiryKind::Server,
+            what: format!("the certificate of {}", authority(&self.target())),
+            ends,
+        };
         let setup = self.setups.borrow();
         let mut expiries: Vec<Expiry> = self.certificate_ends().map(certificate).into_iter().collect();
         expiries.extend(setup.action.expiries());

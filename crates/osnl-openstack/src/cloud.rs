@@ -8,7 +8,8 @@ use bytes::Bytes;
 use osnl_model::{Budget, Scrubber};
 use osnl_net::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use osnl_net::http::{
-    Answer, Client, Expiry, FailureClass, HttpError, HttpOptions, Method, Request, Scheme, StatusCode, Url,
+    Answer, Client, Expiry, ExpiryKind, FailureClass, HttpError, HttpOptions, Method, Request, Scheme,
+    StatusCode, Url,
 };
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
@@ -169,8 +170,13 @@ impl Cloud {
             // Keystone does not report their expiry.
             CloudLogin::ApplicationCredential { .. } | CloudLogin::Token(_) => None,
         };
-        let password = ends.map(|ends| Expiry { what: format!("the password of {}", conf.shown()), ends });
+        let password = ends.map(|ends| Expiry {
+            kind: ExpiryKind::Password,
+            what: format!("the password of {}", conf.shown()),
+            ends,
+        });
         let certificates = client.certificates_end().into_iter().map(|(host, ends)| Expiry {
+            kind: ExpiryKind::Server,
             what: format!("the certificate of {host} in the cloud at {}", conf.auth_url),
             ends,
         });

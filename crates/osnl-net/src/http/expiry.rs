@@ -19,8 +19,21 @@ static IN_FILES: LazyLock<Mutex<HashMap<PathBuf, (SystemTime, Expiry)>>> = LazyL
 /// The end of a certificate or credential, for a warning before it expires.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Expiry {
+    pub kind: ExpiryKind,
     pub what: String,
     pub ends: i64,
+}
+
+/// The kind of a certificate or credential, which decides how an operator renews it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExpiryKind {
+    /// The certificate that a server shows.
+    #[default]
+    Server,
+    /// The certificate with which osnl proves its identity.
+    Client,
+    /// A password in Keystone.
+    Password,
 }
 
 impl Expiry {
@@ -43,7 +56,11 @@ impl Expiry {
 
     pub(crate) fn for_client(file: &Path, chain: &[CertificateDer<'_>]) -> Option<Self> {
         let ends = chain.iter().filter_map(ends_at).min()?;
-        Some(Self { what: format!("the client certificate {}", file.display()), ends })
+        Some(Self {
+            kind: ExpiryKind::Client,
+            what: format!("the client certificate {}", file.display()),
+            ends,
+        })
     }
 }
 

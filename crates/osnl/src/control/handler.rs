@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime};
 
 pub use self::measure::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
 pub use self::names::ConfiguredNames;
-use osnl_net::http::Expiry;
+use osnl_net::http::{Expiry, ExpiryKind};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -194,7 +194,7 @@ impl ControlHandler {
         if let Some(live) = &self.live {
             let what = "its certificate".to_owned();
             *live.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner) =
-                ends.map(|ends| Expiry { what, ends });
+                ends.map(|ends| Expiry { kind: ExpiryKind::Server, what, ends });
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use osnl_core::attempt::ErrorClass;
 use osnl_core::metrics::{BacklogRates, FallingBehind};
+use osnl_net::http::ExpiryKind;
 use osnl_transport::Remedy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,9 @@ pub struct NotReloaded {
 pub struct ExpiryStatus {
     /// The part that uses the certificate or credential: `listener nova`, `action roles`, `admin endpoint`.
     pub subject: String,
+    /// The kind, which is a part of the incident.
+    #[serde(skip)]
+    pub kind: ExpiryKind,
     /// The certificate or credential: `the certificate of mq1:5671`, `the password of user osnl`.
     pub what: String,
     pub ends: String,

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_core::attempt::ErrorClass;
-use osnl_net::http::Expiry;
+use osnl_net::http::{Expiry, ExpiryKind};
 use osnl_transport::AS_CONFIGURED;
 use tokio::time::{Instant, timeout};
 
@@ -191,7 +191,8 @@ impl ControlHandler {
             let opened = listener.gauges.opened();
             if let (Some(host), Some(ends)) = (opened.host, opened.certificate_ends) {
                 let what = format!("the certificate of {host}");
-                all.push((format!("listener {}", listener.name), Expiry { what, ends }));
+                let expiry = Expiry { kind: ExpiryKind::Server, what, ends };
+                all.push((format!("listener {}", listener.name), expiry));
             }
         }
         for listener in self.loaded().iter().flat_map(|loaded| &loaded.conf.listeners) {
@@ -207,8 +208,9 @@ impl ControlHandler {
         all.sort_by(|(_, a), (_, b)| (a.ends, &a.what).cmp(&(b.ends, &b.what)));
         all.dedup_by(|(_, a), (_, b)| a == b);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let status = |(subject, Expiry { what, ends }): (String, Expiry)| ExpiryStatus {
+        let status = |(subject, Expiry { kind, what, ends }): (String, Expiry)| ExpiryStatus {
             subject,
+            kind,
             what,
             ends: time::shown(UNIX_EPOCH + Duration::from_secs(ends.max(0).unsigned_abs())),
             ends_seconds: ends.saturating_sub_unsigned(now),

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use osnl_net::http::EXPIRES_SOON;
+use osnl_net::http::{EXPIRES_SOON, ExpiryKind};
 
 use super::{Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, grouped, lasting};
 use crate::control::time::{self, span};
@@ -34,7 +34,7 @@ pub(in crate::control) fn judge_configuration(configuration: &ConfigurationStatu
 }
 
 pub(in crate::control) fn judge_expiry(expiry: &ExpiryStatus) -> Option<Incident> {
-    let ExpiryStatus { subject, what, ends, ends_seconds } = expiry;
+    let ExpiryStatus { subject, kind, what, ends, ends_seconds } = expiry;
     let soon = i64::try_from(EXPIRES_SOON.as_secs()).unwrap_or(i64::MAX);
     if *ends_seconds > soon {
         return None;
@@ -55,13 +55,11 @@ pub(in crate::control) fn judge_expiry(expiry: &ExpiryStatus) -> Option<Incident
         Some(("listener", name)) => found.for_listener(name),
         Some(_) | None => found,
     };
-    Some(if what.starts_with("the password") {
-        found.mended_by("change it in Keystone and in the configuration, then osnl reload")
-    } else if what.starts_with("the client certificate") {
-        found.mended_by("renew the file, then osnl reload")
-    } else {
-        found.mended_by("renew it where it is installed; osnl sees the new one at its next connection")
-    })
+    Some(found.mended_by(match kind {
+        ExpiryKind::Password => "change it in Keystone and in the configuration, then osnl reload",
+        ExpiryKind::Client => "renew the file, then osnl reload",
+        ExpiryKind::Server => "renew it where it is installed; osnl sees the new one at its next connection",
+    }))
 }
 
 pub(in crate::control) fn judge_stop(stop: DaemonStop, running: u64) -> Incident {

@@ -4,6 +4,8 @@ mod listeners;
 
 use std::time::SystemTime;
 
+use osnl_net::http::ExpiryKind;
+
 use super::super::{
     AttemptFailure, ExpiryStatus, FailingResource, HeldReason, JournalStatus, ListenerStatus, TargetReport,
     Unavailable,
@@ -64,23 +66,23 @@ fn a_daemon_that_stops_is_no_trouble_of_its_listeners() {
 /// The bound is fourteen days, as the alert rule has it.
 #[test]
 fn a_certificate_or_password_that_ends_soon_is_named() {
-    let ends = |what: &str, ends_seconds| {
+    let ends = |kind, what: &str, ends_seconds| {
         let what = what.to_owned();
         let ends = "2026-12-01T08:00:00.000Z".to_owned();
-        judge_expiry(&ExpiryStatus { subject: "listener nova".to_owned(), what, ends, ends_seconds })
+        judge_expiry(&ExpiryStatus { subject: "listener nova".to_owned(), kind, what, ends, ends_seconds })
     };
-    assert_eq!(ends("the certificate of mq1:5671", 14 * 86_400 + 1), None);
-    let soon = ends("the certificate of mq1:5671", 9 * 86_400).unwrap();
+    assert_eq!(ends(ExpiryKind::Server, "the certificate of mq1:5671", 14 * 86_400 + 1), None);
+    let soon = ends(ExpiryKind::Server, "the certificate of mq1:5671", 9 * 86_400).unwrap();
     let what = "listener nova: the certificate of mq1:5671 ends in 9 d, on 2026-12-01";
     let doing = "renew it where it is installed; osnl sees the new one at its next connection";
     check(std::slice::from_ref(&soon), &[(IncidentKind::Certificate, Warning, what, "", doing)]);
     assert_eq!(soon.reason(), Some("the certificate of mq1:5671 ends in 9 d, on 2026-12-01"));
     assert_eq!((soon.since_seconds, &*soon.listeners), (Some(5 * 86_400), &["nova".to_owned()][..]));
-    let own = ends("the client certificate /etc/osnl/client.pem", 3 * 86_400).unwrap();
+    let own = ends(ExpiryKind::Client, "the client certificate /etc/osnl/client.pem", 3 * 86_400).unwrap();
     let what = "listener nova: the client certificate /etc/osnl/client.pem ends in 3 d, on 2026-12-01";
     let doing = "renew the file, then osnl reload";
     check(&[own], &[(IncidentKind::Certificate, Warning, what, "", doing)]);
-    let password = ends("the password of user osnl", -3600).unwrap();
+    let password = ends(ExpiryKind::Password, "the password of user osnl", -3600).unwrap();
     let what = "listener nova: the password of user osnl ended 60 min ago, on 2026-12-01";
     let doing = "change it in Keystone and in the configuration, then osnl reload";
     check(std::slice::from_ref(&password), &[(IncidentKind::Certificate, Critical, what, "", doing)]);
