@@ -42,8 +42,8 @@ pub(crate) use self::bindings::ReadTurn;
 pub use self::bindings::{Bindings, ExitObstacle, OwnQueue, QueueExit, ReadQueue, UnreadQueue};
 pub use self::gaps::{DropLimits, Gap, GapBook, GapCause, GapFact, GapScope, GapVerification};
 pub use self::gauges::{
-    BindingGaps, ConnectedQueues, ConnectionObserver, ConnectionTrouble, DepthGauge, Gauges, ListenerState,
-    LossyQueue,
+    BindingGaps, BlockReason, ConnectedQueues, ConnectionObserver, ConnectionTrouble, DepthGauge, Gauges,
+    ListenerState, LossyQueue,
 };
 pub use self::groups::GroupStore;
 use self::losses::Losses;
@@ -413,7 +413,7 @@ impl Listener {
     }
 
     /// Publishes that nothing is read for want of room. A blockade keeps its first time, and is logged once.
-    fn blocked(&self, at: SystemTime, reason: String) {
+    fn blocked(&self, at: SystemTime, reason: BlockReason) {
         let known = match &*self.state.borrow() {
             ListenerState::Blocked { since, reason } => Some((*since, reason.clone())),
             _ => None,
@@ -422,13 +422,13 @@ impl Listener {
         if known.is_none() {
             tracing::warn!(
                 listener.name = &*self.config.name,
-                reason,
+                reason = &*reason.words,
                 "the listener is blocked: nothing more is read until there is room, and the broker keeps the messages"
             );
         }
-        if known.is_none_or(|(_, known)| *known != *reason) {
+        if known.is_none_or(|(_, known)| known != reason) {
             self.gauges.entered(since);
-            self.state.send_replace(ListenerState::Blocked { since, reason: reason.into() });
+            self.state.send_replace(ListenerState::Blocked { since, reason });
         }
     }
 

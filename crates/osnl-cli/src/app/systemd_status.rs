@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn the_line_says_what_is_waited_for() {
         use ListenerState::{Blocked, Connecting, Draining, Listening, Standby, Stopped};
-        let blocked = Blocked { since: std::time::SystemTime::UNIX_EPOCH, reason: "full".into() };
+        let blocked = Blocked { since: std::time::SystemTime::UNIX_EPOCH, reason: "full".to_owned().into() };
         let waiting = Connecting { attempt: 3 };
         let refused = Some("login refused");
         let none: &[(&str, &str)] = &[];
@@ -290,7 +290,7 @@ mod tests {
             (Listening, "the journal j cannot be written; listening to a"),
             (Draining, STOPPING),
             (
-                Blocked { since, reason: "the journal j cannot be written".into() },
+                Blocked { since, reason: "the journal j cannot be written".to_owned().into() },
                 "blocked: a: the journal j cannot be written",
             ),
         ] {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub(super) use self::blockade::{Blockade, Returns, WaitVerdict};
 pub(super) use self::count::{ReturnCount, ReturnVerdict};
-use super::Listener;
+use super::{BlockReason, Listener};
 use osnl_core::shutdown::Shutdown;
 use osnl_journal::Obstacle;
 
@@ -28,7 +28,7 @@ impl Listener {
         &self,
         consumer: Box<dyn Consumer>,
         returns: &mut Returns,
-        (since, reason, window_full): (Instant, String, bool),
+        (since, reason, window_full): (Instant, BlockReason, bool),
         shutdown: &Shutdown,
     ) -> bool {
         let found = consumer.subscription();
@@ -40,7 +40,7 @@ impl Listener {
         tracing::warn!(
             listener.name = &*self.config.name,
             queue.name = queues.join(", "),
-            reason,
+            reason = &*reason.words,
             blocked.seconds = since.elapsed().as_secs(),
             pause.seconds = pause.as_secs(),
             "what the broker had handed over and nothing could keep is given back; the listener reads again when there \
@@ -63,8 +63,10 @@ impl Listener {
             let begun = epoch::now();
             let shown = async {
                 loop {
-                    let reason = self.intake.obstacle().map_or_else(|| reason.clone(), |o| o.to_string());
-                    self.blocked(begun, format!("{reason}; what was handed over is given back{also}"));
+                    let obstacle = self.intake.obstacle();
+                    let now = obstacle.map_or_else(|| reason.clone(), |obstacle| (&obstacle).into());
+                    let words = format!("{now}; what was handed over is given back{also}").into();
+                    self.blocked(begun, BlockReason { words, ..now });
                     sleep(CHECK_INTERVAL).await;
                 }
             };

@@ -85,6 +85,7 @@ impl Incident {
             has_one_guard: false,
             is_probe_helpful: false,
             words: None,
+            full_action: None,
             label: None,
             place: None,
             look_age: None,

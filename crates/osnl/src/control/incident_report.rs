@@ -59,6 +59,9 @@ pub struct Incident {
     /// The part of `what` after the names of listeners; `None` if `what` does not begin with these.
     #[serde(skip)]
     pub(super) words: Option<String>,
+    /// The action that has no place and blocks the listener, so that its incident is the cause.
+    #[serde(skip)]
+    pub(super) full_action: Option<String>,
     /// The cause for the label of a metric, where the words of `what` have numbers that change at each look.
     #[serde(skip)]
     pub(super) label: Option<String>,

@@ -146,6 +146,9 @@ pub struct ListenerStatus {
     /// Whether the listener connects only after an operator has corrected something, which is a part of the incident.
     #[serde(skip)]
     pub needs_operator: bool,
+    /// The action that has no place, if that blocks the listener, which is a part of the incident.
+    #[serde(skip)]
+    pub full_action: Option<String>,
     /// The start of the current state.
     #[serde(default)]
     pub since: Option<String>,

@@ -280,7 +280,7 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     publisher.notify_all(&ports(0..6));
     daemon.wait_for_log("nothing could keep is given back");
     match daemon.state() {
-        ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending"), "{reason}"),
+        ListenerState::Blocked { reason, .. } => assert!(reason.words.contains("max_pending"), "{reason}"),
         other => panic!("{other:?}"),
     }
     let given_back = QueueSeen { messages: 5, consumers: 0 };

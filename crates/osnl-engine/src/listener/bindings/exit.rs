@@ -229,7 +229,7 @@ impl Listener {
             turn.bound.cancel();
         }
         for turn in self.turns.iter().filter(|turn| !turn.over.is_cancelled()) {
-            self.blocked(epoch::now(), turn.reason());
+            self.blocked(epoch::now(), turn.reason().into());
             if !turn.comes(&mut *session.consumer, shutdown).await? {
                 return Ok(SessionEnd::Drained);
             }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::listener::announce::log_others_left;
 use crate::listener::returns::{Blockade, WaitVerdict};
 use crate::listener::watchdog::{SessionStage, SessionWake, Watchdog};
-use crate::listener::{Listener, ListenerState};
+use crate::listener::{BlockReason, Listener, ListenerState};
 use osnl_core::metrics::StreamKind;
 use osnl_core::received::{ReceivedMessage, with_head};
 use osnl_journal::{Obstacle, Receipt, Settle};
@@ -67,7 +67,7 @@ pub(in crate::listener) enum SessionEnd {
     /// The daemon ends, and no message is open, unless the daemon ends at once ([`WakeCause::Aborted`]).
     Drained,
     /// Nothing can be kept, so closing the channel returns the pushed messages.
-    GiveBack { since: Instant, reason: String, window_full: bool },
+    GiveBack { since: Instant, reason: BlockReason, window_full: bool },
     /// Closing the channel returns a read message; a rejection would place it behind later messages.
     Return,
     /// A standby subscribes again, since the broker counts consumers only then.
@@ -299,11 +299,11 @@ impl<'a> Core<'a> {
         let Listener { config, intake, stall, counters, .. } = self.listener;
         let obstacle = obstacle.filter(|_| stage != SessionStage::WindowFull || !intake.is_paced());
         let reason = || match (&obstacle, stage) {
-            (Some(obstacle), _) => obstacle.to_string(),
+            (Some(obstacle), _) => BlockReason::from(obstacle),
             (None, SessionStage::WindowFull) => {
-                format!("{} messages are open, and none of them ends", self.open.len())
+                format!("{} messages are open, and none of them ends", self.open.len()).into()
             }
-            (None, _) => "there is no place for another message".to_owned(),
+            (None, _) => "there is no place for another message".to_owned().into(),
         };
         match self.blockade.judge(stage, obstacle.is_some(), now) {
             WaitVerdict::Free => {

@@ -443,13 +443,13 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         }
         ListenerState::Blocked { .. } | ListenerState::Draining | ListenerState::Stopped => None,
     };
-    let reason = match &state {
-        ListenerState::Blocked { reason, .. } => Some(reason.to_string()),
+    let (reason, full_action) = match &state {
+        ListenerState::Blocked { reason, .. } => (Some(reason.to_string()), reason.full_action.as_deref()),
         ListenerState::Connecting { .. }
         | ListenerState::Listening
         | ListenerState::Standby
         | ListenerState::Draining
-        | ListenerState::Stopped => trouble.as_ref().map(|trouble| trouble.reason.clone()),
+        | ListenerState::Stopped => (trouble.as_ref().map(|trouble| trouble.reason.clone()), None),
     };
     let since = heard.gauges.since();
     let until = |next: SystemTime| {
@@ -467,6 +467,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         reason,
         remedy: trouble.as_ref().and_then(|trouble| trouble.remedy.clone()),
         needs_operator: trouble.as_ref().is_some_and(|trouble| trouble.needs_operator),
+        full_action: full_action.map(str::to_owned),
         since: since.map(time::shown),
         since_seconds: since.map(time::age),
         attempts: trouble.as_ref().map(|trouble| trouble.attempts).filter(|attempts| *attempts > 0),

@@ -49,15 +49,14 @@ fn is_effect(kind: Kind) -> bool {
 }
 
 fn causes(cause: &Incident, effect: &Incident) -> bool {
-    let why = effect.why.as_deref().unwrap_or_default();
     let is = |kind| cause.kind == kind || cause.symptoms.contains(&kind);
     let is_journal = cause.kind.cause() == IncidentCause::NotKept;
     let reads_nothing = cause.kind.cause() == IncidentCause::NotRead || is(Kind::ListenerBlocked);
     match effect.kind {
         Kind::ListenerConnecting => is(Kind::ListenerConnecting) && is_of_one_cause(cause, effect),
         Kind::ListenerBlocked => {
-            let is_named = |action: &String| why.contains(&format!("action {action} has "));
-            is_journal || is(Kind::PendingFull) && cause.actions.iter().any(is_named)
+            let is_full = |action| cause.actions.contains(action);
+            is_journal || is(Kind::PendingFull) && effect.full_action.as_ref().is_some_and(is_full)
         }
         Kind::Silent => {
             let is_same = cause.listeners.iter().any(|name| effect.listeners.contains(name));
@@ -95,7 +94,6 @@ fn take(cause: &mut Incident, effect: Incident) {
 mod tests {
     use super::super::IncidentSeverity::{Critical, Warning};
     use super::*;
-    use crate::journal::Obstacle;
     use crate::queues::BrokerPlace;
 
     fn listener_incident(kind: Kind, name: &str, why: &str) -> Incident {
@@ -194,26 +192,26 @@ mod tests {
 
     #[test]
     fn a_listener_that_has_no_place_is_a_symptom_of_what_is_full() {
-        let full = Obstacle::Full { reason: "max_size is reached".to_owned() };
         let journal = Incident::new(Kind::JournalFull, Critical, "journal", "the journal is full");
-        let blocked =
-            |obstacle: &Obstacle| listener_incident(Kind::ListenerBlocked, "nova", &obstacle.to_string());
+        let blocked = |full_action: Option<&str>| Incident {
+            full_action: full_action.map(str::to_owned),
+            ..listener_incident(Kind::ListenerBlocked, "nova", "no place")
+        };
         let expected =
             ["Critical the journal is full; listener nova reads nothing [listener-blocked] (nova)"];
-        assert_eq!(shown(vec![blocked(&full), journal]), expected);
+        assert_eq!(shown(vec![blocked(None), journal]), expected);
 
         let action = |name: &str| {
             let found =
                 Incident::new(Kind::TargetDown, Warning, format!("action {name}"), name).for_action(name);
             Incident { symptoms: vec![Kind::PendingFull], ..found }
         };
-        let full = Obstacle::ActionFull { action: "hook".into(), pending: 9, most: 9 };
         let expected = [
             "Warning other [pending-full] ()",
             "Critical hook; listener nova reads nothing [pending-full listener-blocked] (nova)",
         ];
-        assert_eq!(shown(vec![blocked(&full), action("other"), action("hook")]), expected);
+        assert_eq!(shown(vec![blocked(Some("hook")), action("other"), action("hook")]), expected);
         let alone = ["Critical nova: listener-blocked [] (nova)"];
-        assert_eq!(shown(vec![blocked(&Obstacle::NoPlace { open: 1, ended: 0 })]), alone);
+        assert_eq!(shown(vec![blocked(None)]), alone);
     }
 }

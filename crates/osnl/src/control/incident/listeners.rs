@@ -49,7 +49,8 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
             let found = incident(listener, Kind::ListenerBlocked, Severity::Critical, what).because(why);
             let found = found.since(listener.since.clone(), listener.since_seconds);
             let found = found.mended_by("mend the actions and the journal that this list names");
-            vec![Incident { by_itself: Some("the broker keeps the messages".to_owned()), ..found }]
+            let by_itself = Some("the broker keeps the messages".to_owned());
+            vec![Incident { by_itself, full_action: listener.full_action.clone(), ..found }]
         }
         (state, _) => {
             let what = format!("{state}{}", lasting(listener.since_seconds));

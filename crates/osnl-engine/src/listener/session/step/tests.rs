@@ -102,7 +102,10 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     let order = rig.check(&mut core, SessionStage::Reserving, full(), 200);
     assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     match &*rig.listener.state.borrow() {
-        ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending is 1"), "{reason}"),
+        ListenerState::Blocked { reason, .. } => {
+            assert_eq!(reason.full_action.as_deref(), Some("a"));
+            assert!(reason.words.contains("max_pending is 1"), "{reason}");
+        }
         other => panic!("{other:?}"),
     }
     rig.check(&mut core, SessionStage::Polling, None, 1);
@@ -110,7 +113,7 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     let order = rig.check(&mut core, SessionStage::Reserving, full(), 300);
     match order {
         SessionOrder::End(Ok(SessionEnd::GiveBack { reason, window_full, .. })) => {
-            assert!(!window_full && reason.starts_with("action a has 1 delivery pending"), "{reason}");
+            assert!(!window_full && reason.words.starts_with("action a has 1 delivery pending"), "{reason}");
         }
         other => panic!("{other:?}"),
     }
@@ -179,7 +182,10 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     assert!(matches!(rig.check(&mut core, SessionStage::WindowFull, open(8), 299), SessionOrder::Nothing));
     match rig.check(&mut core, SessionStage::WindowFull, open(8), 1) {
         SessionOrder::End(Ok(SessionEnd::GiveBack { window_full: true, reason, .. })) => {
-            assert_eq!(reason, "4 messages wait for the end of their deliveries, and none of them ends");
+            assert_eq!(
+                &*reason.words,
+                "4 messages wait for the end of their deliveries, and none of them ends"
+            );
         }
         other => panic!("{other:?}"),
     }
