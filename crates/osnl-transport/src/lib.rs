@@ -86,7 +86,8 @@ pub use rabbit::RabbitTransport;
 pub use rabbit::frames::frames_in_pieces;
 pub use rabbit::greeting::Greeting;
 pub use rabbit::inspection::{
-    BrokerInspection, ExchangeInspection, HostFacts, HostInspection, MayWrite, QueueInspection, QueueMade,
+    BrokerInspection, ExchangeInspection, HostFacts, HostInspection, MayWrite, QueueDifference,
+    QueueInspection, QueueMade,
 };
 pub use rabbit::options::{
     FORMER_OPTIONS, HEARTBEAT, HEARTBEAT_OPTION, LoginMethod, NO_EFFECT, OSLO_HEARTBEAT, QueueOptions,

@@ -5,6 +5,7 @@
 //! arguments, the type last). For a missing queue the type is refused before anything is made (`rabbit_amqqueue.erl`,
 //! `check_declare_arguments`).
 
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -79,9 +80,31 @@ pub enum QueueMade {
     Alike,
     /// Equal but for the time until the next consumer takes over after the loss of a node.
     ChangesHandsLate(String),
-    Differs(String),
+    Differs(QueueDifference),
     /// A stream, which is refused.
     Stream,
+}
+
+/// The first property of an existing queue that differs, as the broker names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueDifference {
+    /// `durable`, `auto_delete`, or an argument such as `x-max-length`.
+    pub property: String,
+    pub configured: String,
+    pub found: String,
+}
+
+impl QueueDifference {
+    fn new(property: &str, configured: &str, found: &str) -> Self {
+        Self { property: property.to_owned(), configured: configured.to_owned(), found: found.to_owned() }
+    }
+}
+
+impl fmt::Display for QueueDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { property, configured, found } = self;
+        Difference::Named { argument: property, asked: configured, found }.fmt(f)
+    }
 }
 
 /// Whether the user may publish to an exchange.
@@ -158,11 +181,11 @@ impl RabbitTransport {
         let (_, found) = inspection.queues.into_iter().next()?;
         let QueueInspection::There { made, .. } = found else { return None };
         match made {
-            QueueMade::Differs(difference) => {
-                difference.strip_prefix(Shards::COUNT)?.rsplit_once("found ")?.1.parse().ok()
+            QueueMade::Differs(QueueDifference { property, found, .. }) if property == Shards::COUNT => {
+                found.parse().ok()
             }
             QueueMade::Alike | QueueMade::ChangesHandsLate(_) => Some(shards.count.get()),
-            QueueMade::Unknown | QueueMade::Stream => None,
+            QueueMade::Differs(_) | QueueMade::Unknown | QueueMade::Stream => None,
         }
     }
 
@@ -273,10 +296,9 @@ async fn compare(
 }
 
 fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
-    let difference = Difference::read(refusal);
-    match &difference {
+    match Difference::read(refusal) {
         Difference::Named { argument: TYPE, found, .. } => {
-            let found = if *found == "none" { "classic" } else { found };
+            let found = if found == "none" { "classic" } else { found };
             let ours = kind.queue_type.as_str();
             if found == ours {
                 return QueueMade::Alike;
@@ -284,9 +306,11 @@ fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
             if found == STREAM {
                 return QueueMade::Stream;
             }
-            QueueMade::Differs(format!("{TYPE}: configured {ours}, found {found}"))
+            QueueMade::Differs(QueueDifference::new(TYPE, ours, found))
         }
-        Difference::Named { .. } => QueueMade::Differs(difference.to_string()),
+        Difference::Named { argument, asked, found } => {
+            QueueMade::Differs(QueueDifference::new(argument, asked, found))
+        }
         Difference::Other(_) => QueueMade::Unknown,
     }
 }
@@ -314,13 +338,13 @@ mod tests {
         check(
             TYPE,
             &format!("{asked} the value 'quorum' of type 'longstr'"),
-            QueueMade::Differs("x-queue-type: configured classic, found quorum".to_owned()),
+            QueueMade::Differs(QueueDifference::new(TYPE, "classic", "quorum")),
         );
         check(TYPE, &format!("{asked} the value 'stream' of type 'longstr'"), QueueMade::Stream);
         check(
             "durable",
             "received 'true' but current is 'false'",
-            QueueMade::Differs("durable: configured true, found false".to_owned()),
+            QueueMade::Differs(QueueDifference::new("durable", "true", "false")),
         );
         assert_eq!(made("406 PRECONDITION_FAILED - else", &QueueKind::DURABLE), QueueMade::Unknown);
     }

@@ -338,15 +338,15 @@ fn row(name: &str, found: &QueueInspection, own: Option<&QueueKind>) -> QueueRow
         QueueInspection::There { waiting, consumers, made, drops } => {
             let durable = match (made, own) {
                 (QueueMade::Unknown, _) => None,
-                (QueueMade::Differs(difference), _) if difference.starts_with("durable: ") => {
-                    Some(difference.ends_with("found true"))
+                (QueueMade::Differs(difference), _) if difference.property == "durable" => {
+                    Some(difference.found == "true")
                 }
                 // Durability is compared first, so another difference means that durability agrees.
                 (_, Some(kind)) => Some(kind.durable),
                 (_, None) => Some(false),
             };
             let differs = match made {
-                QueueMade::Differs(difference) if own.is_some() => Some(difference.clone()),
+                QueueMade::Differs(difference) if own.is_some() => Some(difference.to_string()),
                 _ => None,
             };
             let queue_type = (*made == QueueMade::Stream).then(|| STREAM.to_owned());
