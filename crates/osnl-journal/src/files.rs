@@ -3,6 +3,7 @@
 //! `unmatched/store.rs` of `osnl` replaces its file without a sync, because counts that are written each second wait
 //! for no disk.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -72,9 +73,25 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("is in use by {0}")]
-    Held(String),
+    Held(LockHolder),
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// The process that has a lock, if the locked file names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockHolder {
+    Process(u32),
+    Unknown,
+}
+
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(pid) => write!(f, "process {pid}"),
+            Self::Unknown => f.write_str("another process"),
+        }
+    }
 }
 
 /// Takes the lock of a file, creates it if missing, and writes this process's id. The lock ends when the
@@ -91,7 +108,7 @@ pub fn lock(path: &Path) -> Result<File, LockError> {
     Ok(file)
 }
 
-pub fn holder(path: &Path) -> io::Result<Option<String>> {
+pub fn holder(path: &Path) -> io::Result<Option<LockHolder>> {
     let held = match OpenOptions::new().read(true).open(path) {
         Ok(held) => held,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -135,14 +152,12 @@ fn lock_patiently(file: &File) -> rustix::io::Result<()> {
     }
 }
 
-fn read_pid(mut file: &File) -> String {
+fn read_pid(mut file: &File) -> LockHolder {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text));
-    match (read, text.trim()) {
-        (Ok(_), pid) if !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()) => {
-            format!("process {pid}")
-        }
-        _ => "another process".to_owned(),
+    match (read, text.trim().parse()) {
+        (Ok(_), Ok(pid)) => LockHolder::Process(pid),
+        (Ok(_), Err(_)) | (Err(_), _) => LockHolder::Unknown,
     }
 }
 

@@ -97,6 +97,7 @@ use super::{
     ActionTerms, AttemptRetry, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalBounds,
     JournalState, LearntFacts, Obstacle, PausedActions, Permit, Receipt, SentRequest, UsedLimits,
 };
+use crate::files::LockHolder;
 use crate::query::{Change, ChangeError, ChangeOutcome, RecentDelivery};
 
 /// The result of a question to the file.
@@ -144,7 +145,7 @@ pub enum OpenError {
     #[error(
         "is in use by {0}; a journal belongs to one daemon: stop that process, or set another state_dir here"
     )]
-    InUse(String),
+    InUse(LockHolder),
     #[error("is not a journal of osnl: {0}; name a file that does not exist yet")]
     NotAJournal(String),
     #[error("is not a journal of osnl: {0}; name the file of a journal")]
@@ -372,10 +373,10 @@ impl SqliteJournal {
         *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(callback);
     }
 
-    /// Returns the process that has a journal open to write, such as `process 4711`. Changes go through that
+    /// Returns the process that has a journal open to write. Changes go through that
     /// process; without a holder, the caller can open the file.
     #[must_use]
-    pub fn holder(file: &Path) -> Option<String> {
+    pub fn holder(file: &Path) -> Option<LockHolder> {
         JournalLock::holder(file)
     }
 
@@ -384,7 +385,7 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// The lock cannot be opened, such as [`io::ErrorKind::PermissionDenied`].
-    pub fn find_holder(file: &Path) -> io::Result<Option<String>> {
+    pub fn find_holder(file: &Path) -> io::Result<Option<LockHolder>> {
         JournalLock::find_holder(file)
     }
 

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use crate::files::{self, LockError};
+use crate::files::{self, LockError, LockHolder};
 
 const NAME: &str = "daemon.lock";
 
@@ -26,7 +26,7 @@ impl StateLock {
 
     /// Returns the daemon that has the state directory, if this user may see that. Creates nothing.
     #[must_use]
-    pub fn holder(folder: &Path) -> Option<String> {
+    pub fn holder(folder: &Path) -> Option<LockHolder> {
         files::holder(&folder.join(NAME)).ok().flatten()
     }
 }
@@ -46,7 +46,7 @@ mod tests {
         let held = StateLock::take(&folder).unwrap();
         let refused = StateLock::take(&folder).unwrap_err();
         assert_eq!(refused.to_string(), format!("is in use by process {}", std::process::id()));
-        assert_eq!(StateLock::holder(&folder), Some(format!("process {}", std::process::id())));
+        assert_eq!(StateLock::holder(&folder), Some(LockHolder::Process(std::process::id())));
         drop(held);
         assert_eq!(StateLock::holder(&folder), None);
         StateLock::take(&folder).unwrap();

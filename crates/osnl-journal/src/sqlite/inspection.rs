@@ -7,12 +7,13 @@ use rusqlite::OpenFlags;
 use super::connection::open_guarded;
 use super::place::{JournalLock, judge_place};
 use super::{OpenError, SqliteOptions, schema};
+use crate::files::LockHolder;
 use crate::state_dir::judge_for_any;
 
 /// The result of a check of a place without a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceInspection {
-    pub holder: Option<String>,
+    pub holder: Option<LockHolder>,
     pub exists: bool,
 }
 
@@ -64,7 +65,7 @@ mod tests {
         assert_eq!(found, PlaceInspection { holder: None, exists: false });
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
         let taken = JournalLock::take(&file, true).unwrap();
-        let holder = Some(format!("process {}", std::process::id()));
+        let holder = Some(LockHolder::Process(std::process::id()));
         assert_eq!(inspect(&options(file.clone(), true)).unwrap(), PlaceInspection { holder, exists: true });
         drop(taken);
         let refused =

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, statfs, statvfs};
 
 use super::OpenError;
-use crate::files::{self, LockError, beside, may, may_write_in, nearest_folder};
+use crate::files::{self, LockError, LockHolder, beside, may, may_write_in, nearest_folder};
 use crate::state_dir;
 
 const TMPFS: u64 = 0x0102_1994;
@@ -54,11 +54,11 @@ impl JournalLock {
         Ok(Self { file, _lock: lock })
     }
 
-    pub(super) fn holder(file: &Path) -> Option<String> {
+    pub(super) fn holder(file: &Path) -> Option<LockHolder> {
         Self::find_holder(file).ok().flatten()
     }
 
-    pub(super) fn find_holder(file: &Path) -> io::Result<Option<String>> {
+    pub(super) fn find_holder(file: &Path) -> io::Result<Option<LockHolder>> {
         files::holder(&beside(file, ".lock"))
     }
 }
@@ -190,7 +190,7 @@ mod tests {
                 "is in use by process {pid}; a journal belongs to one daemon: stop that process, or set another state_dir here"
             )
         );
-        assert_eq!(JournalLock::holder(&place.file), Some(format!("process {pid}")));
+        assert_eq!(JournalLock::holder(&place.file), Some(LockHolder::Process(pid)));
         fs::set_permissions(&place.file, Permissions::from_mode(0o644)).unwrap();
         drop(place);
         assert_eq!(JournalLock::holder(&file), None);

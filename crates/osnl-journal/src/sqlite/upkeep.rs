@@ -33,7 +33,7 @@ use super::connection::{connect, open_guarded};
 use super::place::{JournalLock, free_bytes};
 use super::rows::{from_millis, is};
 use super::{OpenError, SqliteJournal, schema, trouble};
-use crate::files::beside;
+use crate::files::{LockHolder, beside};
 use crate::state_dir::UnsafePlace;
 
 pub const SCHEMA: i64 = schema::VERSION;
@@ -62,7 +62,7 @@ pub enum UpkeepError {
     #[error("{}: there is no such folder; create it, or name another file", .0.display())]
     NoFolder(PathBuf),
     #[error("{} is in use by {by}; stop it first", .file.display())]
-    InUse { file: PathBuf, by: String },
+    InUse { file: PathBuf, by: LockHolder },
     #[error("{} is open in another program, such as osnl deliveries or a backup; let that finish first", .0.display())]
     Busy(PathBuf),
     #[error("{}: another osnl is writing it; let that finish, or name another file", .0.display())]

@@ -6,6 +6,7 @@ use osnl_transport::TransportError;
 
 use crate::action::driver::DriverError;
 use crate::action::http::HttpError;
+use crate::journal::files::LockHolder;
 use crate::journal::sqlite::OpenError;
 
 /// The reasons for which no daemon can be built of a valid configuration.
@@ -24,7 +25,7 @@ pub enum BuildError {
         "[DEFAULT] state_dir: {} is in use by {by}; a state directory belongs to one daemon: stop that process, or set \
          another state_dir here", .folder.display()
     )]
-    StateInUse { folder: PathBuf, by: String },
+    StateInUse { folder: PathBuf, by: LockHolder },
     #[error("[journal] {}: {error}", .path.display())]
     Journal { path: PathBuf, error: OpenError },
     #[error(transparent)]

@@ -14,6 +14,7 @@ use super::no_access::NoAccess;
 use super::silence::Silence;
 use super::{ConfiguredNames, ControlClient, ControlHandler, socket_path};
 use crate::dead_letters::DeadLetterQueues;
+use crate::journal::files::LockHolder;
 use crate::journal::sqlite::SqliteJournal;
 
 /// A starting daemon holds the lock before its socket exists; another command holds the lock for a moment.
@@ -47,7 +48,7 @@ pub enum ReachError {
     Nothing { socket: String, file: String },
     /// The journal is in use, and the process that holds it does not answer.
     #[error("{journal} is in use by {holder}, which does not answer at {socket}: {error}")]
-    Silent { journal: String, holder: String, socket: String, error: io::Error },
+    Silent { journal: String, holder: LockHolder, socket: String, error: io::Error },
     /// This user may not access the daemon's socket, so the daemon's state is unknown.
     #[error(
         "{0}, so whether a daemon runs is not known; run this command as root or as the daemon's user, or let a group read its \

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use osnl_config::duration;
 
+use crate::journal::files::LockHolder;
 use crate::journal::sqlite::SqliteJournal;
 
 /// The reason for which a daemon does not answer, as far as its process shows it.
@@ -31,8 +32,10 @@ impl Silence {
         patience: Duration,
     ) -> Box<Self> {
         let holder = journal.and_then(SqliteJournal::holder);
-        let holding = holder.as_deref().and_then(|holder| holder.strip_prefix("process ")?.parse().ok());
-        let process = process.or(holding);
+        let process = process.or(match holder {
+            Some(LockHolder::Process(pid)) => i32::try_from(pid).ok(),
+            Some(LockHolder::Unknown) | None => None,
+        });
         Box::new(Self {
             process,
             holds_journal: holder.is_some(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use osnl_brokers::Driver;
 use osnl_config::in_words;
 use osnl_config::size;
-use osnl_journal::files::may_write_in;
+use osnl_journal::files::{LockHolder, may_write_in};
 use osnl_journal::state_lock::StateLock;
 
 use super::OwnDaemon;
@@ -46,14 +46,14 @@ impl Native {
                 false => probe.warning(found, advice),
             });
         }
-        let probe = in_use(probe, daemon?, &StateLock::holder(&folder)?);
+        let probe = in_use(probe, daemon?, StateLock::holder(&folder)?);
         (probe.verdict != ProbeVerdict::Fine).then_some(probe)
     }
 }
 
-fn in_use(probe: Probe, daemon: &OwnDaemon, holder: &str) -> Probe {
+fn in_use(probe: Probe, daemon: &OwnDaemon, holder: LockHolder) -> Probe {
     match daemon {
-        OwnDaemon::Runs { pid, .. } if holder.ends_with(&format!(" {pid}")) => {
+        OwnDaemon::Runs { pid, .. } if holder == LockHolder::Process(*pid) => {
             probe.fine(format!("in use by {holder}: the daemon of this configuration"))
         }
         OwnDaemon::Runs { .. } | OwnDaemon::Stopped | OwnDaemon::Unknown(_) => {
@@ -66,7 +66,7 @@ fn file(options: &SqliteOptions, daemon: Option<&OwnDaemon>) -> Probe {
     let probe = Probe::new("journal", format!("file {}", options.path.display()));
     match (sqlite::inspect(options), daemon) {
         (Ok(place), Some(daemon)) => match (place.holder, place.exists) {
-            (Some(holder), _) => in_use(probe, daemon, &holder),
+            (Some(holder), _) => in_use(probe, daemon, holder),
             (None, true) => with_room(probe.fine("exists, is writable, and is not in use"), options),
             (None, false) => with_room(probe.fine("does not exist yet, and can be created"), options),
         },
