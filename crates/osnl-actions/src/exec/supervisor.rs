@@ -222,6 +222,7 @@ impl Supervisor {
         // Otherwise the event may have ended the child, and its attempts count.
         let has_answered = self.terms.has_answered.load(Ordering::Relaxed);
         let class = if has_answered { ErrorClass::Reset } else { ErrorClass::Connect };
+        let is_told = waiting > 0 || matches!(cause, EndCause::Drained);
         let (class, reason) = match cause {
             EndCause::Drained => {
                 tracing::debug!(
@@ -245,7 +246,7 @@ impl Supervisor {
             ),
             EndCause::Fatal(reason) => (ErrorClass::Connect, format!("{name}: {reason}")),
         };
-        if waiting == 0 && reason != "osnl ends" {
+        if !is_told {
             let action = &*self.terms.action;
             tracing::warn!(
                 action.name = action,
