@@ -34,7 +34,9 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
             let all = all.chain(never_received(listener)).chain(old_events(listener));
             let mut all: Vec<Incident> = all.collect();
             let is_told = |own: &Incident, found: &Incident| {
-                own.kind == found.kind && (own.subject == found.subject || !own.subject.starts_with("queue "))
+                let is_of_queue =
+                    matches!(own.kind, Kind::QueueShared | Kind::QueueUnread | Kind::QueueLossy);
+                own.kind == found.kind && (own.subject == found.subject || !is_of_queue)
             };
             let found = found.map(|finding| finding_incident(listener, finding));
             let found: Vec<Incident> =
