@@ -76,7 +76,7 @@ pub use self::status::{
     LeftQueue, ListenerStatus, ManagementStatus, NotReloaded, PartitionLag, QueueStatus, Status,
     StatusNumbers, TargetReport, Unavailable,
 };
-pub use self::time::{ago, relative, shown as timestamp, span};
+pub use self::time::{ago, from_now, relative, shown as timestamp, span};
 pub use self::words::{StateTone, counter_words, millis, short_answer, size};
 pub use crate::numbers::{counted, grouped};
 

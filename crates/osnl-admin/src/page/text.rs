@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use askama::filters::{Html, HtmlSafe, escape};
-use osnl::control::{query, relative, span};
+use osnl::control::{from_now, query, span};
 use osnl_model::{one_line, one_line_json};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -140,8 +140,7 @@ pub(super) fn fact(name: &'static str, text: impl Words) -> Markup {
 }
 
 pub(super) fn time(at: &str) -> Markup {
-    let words = relative(at);
-    timed(at, words.split_once(" (").map_or(&*words, |(words, _)| words))
+    timed(at, from_now(at).as_deref().unwrap_or(at))
 }
 
 pub(super) fn timed(at: &str, words: &str) -> Markup {

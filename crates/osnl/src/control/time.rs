@@ -32,11 +32,17 @@ pub fn ago(seconds: Option<u64>) -> String {
 /// `12 min ago (2026-11-26T10:00:00.000Z)`, `in 12 s (…)`: a moment of an answer for people. Another text stays.
 #[must_use]
 pub fn relative(at: &str) -> String {
-    match read(at) {
-        Some(time) if time > SystemTime::now() => format!("in {} ({at})", span(until(time))),
-        Some(time) => format!("{} ago ({at})", span(age(time))),
-        None => at.to_owned(),
-    }
+    from_now(at).map_or_else(|| at.to_owned(), |words| format!("{words} ({at})"))
+}
+
+/// `12 min ago`, `in 12 s`; `None` for a text that is no moment.
+#[must_use]
+pub fn from_now(at: &str) -> Option<String> {
+    let time = read(at)?;
+    Some(match time > SystemTime::now() {
+        true => format!("in {}", span(until(time))),
+        false => format!("{} ago", span(age(time))),
+    })
 }
 
 pub(super) fn age(at: SystemTime) -> u64 {
