@@ -44,7 +44,7 @@ pub(super) fn explained(settings: &Settings, error: TransportError) -> Transport
         Some(refusal) => {
             let is_plain = match is_seen {
                 true => reason.contains("PLAINTEXT"),
-                false => refusal.reason.starts_with("the server ended the connection"),
+                false => refusal.is_hang_up,
             };
             let remedy = if is_plain { Some(REMEDIES.plain.to_owned()) } else { refusal.remedy };
             TransportError::Tls { host, reason: refusal.reason, remedy }

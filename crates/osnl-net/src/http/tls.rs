@@ -68,7 +68,7 @@ impl HttpTls {
                     crate::tls::identity(certificate, key.as_deref()).map_err(refuse)?;
                 let expiry = Expiry::for_client(certificate, &chain);
                 let config = config.with_client_auth_cert(chain, key).map_err(|error| {
-                    let Refusal { reason, remedy } = misfit(&error);
+                    let Refusal { reason, remedy, .. } = misfit(&error);
                     let (path, remedy) = (certificate.clone(), remedy.unwrap_or_default());
                     HttpError::Certificate { path, reason, remedy }
                 })?;

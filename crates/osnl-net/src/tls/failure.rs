@@ -22,11 +22,13 @@ pub struct Remedies {
 pub struct Refusal {
     pub reason: String,
     pub remedy: Option<String>,
+    /// Whether the server ended the connection in the middle of the handshake, as one without TLS may.
+    pub is_hang_up: bool,
 }
 
 impl Refusal {
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), remedy: None }
+        Self { reason: reason.into(), remedy: None, is_hang_up: false }
     }
 
     fn remedied(self, remedy: impl Into<String>) -> Self {
@@ -36,7 +38,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reason, remedy } = self;
+        let Self { reason, remedy, is_hang_up: _ } = self;
         f.write_str(reason)?;
         remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"))
     }
@@ -49,8 +51,9 @@ pub fn handshake_refusal(host: &str, error: &io::Error, remedies: &Remedies) -> 
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            Refusal::new("the server ended the connection in the middle of the TLS handshake")
-                .remedied("does it speak TLS on this port?")
+            let refusal = Refusal::new("the server ended the connection in the middle of the TLS handshake")
+                .remedied("does it speak TLS on this port?");
+            Refusal { is_hang_up: true, ..refusal }
         }
         _ => Refusal::new(format!("TLS handshake: {error}")),
     }
