@@ -29,14 +29,25 @@ const LOOK: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AdminStartError {
-    #[error("listen: {address}: {error}; name another address, or end what listens there")]
+    #[error("{address}: {error}; name another address, or end what listens there")]
     Listen { address: AdminAddress, error: io::Error },
-    #[error("listen: {}: exists and is not a socket; move it away", .0.display())]
+    #[error("{}: exists and is not a socket; move it away", .0.display())]
     NotASocket(PathBuf),
     #[error("{0}; name PEM files that this user can read")]
     Tls(String),
     #[error("the operating system gives no random numbers")]
     Random,
+}
+
+impl AdminStartError {
+    /// Returns the option of `[admin]` to correct; `None` if it is not known.
+    #[must_use]
+    pub fn option(&self) -> Option<&'static str> {
+        match self {
+            Self::Listen { .. } | Self::NotASocket(_) => Some("listen"),
+            Self::Tls(_) | Self::Random => None,
+        }
+    }
 }
 
 pub struct BoundEndpoint {

@@ -234,11 +234,8 @@ fn startable(
 }
 
 fn unbound(loaded: &LoadedConf) -> Option<ConfigError> {
-    let refused = AdminEndpoint::check(loaded.conf.admin.as_ref()?).err()?.to_string();
-    Some(match refused.strip_prefix("listen: ") {
-        Some(refused) => loaded.refusal_at("admin", "listen", refused),
-        None => loaded.refusal_at("admin", "", &refused),
-    })
+    let refused = AdminEndpoint::check(loaded.conf.admin.as_ref()?).err()?;
+    Some(loaded.refusal_at("admin", refused.option().unwrap_or_default(), &refused.to_string()))
 }
 
 fn native_form(loaded: &osnl_legacy::k2hr3::LoadedConf) -> Result<LoadedConf, ConfRefusal> {

@@ -106,7 +106,8 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
         let daemon = match with_servers(daemon, handler, admin.as_ref()).await {
             Ok(daemon) => daemon,
             Err(error) => {
-                files::complain(&format!("[admin] {error}"));
+                let option = error.option().map_or(String::new(), |option| format!("{option}: "));
+                files::complain(&format!("[admin] {option}{error}"));
                 return Ok(match error {
                     AdminStartError::Listen { .. }
                     | AdminStartError::NotASocket(_)
