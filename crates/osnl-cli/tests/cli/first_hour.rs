@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::doctor::{Service, monitor, words};
 use crate::harness::{Osnl, PROMPTLY, Place, SOON, incidents, instance};
 use crate::management::node;
+use crate::snapshot::look_until;
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 
@@ -116,13 +117,10 @@ fn from_init_to_the_first_effect_by_the_screens_alone() {
         asked.iter().any(|request| String::from_utf8_lossy(&request.body).contains(&instance(4)))
     });
     // The event may arrive before the look that made the binding has ended.
-    wait_until(SOON, "no incident is left", || {
-        let (code, status) = hour.said("osnl status -c osnl.conf");
-        if code != Some(0) {
-            eprintln!("{status}");
-        }
-        code == Some(0) && status.contains("\nlisteners\n")
-    });
+    let is_well =
+        |(code, status): &(Option<i32>, String)| *code == Some(0) && status.contains("\nlisteners\n");
+    let status = look_until(|| hour.said("osnl status -c osnl.conf"), is_well);
+    assert!(is_well(&status), "an incident is left: {:?}\n{}\n{}", status.0, status.1, osnl.stderr());
 
     let queues = hour.osnl("osnl queues -c osnl.conf", 0);
     assert!(queues.contains("queue notifications.info"), "{queues}");
