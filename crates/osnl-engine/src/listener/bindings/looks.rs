@@ -223,6 +223,8 @@ impl Listener {
         if !kept.missing().is_empty() {
             self.say_missing(&queues, &kept);
         }
+        // A message may arrive by a binding before the look that makes it ends: the listener had not received before.
+        let mut had_received = self.gauges.has_received();
         loop {
             self.show_gaps(&kept);
             let Some(next) = kept.next() else { return pending().await };
@@ -238,11 +240,16 @@ impl Listener {
                 Ok(look) => look,
                 Err(error) => return error,
             };
+            // A look without an answer may have made the bindings too.
+            let is_answered = look.is_some();
             let changes = kept.seen(&due, look, Instant::now());
             if !changes.is_none() {
                 self.show_gaps(&kept);
-                self.say_changes(&queues, &kept, &changes);
+                self.say_changes(&queues, &kept, &changes, had_received);
                 self.gauges.ask_for_survey();
+            }
+            if is_answered {
+                had_received = self.gauges.has_received();
             }
         }
     }
@@ -276,17 +283,17 @@ impl Listener {
         );
     }
 
-    fn say_changes(&self, queues: &str, kept: &KeptBindings, changes: &BindingChanges) {
+    fn say_changes(&self, queues: &str, kept: &KeptBindings, changes: &BindingChanges, had_received: bool) {
         let name = &*self.config.name;
         if !changes.missing.is_empty() {
             self.say_missing(queues, kept);
         }
         let looked = |before| epoch::now().checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH);
         let without = changes.bound.iter().map(|(exchange, _)| exchange).chain(&changes.made);
-        for exchange in without.filter(|_| self.gauges.has_received()) {
+        for exchange in without.filter(|_| had_received) {
             self.note_gap(GapFact::Bound { exchange: exchange.clone(), looked: looked(BINDING_INTERVAL) });
         }
-        for (exchange, refused) in changes.allowed.iter().filter(|_| self.gauges.has_received()) {
+        for (exchange, refused) in changes.allowed.iter().filter(|_| had_received) {
             let looked = looked(*refused + BINDING_INTERVAL);
             self.note_gap(GapFact::Allowed { exchange: exchange.clone(), looked });
         }
@@ -336,7 +343,7 @@ mod tests {
 
     use super::*;
     use crate::listener::holding::HoldingEndpoint;
-    use crate::listener::{GapCause, ListenerConfig, subscription};
+    use crate::listener::{GapCause, Gauges, ListenerConfig, subscription};
     use osnl_core::metrics::Counters;
 
     const KEYS: [&str; 2] = ["n.info", "n.error"];
@@ -478,6 +485,50 @@ mod tests {
         let gaps = listener.gaps.0.open_gaps();
         let gaps: Vec<_> = gaps.iter().map(|gap| (gap.cause, gap.is_certain)).collect();
         assert_eq!(gaps, [(GapCause::BindingRefused, false), (GapCause::ExchangeMissing, true)]);
+    }
+
+    /// A message arrives during each look, as by the binding that the look makes.
+    struct BusyWatch(Arc<Gauges>, ScriptedWatch);
+
+    impl BindingWatch for BusyWatch {
+        fn look<'a>(
+            &'a mut self,
+            bindings: &'a [Binding],
+        ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>> {
+            self.0.received(1);
+            self.1.look(bindings)
+        }
+
+        fn look_unbound<'a>(
+            &'a mut self,
+            bindings: &'a [Binding],
+        ) -> BoxFuture<'a, Result<(), TransportError>> {
+            self.1.look_unbound(bindings)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_message_by_a_new_binding_shows_no_gap_before_it() {
+        let check = async |answers: Vec<Option<BindingLook>>, expected: Option<GapCause>| {
+            let found = Subscription {
+                bindings: Vec::new(),
+                unbound: bindings(&["nova"]),
+                ..subscription("q").await
+            };
+            let cut_off = TransportError::Lost { reason: "cut off".to_owned() };
+            let answers = answers.into_iter().map(Ok).chain([Err(cut_off)]).collect();
+            let listener = listener();
+            let watch = BusyWatch(listener.gauges.clone(), ScriptedWatch(answers));
+            listener.keep_bound(&found, Some(Box::new(watch))).await;
+            let gaps = listener.gaps.0.open_gaps();
+            assert_eq!(gaps.first().map(|gap| gap.cause), expected, "{gaps:?}");
+        };
+        let missing = || BindingLook { missing: bindings(&["nova"]), ..BindingLook::default() };
+        let bound = BindingLook::default;
+        check(vec![Some(bound())], None).await;
+        check(vec![None, Some(bound())], None).await;
+        let again = vec![Some(bound()), Some(missing()), Some(bound())];
+        check(again, Some(GapCause::ExchangeMissing)).await;
     }
 
     #[tokio::test(start_paused = true)]
