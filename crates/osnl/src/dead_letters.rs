@@ -561,4 +561,4 @@ fn words(queue: &str, error: &TransportError) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,6 +14,8 @@ use crate::answer;
 
 const NAMED: usize = 100;
 const COUNTED: u64 = 10_000;
+pub(super) const COUNTED_LETTERS: &str =
+    "osnl counted the first 10,000 letters of each queue, and more wait.";
 const RESOURCES: usize = 3;
 
 #[derive(Template)]
@@ -85,7 +87,7 @@ pub(super) async fn page(visit: PageVisit<'_>) -> PageAnswer {
         page.says.push(change.effect().to_owned());
         page.says.extend(result.calls.iter().map(|of| text::line(&format!("It calls {of}."))));
         if result.is_at_least {
-            page.says.push("osnl counted the first 10,000 letters of each queue, and more wait.".to_owned());
+            page.says.push(COUNTED_LETTERS.to_owned());
         }
         page.is_final = change.verb == "discard";
         page.confirm = Some(ConfirmForm {

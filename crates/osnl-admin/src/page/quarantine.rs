@@ -6,7 +6,7 @@ use osnl::control::{
     WhichMessages, counted,
 };
 
-use super::change::{ChangePage, ConfirmForm, allowed, given, until_now};
+use super::change::{COUNTED_LETTERS, ChangePage, ConfirmForm, allowed, given, until_now};
 use super::deliveries::{fields, request, value_of, with, without, written};
 use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 
@@ -72,6 +72,7 @@ pub(super) async fn change(visit: PageVisit<'_>) -> PageAnswer {
     }
     let result = change.made(visit, visit.form.is_none()).await?;
     let mut page = change.page(visit, &result);
+    page.says.extend(result.is_at_least.then(|| COUNTED_LETTERS.to_owned()));
     if visit.form.is_none() && result.changed > 0 {
         page.is_final = change.discards;
         page.confirm = Some(ConfirmForm {

@@ -99,7 +99,7 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     // An operator who gives numbers has looked at each message, so no question is needed.
     if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {
         let would: QuarantineChanges = respondent.ask(&request(true))?;
-        let what = messages(would.changed);
+        let what = format!("{}{}", at_least(would.is_at_least), messages(would.changed));
         let question = format!("delete {what} for good?");
         if would.changed > 0 && !agreed(&question, "discarded", &format!("delete {what} for good"))? {
             return Ok(Exit::Failed);
@@ -119,7 +119,7 @@ fn printed(changes: &QuarantineChanges, what: &str, format: OutputFormat) -> Exi
 
 fn changed(changes: &QuarantineChanges, what: &str) -> String {
     let would = if changes.dry_run { "would be " } else { "" };
-    let mut text = format!("{} {would}{what}\n", messages(changes.changed));
+    let mut text = format!("{}{} {would}{what}\n", at_least(changes.is_at_least), messages(changes.changed));
     for refused in changes.refusals.iter().take(20) {
         text.push_str(&format!("  message {} stays: {}\n", refused.id, clean(&refused.why)));
     }
@@ -127,6 +127,10 @@ fn changed(changes: &QuarantineChanges, what: &str) -> String {
         text.push_str("  ...; --format json shows more\n");
     }
     text
+}
+
+fn at_least(is_at_least: bool) -> &'static str {
+    if is_at_least { "at least " } else { "" }
 }
 
 fn which(args: &WhichArgs) -> WhichMessages {
@@ -161,7 +165,10 @@ fn listed(list: &QuarantineList, is_filtered: bool, columns: Option<usize>) -> S
     text.push_str(&match list.total {
         0 if is_filtered => "no message in quarantine matches the filter\n".to_owned(),
         0 => "no message is in quarantine\n".to_owned(),
-        total => format!("{} in quarantine\n", counted(total, "message is", "messages are")),
+        total => {
+            let at_least = at_least(list.is_at_least);
+            format!("{at_least}{} in quarantine\n", counted(total, "message is", "messages are"))
+        }
     });
     if let Some(next) = list.next {
         text.push_str(&format!(

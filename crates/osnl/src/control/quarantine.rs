@@ -66,6 +66,9 @@ pub struct QuarantineList {
     pub messages: Vec<QuarantinedMessage>,
     /// The number of messages that the filter matches, on this page or not.
     pub total: u64,
+    /// Whether more wait: with `memory://`, osnl reads the first 10,000 letters of each queue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_at_least: bool,
     /// The start of the next page, as `after`; `null` on the last page.
     #[schemars(range(min = 0))]
     pub next: Option<i64>,
@@ -121,6 +124,9 @@ pub struct QuarantineChanges {
     pub dry_run: bool,
     /// The number of messages that were, or would be, changed.
     pub changed: u64,
+    /// Whether a dry run counts a part: with `memory://`, it reads the first 10,000 letters of each queue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_at_least: bool,
     /// The first thousand changed messages, in order.
     #[schemars(inner(range(min = 0)))]
     pub ids: Vec<i64>,

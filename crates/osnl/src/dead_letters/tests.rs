@@ -28,6 +28,7 @@ struct BrokerQueues {
     most: usize,
     /// Whether another program reads the dead letters.
     is_locked: bool,
+    depth: Option<u32>,
 }
 
 #[derive(Clone, Default)]
@@ -125,7 +126,7 @@ impl QueueAccess for MemoryBroker {
     }
 
     fn depth<'a>(&'a self, _queue: &'a str) -> BoxFuture<'a, Result<Option<u32>, TransportError>> {
-        Box::pin(std::future::ready(Ok(None)))
+        Box::pin(std::future::ready(Ok(self.lock().depth)))
     }
 }
 
@@ -195,6 +196,21 @@ fn letter(number: usize, body: &[u8]) -> QueuedMessage {
     ];
     let headers = headers.map(|(name, value)| (name.to_owned(), value)).into();
     QueuedMessage { body: body.to_vec().into(), headers, ..QueuedMessage::default() }
+}
+
+/// Returns a queue with a letter more than one reading shows. The first one and the last one are unreadable.
+pub(crate) fn overfull_queue() -> DeadLetterQueues {
+    let count = MOST_READ + 1;
+    let numbered = |number: usize| {
+        let mut letter = letter(number, b"body");
+        if number == 1 || number == count {
+            letter.headers.extend([("osnl-kind".to_owned(), "unreadable".to_owned())]);
+        }
+        letter
+    };
+    let broker = MemoryBroker::with((1..=count).map(numbered));
+    broker.lock().depth = u32::try_from(count).ok();
+    broker.queues()
 }
 
 #[tokio::test]

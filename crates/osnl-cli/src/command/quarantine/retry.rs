@@ -23,7 +23,8 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     let conf = configuration(&args.ask.place)?;
     let mut changes = QuarantineChanges { dry_run: args.how.dry_run, ..QuarantineChanges::default() };
     let mut group = Vec::new();
-    let seen = numbers(&respondent, &filter)?;
+    let (seen, has_more) = numbers(&respondent, &filter)?;
+    changes.is_at_least = args.how.dry_run && has_more && filter.ids.is_empty();
     let (display, of) = (Display::start("messages", "tried"), seen.len() as u64);
     for (done, id) in (0..).zip(seen.iter().copied()) {
         display.show(RequestProgress { done, of });
@@ -58,12 +59,13 @@ fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
     }
 }
 
-fn numbers(respondent: &Respondent, filter: &WhichMessages) -> Result<Vec<i64>, NoAnswer> {
+/// Returns also whether more messages wait than osnl reads at once.
+fn numbers(respondent: &Respondent, filter: &WhichMessages) -> Result<(Vec<i64>, bool), NoAnswer> {
     let mut ids = filter.ids.clone();
     ids.sort_unstable();
     ids.dedup();
     let groups = if ids.is_empty() { vec![&ids[..]] } else { ids.chunks(IDS_AT_ONCE).collect() };
-    let mut numbers = Vec::new();
+    let (mut numbers, mut has_more) = (Vec::new(), false);
     for ids in groups {
         let (filter, mut after) = (WhichMessages { ids: ids.to_vec(), ..filter.clone() }, Some(0));
         while let Some(begin) = after {
@@ -71,10 +73,11 @@ fn numbers(respondent: &Respondent, filter: &WhichMessages) -> Result<Vec<i64>, 
                 ControlRequest::QuarantineList { filter: filter.clone(), after: begin, limit: 1000 };
             let list: QuarantineList = respondent.ask(&request)?;
             numbers.extend(list.messages.iter().map(|message| message.id));
+            has_more |= list.is_at_least;
             after = list.next;
         }
     }
-    Ok(numbers)
+    Ok((numbers, has_more))
 }
 
 fn plan(respondent: &Respondent, conf: &Native, id: i64) -> Result<Result<MessageAgain, String>, NoAnswer> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use osnl_transport::QueuedMessage;
+use osnl_transport::dead_letters::MOST_READ;
 
 use super::super::quarantine::{QuarantineChanges, WhichMessages};
 use super::super::refusal::{Code, RequestRefusal};
@@ -28,6 +29,16 @@ impl From<DeadLetterError> for RequestRefusal {
 impl ControlHandler {
     pub(super) fn dead_letter_queues(&self) -> Option<&DeadLetterQueues> {
         self.store.dead_letters.as_deref().filter(|queues| !queues.is_empty())
+    }
+
+    /// Whether a queue has more letters than one reading shows, by the latest count.
+    pub(super) async fn has_more_letters(&self) -> bool {
+        let Some(queues) = self.dead_letter_queues() else { return false };
+        if self.live.is_none() {
+            queues.count().await;
+        }
+        let most = MOST_READ as u64;
+        queues.states().iter().any(|queue| queue.count.is_some_and(|count| count > most))
     }
 
     pub(super) async fn change_dead_letters(
@@ -111,12 +122,13 @@ impl ControlHandler {
         let is_meant = |message: &QueuedMessage| unread(message, &filter).is_some();
         let mut letters = ChangedLetters::default();
         if dry_run {
-            let found = queues.read(|_| false).await?.0;
+            let (found, has_more) = queues.read(|_| false).await?;
             letters.ids = found.iter().filter(|one| is_meant(one)).map(id_of).collect();
+            letters.has_more = has_more;
         } else {
             queues.change(change, is_meant, &mut letters).await?;
         }
-        let changed = letters.ids;
+        let ChangedLetters { ids: changed, has_more, .. } = letters;
         let (messages, meant) = (changed.len(), which.to_string());
         match change {
             _ if dry_run || messages == 0 => {}
@@ -137,7 +149,9 @@ impl ControlHandler {
                 );
             }
         }
-        let mut changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
+        let are_all = !filter.ids.is_empty() && messages >= filter.ids.len();
+        let is_at_least = dry_run && has_more && !are_all;
+        let mut changes = QuarantineChanges { dry_run, is_at_least, ..QuarantineChanges::default() };
         let changed: Vec<i64> = changed.into_iter().filter_map(|id| i64::try_from(id).ok()).collect();
         changed.iter().for_each(|id| changes.changed(*id));
         super::quarantine::refuse_missing(&mut changes, &filter.ids, &changed);

@@ -56,7 +56,8 @@ impl ControlHandler {
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next = found.last().filter(|_| more).map(|last| last.id);
-        Ok(QuarantineList { messages: found.iter().map(message).collect(), total, next })
+        let is_at_least = self.has_more_letters().await;
+        Ok(QuarantineList { messages: found.iter().map(message).collect(), total, is_at_least, next })
     }
 
     pub(super) async fn show_quarantined(

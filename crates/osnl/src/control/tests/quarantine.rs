@@ -1,5 +1,6 @@
 use osnl_core::quarantine::LONGEST_WHOLE;
 use osnl_core::received::ReceivedMessage;
+use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_journal::query::{Filter, ListPage};
 use osnl_journal::sqlite::SqliteReader;
 use osnl_journal::{Journal as _, Settle};
@@ -104,6 +105,29 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         assert_eq!((&left["total"], &left["messages"][0]["id"]), (&json!(1), &json!(1)));
         let status = ask(&handler, ControlRequest::Status { look: false }).await.unwrap();
         assert_eq!(status["incidents"][1]["what"], "1 message is in quarantine", "{status}");
+    }
+}
+
+/// One reading of a dead letter queue is bounded.
+#[tokio::test(start_paused = true)]
+async fn a_part_of_the_letters_is_not_counted_as_all() {
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default()));
+    let queues = Arc::new(crate::dead_letters::tests::overfull_queue());
+    let handler = ControlHandler::for_store(Store::for_memory(journal, queues));
+    let list = ask(&handler, listing(WhichMessages::default())).await.unwrap();
+    assert_eq!((&list["total"], &list["is_at_least"]), (&json!(1), &json!(true)), "{list}");
+    for (ids, dry_run, changed, is_at_least) in [
+        (vec![], true, 1, true),
+        (vec![1, 10_001], true, 1, true),
+        (vec![1], true, 1, false),
+        (vec![1], false, 1, false),
+        (vec![], true, 1, false),
+    ] {
+        let filter = WhichMessages { ids, ..WhichMessages::default() };
+        let request = ControlRequest::QuarantineDiscard { filter, dry_run, by: "root".into() };
+        let answer = ask(&handler, request).await.unwrap();
+        let found = (answer["changed"] == changed, answer["is_at_least"] == true);
+        assert_eq!(found, (true, is_at_least), "{answer}");
     }
 }
 
