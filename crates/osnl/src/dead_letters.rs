@@ -27,7 +27,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use osnl_brokers::Driver;
-use osnl_transport::dead_letters::dead_letter_queue;
+use osnl_transport::dead_letters::{MOST_READ, dead_letter_queue};
 use osnl_transport::{BoxFuture, QueueType, QueuedMessage, Transport, TransportError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -42,6 +42,7 @@ use crate::journal::Settle;
 use crate::journal::dead_letters::{carried_out, id_of};
 use crate::journal::memory::{Burial, LetterVisit, MemoryJournal, QueueWork};
 use crate::native::{JournalConf, ListenerConf, Native};
+use crate::numbers::grouped;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -105,7 +106,7 @@ pub(crate) struct ChangedLetters {
     pub(crate) ids: Vec<u64>,
     /// Letters that were meant, and wait behind another letter that was not: this and that one.
     pub(crate) behind: Vec<(u64, u64)>,
-    /// Whether more letters wait than one reading shows.
+    /// Whether letters wait that the last reading did not show.
     pub(crate) has_more: bool,
 }
 
@@ -542,6 +543,17 @@ impl DeadLetterQueues {
         }
         result
     }
+}
+
+/// Restricts an answer about a missing letter to the letters of one reading, if more wait.
+pub(crate) fn missing_letter(why: String, has_more: bool) -> String {
+    if !has_more {
+        return why;
+    }
+    let most = grouped(MOST_READ as u64);
+    format!(
+        "{why}; osnl reads the first {most} letters of each queue, and more wait: retry or discard some of these first"
+    )
 }
 
 fn after(pause: Duration) -> Duration {

@@ -9,7 +9,7 @@ use osnl_core::quarantine::Glimpse;
 use osnl_model::Notification;
 use osnl_transport::{BoxFuture, QueuedMessage};
 
-use super::{DeadLetterError, DeadLetterQueues};
+use super::{DeadLetterError, DeadLetterQueues, missing_letter};
 use crate::journal::dead_letters::{DeadLetterRow, WaitingLetter, id_of};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::query::{
@@ -56,7 +56,12 @@ impl MemoryAndQueues {
 
     async fn unread(&self, filter: &UnreadableFilter) -> Result<Vec<Unreadable>, QueryError> {
         let wants_body = |message: &QueuedMessage| filter.ids.len() == 1 && is_named(filter, message);
-        let (found, _) = self.dead_letters.read(wants_body).await?;
+        let (found, has_more) = self.dead_letters.read(wants_body).await?;
+        let is_read = |id: &i64| found.iter().any(|one| i64::try_from(id_of(one)) == Ok(*id));
+        if let Some(id) = filter.ids.iter().find(|id| has_more && !is_read(id)) {
+            let why = format!("there is no message {id} in the quarantine");
+            return Err(QueryError::Unavailable(missing_letter(why, true)));
+        }
         let mut found: Vec<Unreadable> = found.iter().filter_map(|message| unread(message, filter)).collect();
         found.sort_by_key(|one| one.id);
         Ok(found)
@@ -115,12 +120,16 @@ impl JournalQueries for MemoryAndQueues {
 
     fn show(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryDetails>> {
         Box::pin(async move {
-            let (found, _) = self.dead_letters.read(|message| id_of(message) == id.0).await?;
+            let (found, has_more) = self.dead_letters.read(|message| id_of(message) == id.0).await?;
             match found.iter().find(|message| id_of(message) == id.0).map(DeadLetterRow::read) {
                 Some(DeadLetterRow::Delivery(found)) => {
                     let (row, received) = *found;
                     let (tries, others, behind) = (Vec::new(), Vec::new(), (Vec::new(), 0));
                     Ok(Some(DeliveryDetails { row, tries, received, ahead: 0, behind, others }))
+                }
+                None if has_more => {
+                    let why = format!("there is no dead letter {id}");
+                    Err(QueryError::Unavailable(missing_letter(why, true)))
                 }
                 Some(DeadLetterRow::Unreadable(_)) | None => self.journal.show(id).await,
             }

@@ -189,8 +189,10 @@ impl DeadLetterQueue {
             }
         }
         let is_more = left.load(Ordering::Relaxed) > 0 || (reader.has_more() && known == read);
+        let goes_on = changed.ids.len() > before && is_more;
+        changed.has_more |= is_more && !goes_on;
         reader.end().await.map_err(|error| self.failed(error))?;
-        Ok(changed.ids.len() > before && is_more)
+        Ok(goes_on)
     }
 
     /// Adds what a change would do with the letters of one reading.

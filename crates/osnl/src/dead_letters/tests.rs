@@ -5,7 +5,6 @@ use osnl_transport::{
     Consumer, ListenOptions, OutgoingMessage, QueueAccess, QueueReader, Tap, TapOptions, WantsBody,
 };
 
-use osnl_transport::dead_letters::MOST_READ;
 use tokio::time::timeout;
 
 use super::queue::VISIT_PATIENCE;

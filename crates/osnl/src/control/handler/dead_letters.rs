@@ -12,7 +12,7 @@ use super::super::{ChangeResult, ControlRequest};
 use super::ControlHandler;
 use super::change::{announce, starts_calls};
 use crate::dead_letters::{
-    ChangedLetters, DeadLetterChange, DeadLetterError, DeadLetterQueues, row_of, unread,
+    ChangedLetters, DeadLetterChange, DeadLetterError, DeadLetterQueues, missing_letter, row_of, unread,
 };
 use crate::journal::DeliveryId;
 use crate::journal::dead_letters::id_of;
@@ -106,7 +106,8 @@ impl ControlHandler {
             DeadLetterChange::Discard => "dead letter or waiting delivery",
         };
         for id in filter.ids.iter().filter(|id| !is_told(id.0)) {
-            changes.refuse(*id, format!("there is no {takes} of this number, or another filter excludes it"));
+            let why = format!("there is no {takes} of this number, or another filter excludes it");
+            changes.refuse(*id, missing_letter(why, has_more));
         }
         Ok(changes)
     }
@@ -154,7 +155,7 @@ impl ControlHandler {
         let mut changes = QuarantineChanges { dry_run, is_at_least, ..QuarantineChanges::default() };
         let changed: Vec<i64> = changed.into_iter().filter_map(|id| i64::try_from(id).ok()).collect();
         changed.iter().for_each(|id| changes.changed(*id));
-        super::quarantine::refuse_missing(&mut changes, &filter.ids, &changed);
+        super::quarantine::refuse_missing(&mut changes, &filter.ids, &changed, has_more);
         Ok(changes)
     }
 }

@@ -16,7 +16,7 @@ use super::super::request::{MOST_LISTED, parse_time};
 use super::super::{RuleDelivery, time};
 use super::ControlHandler;
 use super::change::{PATIENCE, close};
-use crate::dead_letters::DeadLetterChange;
+use crate::dead_letters::{DeadLetterChange, missing_letter};
 use crate::journal::Entry;
 use crate::journal::query::{Bodies, QueryError, Unreadable, UnreadableFilter};
 use crate::journal::sqlite::SqliteJournal;
@@ -102,7 +102,7 @@ impl ControlHandler {
             tracing::warn!(messages, filter, by, "an operator discarded messages of the quarantine");
         }
         found.iter().for_each(|id| changes.changed(*id));
-        refuse_missing(&mut changes, &named, &found);
+        refuse_missing(&mut changes, &named, &found, false);
         Ok(changes)
     }
 
@@ -207,7 +207,7 @@ impl ControlHandler {
         let begun = Instant::now();
         let changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
         let mut retrial = Retrial { changes, ..Retrial::default() };
-        refuse_missing(&mut retrial.changes, &named, &found);
+        refuse_missing(&mut retrial.changes, &named, &found, false);
         for id in found {
             if begun.elapsed() > LONGEST {
                 retrial.changes.refuse(id, "there was no time left for it: retry fewer messages at a time");
@@ -257,9 +257,10 @@ impl ControlHandler {
     }
 }
 
-pub(super) fn refuse_missing(changes: &mut QuarantineChanges, named: &[i64], found: &[i64]) {
+pub(super) fn refuse_missing(changes: &mut QuarantineChanges, named: &[i64], found: &[i64], has_more: bool) {
     for id in named.iter().filter(|id| !found.contains(id)) {
-        changes.refuse(*id, "there is no message with this number, or another filter excludes it");
+        let why = "there is no message with this number, or another filter excludes it".to_owned();
+        changes.refuse(*id, missing_letter(why, has_more));
     }
 }
 

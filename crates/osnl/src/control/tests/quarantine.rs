@@ -131,6 +131,37 @@ async fn a_part_of_the_letters_is_not_counted_as_all() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_letter_behind_those_of_one_reading_is_not_just_said_to_be_missing() {
+    const MORE: &str = "; osnl reads the first 10,000 letters of each queue, and more wait: retry or discard some of \
+                        these first";
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default()));
+    let queues = Arc::new(crate::dead_letters::tests::overfull_queue());
+    let handler = ControlHandler::for_store(Store::for_memory(journal, queues));
+    let discard = |id: i64, dry_run: bool| {
+        let filter = WhichMessages { ids: vec![id], ..WhichMessages::default() };
+        ControlRequest::QuarantineDiscard { filter, dry_run, by: "root".into() }
+    };
+    for dry_run in [true, false] {
+        let refused = ask(&handler, discard(10_001, dry_run)).await.unwrap();
+        let why = refused["refusals"][0]["why"].as_str().unwrap();
+        assert!(why.ends_with(MORE), "{refused}");
+    }
+    let ids = vec![10_001];
+    for request in [
+        ControlRequest::QuarantineShow { id: 10_001, raw: false },
+        ControlRequest::Show { id: "0.10001".into(), raw: false },
+        listing(WhichMessages { ids, ..WhichMessages::default() }),
+    ] {
+        let refused = ask(&handler, request).await.unwrap_err();
+        assert!(refused.starts_with("there is no ") && refused.ends_with(MORE), "{refused}");
+    }
+    assert_eq!(ask(&handler, discard(1, false)).await.unwrap()["changed"], 1);
+    assert_eq!(ask(&handler, discard(10_001, false)).await.unwrap()["changed"], 1);
+    let refused = ask(&handler, discard(10_001, false)).await.unwrap();
+    assert!(!refused["refusals"][0]["why"].as_str().unwrap().contains("10,000"), "{refused}");
+}
+
 /// A retry keeps the whole plan of a message: both rules and actions that cannot be decided.
 #[test]
 fn a_message_stays_in_quarantine_while_a_condition_cannot_be_decided() {
