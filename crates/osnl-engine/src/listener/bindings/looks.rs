@@ -223,8 +223,7 @@ impl Listener {
         if !kept.missing().is_empty() {
             self.say_missing(&queues, &kept);
         }
-        // A message may arrive by a binding before the look that makes it ends: the listener had not received before.
-        let mut had_received = self.gauges.has_received();
+        let (mut had_received, mut is_answered) = (false, true);
         loop {
             self.show_gaps(&kept);
             let Some(next) = kept.next() else { return pending().await };
@@ -236,20 +235,21 @@ impl Listener {
                 return keep_unbound(bindings, &mut *watch).await;
             }
             let due = kept.due(Instant::now());
+            // A message may arrive by a binding before the look that makes it ends. A look without an answer may have
+            // made bindings too.
+            if is_answered {
+                had_received = self.gauges.has_received();
+            }
             let look = match watch.look(&due).await {
                 Ok(look) => look,
                 Err(error) => return error,
             };
-            // A look without an answer may have made the bindings too.
-            let is_answered = look.is_some();
+            is_answered = look.is_some();
             let changes = kept.seen(&due, look, Instant::now());
             if !changes.is_none() {
                 self.show_gaps(&kept);
                 self.say_changes(&queues, &kept, &changes, had_received);
                 self.gauges.ask_for_survey();
-            }
-            if is_answered {
-                had_received = self.gauges.has_received();
             }
         }
     }
@@ -523,12 +523,14 @@ mod tests {
             let gaps = listener.gaps.0.open_gaps();
             assert_eq!(gaps.first().map(|gap| gap.cause), expected, "{gaps:?}");
         };
-        let missing = || BindingLook { missing: bindings(&["nova"]), ..BindingLook::default() };
+        let missing = BindingLook { missing: bindings(&["nova"]), ..BindingLook::default() };
         let bound = BindingLook::default;
+        let made = BindingLook { made: vec!["nova".to_owned()], ..bound() };
         check(vec![Some(bound())], None).await;
         check(vec![None, Some(bound())], None).await;
-        let again = vec![Some(bound()), Some(missing()), Some(bound())];
-        check(again, Some(GapCause::ExchangeMissing)).await;
+        for again in [vec![Some(bound()), Some(missing), Some(bound())], vec![Some(bound()), Some(made)]] {
+            check(again, Some(GapCause::ExchangeMissing)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]
