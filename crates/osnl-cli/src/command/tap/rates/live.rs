@@ -4,6 +4,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use osnl_model::cut;
+
 const MOST_TYPES: usize = 10_000;
 const LONGEST: usize = 60;
 const SLOTS: usize = LONGEST + 1;
@@ -46,7 +48,7 @@ impl Live {
     }
 
     pub(in crate::command::tap) fn count(&mut self, name: &str) {
-        let name = super::cut(name);
+        let name = cut(name, super::LONGEST_TYPE);
         let full = self.types.len() >= MOST_TYPES && !self.types.contains_key(name);
         let name = if full { "(others)" } else { name };
         let slot = self.slot(self.now);
