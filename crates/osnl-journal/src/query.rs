@@ -41,7 +41,7 @@ pub use self::phase::{Phase, QueryContext, RowState};
 pub(crate) use self::records::LONGEST_TYPE;
 pub use self::records::{
     AttemptRow, Bodies, DeliveryDetails, DeliveryListRow, FailingKey, HeldBy, HeldCause, KeptEvent,
-    KeyBounds, KeyedEvent, Overview, RecentDelivery, Tally, Unreadable, UnreadableFilter,
+    KeyBounds, KeyedEvent, LatestDead, Overview, RecentDelivery, Tally, Unreadable, UnreadableFilter,
 };
 use crate::sqlite::SqliteJournal;
 use crate::{DeliveryId, JournalState, PauseNote, PausedActions};

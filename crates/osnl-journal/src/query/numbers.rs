@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use super::{FailingKey, HeldCause, Overview, Tally};
+use super::{FailingKey, HeldCause, LatestDead, Overview, Tally};
 use crate::{JournalState, PausedActions};
 
 /// The kind, place, and bounds of a store, for a status.
@@ -56,8 +56,8 @@ pub struct JournalNumbers {
     pub returns: BTreeMap<String, u32>,
     /// The resources that have failed for longest, by action.
     pub failing: BTreeMap<String, Vec<FailingKey>>,
-    /// The reason of the newest dead letter, by action.
-    pub dead_reasons: BTreeMap<String, String>,
+    /// The newest dead letter, by action.
+    pub latest_dead: BTreeMap<String, LatestDead>,
     /// Actions none of whose dead letters can be retried in order.
     pub overtaken: BTreeSet<String>,
     /// The deliveries that wait for an operator, by cause.

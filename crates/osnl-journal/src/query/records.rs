@@ -207,6 +207,14 @@ pub struct FailingKey {
     pub answer: String,
 }
 
+/// The newest dead letter of an action, for the status.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LatestDead {
+    pub reason: Option<String>,
+    /// The answer to the last attempt; `None` without an attempt.
+    pub answer: Option<String>,
+}
+
 /// The numbers of a whole file, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::reader::SqliteReader;
 use super::rows::{delivery_id, from_millis, is};
-use crate::query::FailingKey;
+use crate::query::{FailingKey, LatestDead};
 
 const SCAN_LIMIT: i64 = 1000;
 const CAUSES: usize = 100;
@@ -48,9 +48,9 @@ impl SqliteReader {
         Ok(failing)
     }
 
-    /// Returns the reason of an action's latest dead letter. The search skips from cause to cause in the
-    /// index, so its cost does not depend on the number of dead letters.
-    pub(crate) fn latest_dead(&self, action: &str) -> Result<Option<String>> {
+    /// Returns an action's latest dead letter. The search skips from cause to cause in the index, so its cost does not
+    /// depend on the number of dead letters.
+    pub(crate) fn latest_dead(&self, action: &str) -> Result<Option<LatestDead>> {
         let mut first = self.0.prepare_cached(concat!(
             "SELECT cause FROM delivery WHERE holds_key = ?1 AND action = ?2 AND ",
             is!(Dead),
@@ -62,24 +62,27 @@ impl SqliteReader {
             " ORDER BY cause LIMIT 1"
         ))?;
         let mut latest = self.0.prepare_cached(concat!(
-            "SELECT ended, reason FROM delivery WHERE holds_key = ?1 AND action = ?2 AND cause IS ?3 AND ",
+            "SELECT ended, reason, \
+             (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1) \
+             FROM delivery d WHERE holds_key = ?1 AND action = ?2 AND cause IS ?3 AND ",
             is!(Dead),
             " ORDER BY ended DESC LIMIT 1"
         ))?;
-        let mut found: Option<(Option<i64>, Option<String>)> = None;
+        let mut found: Option<(Option<i64>, LatestDead)> = None;
         for holds_key in [0, 1] {
             let row = first.query_row(params![holds_key, action], |row| row.get(0));
             let mut cause: Option<Option<String>> = row.optional()?;
             for _ in 0..CAUSES {
                 let Some(this) = cause.take() else { break };
-                let row =
-                    latest.query_row(params![holds_key, action, this], |row| Ok((row.get(0)?, row.get(1)?)));
+                let row = latest.query_row(params![holds_key, action, this], |row| {
+                    Ok((row.get(0)?, LatestDead { reason: row.get(1)?, answer: row.get(2)? }))
+                });
                 found = found.max(row.optional()?);
                 let after = this.unwrap_or_default();
                 cause = next.query_row(params![holds_key, action, after], |row| row.get(0)).optional()?;
             }
         }
-        Ok(found.and_then(|(_, reason)| reason))
+        Ok(found.map(|(_, latest)| latest))
     }
 
     pub(crate) fn used_bytes(&self) -> Result<u64> {

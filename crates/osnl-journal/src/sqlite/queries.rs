@@ -127,10 +127,10 @@ fn numbers(reader: &SqliteReader, letters: &OvertakenLetters) -> ReadResult<Jour
         }
         failing.insert(of.action.clone(), reader.failing_keys(&of.action)?);
     }
-    let (mut dead_reasons, mut overtaken) = (BTreeMap::new(), BTreeSet::new());
+    let (mut latest_dead, mut overtaken) = (BTreeMap::new(), BTreeSet::new());
     for of in tally.iter().filter(|of| of.state == RowState::Dead) {
-        if let Some(reason) = reader.latest_dead(&of.action)? {
-            dead_reasons.insert(of.action.clone(), reason);
+        if let Some(latest) = reader.latest_dead(&of.action)? {
+            latest_dead.insert(of.action.clone(), latest);
         }
         if of.count > 0 && letters.are_all(reader, &of.action, of.count)? {
             overtaken.insert(of.action.clone());
@@ -143,7 +143,7 @@ fn numbers(reader: &SqliteReader, letters: &OvertakenLetters) -> ReadResult<Jour
         tally,
         oldest,
         failing,
-        dead_reasons,
+        latest_dead,
         overtaken,
         held: reader.held_causes()?,
         ..JournalNumbers::default()

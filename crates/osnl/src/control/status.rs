@@ -384,6 +384,9 @@ pub struct TargetReport {
     /// The reason of the latest dead letter that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<String>,
+    /// The answer to the last attempt of that dead letter, which is a part of the incident.
+    #[serde(skip)]
+    pub dead_answer: Option<String>,
     /// Whether none of the dead letters can be retried in order, which is a part of the incident.
     #[serde(skip)]
     pub is_overtaken: bool,

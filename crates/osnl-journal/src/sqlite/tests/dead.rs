@@ -1,6 +1,6 @@
 use super::hands::{change, one, only};
 use super::*;
-use crate::query::{Change, Filter, ListPage, RowState};
+use crate::query::{Change, Filter, LatestDead, ListPage, RowState};
 use crate::{End, Handover, NewDelivery};
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_later_delivery_without_an_effect_gives_way_to_a_retry() {
 }
 
 #[tokio::test]
-async fn the_reason_of_the_latest_dead_letter_is_found() {
+async fn the_reason_and_the_last_answer_of_the_latest_dead_letter_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
     assert_eq!(reader(&folder).latest_dead("a").unwrap(), None);
@@ -105,12 +105,18 @@ async fn the_reason_of_the_latest_dead_letter_is_found() {
         keep(&journal, &n.to_string(), &n.to_string()).await;
         let claimed = claim(&journal, "a", 1).await;
         let id = claimed[0].id;
+        let answer = cause.map(|_| format!("answer {n}"));
+        if let Some(answer) = &answer {
+            journal.attempted(id, attempts(1), "an earlier answer");
+            journal.attempted(id, attempts(2), answer);
+        }
         journal.end(id, End::from(outcome).caused_by(cause.map(str::to_owned)));
         let dead = || states(&reader(&folder)).iter().filter(|(_, state)| *state == "dead").count();
         osnl_testkit::wait_until(Duration::from_secs(60), "it is kept", || dead() == n + 1);
         // Otherwise some may end within the same millisecond.
         tamper(&journal, "UPDATE delivery SET ended = id WHERE state = 3").await;
-        assert_eq!(reader(&folder).latest_dead("a").unwrap(), Some(reason));
+        let latest = LatestDead { reason: Some(reason), answer };
+        assert_eq!(reader(&folder).latest_dead("a").unwrap(), Some(latest));
     }
     assert_eq!(reader(&folder).latest_dead("other").unwrap(), None);
 }

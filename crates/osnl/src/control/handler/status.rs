@@ -331,6 +331,7 @@ fn target(
     let oldest = kept.oldest.get(name).copied();
     let paused = kept.paused.get(name);
     let note = paused.and_then(|pause| pause.note.as_ref());
+    let latest_dead = kept.latest_dead.get(name);
     let mut report = TargetReport {
         action: name.to_owned(),
         configured,
@@ -344,7 +345,8 @@ fn target(
         for_release: count(&[RowState::Held]),
         dead: count(&[RowState::Dead]),
         held_reason: held_reason(kept, name),
-        dead_reason: kept.dead_reasons.get(name).cloned(),
+        dead_reason: latest_dead.and_then(|dead| dead.reason.clone()),
+        dead_answer: latest_dead.and_then(|dead| dead.answer.clone()),
         is_overtaken: kept.overtaken.contains(name),
         done: count(&[RowState::Delivered, RowState::NothingToDo, RowState::Shadow]),
         shadow: count(&[RowState::Shadow]),

@@ -406,17 +406,23 @@ pub(in crate::control) fn join_letters(incidents: &mut Vec<Incident>, targets: &
     }
 }
 
+/// Whether the last answer to the latest dead letter is the answer that the incident has.
+fn has_answer_of(target: &TargetReport, incident: &Incident) -> bool {
+    let (Some(answer), Some(why)) = (&target.dead_answer, &incident.why) else { return false };
+    match incident.kind == Kind::DependencyDown {
+        // The incident names the service, and leaves out the kind of the failure.
+        true => *answer == format!("{}: {why}", ErrorClass::Dependency),
+        false => answer == why,
+    }
+}
+
 /// Dead letters of the cause that the action has an incident of are a part of that incident.
 fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident> {
     (target.dead > 0).then_some(())?;
     let name = &target.action;
     let letters = counted(target.dead, "dead letter", "dead letters");
     let reason = target.dead_reason.as_deref();
-    let same = cause.filter(|cause| match (&cause.why, reason) {
-        (Some(why), Some(reason)) => reason.contains(why),
-        (_, None) | (None, _) => false,
-    });
-    if let Some(cause) = same {
+    if let Some(cause) = cause.filter(|cause| has_answer_of(target, cause)) {
         cause.what.push_str(&format!("; {letters}"));
         cause.symptoms.push(Kind::DeadLetters);
         cause.must_act = IncidentActor::Operator;

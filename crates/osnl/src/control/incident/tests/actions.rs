@@ -91,7 +91,8 @@ fn a_target_that_falls_behind_has_its_rates_and_what_to_raise() {
         let own = TargetReport {
             failing: vec![failing("web-7", 7)],
             dead: 1,
-            dead_reason: Some("given up: HTTP 500".to_owned()),
+            dead_reason: Some("HTTP 500 (after 60 s: retry_max_age)".to_owned()),
+            dead_answer: Some("HTTP 500".to_owned()),
             ..slow
         };
         judge_target(&own, &BOUNDS).iter().map(|one| one.kind).collect()
@@ -153,7 +154,8 @@ fn what_follows_from_a_cause_is_a_symptom_of_it() {
         oldest_pending_seconds: Some(1200),
         failing: vec![failing("web-7", 7)],
         dead: 2,
-        dead_reason: Some("given up after 5 attempts: status 400".to_owned()),
+        dead_reason: Some("status 400 (after 60 s: retry_max_age)".to_owned()),
+        dead_answer: Some("status 400".to_owned()),
         ..down("hook", failure("status 400", None, true))
     };
     let found = judge_target(&old, &BOUNDS);
@@ -168,10 +170,20 @@ fn what_follows_from_a_cause_is_a_symptom_of_it() {
         (found[0].waiting, found[0].oldest_seconds, found[0].since_seconds),
         (1054, Some(1200), Some(40))
     );
-    // Dead letters of another cause are another incident.
-    let other = TargetReport { dead_reason: Some("unusable notification".to_owned()), ..old };
-    let kinds: Vec<_> = judge_target(&other, &BOUNDS).iter().map(|one| one.kind).collect();
-    assert_eq!(kinds, [IncidentKind::TargetRefuses, IncidentKind::DeadLetters]);
+    // Dead letters of another cause are another incident, also if a short answer is in their words.
+    for (last, dead) in [
+        ("status 400", Some("unusable notification")),
+        ("failed", Some("refused for good: the lookup has failed")),
+        ("failed", Some("failed: no such user")),
+        ("status 400", None),
+    ] {
+        let dead_answer = dead.map(str::to_owned);
+        let last_failure = failure(last, None, true);
+        let other =
+            TargetReport { dead_reason: dead_answer.clone(), dead_answer, last_failure, ..old.clone() };
+        let kinds: Vec<_> = judge_target(&other, &BOUNDS).iter().map(|one| one.kind).collect();
+        assert_eq!(kinds, [IncidentKind::TargetRefuses, IncidentKind::DeadLetters], "{last} {dead:?}");
+    }
 }
 
 #[test]
@@ -224,6 +236,14 @@ fn what_goes_on_while_a_part_waits_is_told() {
     assert!(doing.starts_with("osnl check --connect; correct the login; osnl tries again"), "{doing}");
     let keystone =
         TargetReport { dependencies_down: vec![away("[enrich:net]")], pending: 1, ..target("hook") };
+    for (answer, expected) in [
+        ("a dependency is down: no answer", &[IncidentKind::DependencyDown][..]),
+        ("no answer in time: no answer", &[IncidentKind::DependencyDown, IncidentKind::DeadLetters]),
+    ] {
+        let dead_answer = Some(answer.to_owned());
+        let found = judge_target(&TargetReport { dead: 1, dead_answer, ..keystone.clone() }, &BOUNDS);
+        assert_eq!(found.iter().map(|one| one.kind).collect::<Vec<_>>(), expected, "{answer}");
+    }
     let host = TargetReport { down_hosts: vec![away("h1:443")], pending: 1, ..target("hook") };
     let resource = TargetReport { failing: vec![failing("web-7", 7)], pending: 1, ..target("hook") };
     for (part, others) in [
