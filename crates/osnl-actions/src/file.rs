@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use osnl_action::{Action, ActionError, Completion, Event};
+use osnl_core::misfit::Misfit;
 use osnl_model::one_line_with_tabs;
 use osnl_transport::BoxFuture;
 use tokio::sync::OwnedMutexGuard;
@@ -70,14 +71,14 @@ impl FileAction {
     }
 
     async fn write(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
-        let lines: Vec<Result<LateLine, String>> =
+        let lines: Vec<Result<LateLine, Misfit>> =
             events.iter().map(|event| self.format.line(event)).collect();
         let texts: Vec<LateLine> = lines.iter().flatten().cloned().collect();
         let written = match texts.is_empty() {
             true => Ok(()),
             false => self.append(texts).await,
         };
-        let verdict = |line: Result<LateLine, String>| match (line, &written) {
+        let verdict = |line: Result<LateLine, Misfit>| match (line, &written) {
             (Err(why), _) => Err(ActionError::template(why)),
             (Ok(_), Ok(())) => Ok(Completion::Delivered(format!("written to {}", self.target))),
             (Ok(_), Err(error)) => Err(ActionError::unwritable(format!("{}: {error}", self.target))),
@@ -188,12 +189,12 @@ fn say(target: &str, synced: Result<io::Result<()>, String>) {
 }
 
 impl LineFormat {
-    fn line(&self, event: &Event) -> Result<LateLine, String> {
+    fn line(&self, event: &Event) -> Result<LateLine, Misfit> {
         let mut text = match self {
             Self::Json => json_line(event),
             Self::Template(template) => {
                 let text = template.render(&event_names::for_event(event));
-                one_line(&text.map_err(|error| format!("template: {error}"))?)
+                one_line(&text.map_err(|error| Misfit::in_option("template", error))?)
             }
         };
         text.push('\n');

@@ -25,6 +25,7 @@ use std::time::Instant;
 
 use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_config::template::Template;
+use osnl_core::misfit::Misfit;
 use osnl_net::dial::{LOOKED_UP_FOR, Trial};
 use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
@@ -107,7 +108,7 @@ impl OpenSyslog {
 impl Syslog {
     fn message(&self, event: &Event) -> Result<String, ActionError> {
         let text = self.text.render(&event_names::for_event(event));
-        let text = text.map_err(|error| ActionError::template(format!("message: {error}")))?;
+        let text = text.map_err(|error| ActionError::template(Misfit::in_option("message", error)))?;
         Ok(self.header.message(&event.notification, event.received.origin.received, &text))
     }
 

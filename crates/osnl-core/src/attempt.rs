@@ -8,6 +8,7 @@ use osnl_transport::{BoxFuture, Remedy};
 use tokio_util::sync::CancellationToken;
 
 use super::event::Event;
+use super::misfit::Misfit;
 
 /// The most bytes of a failed attempt's answer that a store keeps and the status shows: a value of the event may be in
 /// it.
@@ -83,8 +84,8 @@ pub struct ActionError {
     pub dependency: Option<Arc<str>>,
     /// Whether an operator must act before the dependency answers, as it refuses the login, or is not there.
     pub needs_operator: bool,
-    /// Whether a template has no usable result for the event.
-    pub is_template: bool,
+    /// The template without a usable result for the event.
+    pub misfit: Option<Box<Misfit>>,
     /// A name for the kind of failure, where the name of its class misleads.
     pub own_kind: Option<&'static str>,
     /// A hint for the operator, where the hint of its class misleads.
@@ -99,15 +100,16 @@ impl ActionError {
             retry_after: None,
             dependency: None,
             needs_operator: false,
-            is_template: false,
+            misfit: None,
             own_kind: None,
             own_remedy: None,
         }
     }
 
     /// Returns the error of a template without a usable result for this event. No retry helps.
-    pub fn template(reason: impl Into<String>) -> Self {
-        Self { is_template: true, ..Self::new(ErrorClass::Content, reason) }
+    pub fn template(misfit: Misfit) -> Self {
+        let reason = misfit.to_string();
+        Self { misfit: Some(Box::new(misfit)), ..Self::new(ErrorClass::Content, reason) }
     }
 
     /// Returns the error of a file that cannot be written, which counts as a target that is down.
@@ -151,7 +153,7 @@ impl ActionError {
 
     fn usual_remedy(&self) -> Option<Remedy> {
         let advice = match self.class {
-            ErrorClass::Content if self.is_template => {
+            ErrorClass::Content if self.misfit.is_some() => {
                 "correct the template, then run osnl check, osnl reload, and osnl deliveries retry"
             }
             // A name of its own means that the target was reached.
@@ -171,8 +173,19 @@ impl ActionError {
         Some(advice.into())
     }
 
+    /// Returns the kind of the failure, and the option of a template: dead letters of one kind are bounded together, and
+    /// [`Uncorrected`] reads it.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self.misfit.as_ref().map(|misfit| &misfit.option) {
+            Some(Some(option)) => format!("{TEMPLATE}: {option}"),
+            Some(None) => TEMPLATE.to_owned(),
+            None => self.class.to_string(),
+        }
+    }
+
     fn kind(&self) -> String {
-        if self.is_template {
+        if self.misfit.is_some() {
             return MISFIT.to_owned();
         }
         self.own_kind.map_or_else(|| self.class.to_string(), str::to_owned)
@@ -182,37 +195,42 @@ impl ActionError {
 /// The kind of failure of a template, at the beginning of its words.
 const MISFIT: &str = "the action's template does not fit this event";
 
+/// The kind of a template's failure in [`ActionError::cause`], before the option.
+const TEMPLATE: &str = "template";
+
 /// The part that fails each retry until an operator corrects it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Uncorrected<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uncorrected {
     /// A template: an option of the action such as `url`, or one of an enrichment such as `[enrich:port] id`. `None` if the
-    /// words do not name it.
-    Template(Option<&'a str>),
+    /// fault is not that of one option.
+    Template(Option<String>),
     /// The event, for this action, or for its target.
     Event,
 }
 
-impl<'a> Uncorrected<'a> {
-    /// Reads the words of an [`ActionError`], as a journal keeps them, and the cause in them, which is the same for each
-    /// action that the event does not fit. `None` if a retry may succeed.
+impl Uncorrected {
+    /// Reads [`ActionError::cause`], as a journal keeps it. `None` if a retry may succeed.
     #[must_use]
-    pub fn from_reason(reason: &'a str) -> Option<(Self, &'a str)> {
-        if let Some(rest) = reason.strip_prefix(MISFIT) {
-            let rest = rest.strip_prefix(": ").unwrap_or(rest);
-            let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-            let is_option = |option: &str| option.starts_with("[enrich:") || option.chars().all(is_name);
-            let named = rest.split_once(": ").filter(|(option, _)| is_option(option));
-            return Some(match named {
-                Some((option, cause)) => (Self::Template(Some(option)), cause),
-                None => (Self::Template(None), rest),
-            });
+    pub fn from_cause(cause: &str) -> Option<Self> {
+        match cause.split_once(": ") {
+            Some((TEMPLATE, option)) => Some(Self::Template(Some(option.to_owned()))),
+            None if cause == TEMPLATE => Some(Self::Template(None)),
+            Some(_) | None => [ErrorClass::Content, ErrorClass::Rejected]
+                .into_iter()
+                .any(|class| cause == class.to_string())
+                .then_some(Self::Event),
         }
-        let is_final = |class: ErrorClass| {
-            reason
-                .strip_prefix(&*class.to_string())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    }
+
+    /// Returns the part of an [`ActionError`]'s words that is the same for each action that the event does not fit.
+    #[must_use]
+    pub fn problem<'a>(&self, reason: &'a str) -> &'a str {
+        let own = match self {
+            Self::Template(Some(option)) => format!("{MISFIT}: {option}: "),
+            Self::Template(None) => format!("{MISFIT}: "),
+            Self::Event => return reason,
         };
-        [ErrorClass::Content, ErrorClass::Rejected].into_iter().any(is_final).then_some((Self::Event, reason))
+        reason.strip_prefix(&*own).unwrap_or(reason)
     }
 }
 
@@ -339,30 +357,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_of_a_failure_tell_what_is_corrected_before_a_retry() {
-        let template = |reason: &str| ActionError::template(reason).to_string();
-        let of = |class| ActionError::new(class, "url: x").to_string();
-        for (reason, expected) in [
+    fn the_cause_of_a_failure_tells_what_is_corrected_before_a_retry() {
+        let template = |option: &str| ActionError::template(Misfit::in_option(option, "no: x"));
+        let of = |class| ActionError::new(class, "url: x");
+        let in_option = |option: &str| Some(Uncorrected::Template(Some(option.to_owned())));
+        for (error, expected, problem) in [
+            (template("url"), in_option("url"), "no: x"),
+            (template("header.X-Name"), in_option("header.X-Name"), "no: x"),
+            (template("[enrich:port] id"), in_option("[enrich:port] id"), "no: x"),
+            (template("field.a: b"), in_option("field.a: b"), "no: x"),
             (
-                template("url: a value that is empty: x"),
-                Some((Uncorrected::Template(Some("url")), "a value that is empty: x")),
+                ActionError::template(Misfit::other("url: none")),
+                Some(Uncorrected::Template(None)),
+                "url: none",
             ),
-            (template("header.X-Name: no"), Some((Uncorrected::Template(Some("header.X-Name")), "no"))),
-            (
-                template("[enrich:port] id: too long"),
-                Some((Uncorrected::Template(Some("[enrich:port] id")), "too long")),
-            ),
-            (
-                template("the address of a recipient: none"),
-                Some((Uncorrected::Template(None), "the address of a recipient: none")),
-            ),
-            (template("none"), Some((Uncorrected::Template(None), "none"))),
-            (of(ErrorClass::Content), Some((Uncorrected::Event, &*of(ErrorClass::Content)))),
-            (of(ErrorClass::Rejected), Some((Uncorrected::Event, &*of(ErrorClass::Rejected)))),
-            (of(ErrorClass::Status(404)), None),
-            (of(ErrorClass::Connect), None),
+            (of(ErrorClass::Content), Some(Uncorrected::Event), "unusable notification: url: x"),
+            (of(ErrorClass::Rejected), Some(Uncorrected::Event), "refused for good: url: x"),
+            (of(ErrorClass::Status(404)), None, ""),
+            (of(ErrorClass::Connect), None, ""),
         ] {
-            assert_eq!(Uncorrected::from_reason(&reason), expected, "{reason}");
+            let (found, reason) = (Uncorrected::from_cause(&error.cause()), error.to_string());
+            assert_eq!(found.as_ref().map_or("", |found| found.problem(&reason)), problem);
+            assert_eq!(found, expected, "{reason}");
         }
     }
 

@@ -60,7 +60,7 @@ impl DeliveryLoop {
             }
             Some(Err(error)) => {
                 answer = error.to_string();
-                cause = Some(error.class.to_string());
+                cause = Some(error.cause());
                 remedy = error.remedy();
                 self.record_failure(&answer, remedy.clone(), Some(error.class));
                 self.journal.attempted(id, used, &answer);

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use osnl_config::template::{EvalError, Names, Template};
 use osnl_core::attempt::{ActionError, ErrorClass};
 use osnl_core::event::{EnrichedValues, Event};
+use osnl_core::misfit::Misfit;
 use osnl_journal::{Journal, LearntFacts};
 use osnl_model::{ForeignJson, bounded_id};
 use osnl_net::http::Expiry;
@@ -68,7 +69,8 @@ impl Enrichments {
             Some(template) => match template.render(&names) {
                 Ok(id) => Some(id.trim().to_owned()),
                 Err(error @ (EvalError::Fuel | EvalError::Work | EvalError::TooLong)) => {
-                    return Err(ActionError::template(format!("[enrich:{}] id: {error}", step.name)));
+                    let option = format!("[enrich:{}] id", step.name);
+                    return Err(ActionError::template(Misfit::in_option(option, error)));
                 }
                 // The event has no such value, so the default stands.
                 Err(_) => None,

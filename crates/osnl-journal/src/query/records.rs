@@ -211,6 +211,8 @@ pub struct FailingKey {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LatestDead {
     pub reason: Option<String>,
+    /// The kind of the failure (`ActionError::cause`); `None` without an attempt.
+    pub cause: Option<String>,
     /// The answer to the last attempt; `None` without an attempt.
     pub answer: Option<String>,
 }

@@ -75,7 +75,8 @@ impl SqliteReader {
             for _ in 0..CAUSES {
                 let Some(this) = cause.take() else { break };
                 let row = latest.query_row(params![holds_key, action, this], |row| {
-                    Ok((row.get(0)?, LatestDead { reason: row.get(1)?, answer: row.get(2)? }))
+                    let (reason, answer) = (row.get(1)?, row.get(2)?);
+                    Ok((row.get(0)?, LatestDead { reason, cause: this.clone(), answer }))
                 });
                 found = found.max(row.optional()?);
                 let after = this.unwrap_or_default();

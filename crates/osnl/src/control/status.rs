@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use osnl_core::attempt::ErrorClass;
+use osnl_core::attempt::{ErrorClass, Uncorrected};
 use osnl_core::metrics::{BacklogRates, FallingBehind};
 use osnl_net::http::ExpiryKind;
 use osnl_transport::Remedy;
@@ -384,6 +384,9 @@ pub struct TargetReport {
     /// The reason of the latest dead letter that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<String>,
+    /// What fails each retry of that dead letter, which is a part of the incident.
+    #[serde(skip)]
+    pub uncorrected: Option<Uncorrected>,
     /// The answer to the last attempt of that dead letter, which is a part of the incident.
     #[serde(skip)]
     pub dead_answer: Option<String>,

@@ -115,7 +115,7 @@ async fn the_reason_and_the_last_answer_of_the_latest_dead_letter_are_found() {
         osnl_testkit::wait_until(Duration::from_secs(60), "it is kept", || dead() == n + 1);
         // Otherwise some may end within the same millisecond.
         tamper(&journal, "UPDATE delivery SET ended = id WHERE state = 3").await;
-        let latest = LatestDead { reason: Some(reason), answer };
+        let latest = LatestDead { reason: Some(reason), cause: cause.map(str::to_owned), answer };
         assert_eq!(reader(&folder).latest_dead("a").unwrap(), Some(latest));
     }
     assert_eq!(reader(&folder).latest_dead("other").unwrap(), None);

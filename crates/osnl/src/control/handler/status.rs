@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osnl_core::attempt::ErrorClass;
+use osnl_core::attempt::{ErrorClass, Uncorrected};
 use osnl_net::http::{Expiry, ExpiryKind};
 use osnl_transport::AS_CONFIGURED;
 use tokio::time::{Instant, timeout};
@@ -346,6 +346,7 @@ fn target(
         dead: count(&[RowState::Dead]),
         held_reason: held_reason(kept, name),
         dead_reason: latest_dead.and_then(|dead| dead.reason.clone()),
+        uncorrected: latest_dead.and_then(|dead| Uncorrected::from_cause(dead.cause.as_deref()?)),
         dead_answer: latest_dead.and_then(|dead| dead.answer.clone()),
         is_overtaken: kept.overtaken.contains(name),
         done: count(&[RowState::Delivered, RowState::NothingToDo, RowState::Shadow]),

@@ -342,9 +342,9 @@ fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
 const OVERTAKEN: &str = "a later delivery of each resource was delivered";
 
 /// Returns what an operator corrects first, because a retry alone fails again, in the actions of one cause.
-fn correction(of: &[(&TargetReport, Uncorrected<'_>)]) -> String {
-    let place = |(target, uncorrected): &(&TargetReport, Uncorrected<'_>)| match uncorrected {
-        Uncorrected::Template(Some(option)) if option.starts_with('[') => (*option).to_owned(),
+fn correction(of: &[(&TargetReport, &Uncorrected)]) -> String {
+    let place = |(target, uncorrected): &(&TargetReport, &Uncorrected)| match uncorrected {
+        Uncorrected::Template(Some(option)) if option.starts_with('[') => option.clone(),
         Uncorrected::Template(Some(option)) => format!("[action:{}] {option}", target.action),
         Uncorrected::Template(None) => format!("the template in [action:{}]", target.action),
         Uncorrected::Event => format!("[action:{}]", target.action),
@@ -371,14 +371,14 @@ fn correction(of: &[(&TargetReport, Uncorrected<'_>)]) -> String {
 /// Makes one incident of the dead letters of several actions that have one cause, such as an event without a value that
 /// each of them needs.
 pub(in crate::control) fn join_letters(incidents: &mut Vec<Incident>, targets: &[TargetReport]) {
-    let mut causes: BTreeMap<&str, Vec<(&TargetReport, Uncorrected<'_>)>> = BTreeMap::new();
+    let mut causes: BTreeMap<&str, Vec<(&TargetReport, &Uncorrected)>> = BTreeMap::new();
     for target in targets {
         let is_alone = |one: &Incident| one.kind == Kind::DeadLetters && one.actions == [&*target.action];
-        let reason = target.dead_reason.as_deref().filter(|_| target.configured != Some(false));
-        if let Some((uncorrected, cause)) = reason.and_then(Uncorrected::from_reason)
+        if let (Some(uncorrected), Some(reason)) = (&target.uncorrected, &target.dead_reason)
+            && target.configured != Some(false)
             && incidents.iter().any(is_alone)
         {
-            causes.entry(cause).or_default().push((target, uncorrected));
+            causes.entry(uncorrected.problem(reason)).or_default().push((target, uncorrected));
         }
     }
     for (cause, of) in causes.into_iter().filter(|(_, of)| of.len() > 1) {
@@ -454,8 +454,8 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         ),
         false => format!("then osnl deliveries retry --action {name} --state dead, or discard"),
     };
-    let found = found.mended_by(match reason.and_then(Uncorrected::from_reason) {
-        Some((uncorrected, _)) => format!("{}; {then}", correction(&[(target, uncorrected)])),
+    let found = found.mended_by(match &target.uncorrected {
+        Some(uncorrected) => format!("{}; {then}", correction(&[(target, uncorrected)])),
         None => then,
     });
     Some(reason.into_iter().fold(found, Incident::because))

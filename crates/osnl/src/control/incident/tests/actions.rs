@@ -1,4 +1,4 @@
-use osnl_core::attempt::ErrorClass;
+use osnl_core::attempt::{ErrorClass, Uncorrected};
 use osnl_core::metrics::{BacklogRates, CallLimit, FallingBehind};
 use osnl_transport::Remedy;
 
@@ -282,6 +282,10 @@ fn dead_letters_that_cannot_be_retried_in_order_are_not_offered_to_be() {
     }
 }
 
+fn in_option(option: &str) -> Option<Uncorrected> {
+    Some(Uncorrected::Template(Some(option.to_owned())))
+}
+
 #[test]
 fn dead_letters_that_a_retry_alone_cannot_deliver_tell_what_to_correct_first() {
     let misfit = "the action's template does not fit this event: url: a value that is empty leaves a segment of the path empty";
@@ -290,15 +294,15 @@ fn dead_letters_that_a_retry_alone_cannot_deliver_tell_what_to_correct_first() {
     let first = "correct [action:hook] url, such as by a default for the value; osnl reload";
     let other =
         "a retry alone fails again: correct [action:hook], its rule, or its target first, and osnl reload";
-    for (reason, is_overtaken, expected) in [
-        (misfit, false, format!("{first}; {retry}")),
-        (misfit, true, format!("{first}; {overtaken}")),
-        ("unusable notification: no instance", false, format!("{other}; {retry}")),
-        ("refused for good: 550 no such user", false, format!("{other}; {retry}")),
-        ("status 409", false, retry.to_owned()),
+    let url = in_option("url");
+    for (reason, uncorrected, is_overtaken, expected) in [
+        (misfit, url.clone(), false, format!("{first}; {retry}")),
+        (misfit, url, true, format!("{first}; {overtaken}")),
+        ("unusable notification: no instance", Some(Uncorrected::Event), false, format!("{other}; {retry}")),
+        ("status 409", None, false, retry.to_owned()),
     ] {
-        let letters =
-            TargetReport { dead: 1, dead_reason: Some(reason.to_owned()), is_overtaken, ..target("hook") };
+        let dead_reason = Some(reason.to_owned());
+        let letters = TargetReport { dead: 1, dead_reason, uncorrected, is_overtaken, ..target("hook") };
         assert_eq!(judge_target(&letters, &BOUNDS)[0].to_do, Some(expected), "{reason}");
     }
 }
@@ -311,6 +315,7 @@ fn dead_letters_of_an_action_that_is_gone_are_not_offered_a_retry_alone() {
         configured: Some(false),
         dead: 2,
         dead_reason: Some(misfit.to_owned()),
+        uncorrected: in_option("url"),
         ..target("gone")
     };
     let doing = "osnl deliveries list --action gone --state dead; then add [action:gone] to the configuration \
@@ -324,14 +329,19 @@ fn one_event_that_fits_no_template_of_several_actions_is_one_incident() {
     let misfit = |option: &str| {
         format!("the action's template does not fit this event: {option}: the event has no payload.x")
     };
-    let letters =
-        |name: &str, reason: String| TargetReport { dead: 1, dead_reason: Some(reason), ..target(name) };
+    let letters = |name: &str, option: &str| TargetReport {
+        dead: 1,
+        dead_reason: Some(misfit(option)),
+        uncorrected: in_option(option),
+        ..target(name)
+    };
+    let busy = Some("status 409: the event has no payload.x".to_owned());
     let targets = [
-        letters("hook", misfit("url")),
-        letters("mail", misfit("subject")),
-        letters("busy", "status 409: the event has no payload.x".to_owned()),
-        letters("other", misfit("url") + ".y"),
-        TargetReport { configured: Some(false), ..letters("gone", misfit("url")) },
+        letters("hook", "url"),
+        letters("mail", "subject"),
+        TargetReport { dead_reason: busy, uncorrected: None, ..letters("busy", "url") },
+        TargetReport { dead_reason: Some(misfit("url") + ".y"), ..letters("other", "url") },
+        TargetReport { configured: Some(false), ..letters("gone", "url") },
     ];
     let mut found: Vec<Incident> = targets.iter().flat_map(|target| judge_target(target, &BOUNDS)).collect();
     join_letters(&mut found, &targets);
