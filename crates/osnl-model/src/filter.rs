@@ -16,7 +16,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::redact::{is_secret_key, mask_text};
+use crate::redact::mask_text;
 use crate::{Head, JsonKind, Notification, is_secret_path, shortened};
 
 pub use pattern::{Pattern, PatternError, StepLimit};
@@ -135,14 +135,7 @@ impl Mismatch {
     /// Returns the pattern, masked for a secret key, since it may be secret too.
     #[must_use]
     pub fn shown_pattern(&self) -> &str {
-        match &self.predicate {
-            Predicate::Context(key) | Predicate::Payload(key) if is_secret_path(key) => "***",
-            Predicate::Context(_)
-            | Predicate::Payload(_)
-            | Predicate::Metadata(_)
-            | Predicate::EventType
-            | Predicate::PublisherId => &self.pattern,
-        }
+        if self.predicate.is_secret() { "***" } else { &self.pattern }
     }
 }
 
@@ -154,6 +147,17 @@ pub enum Predicate {
     Context(String),
     Metadata(String),
     Payload(String),
+}
+
+impl Predicate {
+    fn is_secret(&self) -> bool {
+        match self {
+            // A lone `key` is secret, as in designate's zone transfers.
+            Self::Payload(key) => key == "key" || is_secret_path(key),
+            Self::Context(key) => is_secret_path(key),
+            Self::PublisherId | Self::EventType | Self::Metadata(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Predicate {
@@ -180,14 +184,8 @@ pub enum Observed {
 
 impl Observed {
     fn shown_for(self, predicate: &Predicate) -> Self {
-        let secret = match predicate {
-            // A lone `key` is secret, as in designate's zone transfers.
-            Predicate::Payload(key) => key == "key" || is_secret_key(key),
-            Predicate::Context(key) => is_secret_key(key),
-            Predicate::PublisherId | Predicate::EventType | Predicate::Metadata(_) => false,
-        };
         match self {
-            Self::Text(_) if secret => Self::Text("***".to_owned()),
+            Self::Text(_) if predicate.is_secret() => Self::Text("***".to_owned()),
             Self::Text(text) => Self::Text(mask_text(&text).into_owned()),
             shown @ (Self::Absent | Self::NotText(_) | Self::NoKeys(_) | Self::StepLimit { .. }) => shown,
         }

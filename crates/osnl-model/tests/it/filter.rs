@@ -139,6 +139,13 @@ fn a_mismatch_has_its_parts_and_no_secrets() {
     };
     assert_eq!(filter.matches(&notification(json!({}))), Err(expected));
 
+    for key in ["key", "admin_pass"] {
+        let filter = NotificationFilter { payload: keys(&[(key, "x")]), ..NotificationFilter::default() };
+        let mismatch = filter.matches(&notification(json!({ key: "y" }))).unwrap_err();
+        let expected = format!(r#"payload.{key} is "***", which does not match "***""#);
+        assert_eq!(mismatch.to_string(), expected);
+    }
+
     let filter = NotificationFilter { payload: keys(&[("password", "x")]), ..NotificationFilter::default() };
     let mismatch = filter.matches(&notification(json!({"password": 7}))).unwrap_err();
     assert_eq!(mismatch.observed, Observed::NotText(JsonKind::Number));
