@@ -11,6 +11,8 @@ use crate::query::{KeyBounds, KeyedEvent, RecentDelivery, RowState};
 
 /// The difference of time by which messages of several listeners may be out of order.
 const APART: Duration = Duration::from_secs(60);
+/// The most events that an earlier run with a slow clock may have received in a row.
+const MISDATED: i64 = 10_000;
 
 /// The part of an event that guards need.
 struct RecentEvent {
@@ -21,7 +23,8 @@ struct RecentEvent {
 
 impl SqliteReader {
     pub fn recent(&self, since: SystemTime, mut visit: impl FnMut(RecentDelivery)) -> Result<()> {
-        let first = self.first_since(millis(since.checked_sub(APART).unwrap_or(SystemTime::UNIX_EPOCH)))?;
+        let first =
+            self.earliest_since(millis(since.checked_sub(APART).unwrap_or(SystemTime::UNIX_EPOCH)))?;
         let since = millis(since);
         let mut select = self.0.prepare(
             "SELECT id, received, coalesce(nullif(unique_id, ''), nullif(message_id, '')) FROM event WHERE id >= ?1 ORDER BY id",
@@ -113,8 +116,22 @@ impl SqliteReader {
         Ok(latest)
     }
 
-    /// Returns the first event received since a time by binary search, as events are nearly in that order.
-    /// Finds the number of the first event since a time. Times grow with the numbers, and have no index.
+    /// Returns a number before which no event was received since a time, also if the clock was set back between runs.
+    fn earliest_since(&self, since: i64) -> Result<i64> {
+        let mut first = self.first_since(since)?;
+        let mut select = self.0.prepare(
+            "SELECT min(id) FROM (SELECT id, received FROM event WHERE id < ?1 ORDER BY id DESC LIMIT ?2) WHERE received >= ?3",
+        )?;
+        while let Some(earlier) =
+            select.query_row([first, MISDATED, since], |row| row.get::<_, Option<i64>>(0))?
+        {
+            first = earlier;
+        }
+        Ok(first)
+    }
+
+    /// Returns the number of the first event since a time by binary search: times have no index, and nearly grow with the
+    /// numbers.
     pub(in super::super) fn first_since(&self, since: i64) -> Result<i64> {
         let last: Option<i64> = self.0.query_row("SELECT max(id) FROM event", [], |row| row.get(0))?;
         let mut select =

@@ -264,6 +264,23 @@ async fn the_recent_deliveries_are_those_since_a_moment() {
 }
 
 #[tokio::test]
+async fn events_of_a_run_with_a_slow_clock_hide_no_recent_one_before_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let at = |seconds| std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+    for n in 0..30_u64 {
+        let mut new = entry(&n.to_string(), &n.to_string(), false);
+        let slow = if (20..25).contains(&n) { 10_000 } else { 0 };
+        Arc::make_mut(&mut new.received).origin.received = at(1_000_000 + 100 * n - slow);
+        within(append(&journal, new).await).await;
+    }
+    let mut seen = Vec::new();
+    reader(&folder).recent(at(1_001_500), |row| seen.push(row.key)).unwrap();
+    let expected: Vec<_> = (15..20).chain(25..30).map(|n| n.to_string()).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
 async fn the_rate_of_the_last_day_counts_what_was_pruned_and_needs_an_hour() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
