@@ -177,7 +177,9 @@ impl HttpAction {
             AnswerEnd::Whole => {
                 "compare reply_status with the reply, and look at the target before you retry"
             }
-            AnswerEnd::TooLong => "increase reply_limit, and look at the target before you retry",
+            AnswerEnd::TooLong => {
+                "increase reply_limit, then osnl reload, and look at the target before you retry"
+            }
             AnswerEnd::BrokenOff(_) | AnswerEnd::Late(_) => "look at the target before you retry",
         };
         ActionError {

@@ -93,7 +93,7 @@ impl Publish {
         let is_missing = error.is_not_found() && self.message.declare != Declare::Create;
         let missing = is_missing.then(|| match self.message.shards {
             Some(_) => "start the daemons of the shards, which make it".into(),
-            None => CREATE_EXCHANGE.into(),
+            None => Remedy::ConfigurationAdvice(CREATE_EXCHANGE.into()),
         });
         let own_remedy = permissions.or(remedy).or(missing);
         let class = class(error, self.message.is_event_s());

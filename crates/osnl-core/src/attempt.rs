@@ -152,6 +152,7 @@ impl ActionError {
     }
 
     fn usual_remedy(&self) -> Option<Remedy> {
+        let to_configure = |advice: &'static str| Some(Remedy::ConfigurationAdvice(advice.into()));
         let advice = match self.class {
             ErrorClass::Content if self.misfit.is_some() => {
                 "correct the template, then run osnl check, osnl reload, and osnl deliveries retry"
@@ -165,8 +166,12 @@ impl ActionError {
                     "check the action's credentials; then: osnl reload (a file:// is read again without it)";
                 return Some(Remedy::AdviceWithReload(advice.into()));
             }
-            ErrorClass::Status(404 | 405) => "check the path and the method of the action",
-            ErrorClass::Status(400 | 415 | 422) => "correct what the action sends: body, headers, url",
+            ErrorClass::Status(404 | 405) => {
+                return to_configure("check the path and the method of the action");
+            }
+            ErrorClass::Status(400 | 415 | 422) => {
+                return to_configure("correct what the action sends: body, headers, url");
+            }
             ErrorClass::Status(500..600) | ErrorClass::Reset => "the target's own log tells why",
             _ => return None,
         };
@@ -380,6 +385,16 @@ mod tests {
             assert_eq!(found.as_ref().map_or("", |found| found.problem(&reason)), problem);
             assert_eq!(found, expected, "{reason}");
         }
+    }
+
+    #[test]
+    fn an_answer_to_what_the_configuration_says_needs_a_reload() {
+        let remedy = |status| ActionError::new(ErrorClass::Status(status), "x").remedy().unwrap();
+        for status in [400, 404, 405, 415, 422] {
+            assert!(matches!(remedy(status), Remedy::ConfigurationAdvice(_)), "{status}");
+        }
+        assert!(matches!(remedy(401), Remedy::AdviceWithReload(_)));
+        assert!(matches!(remedy(500), Remedy::Advice(_)));
     }
 
     /// The hints for a network would send the operator to a host and a port that do not exist.

@@ -123,7 +123,7 @@ impl Cloud {
             ),
             ApiError::Forbidden { .. } | ApiError::Hidden(_) => Some(match self.conf().scope {
                 Scope::System => {
-                    "services refuse objects of projects to a login for the whole system: set project_name instead of system_scope"
+                    "services refuse objects of projects to a login for the whole system: set project_name instead of system_scope, then osnl reload"
                 }
                 Scope::Unscoped | Scope::ProjectId(_) | Scope::Project(..) | Scope::Domain(_) => {
                     "give the user a role that may read it: reader for its own project, admin for all"

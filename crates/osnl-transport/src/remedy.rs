@@ -12,6 +12,8 @@ pub enum Remedy {
     Command(Cow<'static, str>),
     /// A sentence, which may name commands.
     Advice(Cow<'static, str>),
+    /// Advice to change the configuration, without the `osnl reload` after it.
+    ConfigurationAdvice(Cow<'static, str>),
     /// Advice whose last step is `osnl reload`.
     AdviceWithReload(Cow<'static, str>),
 }
@@ -28,7 +30,10 @@ impl Deref for Remedy {
 
     fn deref(&self) -> &str {
         match self {
-            Self::Command(text) | Self::Advice(text) | Self::AdviceWithReload(text) => text,
+            Self::Command(text)
+            | Self::Advice(text)
+            | Self::ConfigurationAdvice(text)
+            | Self::AdviceWithReload(text) => text,
         }
     }
 }
@@ -54,9 +59,10 @@ impl From<&'static str> for Remedy {
 impl From<Remedy> for String {
     fn from(remedy: Remedy) -> Self {
         match remedy {
-            Remedy::Command(text) | Remedy::Advice(text) | Remedy::AdviceWithReload(text) => {
-                text.into_owned()
-            }
+            Remedy::Command(text)
+            | Remedy::Advice(text)
+            | Remedy::ConfigurationAdvice(text)
+            | Remedy::AdviceWithReload(text) => text.into_owned(),
         }
     }
 }

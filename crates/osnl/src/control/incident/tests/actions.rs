@@ -14,15 +14,21 @@ fn a_target_that_heals_says_when_it_is_tried_and_one_that_refuses_what_to_correc
         &[(IncidentKind::TargetDown, Warning, "hook: the target is down for 40 s", "status 500", doing)],
     );
     assert_eq!(found[0].must_act, IncidentActor::Osnl);
-    let body = "correct what the action sends: body, headers, url";
-    let found = judge_target(&down("hook", failure("status 400", Some(body), true)), &BOUNDS);
-    let doing = "[action:hook]: correct what the action sends: body, headers, url, then osnl reload";
+    let start = "start the daemons of the shards, which make it";
+    let found = judge_target(&down("hook", failure("status 400", Some(start), true)), &BOUNDS);
+    let doing = "[action:hook]: start the daemons of the shards, which make it";
     let what = "hook: the target refuses everything for 40 s";
     check(&found, &[(IncidentKind::TargetRefuses, Warning, what, "status 400", doing)]);
     assert_eq!(found[0].must_act, IncidentActor::Operator);
-    // A remedy that ends with a reload has no second one, and a command stays one that can be pasted.
+    // Only advice about the configuration gets a reload, and a command stays one that can be pasted.
     let password = "check the password; then: reload";
+    let body = "correct what the action sends: body, headers, url";
     for (remedy, command, to_do) in [
+        (
+            Remedy::ConfigurationAdvice(body.into()),
+            None,
+            Some(format!("[action:hook]: {body}, then osnl reload")),
+        ),
         (Remedy::AdviceWithReload(password.into()), None, Some(format!("[action:hook]: {password}"))),
         (Remedy::command("rabbitmqctl add_vhost v"), Some("rabbitmqctl add_vhost v"), None),
     ] {
