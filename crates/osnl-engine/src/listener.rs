@@ -43,7 +43,7 @@ pub use self::bindings::{Bindings, ExitObstacle, OwnQueue, QueueExit, ReadQueue,
 pub use self::gaps::{DropLimits, Gap, GapBook, GapCause, GapFact, GapScope, GapVerification};
 pub use self::gauges::{
     BindingGaps, BlockReason, ConnectedQueues, ConnectionObserver, ConnectionTrouble, DepthGauge, Gauges,
-    ListenerState, LossyQueue,
+    ListenerState, LossyQueue, UnboundLooks,
 };
 pub use self::groups::GroupStore;
 use self::losses::Losses;

@@ -10,6 +10,7 @@ use osnl_transport::{
 
 use super::Listener;
 use super::gaps::GapFact;
+use super::gauges::UnboundLooks;
 use super::returns::ReturnVerdict;
 
 pub const ANOTHER_LIMIT: &str = "set delivery-limit or a dead-letter exchange for it by a policy of the broker, \
@@ -240,14 +241,26 @@ impl Listener {
         self.gauges.record_partitions(partitions);
     }
 
-    /// Notes the exchanges that were missing when the connection was lost, and that are there and bound again.
-    fn note_bound(&self, found: &Subscription, away: Duration) {
-        let looked = epoch::now().checked_sub(away + BINDING_INTERVAL).unwrap_or(SystemTime::UNIX_EPOCH);
-        let missing = self.gauges.gaps().missing.into_iter().filter(|_| self.gauges.has_received());
-        for exchange in missing {
+    /// Notes the gaps of exchanges that were missing or refused when the connection was lost, and that are bound again.
+    fn note_bound_again(&self, found: &Subscription) {
+        let unbound = self.gauges.gaps().unbound.into_iter().filter(|_| self.gauges.has_received());
+        for (exchange, looks) in unbound {
             if found.bindings.iter().any(|binding| binding.exchange == exchange) {
-                self.note_gap(GapFact::Bound { exchange, looked });
+                self.note_bound(&exchange, looks);
             }
+        }
+    }
+
+    /// Notes the gaps that end as the queue is bound to an exchange.
+    pub(super) fn note_bound(&self, exchange: &str, looks: UnboundLooks) {
+        let before = |age| epoch::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        if let Some(missing) = looks.missing {
+            let (exchange, looked) = (exchange.to_owned(), before(missing.elapsed()));
+            self.note_gap(GapFact::Bound { exchange, looked });
+        }
+        if let Some(refused) = looks.refused {
+            let (exchange, looked) = (exchange.to_owned(), before(refused.elapsed() + BINDING_INTERVAL));
+            self.note_gap(GapFact::Allowed { exchange, looked });
         }
     }
 
@@ -267,7 +280,7 @@ impl Listener {
         away: Option<Duration>,
         recounted: Option<Duration>,
     ) -> Duration {
-        self.note_bound(consumer.subscription(), away.unwrap_or_default());
+        self.note_bound_again(consumer.subscription());
         // A queue that was deleted meanwhile is made anew by this subscription: no other one finds the gap.
         let Some(recounted) = recounted.filter(|_| !consumer.subscription().created) else {
             self.connected(consumer, away);

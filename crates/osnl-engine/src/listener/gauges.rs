@@ -1,6 +1,6 @@
 //! The state of a listener and its gauges: the only source of logs, readiness, and the admin page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -150,8 +150,31 @@ pub struct BindingGaps {
     pub missing: BTreeSet<String>,
     /// The broker's refusals to bind a queue.
     pub refused: Vec<String>,
+    /// The exchanges whose bindings were missing or refused since they were bound.
+    pub unbound: BTreeMap<String, UnboundLooks>,
     /// Whether no exchange fills the queue.
     pub is_unbound: bool,
+}
+
+/// The looks since a queue was bound to an exchange from which a gap begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnboundLooks {
+    /// The beginning of the latest that did not find the exchange.
+    pub missing: Option<Instant>,
+    /// The beginning of the first that the broker refused.
+    pub refused: Option<Instant>,
+}
+
+impl UnboundLooks {
+    pub(super) fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Adds the looks at another binding to the exchange.
+    pub(super) fn add(&mut self, other: Self) {
+        self.missing = self.missing.max(other.missing);
+        self.refused = self.refused.into_iter().chain(other.refused).min();
+    }
 }
 
 /// The reason for which a listener is not connected, and the time of its next attempt.
@@ -239,7 +262,9 @@ impl Gauges {
             is_as_configured: found.open.iter().all(|queue| queue.differs.is_none()),
             lossy: found.open.iter().find_map(LossyQueue::from_queue),
         };
-        self.set_gaps(BindingGaps::default());
+        let mut unbound = self.gaps().unbound;
+        unbound.retain(|exchange, _| found.unbound.iter().any(|binding| binding.exchange == *exchange));
+        self.set_gaps(BindingGaps { unbound, ..BindingGaps::default() });
         self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1, None);
     }
 

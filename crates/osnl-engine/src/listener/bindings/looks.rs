@@ -15,9 +15,9 @@
 //!
 //! The queue is read meanwhile; status and log name what is missing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl_core::epoch;
 use osnl_transport::{
@@ -25,7 +25,7 @@ use osnl_transport::{
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::listener::{BindingGaps, ConnectionTrouble, GapFact, Listener};
+use crate::listener::{BindingGaps, ConnectionTrouble, Listener, UnboundLooks};
 
 const MISSING: Duration = Duration::from_secs(1);
 const REFUSED: Duration = Duration::from_secs(60);
@@ -43,8 +43,7 @@ enum BindingState {
 struct KeptBinding {
     binding: Binding,
     state: BindingState,
-    /// The first refusal since the binding was bound, also while the exchange is missing after it.
-    refused: Option<Instant>,
+    looks: UnboundLooks,
     /// Whether the binding has been seen in this subscription.
     was_bound: bool,
     due: Instant,
@@ -62,26 +61,30 @@ struct BindingChanges {
     bound: Vec<(String, Duration)>,
     made: Vec<String>,
     refused: Vec<TransportError>,
-    /// Exchanges of bindings that were refused and are made, each with the time of the refusals.
-    allowed: Vec<(String, Duration)>,
+    /// Exchanges whose bindings were missing or refused and are made.
+    ended: BTreeMap<String, UnboundLooks>,
 }
 
 impl BindingChanges {
     fn is_none(&self) -> bool {
-        let Self { missing, bound, made, refused, allowed } = self;
-        let is_as_before = bound.is_empty() && allowed.is_empty() && made.is_empty();
+        let Self { missing, bound, made, refused, ended } = self;
+        let is_as_before = bound.is_empty() && ended.is_empty() && made.is_empty();
         is_as_before && missing.is_empty() && refused.is_empty()
     }
 }
 
 impl KeptBindings {
-    fn new(found: &Subscription, now: Instant) -> Self {
+    /// `before`: the looks of the connections before this subscription.
+    fn new(found: &Subscription, before: &BTreeMap<String, UnboundLooks>, now: Instant) -> Self {
         let kept = |was_bound: bool, bindings: &[Binding]| {
             let state = if was_bound { BindingState::Bound } else { BindingState::Missing { since: now } };
             let due = now + pause(&state);
+            // The subscription itself has looked a moment ago.
+            let missing = now.checked_sub(BINDING_INTERVAL).filter(|_| !was_bound);
             let one = |binding: &Binding| {
-                let (binding, state) = (binding.clone(), state.clone());
-                KeptBinding { binding, state, refused: None, was_bound, due }
+                let before = before.get(&binding.exchange).filter(|_| !was_bound);
+                let looks = UnboundLooks { missing, refused: before.and_then(|looks| looks.refused) };
+                KeptBinding { binding: binding.clone(), state: state.clone(), looks, was_bound, due }
             };
             bindings.iter().map(one).collect::<Vec<_>>()
         };
@@ -117,27 +120,28 @@ impl KeptBindings {
                     if !is_known && !changes.refused.iter().any(|other| other.to_string() == words) {
                         changes.refused.push(error.clone());
                     }
-                    one.refused.get_or_insert(now);
+                    one.looks.refused.get_or_insert(one.due);
                     BindingState::Refused { words }
                 }
-                (None, before) if look.missing.contains(&one.binding) => match before {
-                    BindingState::Missing { .. } => before.clone(),
-                    BindingState::Bound | BindingState::Refused { .. } => {
-                        changes.missing.insert(exchange.clone());
-                        BindingState::Missing { since: now }
-                    }
-                },
-                (None, before) => {
-                    let note = |known: &mut Vec<(String, Duration)>, since: Instant| {
-                        if !known.iter().any(|(known, _)| known == exchange) {
-                            known.push((exchange.clone(), now.duration_since(since)));
+                (None, before) if look.missing.contains(&one.binding) => {
+                    one.looks.missing = Some(one.due);
+                    match before {
+                        BindingState::Missing { .. } => before.clone(),
+                        BindingState::Bound | BindingState::Refused { .. } => {
+                            changes.missing.insert(exchange.clone());
+                            BindingState::Missing { since: now }
                         }
-                    };
-                    if let BindingState::Missing { since } = before {
-                        note(&mut changes.bound, *since);
                     }
-                    if let Some(since) = one.refused.take() {
-                        note(&mut changes.allowed, since);
+                }
+                (None, before) => {
+                    if let BindingState::Missing { since } = before
+                        && !changes.bound.iter().any(|(known, _)| known == exchange)
+                    {
+                        changes.bound.push((exchange.clone(), now.duration_since(*since)));
+                    }
+                    let looks = std::mem::take(&mut one.looks);
+                    if !looks.is_none() {
+                        changes.ended.entry(exchange.clone()).or_default().add(looks);
                     }
                     one.was_bound = true;
                     BindingState::Bound
@@ -180,9 +184,14 @@ impl KeptBindings {
             BindingState::Refused { words } => Some(words.clone()),
             BindingState::Bound | BindingState::Missing { .. } => None,
         });
+        let mut unbound = BTreeMap::<String, UnboundLooks>::new();
+        for one in self.0.iter().filter(|one| !one.looks.is_none()) {
+            unbound.entry(one.binding.exchange.clone()).or_default().add(one.looks);
+        }
         BindingGaps {
             missing: self.missing().into_iter().map(str::to_owned).collect(),
             refused: refused.collect(),
+            unbound,
             is_unbound: self.0.iter().all(|one| matches!(one.state, BindingState::Missing { .. })),
         }
     }
@@ -217,7 +226,7 @@ impl Listener {
         found: &Subscription,
         watch: Option<Box<dyn BindingWatch>>,
     ) -> TransportError {
-        let mut kept = KeptBindings::new(found, Instant::now());
+        let mut kept = KeptBindings::new(found, &self.gauges.gaps().unbound, Instant::now());
         let queues = found.queues().join(", ");
         let Some(mut watch) = watch else { return pending().await };
         if !kept.missing().is_empty() {
@@ -288,14 +297,10 @@ impl Listener {
         if !changes.missing.is_empty() {
             self.say_missing(queues, kept);
         }
-        let looked = |before| epoch::now().checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH);
-        let without = changes.bound.iter().map(|(exchange, _)| exchange).chain(&changes.made);
-        for exchange in without.filter(|_| had_received) {
-            self.note_gap(GapFact::Bound { exchange: exchange.clone(), looked: looked(BINDING_INTERVAL) });
-        }
-        for (exchange, refused) in changes.allowed.iter().filter(|_| had_received) {
-            let looked = looked(*refused + BINDING_INTERVAL);
-            self.note_gap(GapFact::Allowed { exchange: exchange.clone(), looked });
+        let gone = UnboundLooks { missing: Instant::now().checked_sub(BINDING_INTERVAL), refused: None };
+        let made = changes.made.iter().map(|exchange| (exchange, &gone));
+        for (exchange, looks) in changes.ended.iter().chain(made).filter(|_| had_received) {
+            self.note_bound(exchange, *looks);
         }
         for (exchange, without) in &changes.bound {
             tracing::info!(
@@ -325,7 +330,7 @@ impl Listener {
                  again each minute and with osnl reload"
             );
         }
-        if !changes.allowed.is_empty() {
+        if changes.ended.values().any(|looks| looks.refused.is_some()) {
             tracing::info!(
                 listener.name = name,
                 queue.name = queues,
@@ -359,7 +364,7 @@ mod tests {
     async fn kept(bound: &[&str], unbound: &[&str]) -> KeptBindings {
         let found = subscription("q").await;
         let found = Subscription { bindings: bindings(bound), unbound: bindings(unbound), ..found };
-        KeptBindings::new(&found, Instant::now())
+        KeptBindings::new(&found, &BTreeMap::new(), Instant::now())
     }
 
     #[tokio::test]
@@ -376,12 +381,13 @@ mod tests {
         );
     }
 
+    fn refused(binding: &Binding) -> (Binding, TransportError) {
+        let (what, reason) = ("bind".to_owned(), "403 ACCESS_REFUSED".to_owned());
+        (binding.clone(), TransportError::Refused { what, reason, code: Some(403) })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn each_binding_is_looked_at_again_by_what_the_last_look_has_shown() {
-        let refused = |binding: &Binding| {
-            let (what, reason) = ("bind".to_owned(), "403 ACCESS_REFUSED".to_owned());
-            (binding.clone(), TransportError::Refused { what, reason, code: Some(403) })
-        };
         let (neutron, nova) = (bindings(&["neutron"]), bindings(&["nova"]));
         let all = [neutron.clone(), nova.clone()].concat();
         let mut kept = kept(&["neutron", "nova"], &[]).await;
@@ -414,12 +420,33 @@ mod tests {
         // The exchange that was refused goes as well, before it is made anew and bound.
         let missing = BindingLook { missing: neutron.clone(), ..BindingLook::default() };
         let changes = kept.seen(&all, Some(missing), at(65));
-        assert_eq!((changes.missing.len(), changes.allowed.len()), (1, 0), "{changes:?}");
+        assert_eq!((changes.missing.len(), changes.ended.len()), (1, 0), "{changes:?}");
         let changes = kept.seen(&neutron, Some(BindingLook::default()), at(66));
         assert_eq!(changes.bound, [("neutron".to_owned(), Duration::from_secs(1))]);
-        assert_eq!(changes.allowed, [("neutron".to_owned(), Duration::from_secs(61))]);
-        assert!(kept.gaps().refused.is_empty());
+        let looks = UnboundLooks { missing: Some(at(65)), refused: Some(at(5)) };
+        assert_eq!(changes.ended, [("neutron".to_owned(), looks)].into());
+        assert!(kept.gaps().refused.is_empty() && kept.gaps().unbound.is_empty());
         assert!(kept.seen(&neutron, Some(BindingLook::default()), at(71)).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_looks_from_which_gaps_begin_outlast_each_other_and_the_connection() {
+        let mut kept = kept(&["nova"], &[]).await;
+        let (begun, nova) = (Instant::now(), bindings(&["nova"]));
+        let at = |seconds: u64| begun + Duration::from_secs(seconds);
+        let missing = BindingLook { missing: nova.clone(), ..BindingLook::default() };
+        let refused = BindingLook { refused: nova.iter().map(refused).collect(), ..BindingLook::default() };
+        for (look, seconds) in [(&missing, 5), (&missing, 6), (&refused, 7)] {
+            kept.seen(&nova, Some(look.clone()), at(seconds));
+        }
+        let looks = |looks| BTreeMap::from([("nova".to_owned(), looks)]);
+        let ended = looks(UnboundLooks { missing: Some(at(6)), refused: Some(at(7)) });
+        assert_eq!(kept.gaps().unbound, ended);
+        let changes = kept.seen(&nova, Some(BindingLook::default()), at(67));
+        assert_eq!(changes.ended, ended);
+        let found = Subscription { bindings: Vec::new(), unbound: nova, ..subscription("q").await };
+        let kept = KeptBindings::new(&found, &ended, at(80));
+        assert_eq!(kept.gaps().unbound, looks(UnboundLooks { missing: Some(at(75)), refused: Some(at(7)) }));
     }
 
     fn removed() -> Vec<Binding> {
@@ -470,9 +497,10 @@ mod tests {
         let answers = vec![
             Ok(None),
             Ok(Some(refused.clone())),
-            Ok(Some(refused)),
+            Ok(Some(refused.clone())),
             Ok(Some(BindingLook::default())),
             Ok(Some(missing)),
+            Ok(Some(refused)),
             Ok(Some(BindingLook::default())),
             Err(cut_off),
         ];
@@ -480,8 +508,8 @@ mod tests {
         listener.gauges.set_received_before();
         let ended = listener.keep_bound(&found, Some(Box::new(ScriptedWatch(answers)))).await;
         assert_eq!(ended.to_string(), "connection lost: cut off");
-        // Two usual looks, two after a refusal, a usual one, one for the missing exchange, and the last.
-        assert_eq!(begun.elapsed().as_secs(), 5 + 5 + 60 + 60 + 5 + 1 + 5);
+        // Two usual looks, two after a refusal, a usual one, one for the missing exchange, one after a refusal, and the last.
+        assert_eq!(begun.elapsed().as_secs(), 5 + 5 + 60 + 60 + 5 + 1 + 60 + 5);
         let gaps = listener.gaps.0.open_gaps();
         let gaps: Vec<_> = gaps.iter().map(|gap| (gap.cause, gap.is_certain)).collect();
         assert_eq!(gaps, [(GapCause::BindingRefused, false), (GapCause::ExchangeMissing, true)]);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::GapCause::{
     BindingRefused, ConnectionLost, DropPolicy, ExchangeMissing, MessagesMissing, PositionLost,
@@ -9,7 +10,7 @@ use super::GapCause::{
 };
 use super::*;
 use crate::listener::holding::HoldingEndpoint;
-use crate::listener::{Listener, ListenerConfig, ListenerState};
+use crate::listener::{BindingGaps, Listener, ListenerConfig, ListenerState, UnboundLooks};
 use osnl_core::epoch::simulated;
 use osnl_core::metrics::Counters;
 use osnl_core::shutdown::Shutdown;
@@ -385,4 +386,23 @@ async fn an_exchange_that_comes_back_during_a_lost_connection_is_a_gap() {
         assert_eq!(rig.gaps(), [ExchangeMissing]);
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_binding_that_the_next_subscription_makes_is_a_possible_gap() {
+    simulated::set(Some(at(1000)));
+    let rig = Rig::new(QueueKind { durable: true, ..QueueKind::OSLO }, Declare::Create);
+    let listener = rig.listener(Arc::default());
+    listener.gauges.set_received_before();
+    let looks = UnboundLooks { missing: None, refused: Some(Instant::now()) };
+    let unbound = [("nova".to_owned(), looks)].into();
+    listener.gauges.set_gaps(BindingGaps { unbound, ..BindingGaps::default() });
+    tokio::time::advance(Duration::from_secs(100)).await;
+    let consumer =
+        listener.transport.listen(&listener.config.targets, &listener.config.options).await.unwrap();
+    listener.subscribed(&*consumer, Some(Duration::from_secs(1)), None);
+    let gaps = GapBook::open(Some(rig.folder.path())).open_gaps();
+    assert_eq!(shown(&gaps), [(BindingRefused, false, 995, 1101)]);
+    assert!(listener.gauges.gaps().unbound.is_empty());
+    simulated::set(None);
 }
