@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
+use osnl_config::read_regular;
 use osnl_model::{Notification, Scrubber, resources};
 use osnl_net::http::Url as ApiUrl;
 use osnl_net::http::header::{HeaderName, HeaderValue, USER_AGENT};
@@ -103,22 +104,14 @@ fn request_url(api_url: &ApiUrl, role: &str, cuk: &str, address: &str) -> String
 /// Reads `U=…` or `R=…` for each attempt: tokens expire, and the operator renews the file.
 fn token(path: &Path) -> Result<HeaderValue, String> {
     const LONGEST: u64 = 16 * 1024;
-    let shown = path.display();
-    let meta = std::fs::metadata(path).map_err(|error| format!("token_file {shown}: {error}"))?;
-    // The open of a pipe would hold the daemon, and a device may have no end.
-    if !meta.is_file() {
-        return Err(format!("token_file {shown}: is not a regular file"));
-    }
-    if meta.len() > LONGEST {
-        return Err(format!("token_file {shown}: is too large for a token"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| format!("token_file {shown}: {error}"))?;
+    let refuse = |problem: &str| format!("token_file {}: {problem}", path.display());
+    let bytes = read_regular(path, LONGEST).map_err(|error| refuse(&error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8"))?;
     let text = text.trim();
     if !text.starts_with("U=") && !text.starts_with("R=") {
-        return Err(format!("token_file {shown}: a token begins with U= or R="));
+        return Err(refuse("a token begins with U= or R="));
     }
-    let mut value =
-        HeaderValue::from_str(text).map_err(|_| format!("token_file {shown}: the token is not one line"))?;
+    let mut value = HeaderValue::from_str(text).map_err(|_| refuse("the token is not one line"))?;
     value.set_sensitive(true);
     Ok(value)
 }

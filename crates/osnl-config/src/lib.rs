@@ -59,5 +59,7 @@ pub use option::{Kind, OptionDef, ValueOrigin};
 pub use options::{Bytes, OptionValue, Options, ReadBySection, Seconds, without_defaults};
 pub use osnl_model::{did_you_mean, nearest};
 pub use rate::Rate;
-pub use source::{ReadError, files_of, folder_finding, read_remedy, read_text};
+pub use source::{
+    LARGEST_FILE, ReadError, RegularFileError, files_of, folder_finding, read_regular, read_remedy, read_text,
+};
 pub use value::{Value, substitute};

@@ -8,13 +8,13 @@
 //! Only options that hold secrets are read so. The file's one line is the value without its line end, and no
 //! `$` in it is replaced. The content is never printed: `config show` prints the name of the file.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use super::sections::{open_files, read_all};
-use super::source::read_remedy;
+use super::source::{RegularFileError, read_regular, read_remedy};
 
 pub const SCHEME: &str = "file://";
 const MOST_BYTES: u64 = 64 * 1024;
@@ -95,18 +95,12 @@ pub(crate) fn read(path: &Path) -> Result<(String, bool), SecretFileError> {
             SecretFileError::Unreadable { name: name(), error: error.to_string(), remedy }
         }
     };
-    // Checked before the open, since the open of a pipe would block.
+    let bytes = read_regular(path, MOST_BYTES).map_err(|error| match error {
+        RegularFileError::Unreadable(error) => unreadable(error),
+        RegularFileError::NotRegular => SecretFileError::NotRegular(name()),
+        RegularFileError::TooLarge(_) => SecretFileError::TooLarge(name()),
+    })?;
     let meta = fs::metadata(path).map_err(unreadable)?;
-    if !meta.is_file() {
-        return Err(SecretFileError::NotRegular(name()));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(SecretFileError::TooLarge(name()));
-    }
     let text = String::from_utf8(bytes).map_err(|_| SecretFileError::NotUtf8(name()))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);

@@ -3,6 +3,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::error::Finding;
+use super::size;
 
 /// The reasons for which a file of a configuration cannot be read.
 #[derive(Debug)]
@@ -15,7 +16,18 @@ pub enum ReadError {
 }
 
 /// The most bytes of a configuration file: a value takes many times its length while it is checked.
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+pub const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// The reasons for which a file cannot be read as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum RegularFileError {
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
+    #[error("is not a regular file")]
+    NotRegular,
+    #[error("holds more than {}", size::shown(*.0))]
+    TooLarge(u64),
+}
 
 impl ReadError {
     #[must_use]
@@ -57,21 +69,23 @@ pub fn read_remedy(error: &io::Error) -> &'static str {
     }
 }
 
-pub fn read_text(path: &Path) -> Result<String, ReadError> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => ReadError::Missing,
-        _ => ReadError::Unreadable(error),
-    };
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(ReadError::NotRegular);
+/// Returns the bytes of a file that has `most` bytes at most. The open of a pipe would block, and a device may have no end.
+pub fn read_regular(path: &Path, most: u64) -> Result<Vec<u8>, RegularFileError> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(RegularFileError::NotRegular);
     }
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(ReadError::TooLarge);
-    }
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(RegularFileError::TooLarge(most)) } else { Ok(bytes) }
+}
+
+pub fn read_text(path: &Path) -> Result<String, ReadError> {
+    let bytes = read_regular(path, LARGEST_FILE).map_err(|error| match error {
+        RegularFileError::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => ReadError::Missing,
+        RegularFileError::Unreadable(error) => ReadError::Unreadable(error),
+        RegularFileError::NotRegular => ReadError::NotRegular,
+        RegularFileError::TooLarge(_) => ReadError::TooLarge,
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -122,11 +136,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.conf");
         let file = File::create(&path).unwrap();
-        file.set_len(MOST_BYTES).unwrap();
+        file.set_len(LARGEST_FILE).unwrap();
         assert!(read_text(&path).is_ok());
         file.set_len(1 << 40).unwrap();
         let said = read_text(&path).unwrap_err().finding("a.conf").to_string();
         assert!(said.starts_with("a.conf: holds more than 16 MiB; name a configuration file"), "{said}");
+    }
+
+    #[test]
+    fn only_a_regular_file_of_a_bounded_size_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, pipe) = (folder.path().join("four"), folder.path().join("pipe"));
+        fs::write(&path, "four").unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(read_regular(&path, 4).unwrap(), b"four");
+        assert_eq!(read_regular(&path, 3).unwrap_err().to_string(), "holds more than 3 B");
+        for path in [pipe.as_path(), Path::new("/dev/zero"), folder.path()] {
+            assert_eq!(read_regular(path, 4).unwrap_err().to_string(), "is not a regular file");
+        }
     }
 
     #[test]

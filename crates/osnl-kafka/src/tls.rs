@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::{LARGEST_FILE, read_regular};
 use osnl_net::dial;
 use osnl_net::tls::{CommonName, Refusal, Remedies};
 use osnl_transport::TransportError;
@@ -128,7 +129,8 @@ pub(super) fn judge_files(settings: &Settings) -> Result<(), String> {
         if may_be_other {
             continue;
         }
-        let text = std::fs::read(file).map_err(|error| refuse(option, file, &error.to_string()))?;
+        let text = read_regular(Path::new(file), LARGEST_FILE)
+            .map_err(|error| refuse(option, file, &error.to_string()))?;
         let end = format!("{content}-----");
         if !text.windows(end.len()).any(|part| part == end.as_bytes()) {
             let content = content.to_lowercase();
@@ -158,4 +160,21 @@ fn config(settings: &Settings) -> Option<ClientConfig> {
     // The library alone reads a key with a passphrase.
     let identity = osnl_net::tls::identity(&certificate, file("ssl.key.location").as_deref()).ok()?;
     config.with_client_auth_cert(identity.chain, identity.key).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_model::TransportUrl;
+
+    use super::*;
+    use crate::options::KafkaOptions;
+
+    #[test]
+    fn a_file_without_an_end_is_refused_unread() {
+        let url = TransportUrl::parse("kafka://h/?security_protocol=SSL&ssl_cafile=/dev/zero").unwrap();
+        let options = KafkaOptions::from_query(&url).unwrap();
+        let refused = judge_files(&Settings::new(&url, &options).unwrap()).unwrap_err();
+        let reason = "is not a regular file; name a PEM file that this user can read";
+        assert_eq!(refused, format!("ssl_cafile /dev/zero: {reason}"));
+    }
 }

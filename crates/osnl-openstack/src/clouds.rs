@@ -10,6 +10,7 @@ mod yaml;
 
 use std::path::{Path, PathBuf};
 
+use osnl_config::{LARGEST_FILE, read_regular};
 use serde_json::{Map, Value};
 
 use crate::conf::{CloudConf, CloudConfError, Fields};
@@ -118,7 +119,8 @@ impl Clouds {
         let mut content = cloud.to_string().into_bytes();
         for option in ["cacert", "cert", "key"] {
             if let Some(path) = cloud.get(option).and_then(Value::as_str) {
-                content.extend(std::fs::read(self.expanded(option, path.to_owned())).unwrap_or_default());
+                let path = self.expanded(option, path.to_owned());
+                content.extend(read_regular(Path::new(&path), LARGEST_FILE).unwrap_or_default());
             }
         }
         Some(content)
@@ -227,7 +229,9 @@ fn with_secrets(clouds: &Map<String, Value>) -> Vec<String> {
 
 fn section(file: &Path, name: &str) -> Result<Map<String, Value>, CloudsError> {
     let problem = |problem: String| CloudsError::File { file: file.to_owned(), problem };
-    let text = std::fs::read_to_string(file).map_err(|error| problem(format!("cannot be read: {error}")))?;
+    let bytes =
+        read_regular(file, LARGEST_FILE).map_err(|error| problem(format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| problem("is not UTF-8".to_owned()))?;
     let mut whole = yaml::read(&text).map_err(problem)?;
     match whole.get_mut(name).map(Value::take) {
         Some(Value::Object(map)) => Ok(map),

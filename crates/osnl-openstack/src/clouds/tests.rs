@@ -89,6 +89,20 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
 }
 
 #[test]
+fn a_certificate_that_is_a_pipe_does_not_hold_a_comparison() {
+    let text = "clouds: {c: {auth: {auth_url: 'http://k/v3'}, cacert: ~/ca.pem}}";
+    let (folder, variables) = folder(&[("etc/clouds.yaml", text), ("home/key.pem", "")]);
+    let content = || Clouds::find(&variables).unwrap().content("c");
+    let before = content();
+    let pipe = folder.path().join("home/ca.pem");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!(content(), before);
+    fs::remove_file(&pipe).unwrap();
+    fs::write(&pipe, "PEM").unwrap();
+    assert_ne!(content(), before);
+}
+
+#[test]
 fn every_usual_form_means_what_openstacksdk_means() {
     let text = "
 clouds:

@@ -4,11 +4,11 @@
 //! by modification time. Reports name options, never values.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_config::sections::{Layers, RawSection};
-use osnl_config::{ConfigError, Finding, ValueOrigin};
+use osnl_config::{ConfigError, Finding, LARGEST_FILE, ValueOrigin, read_regular};
 
 use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
 use super::{LoadedConf, programs};
@@ -185,7 +185,7 @@ fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<Nam
         }
         // The value of the cloud covers this file.
         "clouds_file" => return None,
-        _ if names_a_file(option) => std::fs::read(&value).unwrap_or_default(),
+        _ if names_a_file(option) => read_regular(Path::new(&value), LARGEST_FILE).unwrap_or_default(),
         _ => return None,
     };
     let digest = osnl_model::BodyDigest::new(&content).to_string();
