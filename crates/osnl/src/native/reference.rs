@@ -203,10 +203,7 @@ impl Reference {
 
     #[must_use]
     pub fn roff(&self) -> String {
-        let mut out = ".SH SYNTAX\n".to_owned();
-        for paragraph in SYNTAX {
-            out.push_str(&format!("{}\n.PP\n", roff(paragraph)));
-        }
+        let mut out = format!(".SH SYNTAX\n{}\n", SYNTAX.map(roff).join("\n.PP\n"));
         for section in &self.sections {
             out.push_str(&format!(".SH \"{}\"\n{}\n.PP\n", roff(&section.form), roff(&section.about)));
             out.push_str(&format!("Environment: {}\n", roff(&section.variable)));

@@ -23,7 +23,7 @@ pub(super) fn render(page: &str, osnl: Definition) -> Option<String> {
     of_flags.render_synopsis_section(&mut flags).ok()?;
     let (name, section) = title(page);
     let mut out = heading(&name, section);
-    out.push_str(&String::from_utf8(flags).ok()?);
+    out.push_str(&from_clap(flags)?);
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let _ = write!(out, ".SH DESCRIPTION\n{}\n", escaped(&about));
     for line in args::more(&command).lines() {
@@ -36,7 +36,7 @@ pub(super) fn render(page: &str, osnl: Definition) -> Option<String> {
     if command.has_subcommands() {
         of_flags.render_subcommands_section(&mut flags).ok()?;
     }
-    out.push_str(&String::from_utf8(flags).ok()?);
+    out.push_str(&from_clap(flags)?);
     out.push_str(".SH EXIT STATUS\n");
     for note in &ends {
         let _ = write!(out, "{}\n.PP\n", escaped(note));
@@ -63,6 +63,11 @@ fn configuration(words: &Words, osnl: Definition) -> String {
     let see = words.see.iter().map(|name| (*name).to_owned());
     see_also(&mut out, CONFIGURATION, [nearby(CONFIGURATION, osnl), see.collect()].concat());
     out
+}
+
+/// Returns what clap has written, without the spaces and empty lines that `mandoc -T lint` warns about.
+fn from_clap(flags: Vec<u8>) -> Option<String> {
+    Some(String::from_utf8(flags).ok()?.replace(" \n", "\n").replace(".br\n\n.br\n", ".sp\n"))
 }
 
 /// Returns the header. The date stays empty, so that the same flags give the same page.
@@ -195,6 +200,18 @@ mod tests {
             assert_eq!(escaped(text), expected);
         }
         assert_eq!(in_roff("with `--raw`: a"), "with \\fB\\-\\-raw\\fR: a");
+    }
+
+    #[test]
+    fn no_page_has_what_mandoc_warns_about() {
+        for page in args::pages(DEFINITION) {
+            let text = render(&page, DEFINITION).unwrap();
+            for wrong in [" \n", ".br\n\n", ".PP\n.SH"] {
+                assert!(!text.contains(wrong), "{page} has {wrong:?}");
+            }
+        }
+        let check = render("check", DEFINITION).unwrap();
+        assert!(check.contains("\n.sp\n\\fIPossible values:\\fR\n"), "{check}");
     }
 
     #[test]
