@@ -14,6 +14,7 @@
 
 mod announce;
 mod bindings;
+mod block_reason;
 mod gaps;
 mod gauges;
 mod groups;
@@ -40,10 +41,11 @@ pub use self::announce::ANOTHER_LIMIT;
 use self::bindings::BindingCleanup;
 pub(crate) use self::bindings::ReadTurn;
 pub use self::bindings::{Bindings, ExitObstacle, OwnQueue, QueueExit, ReadQueue, UnreadQueue};
+pub use self::block_reason::BlockReason;
 pub use self::gaps::{DropLimits, Gap, GapBook, GapCause, GapFact, GapScope, GapVerification};
 pub use self::gauges::{
-    BindingGaps, BlockReason, ConnectedQueues, ConnectionObserver, ConnectionTrouble, DepthGauge, Gauges,
-    ListenerState, LossyQueue, UnboundLooks,
+    BindingGaps, ConnectedQueues, ConnectionObserver, ConnectionTrouble, DepthGauge, Gauges, ListenerState,
+    LossyQueue, UnboundLooks,
 };
 pub use self::groups::GroupStore;
 use self::losses::Losses;
@@ -304,11 +306,7 @@ impl Listener {
                 error = self.keep_bound(&found, watch) => Err(error),
                 never = besides => match never {},
             };
-            let unsettled = session.unsettled();
-            if session.has_ended_returned() {
-                returns = Returns::default();
-            }
-            self.gauges.set_unsettled(0);
+            let unsettled = self.left_unsettled(&session, &mut returns);
             self.was_heard(matches!(ended, Ok(SessionEnd::Drained)));
             before = Some(Instant::now());
             losses.ended(opened.elapsed(), ended.is_err(), self.transport.reconnect());
@@ -350,6 +348,15 @@ impl Listener {
         self.end_reading();
         self.enter(ListenerState::Stopped);
         result
+    }
+
+    /// Returns what a session leaves to the broker. The row of returns ends if all that had returned has ended.
+    fn left_unsettled(&self, session: &ListenerSession<'_>, returns: &mut Returns) -> usize {
+        self.gauges.set_unsettled(0);
+        if session.has_ended_returned() {
+            *returns = Returns::default();
+        }
+        session.unsettled()
     }
 
     fn end_reading(&self) {

@@ -1,17 +1,16 @@
 //! The state of a listener and its gauges: the only source of logs, readiness, and the admin page.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_core::epoch;
-use osnl_journal::Obstacle;
 use osnl_transport::{Binding, OpenQueue, PartitionSeen, QueueDepths, Remedy, Subscription};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::block_reason::BlockReason;
 use super::returns::ReturnCount;
 use super::watchdog::{CHECK_INTERVAL, SessionStage};
 
@@ -39,36 +38,6 @@ pub enum ListenerState {
     },
     Draining,
     Stopped,
-}
-
-/// The reason for which a listener reads nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockReason {
-    pub words: Arc<str>,
-    /// The action that has no place for another delivery, if that is the reason.
-    pub full_action: Option<Arc<str>>,
-}
-
-impl From<String> for BlockReason {
-    fn from(words: String) -> Self {
-        Self { words: words.into(), full_action: None }
-    }
-}
-
-impl From<&Obstacle> for BlockReason {
-    fn from(obstacle: &Obstacle) -> Self {
-        let full_action = match obstacle {
-            Obstacle::ActionFull { action, .. } => Some(action.clone()),
-            Obstacle::Full { .. } | Obstacle::Failed { .. } | Obstacle::NoPlace { .. } => None,
-        };
-        Self { full_action, ..obstacle.to_string().into() }
-    }
-}
-
-impl fmt::Display for BlockReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
-    }
 }
 
 impl ListenerState {
