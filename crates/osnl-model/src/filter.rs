@@ -135,7 +135,7 @@ impl Mismatch {
     /// Returns the pattern, masked for a secret key, since it may be secret too.
     #[must_use]
     pub fn shown_pattern(&self) -> &str {
-        if self.predicate.is_secret() { "***" } else { &self.pattern }
+        self.predicate.shown(&self.pattern)
     }
 }
 
@@ -150,6 +150,12 @@ pub enum Predicate {
 }
 
 impl Predicate {
+    /// Returns a pattern for the value, masked for a secret key.
+    #[must_use]
+    pub fn shown<'a>(&self, pattern: &'a str) -> &'a str {
+        if self.is_secret() { "***" } else { pattern }
+    }
+
     fn is_secret(&self) -> bool {
         match self {
             // A lone `key` is secret, as in designate's zone transfers.

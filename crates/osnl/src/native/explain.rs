@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use osnl_config::size;
-use osnl_model::TransportUrl;
+use osnl_model::{Pattern, Predicate, TransportUrl};
 use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType};
 
 use super::{ActionConf, JournalConf, ListenerConf, Native, RuleConf, deliveries, rabbit};
@@ -256,23 +256,28 @@ fn place(url: &TransportUrl) -> String {
 fn rule(out: &mut String, conf: &RuleConf, journal: &JournalConf) {
     let (rule, filter) = (&conf.rule, &conf.rule.filter);
     line(out, 1, &format!("listeners  {}", conf.listeners.join(", ")));
-    let single = [("event_type", &filter.event_type), ("publisher_id", &filter.publisher_id)];
+    let single = [(Predicate::EventType, &filter.event_type), (Predicate::PublisherId, &filter.publisher_id)];
     let mut conditions: Vec<String> = Vec::new();
     if let Some(priorities) = &rule.priorities {
         let priorities: Vec<&str> = priorities.iter().map(|priority| priority.as_str()).collect();
         conditions.push(format!("priority is {}", priorities.join(" or ")));
     }
-    for (name, pattern) in single {
-        conditions.extend(pattern.iter().map(|pattern| format!("{name} matches {}", pattern.as_str())));
+    let matches = |predicate: &Predicate, pattern: &Pattern| {
+        format!("{predicate} matches {}", predicate.shown(pattern.as_str()))
+    };
+    for (predicate, pattern) in &single {
+        conditions.extend(pattern.iter().map(|pattern| matches(predicate, pattern)));
     }
-    for (group, patterns) in
-        [("context", &filter.context), ("metadata", &filter.metadata), ("payload", &filter.payload)]
-    {
-        conditions.extend(patterns.iter().map(|(key, p)| format!("{group}.{key} matches {}", p.as_str())));
+    for (key, pattern) in &filter.context {
+        conditions.push(matches(&Predicate::Context(key.clone()), pattern));
     }
-    conditions.extend(
-        rule.nested.iter().map(|nested| format!("{} matches {}", nested.predicate, nested.pattern.as_str())),
-    );
+    for (key, pattern) in &filter.metadata {
+        conditions.push(matches(&Predicate::Metadata(key.clone()), pattern));
+    }
+    for (key, pattern) in &filter.payload {
+        conditions.push(matches(&Predicate::Payload(key.clone()), pattern));
+    }
+    conditions.extend(rule.nested.iter().map(|nested| matches(&nested.predicate, &nested.pattern)));
     conditions
         .extend(rule.when.iter().map(|when| when.source().split_whitespace().collect::<Vec<_>>().join(" ")));
     if conditions.is_empty() {

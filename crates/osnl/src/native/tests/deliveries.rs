@@ -79,6 +79,20 @@ max_dead_age = 90d
 }
 
 #[test]
+fn the_explanation_shows_no_pattern_for_a_secret() {
+    let more =
+        "payload.admin_pass = p1\npayload.key = p2\npayload.server.admin_pass = p3\npayload.name = p4\n";
+    let text = WHOLE.replace("[rule:gone]\n", &format!("[rule:gone]\n{more}"));
+    let explained = load(&text).unwrap().conf.explain();
+    let conditions = explained.lines().filter(|line| line.contains(" matches "));
+    let shown: Vec<&str> = conditions.filter_map(|line| Some(line.split_once("payload.")?.1)).collect();
+    assert_eq!(
+        shown,
+        ["admin_pass matches ***", "key matches ***", "name matches p4", "server.admin_pass matches ***"]
+    );
+}
+
+#[test]
 fn explain_says_which_action_is_not_asked_and_why() {
     let loaded = load(&format!("{WHOLE}when = payload.x == 2\n")).unwrap();
     let event = osnl_model::Notification {
