@@ -162,9 +162,7 @@ impl ActionError {
             ErrorClass::Connect => "check that the target is running and that host and port are right",
             ErrorClass::Timeout => "look at the target's load and log, or increase the action's timeout",
             ErrorClass::Status(401 | 403 | 407) => {
-                let advice =
-                    "check the action's credentials; then: osnl reload (a file:// is read again without it)";
-                return Some(Remedy::AdviceWithReload(advice.into()));
+                return Some(Remedy::with_reload("check the action's credentials"));
             }
             ErrorClass::Status(404 | 405) => {
                 return to_configure("check the path and the method of the action");
@@ -394,6 +392,7 @@ mod tests {
             assert!(matches!(remedy(status), Remedy::ConfigurationAdvice(_)), "{status}");
         }
         assert!(matches!(remedy(401), Remedy::AdviceWithReload(_)));
+        assert_eq!(remedy(401).without_reload(), "check the action's credentials");
         assert!(matches!(remedy(500), Remedy::Advice(_)));
     }
 

@@ -189,7 +189,8 @@ fn remedy(status: &Status, incident: &Incident) -> Option<String> {
     let of_listener = listeners(status, incident).find_map(|listener| listener.remedy.clone());
     let targets = status.targets.iter().filter(|target| incident.actions.contains(&target.action));
     let mut failures = targets.filter_map(|target| target.last_failure.as_ref());
-    of_listener.or_else(|| failures.find_map(|failure| failure.remedy.clone())).map(String::from)
+    let remedy = of_listener.or_else(|| failures.find_map(|failure| failure.remedy.clone()));
+    remedy.map(|remedy| remedy.without_reload().to_owned())
 }
 
 #[cfg(test)]

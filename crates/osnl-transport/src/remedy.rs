@@ -4,6 +4,8 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
+const RELOAD: &str = "; then: osnl reload (a file:// is read again without it)";
+
 /// The way to mend a fault, for an operator. JSON has its text alone, from which a reader makes advice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -22,6 +24,18 @@ impl Remedy {
     #[must_use]
     pub fn command(line: impl Into<Cow<'static, str>>) -> Self {
         Self::Command(line.into())
+    }
+
+    /// Returns advice about a login, whose last step is `osnl reload`.
+    #[must_use]
+    pub fn with_reload(advice: &str) -> Self {
+        Self::AdviceWithReload(format!("{advice}{RELOAD}").into())
+    }
+
+    /// Returns the text for a daemon without a control socket, to which `osnl reload` does not get.
+    #[must_use]
+    pub fn without_reload(&self) -> &str {
+        self.strip_suffix(RELOAD).unwrap_or(self)
     }
 }
 

@@ -70,10 +70,7 @@ impl TransportError {
     #[must_use]
     pub fn with_reload(&self, remedy: Remedy) -> Remedy {
         match self {
-            Self::LoginRefused { .. } => {
-                let advice = format!("{remedy}; then: osnl reload (a file:// is read again without it)");
-                Remedy::AdviceWithReload(advice.into())
-            }
+            Self::LoginRefused { .. } => Remedy::with_reload(&remedy),
             _ => remedy,
         }
     }
@@ -204,7 +201,9 @@ mod tests {
         ] {
             assert_eq!(error.needs_operator(), expected, "{error:?}");
         }
-        assert!(login.with_reload("x".into()).starts_with("x; then: osnl reload"));
+        let told = login.with_reload("x".into());
+        assert!(told.starts_with("x; then: osnl reload"));
+        assert_eq!(told.without_reload(), "x");
         assert_eq!(lost.with_reload("x".into()), Remedy::from("x"));
     }
 
