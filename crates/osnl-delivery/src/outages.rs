@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_core::attempt::ActionError;
+use osnl_core::attempt::{ActionError, LONGEST_ANSWER};
 use osnl_core::epoch;
+use osnl_model::cut;
 use osnl_transport::Remedy;
 use tokio::time::Instant;
 
@@ -21,7 +22,6 @@ use super::policy::RetryPolicy;
 /// of an enrichment.
 const QUIET: Duration = Duration::from_secs(20);
 const MOST: usize = 64;
-const LONGEST_REASON: usize = 500;
 
 /// A dependency that is down, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Outages {
     ) -> (Instant, bool) {
         let ActionError { reason, retry_after, needs_operator, own_remedy, .. } = error;
         let (retry_after, needs_operator) = (*retry_after, *needs_operator);
-        let reason: String = reason.chars().take(LONGEST_REASON).collect();
+        let reason = cut(reason, LONGEST_ANSWER).to_owned();
         let begins = !self.down.contains_key(dependency);
         if begins && self.down.len() >= MOST {
             // No configuration names so many dependencies; the delivery waits in any case.
@@ -177,5 +177,8 @@ mod tests {
         assert!(!outages.is_empty());
         outages.check(now + QUIET + Duration::from_secs(1));
         assert!(outages.is_empty());
+        let long = ActionError::dependency(name.clone(), "x".repeat(LONGEST_ANSWER + 1));
+        outages.failed(&name, &long, &POLICY, now);
+        assert_eq!(outages.all()[0].reason.len(), LONGEST_ANSWER);
     }
 }

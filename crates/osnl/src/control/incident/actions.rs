@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use osnl_core::attempt::{ErrorClass, Uncorrected};
+use osnl_core::attempt::{ErrorClass, LONGEST_ANSWER, Uncorrected};
 use osnl_core::metrics::{BacklogRates, CallLimit, FallingBehind};
+use osnl_model::cut;
 use osnl_transport::{Remedy, shell_quoted};
 
 use super::super::{HeldReason, TargetReport, Unavailable};
@@ -411,7 +412,7 @@ fn has_answer_of(target: &TargetReport, incident: &Incident) -> bool {
     let (Some(answer), Some(why)) = (&target.dead_answer, &incident.why) else { return false };
     match incident.kind == Kind::DependencyDown {
         // The incident names the service, and leaves out the kind of the failure.
-        true => *answer == format!("{}: {why}", ErrorClass::Dependency),
+        true => *answer == cut(&format!("{}: {why}", ErrorClass::Dependency), LONGEST_ANSWER),
         false => answer == why,
     }
 }

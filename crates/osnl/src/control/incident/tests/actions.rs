@@ -1,5 +1,6 @@
-use osnl_core::attempt::{ErrorClass, Uncorrected};
+use osnl_core::attempt::{ActionError, ErrorClass, LONGEST_ANSWER, Uncorrected};
 use osnl_core::metrics::{BacklogRates, CallLimit, FallingBehind};
+use osnl_model::cut;
 use osnl_transport::Remedy;
 
 use super::*;
@@ -242,12 +243,23 @@ fn what_goes_on_while_a_part_waits_is_told() {
     assert!(doing.starts_with("osnl check --connect; correct the login; osnl tries again"), "{doing}");
     let keystone =
         TargetReport { dependencies_down: vec![away("[enrich:net]")], pending: 1, ..target("hook") };
-    for (answer, expected) in [
-        ("a dependency is down: no answer", &[IncidentKind::DependencyDown][..]),
-        ("no answer in time: no answer", &[IncidentKind::DependencyDown, IncidentKind::DeadLetters]),
+    // The journal and the status each keep the beginning of a long answer.
+    let long = ActionError::dependency("[enrich:net]", "é".repeat(LONGEST_ANSWER));
+    let longest = |text: &str| cut(text, LONGEST_ANSWER).to_owned();
+    for (reason, answer, expected) in [
+        ("no answer", "a dependency is down: no answer", &[IncidentKind::DependencyDown][..]),
+        (&*longest(&long.reason), &*longest(&long.to_string()), &[IncidentKind::DependencyDown]),
+        (
+            "no answer",
+            "no answer in time: no answer",
+            &[IncidentKind::DependencyDown, IncidentKind::DeadLetters],
+        ),
     ] {
         let dead_answer = Some(answer.to_owned());
-        let found = judge_target(&TargetReport { dead: 1, dead_answer, ..keystone.clone() }, &BOUNDS);
+        let down = Unavailable { reason: reason.to_owned(), ..away("[enrich:net]") };
+        let dependencies_down = vec![down];
+        let report = TargetReport { dead: 1, dead_answer, dependencies_down, ..keystone.clone() };
+        let found = judge_target(&report, &BOUNDS);
         assert_eq!(found.iter().map(|one| one.kind).collect::<Vec<_>>(), expected, "{answer}");
     }
     let host = TargetReport { down_hosts: vec![away("h1:443")], pending: 1, ..target("hook") };
