@@ -39,7 +39,7 @@ pub(in crate::control) fn judge_target(target: &TargetReport, bounds: &Bounds) -
     if let Some(cause) = incidents.first_mut() {
         costs(cause, target, bounds);
     }
-    let own = dead(target, incidents.iter_mut().find(|cause| cause.why.is_some()));
+    let own = dead(target, incidents.iter_mut().find(|one| has_answer_of(target, one)));
     incidents.extend(own);
     incidents
 }
@@ -417,13 +417,13 @@ fn has_answer_of(target: &TargetReport, incident: &Incident) -> bool {
     }
 }
 
-/// Dead letters of the cause that the action has an incident of are a part of that incident.
+/// Dead letters are a part of the action's incident of their cause, if there is one.
 fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident> {
     (target.dead > 0).then_some(())?;
     let name = &target.action;
     let letters = counted(target.dead, "dead letter", "dead letters");
     let reason = target.dead_reason.as_deref();
-    if let Some(cause) = cause.filter(|cause| has_answer_of(target, cause)) {
+    if let Some(cause) = cause {
         cause.what.push_str(&format!("; {letters}"));
         cause.symptoms.push(Kind::DeadLetters);
         cause.must_act = IncidentActor::Operator;

@@ -262,6 +262,12 @@ fn what_goes_on_while_a_part_waits_is_told() {
         let found = judge_target(&report, &BOUNDS);
         assert_eq!(found.iter().map(|one| one.kind).collect::<Vec<_>>(), expected, "{answer}");
     }
+    let dead_answer = Some("no answer".to_owned());
+    let both = TargetReport { down_hosts: vec![away("h1:443")], dead: 1, dead_answer, ..keystone.clone() };
+    let found = judge_target(&both, &BOUNDS);
+    let with_letters: Vec<_> =
+        found.iter().map(|one| (one.kind, one.symptoms.contains(&IncidentKind::DeadLetters))).collect();
+    assert_eq!(with_letters, [(IncidentKind::DependencyDown, false), (IncidentKind::TargetDown, true)]);
     let host = TargetReport { down_hosts: vec![away("h1:443")], pending: 1, ..target("hook") };
     let resource = TargetReport { failing: vec![failing("web-7", 7)], pending: 1, ..target("hook") };
     for (part, others) in [
