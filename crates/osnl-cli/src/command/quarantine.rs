@@ -118,13 +118,22 @@ fn printed(changes: &QuarantineChanges, what: &str, format: OutputFormat) -> Exi
 }
 
 fn changed(changes: &QuarantineChanges, what: &str) -> String {
-    let would = if changes.dry_run { "would be " } else { "" };
-    let mut text = format!("{}{} {would}{what}\n", at_least(changes.is_at_least), messages(changes.changed));
+    let (at_least, would) = match changes.dry_run {
+        true => (at_least(changes.is_at_least), "would be "),
+        false => ("", ""),
+    };
+    let mut text = format!("{at_least}{} {would}{what}\n", messages(changes.changed));
     for refused in changes.refusals.iter().take(20) {
         text.push_str(&format!("  message {} stays: {}\n", refused.id, clean(&refused.why)));
     }
     if changes.refused > 20 {
         text.push_str("  ...; --format json shows more\n");
+    }
+    if changes.is_at_least && !changes.dry_run {
+        text.push_str(
+            "more wait: osnl reads the first 10,000 letters of each queue; run it again, or retry or discard others \
+             first\n",
+        );
     }
     text
 }
@@ -242,4 +251,22 @@ fn text(show: &QuarantineShow) -> String {
 
 pub(super) fn messages(count: u64) -> String {
     counted(count, "message", "messages")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_part_says_that_more_wait() {
+        let part = |dry_run| QuarantineChanges {
+            dry_run,
+            changed: 2,
+            is_at_least: true,
+            ..QuarantineChanges::default()
+        };
+        assert_eq!(changed(&part(true), "discarded"), "at least 2 messages would be discarded\n");
+        let text = changed(&part(false), "discarded");
+        assert!(text.starts_with("2 messages discarded\nmore wait: osnl reads the first 10,000"), "{text}");
+    }
 }

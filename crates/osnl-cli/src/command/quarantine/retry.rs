@@ -24,7 +24,7 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     let mut changes = QuarantineChanges { dry_run: args.how.dry_run, ..QuarantineChanges::default() };
     let mut group = Vec::new();
     let (seen, has_more) = numbers(&respondent, &filter)?;
-    changes.is_at_least = args.how.dry_run && has_more && filter.ids.is_empty();
+    changes.is_at_least = has_more && filter.ids.is_empty();
     let (display, of) = (Display::start("messages", "tried"), seen.len() as u64);
     for (done, id) in (0..).zip(seen.iter().copied()) {
         display.show(RequestProgress { done, of });

@@ -151,7 +151,7 @@ impl ControlHandler {
             }
         }
         let are_all = !filter.ids.is_empty() && messages >= filter.ids.len();
-        let is_at_least = dry_run && has_more && !are_all;
+        let is_at_least = has_more && !are_all;
         let mut changes = QuarantineChanges { dry_run, is_at_least, ..QuarantineChanges::default() };
         let changed: Vec<i64> = changed.into_iter().filter_map(|id| i64::try_from(id).ok()).collect();
         changed.iter().for_each(|id| changes.changed(*id));

@@ -120,6 +120,7 @@ async fn a_part_of_the_letters_is_not_counted_as_all() {
         (vec![], true, 1, true),
         (vec![1, 10_001], true, 1, true),
         (vec![1], true, 1, false),
+        (vec![10_001], false, 0, true),
         (vec![1], false, 1, false),
         (vec![], true, 1, false),
     ] {
