@@ -130,7 +130,7 @@ pub struct BindingGaps {
 pub struct UnboundLooks {
     /// The beginning of the latest that did not find the exchange.
     pub missing: Option<Instant>,
-    /// The beginning of the first that the broker refused.
+    /// The beginning of the first that the broker refused, or of the first of those without an answer just before it.
     pub refused: Option<Instant>,
 }
 

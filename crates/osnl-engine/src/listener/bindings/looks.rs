@@ -46,6 +46,8 @@ struct KeptBinding {
     looks: UnboundLooks,
     /// Whether the binding has been seen in this subscription.
     was_bound: bool,
+    /// The beginning of the first look without an answer since the latest with one.
+    unanswered: Option<Instant>,
     due: Instant,
 }
 
@@ -84,7 +86,8 @@ impl KeptBindings {
             let one = |binding: &Binding| {
                 let before = before.get(&binding.exchange).filter(|_| !was_bound);
                 let looks = UnboundLooks { missing, refused: before.and_then(|looks| looks.refused) };
-                KeptBinding { binding: binding.clone(), state: state.clone(), looks, was_bound, due }
+                let (binding, state, unanswered) = (binding.clone(), state.clone(), None);
+                KeptBinding { binding, state, looks, was_bound, unanswered, due }
             };
             bindings.iter().map(one).collect::<Vec<_>>()
         };
@@ -107,9 +110,11 @@ impl KeptBindings {
         let mut changes = BindingChanges::default();
         for one in self.0.iter_mut().filter(|one| asked.contains(&one.binding)) {
             let Some(look) = &look else {
+                one.unanswered.get_or_insert(one.due);
                 one.due = now + BINDING_INTERVAL;
                 continue;
             };
+            let unanswered = one.unanswered.take();
             let exchange = &one.binding.exchange;
             let refusal = look.refused.iter().find(|(binding, _)| *binding == one.binding);
             let state = match (refusal, &one.state) {
@@ -120,7 +125,7 @@ impl KeptBindings {
                     if !is_known && !changes.refused.iter().any(|other| other.to_string() == words) {
                         changes.refused.push(error.clone());
                     }
-                    one.looks.refused.get_or_insert(one.due);
+                    one.looks.refused.get_or_insert(unanswered.unwrap_or(one.due));
                     BindingState::Refused { words }
                 }
                 (None, before) if look.missing.contains(&one.binding) => {
@@ -447,6 +452,20 @@ mod tests {
         let found = Subscription { bindings: Vec::new(), unbound: nova, ..subscription("q").await };
         let kept = KeptBindings::new(&found, &ended, at(80));
         assert_eq!(kept.gaps().unbound, looks(UnboundLooks { missing: Some(at(75)), refused: Some(at(7)) }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_without_an_answer_before_a_refusal_are_a_part_of_its_gap() {
+        let mut kept = kept(&["nova"], &[]).await;
+        let (begun, nova) = (Instant::now(), bindings(&["nova"]));
+        let refused = BindingLook { refused: nova.iter().map(refused).collect(), ..BindingLook::default() };
+        let looks =
+            [None, Some(BindingLook::default()), None, None, Some(refused.clone()), None, Some(refused)];
+        for (look, seconds) in looks.into_iter().zip((5..).step_by(5)) {
+            kept.seen(&nova, look, begun + Duration::from_secs(seconds));
+        }
+        let looks = UnboundLooks { missing: None, refused: Some(begun + Duration::from_secs(15)) };
+        assert_eq!(kept.gaps().unbound, [("nova".to_owned(), looks)].into());
     }
 
     fn removed() -> Vec<Binding> {
