@@ -139,8 +139,9 @@ impl SteppedClock {
     }
 
     fn spans(&self) -> MutexGuard<'_, VecDeque<ClockSpan>> {
-        let span = ClockSpan { from: self.clock.now(), ahead: self.clock.ahead() };
+        // Locked first: the looks of several threads have the order of their times.
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let span = ClockSpan { from: self.clock.now(), ahead: self.clock.ahead() };
         if spans.back().is_none_or(|known| known.ahead.abs_diff(span.ahead) >= STEP) {
             spans.push_back(span);
             if spans.len() > MOST_STEPS {
