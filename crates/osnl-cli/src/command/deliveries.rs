@@ -139,8 +139,8 @@ fn changed(request: &ControlRequest, changes: &ChangeResult) -> String {
         ControlRequest::Retry { .. } if !changes.dry_run => "will be retried",
         other => other.changed_word(),
     };
-    let would = if changes.dry_run { "would be " } else { "" };
-    let mut text = format!("{}{} {would}{what}", at_least(changes), deliveries(changes.changed));
+    let (at_least, would) = if changes.dry_run { (at_least(changes), "would be ") } else { ("", "") };
+    let mut text = format!("{at_least}{} {would}{what}", deliveries(changes.changed));
     if (1..=20).contains(&changes.ids.len()) && changes.changed <= 20 {
         text.push_str(&format!(": {}", changes.ids.join(", ")));
     } else if changes.changed + changes.under_way + changes.refused == 0 {
@@ -149,8 +149,15 @@ fn changed(request: &ControlRequest, changes: &ChangeResult) -> String {
     text.push('\n');
     calls(changes).iter().for_each(|of| text.push_str(&format!("  calls {of}\n")));
     describe_rest(changes, &mut text);
+    if changes.is_at_least && !changes.dry_run {
+        text.push_str(MORE_WAIT);
+    }
     text
 }
+
+/// What a command says after a change of a part.
+pub(super) const MORE_WAIT: &str = "more wait: osnl reads the first 10,000 letters of each queue; run it again, or \
+                                    retry or discard others first\n";
 
 fn why_none(request: &ControlRequest) -> &'static str {
     match request {

@@ -314,7 +314,7 @@ pub struct ChangeResult {
     pub dry_run: bool,
     /// The number of deliveries that were, or would be, changed.
     pub changed: u64,
-    /// Whether a dry run counts a part: with `memory://`, it reads the first 10,000 letters of each queue.
+    /// Whether more wait than were read: with `memory://`, osnl reads the first 10,000 letters of each queue.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_at_least: bool,
     /// The first thousand changed deliveries, in order.

@@ -85,7 +85,7 @@ impl ControlHandler {
         }
         let count = changed.len() as u64;
         let are_all = !filter.ids.is_empty() && changed.len() >= filter.ids.len();
-        let is_at_least = dry_run && has_more && !are_all;
+        let is_at_least = has_more && !are_all;
         let mut changes = ChangeResult { dry_run, changed: count, is_at_least, ..ChangeResult::default() };
         let mut actions = actions.into_inner().unwrap_or_else(PoisonError::into_inner);
         for action in changed.iter().filter_map(|id| actions.remove(id)) {

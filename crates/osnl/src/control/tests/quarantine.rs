@@ -116,6 +116,10 @@ async fn a_part_of_the_letters_is_not_counted_as_all() {
     let handler = ControlHandler::for_store(Store::for_memory(journal, queues));
     let list = ask(&handler, listing(WhichMessages::default())).await.unwrap();
     assert_eq!((&list["total"], &list["is_at_least"]), (&json!(1), &json!(true)), "{list}");
+    let filter = Which { event_type: Some("none".into()), ..Which::default() };
+    let request = ControlRequest::Discard { filter, dry_run: false, by: "root".into() };
+    let answer = ask(&handler, request).await.unwrap();
+    assert_eq!((&answer["changed"], &answer["is_at_least"]), (&json!(0), &json!(true)), "{answer}");
     for (ids, dry_run, changed, is_at_least) in [
         (vec![], true, 1, true),
         (vec![1, 10_001], true, 1, true),
