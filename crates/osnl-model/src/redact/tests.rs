@@ -202,6 +202,14 @@ fn texts() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..12).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn a_lone_key_of_the_payload_is_secret_and_one_below_is_not() {
+    for (path, secret) in [("payload.key", true), ("payload.port.key", false), ("payload.a.admin_pass", true)]
+    {
+        assert_eq!(crate::is_secret_path(path), secret, "{path}");
+    }
+}
+
 fn is_secret(key: &str) -> bool {
     use super::words::{HARMLESS, SECRET, SECRET_END, SECRET_WHOLE};
     let squeezed: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
