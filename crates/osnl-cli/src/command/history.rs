@@ -27,10 +27,10 @@ const LONGEST: usize = 500;
                   Example:\n  osnl history web-7 --limit 10",
     after_long_help = "\
     Asks the daemon, or uses the journal if none runs. A line is the arrival of a message, a rule that it \
-    matched, a failed attempt (the latest 20 of each delivery), or the end of a delivery. The last lines, with \
-    the time `now`, are deliveries that have not ended. A message that matched no rule is shown only if its body \
-    is kept (keep_unmatched_bodies): without it osnl does not know the resource. Ended deliveries are kept for \
-    `retention`. `osnl deliveries show` has the requests and answers of a delivery, and its message."
+    matched, a failed attempt (the first and the latest 19 of each delivery), or the end of a delivery. The last \
+    lines, with the time `now`, are deliveries that have not ended. A message that matched no rule is shown only \
+    if its body is kept (keep_unmatched_bodies): without it osnl does not know the resource. Ended deliveries are \
+    kept for `retention`. `osnl deliveries show` has the requests and answers of a delivery, and its message."
 )]
 pub(crate) struct HistoryArgs {
     /// Resource: its id, its name, or its order key

@@ -19,7 +19,8 @@ use crate::identity::MessageIdentity;
 use crate::query::RowState;
 use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, UsedLimits};
 
-pub(super) const ATTEMPTS: u32 = 20;
+/// The number of failed attempts that are kept: the first, which tells since when a delivery fails, and the latest.
+const ATTEMPTS: u32 = 20;
 const REQUEST: usize = 4096;
 /// The longest reason of a state: a value of the event, or the words of a target, may be in it.
 const REASON: usize = 4096;
@@ -312,7 +313,7 @@ impl<'a> Work<'a> {
         let answer = cut(answer, LONGEST_ANSWER);
         self.blocks.note(id.row(), BlockFact::Failed);
         self.blocks.note_answer(id.row(), answer);
-        insert.execute(params![id.row(), made % ATTEMPTS, self.now, answer])?;
+        insert.execute(params![id.row(), slot(made), self.now, answer])?;
         Ok(())
     }
 
@@ -320,11 +321,11 @@ impl<'a> Work<'a> {
         let request = sent.request.as_deref().map(|text| cut(text, REQUEST));
         self.connection
             .prepare_cached("UPDATE attempt SET request = ?3, took = ?4 WHERE delivery = ?1 AND slot = ?2")?
-            .execute(params![id.row(), made % ATTEMPTS, request, whole_millis(sent.took)])?;
+            .execute(params![id.row(), slot(made), request, whole_millis(sent.took)])?;
         if made > REQUESTS {
             self.connection
                 .prepare_cached("UPDATE attempt SET request = NULL WHERE delivery = ?1 AND slot = ?2")?
-                .execute(params![id.row(), (made - REQUESTS) % ATTEMPTS])?;
+                .execute(params![id.row(), slot(made - REQUESTS)])?;
         }
         Ok(())
     }
@@ -440,6 +441,11 @@ pub(super) fn same(connection: &Connection, number: i64, identity: &MessageIdent
         }
     }
     Ok(None)
+}
+
+/// Returns the place of a failed attempt, counted from 1. The first keeps its place, and the others share the rest.
+fn slot(made: u32) -> u32 {
+    if made < 2 { made } else { 2 + (made - 2) % (ATTEMPTS - 1) }
 }
 
 /// The index `event_identity` answers this query.

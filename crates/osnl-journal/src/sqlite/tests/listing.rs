@@ -73,8 +73,9 @@ async fn the_latest_keys_of_rules_are_found_within_bounds() {
     check(&["seldom"], (100, 6), &[]);
 }
 
+/// Without the first, a status told that a delivery fails since its 20th latest attempt.
 #[tokio::test]
-async fn the_latest_attempts_are_kept() {
+async fn the_first_and_the_latest_attempts_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
     keep(&journal, "1", "k").await;
@@ -92,7 +93,7 @@ async fn the_latest_attempts_are_kept() {
     let mut numbers: Vec<u32> =
         shown.tries.iter().map(|one| one.answer.split(' ').next().unwrap().parse().unwrap()).collect();
     numbers.sort_unstable();
-    assert_eq!(numbers, (30..50).collect::<Vec<_>>());
+    assert_eq!(numbers, [0].into_iter().chain(31..50).collect::<Vec<_>>());
     assert!(shown.tries.iter().all(|one| one.answer.len() <= 1000));
 }
 
