@@ -34,15 +34,16 @@ const MOST_TEXT: u64 = 220_000;
 
 const INSPECT: &str = "
     const root = document.documentElement, all = selector => [...document.querySelectorAll(selector)];
-    all('details').forEach(details => details.open = true);
     all('header .host').forEach(host => host.textContent = 'control-01.region-west.cloud.example.org');
+    const closed = root.scrollWidth - root.clientWidth;
+    all('details').forEach(details => details.open = true);
     const isBeyond = element => element.getBoundingClientRect().right > root.clientWidth + 1
         && !element.closest('.wide, pre, .skip');
     return {
         title: document.title, language: root.lang, heading: document.querySelector('h1')?.innerText,
         headings: all('h1').length, mains: all('main').length, navigations: all('nav[aria-label]').length,
         text: document.body.innerText.length, hacked: String(window.hacked),
-        tooWide: root.scrollWidth - root.clientWidth,
+        tooWide: Math.max(closed, root.scrollWidth - root.clientWidth),
         beyond: all('body *').filter(isBeyond).map(element => element.outerHTML.slice(0, 80)),
         menus: all('nav.pages ul').filter(list => list.scrollWidth > list.clientWidth).length,
         cards: all(root.clientWidth > 900 ? 'table.deliveries' : 'table.cards').filter(table => table.parentElement.scrollWidth > table.parentElement.clientWidth).length,
