@@ -146,20 +146,32 @@ pub struct TapMessage {
 
 /// The properties of a tapped message; the field names are those of AMQP.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(missing_docs, reason = "AMQP 0-9-1 names and explains them: class basic")]
 pub struct TapProperties {
+    /// The MIME type of the body, as the publisher names it.
     pub content_type: Option<String>,
+    /// The character set or the compression of the body.
     pub content_encoding: Option<String>,
+    /// 1 for a message that a restart of the broker loses, 2 for a persistent one.
     pub delivery_mode: Option<u8>,
+    /// The priority in a priority queue.
     pub priority: Option<u8>,
+    /// The request to which this message is an answer.
     pub correlation_id: Option<String>,
+    /// The queue for answers.
     pub reply_to: Option<String>,
+    /// The time to live in a queue, in milliseconds, as text.
     pub expiration: Option<String>,
+    /// The publisher's id of the message.
     pub message_id: Option<String>,
+    /// The publisher's time, in seconds since 1970.
     pub timestamp: Option<u64>,
+    /// The property `type`, a name of the publisher's.
     pub kind: Option<String>,
+    /// The user of the publisher's connection, which the broker has checked.
     pub user_id: Option<String>,
+    /// The name of the publishing program.
     pub app_id: Option<String>,
+    /// The headers, as JSON.
     pub headers: Map<String, Value>,
 }
 

@@ -77,6 +77,7 @@ def read(case):
 print(json.dumps([read(case) for case in json.load(sys.stdin)]))
 "#;
 
+/// The files and variables of one case, which both readers get.
 struct Set {
     files: Vec<String>,
     folder: Vec<(String, String)>,
