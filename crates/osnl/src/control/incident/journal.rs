@@ -116,7 +116,11 @@ pub(in crate::control) fn judge_quarantine(messages: u64, reason: Option<String>
     let found = Incident::new(Kind::Quarantined, Severity::Warning, "quarantine", what);
     let oldest = if messages == 1 { "" } else { "the oldest: " };
     let found = reason.into_iter().fold(found, |found, reason| found.because(format!("{oldest}{reason}")));
-    Some(found.mended_by_command("osnl quarantine list").mended_by("then osnl quarantine retry or discard --all"))
+    Some(
+        found
+            .mended_by_command("osnl quarantine list")
+            .mended_by("then osnl quarantine retry or discard --all"),
+    )
 }
 
 pub(in crate::control) fn judge_suspects(suspects: u64) -> Option<Incident> {
