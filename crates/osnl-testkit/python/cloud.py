@@ -87,7 +87,7 @@ def keystone(folder, cloud):
         # Failed logins are notified too.
         **notifying(cloud, notification_opt_out="", notification_format="cadf"),
         "database": database(folder, "keystone"),
-        "cache": {"enabled": False},
+        "cache": {"enabled": True, "backend": "dogpile.cache.memory"},
         "token": {"provider": "fernet", "expiration": cloud.get("token_seconds", 3600)},
         "fernet_tokens": {"key_repository": keys["fernet"]},
         "credential": {"key_repository": keys["credential"]},
