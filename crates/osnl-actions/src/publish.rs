@@ -89,7 +89,6 @@ impl Publish {
         let is_denied = matches!(error, TransportError::Refused { code: Some(ACCESS_REFUSED), .. });
         let permissions = self.permissions.clone().filter(|_| is_denied).map(Remedy::command);
         let remedy = self.transport.send_remedy(error, exchange, key, self.message.declare);
-        let remedy = remedy.map(|remedy| error.with_reload(remedy));
         let is_missing = error.is_not_found() && self.message.declare != Declare::Create;
         let missing = is_missing.then(|| match self.message.shards {
             Some(_) => "start the daemons of the shards, which make it".into(),

@@ -161,9 +161,7 @@ impl ActionError {
             ErrorClass::Connect if self.own_kind.is_some() => return None,
             ErrorClass::Connect => "check that the target is running and that host and port are right",
             ErrorClass::Timeout => "look at the target's load and log, or increase the action's timeout",
-            ErrorClass::Status(401 | 403 | 407) => {
-                return Some(Remedy::with_reload("check the action's credentials"));
-            }
+            ErrorClass::Status(401 | 403 | 407) => return to_configure("check the action's credentials"),
             ErrorClass::Status(404 | 405) => {
                 return to_configure("check the path and the method of the action");
             }
@@ -388,11 +386,9 @@ mod tests {
     #[test]
     fn an_answer_to_what_the_configuration_says_needs_a_reload() {
         let remedy = |status| ActionError::new(ErrorClass::Status(status), "x").remedy().unwrap();
-        for status in [400, 404, 405, 415, 422] {
+        for status in [400, 401, 404, 405, 415, 422] {
             assert!(matches!(remedy(status), Remedy::ConfigurationAdvice(_)), "{status}");
         }
-        assert!(matches!(remedy(401), Remedy::AdviceWithReload(_)));
-        assert_eq!(remedy(401).without_reload(), "check the action's credentials");
         assert!(matches!(remedy(500), Remedy::Advice(_)));
     }
 

@@ -190,7 +190,7 @@ fn remedy(status: &Status, incident: &Incident) -> Option<String> {
     let targets = status.targets.iter().filter(|target| incident.actions.contains(&target.action));
     let mut failures = targets.filter_map(|target| target.last_failure.as_ref());
     let remedy = of_listener.or_else(|| failures.find_map(|failure| failure.remedy.clone()));
-    remedy.map(|remedy| remedy.without_reload().to_owned())
+    remedy.map(String::from)
 }
 
 #[cfg(test)]

@@ -315,10 +315,9 @@ impl Transport for RabbitTransport {
         let exchanges: BTreeSet<&str> = bindings.iter().map(|binding| binding.exchange.as_str()).collect();
         let names = (&exchanges.into_iter().collect::<Vec<_>>()[..], &queues[..]);
         let user = login_user(&self.url);
-        let remedy = error.remedy(self.url.virtual_host(), |virtual_host| {
+        error.remedy(self.url.virtual_host(), |virtual_host| {
             listener_permissions(user, virtual_host, names, options.declare)
-        });
-        remedy.map(|remedy| error.with_reload(remedy))
+        })
     }
 
     fn send_remedy(

@@ -4,8 +4,6 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-const RELOAD: &str = "; then: osnl reload (a file:// is read again without it)";
-
 /// The way to mend a fault, for an operator. JSON has its text alone, from which a reader makes advice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -14,28 +12,15 @@ pub enum Remedy {
     Command(Cow<'static, str>),
     /// A sentence, which may name commands.
     Advice(Cow<'static, str>),
-    /// Advice to change the configuration, without the `osnl reload` after it.
+    /// Advice to change the configuration. Incidents add the `osnl reload` after it; other programs that read such
+    /// advice have no control socket.
     ConfigurationAdvice(Cow<'static, str>),
-    /// Advice whose last step is `osnl reload`.
-    AdviceWithReload(Cow<'static, str>),
 }
 
 impl Remedy {
     #[must_use]
     pub fn command(line: impl Into<Cow<'static, str>>) -> Self {
         Self::Command(line.into())
-    }
-
-    /// Returns advice about a login, whose last step is `osnl reload`.
-    #[must_use]
-    pub fn with_reload(advice: &str) -> Self {
-        Self::AdviceWithReload(format!("{advice}{RELOAD}").into())
-    }
-
-    /// Returns the text for a daemon without a control socket, to which `osnl reload` does not get.
-    #[must_use]
-    pub fn without_reload(&self) -> &str {
-        self.strip_suffix(RELOAD).unwrap_or(self)
     }
 }
 
@@ -44,10 +29,7 @@ impl Deref for Remedy {
 
     fn deref(&self) -> &str {
         match self {
-            Self::Command(text)
-            | Self::Advice(text)
-            | Self::ConfigurationAdvice(text)
-            | Self::AdviceWithReload(text) => text,
+            Self::Command(text) | Self::Advice(text) | Self::ConfigurationAdvice(text) => text,
         }
     }
 }
@@ -73,10 +55,9 @@ impl From<&'static str> for Remedy {
 impl From<Remedy> for String {
     fn from(remedy: Remedy) -> Self {
         match remedy {
-            Remedy::Command(text)
-            | Remedy::Advice(text)
-            | Remedy::ConfigurationAdvice(text)
-            | Remedy::AdviceWithReload(text) => text.into_owned(),
+            Remedy::Command(text) | Remedy::Advice(text) | Remedy::ConfigurationAdvice(text) => {
+                text.into_owned()
+            }
         }
     }
 }

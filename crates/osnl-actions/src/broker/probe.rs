@@ -28,7 +28,7 @@ pub fn broker(
     };
     let words = error.to_string();
     let words = words.strip_prefix(&format!("{}: ", host.host)).unwrap_or(&words).to_owned();
-    let advice = error.remedy(virtual_host, permissions).map(|remedy| error.with_reload(remedy));
+    let advice = error.remedy(virtual_host, permissions);
     probe.failed(words, advice.as_deref())
 }
 

@@ -158,7 +158,7 @@ pub fn explained(error: &DaemonError, listener: &ListenerConfig, transport: &dyn
         DaemonError::Listener(error) => transport.remedy(error, &listener.targets, &listener.options),
         DaemonError::Unexpected(_) => None,
     };
-    remedy.map_or_else(|| error.to_string(), |remedy| format!("{error}; {}", remedy.without_reload()))
+    remedy.map_or_else(|| error.to_string(), |remedy| format!("{error}; {remedy}"))
 }
 
 #[derive(Debug, thiserror::Error)]

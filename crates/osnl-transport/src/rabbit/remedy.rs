@@ -38,10 +38,11 @@ impl TransportError {
             ),
             Self::LoginRefused { user, .. } => {
                 let user = shell_quoted(user);
-                format!(
+                let advice = format!(
                     "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user {user}; \
                      to change them: rabbitmqctl change_password {user}"
-                )
+                );
+                return Some(Remedy::ConfigurationAdvice(advice.into()));
             }
             Self::VirtualHostRefused { virtual_host, reason, .. } => match BrokerAnswer::from_words(reason) {
                 Some(answer) => return Some(answer.remedy(virtual_host, permissions)),
@@ -64,15 +65,6 @@ impl TransportError {
             _ => return None,
         };
         Some(advice.into())
-    }
-
-    /// Adds the step after the remedy for a daemon's configuration, which a command with a URL does not have.
-    #[must_use]
-    pub fn with_reload(&self, remedy: Remedy) -> Remedy {
-        match self {
-            Self::LoginRefused { .. } => Remedy::with_reload(&remedy),
-            _ => remedy,
-        }
     }
 }
 
@@ -201,10 +193,9 @@ mod tests {
         ] {
             assert_eq!(error.needs_operator(), expected, "{error:?}");
         }
-        let told = login.with_reload("x".into());
-        assert!(told.starts_with("x; then: osnl reload"));
-        assert_eq!(told.without_reload(), "x");
-        assert_eq!(lost.with_reload("x".into()), Remedy::from("x"));
+        let remedy = |error: &TransportError| error.remedy("/", |_| String::new());
+        assert!(matches!(remedy(&login), Some(Remedy::ConfigurationAdvice(_))));
+        assert!(matches!(remedy(&away), Some(Remedy::Advice(_))));
     }
 
     #[test]

@@ -134,9 +134,8 @@ impl Incident {
     fn mended_by_remedy(self, remedy: Remedy) -> Self {
         match remedy {
             Remedy::Command(line) => self.mended_by_command(line),
-            Remedy::Advice(sentence)
-            | Remedy::ConfigurationAdvice(sentence)
-            | Remedy::AdviceWithReload(sentence) => self.mended_by(sentence),
+            Remedy::Advice(sentence) => self.mended_by(sentence),
+            Remedy::ConfigurationAdvice(sentence) => self.mended_by(format!("{sentence}, then osnl reload")),
         }
     }
 

@@ -210,8 +210,7 @@ impl Wanted {
     }
 
     fn remedy(&self, error: &TransportError) -> Option<Remedy> {
-        let remedy = error.remedy(self.url.virtual_host(), |_| self.permissions.clone())?;
-        Some(if self.is_of_url() { remedy } else { error.with_reload(remedy) })
+        error.remedy(self.url.virtual_host(), |_| self.permissions.clone())
     }
 
     pub(crate) fn survey_inspections(

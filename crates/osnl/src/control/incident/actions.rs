@@ -96,9 +96,7 @@ fn down(target: &TargetReport) -> Option<Incident> {
             let advised = |advice: &str| format!("[action:{name}]: {advice}, then osnl reload");
             match remedy {
                 Some(Remedy::Command(line)) => found.mended_by_command(line.clone()),
-                Some(Remedy::Advice(advice) | Remedy::AdviceWithReload(advice)) => {
-                    found.mended_by(format!("[action:{name}]: {advice}"))
-                }
+                Some(Remedy::Advice(advice)) => found.mended_by(format!("[action:{name}]: {advice}")),
                 Some(Remedy::ConfigurationAdvice(advice)) => found.mended_by(advised(advice)),
                 None => found.mended_by(advised("correct the action, or the target")),
             }

@@ -285,12 +285,7 @@ fn a_target_is_asked_where_asking_has_no_effect() {
     assert_eq!(sent.header("x-key"), Some("k"));
     assert!(sent.header("authorization").is_some());
     sink.reply_with(Reply::Status(401));
-    check(
-        get,
-        1,
-        ProbeVerdict::Failed,
-        "status 401: Unauthorized; check the action's credentials; then: osnl reload (a file:// is read again without it)",
-    );
+    check(get, 1, ProbeVerdict::Failed, "status 401: Unauthorized; check the action's credentials");
     check(&format!("{get}success = 200-299, 401\n"), 1, ProbeVerdict::Fine, "/hook?x=1 answers 401");
     for with_effect in [
         "driver = http\nurl = URL\n",
