@@ -46,18 +46,18 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
         return Ok(load_certs_from_paths(None, Some(path)).certs);
     }
     check_file(path)?;
-    let CertificateResult { certs, errors, .. } = load_certs_from_paths(Some(path), None);
-    match errors.first() {
-        Some(error) => Err(refuse(error.to_string())),
-        None => match foreign_heading(path) {
-            Some(heading) => Err(refuse(format!(
-                "the heading {heading} is not read, only CERTIFICATE; to convert the file: openssl storeutl -certs \
-                 -out NEW.pem {}",
-                path.display()
-            ))),
-            None if certs.is_empty() => Err(refuse("the file holds no certificate in PEM form".to_owned())),
-            None => Ok(certs),
-        },
+    let text = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+    // The library's own loader sorts them, and the first of a chain must be the one that the key fits.
+    let certs = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let certs = certs.map_err(|error| refuse(format!("failed to read PEM from file: {error}")))?;
+    match foreign_heading(&text) {
+        Some(heading) => Err(refuse(format!(
+            "the heading {heading} is not read, only CERTIFICATE; to convert the file: openssl storeutl -certs \
+             -out NEW.pem {}",
+            path.display()
+        ))),
+        None if certs.is_empty() => Err(refuse("the file holds no certificate in PEM form".to_owned())),
+        None => Ok(certs),
     }
 }
 
@@ -77,8 +77,7 @@ fn check_file(path: &Path) -> Result<(), FileError> {
 
 /// Finds a heading of certificates that OpenSSL reads and rustls skips silently. Certificates under
 /// the first heading also have OpenSSL's trust settings, which may distrust the certificate.
-fn foreign_heading(path: &Path) -> Option<&'static str> {
-    let text = std::fs::read(path).ok()?;
+fn foreign_heading(text: &[u8]) -> Option<&'static str> {
     let begins = |heading: &&str| {
         let line = format!("-----BEGIN {heading}-----");
         text.split(|byte| *byte == b'\n').any(|each| each.trim_ascii() == line.as_bytes())
@@ -104,4 +103,25 @@ pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity
         FileError { path: path.to_owned(), reason }
     })?;
     Ok(ClientIdentity { chain, key })
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_testkit::{Authority, ServerIdentity};
+
+    use super::*;
+
+    #[test]
+    fn a_chain_has_the_order_of_its_file() {
+        let authority = Authority::named("the root");
+        let certificate = authority.issue(&ServerIdentity::LOOPBACK);
+        let files = [certificate.file().to_owned(), authority.file()];
+        let [leaf, root] = files.each_ref().map(|file| std::fs::read_to_string(file).unwrap());
+        let chain = certificates_from(&files).unwrap();
+        let reversed = chain.iter().rev().cloned().collect();
+        for (text, expected) in [(format!("{leaf}{root}"), chain), (format!("{root}{leaf}"), reversed)] {
+            std::fs::write(certificate.file(), text).unwrap();
+            assert_eq!(identity(certificate.file(), Some(certificate.key_file())).unwrap().chain, expected);
+        }
+    }
 }
