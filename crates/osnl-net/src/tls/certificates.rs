@@ -6,6 +6,8 @@ use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_
 
 /// The most bytes of a file, a hundred times those of all public CAs.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// The library's own message may repeat a line of the key.
+const NOT_PEM: &str = "the file is not PEM";
 
 /// A file of certificates or keys that cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,7 +51,7 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let text = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
     // The library's own loader sorts them, and the first of a chain must be the one that the key fits.
     let certs = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
-    let certs = certs.map_err(|error| refuse(format!("failed to read PEM from file: {error}")))?;
+    let certs = certs.map_err(|_| refuse(NOT_PEM.to_owned()))?;
     match foreign_heading(&text) {
         Some(heading) => Err(refuse(format!(
             "the heading {heading} is not read, only CERTIFICATE; to convert the file: openssl storeutl -certs \
@@ -97,8 +99,7 @@ pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity
             PemError::NoItemsFound => {
                 "the file holds no private key in PEM form that needs no passphrase".to_owned()
             }
-            // The library's message may repeat a line of the key.
-            _ => "the file is not PEM".to_owned(),
+            _ => NOT_PEM.to_owned(),
         };
         FileError { path: path.to_owned(), reason }
     })?;
@@ -123,5 +124,14 @@ mod tests {
             std::fs::write(certificate.file(), text).unwrap();
             assert_eq!(identity(certificate.file(), Some(certificate.key_file())).unwrap().chain, expected);
         }
+    }
+
+    #[test]
+    fn a_key_in_one_line_is_in_no_error() {
+        let certificate = Authority::named("the root").issue(&ServerIdentity::LOOPBACK);
+        let file = certificate.file();
+        let [text, key] = [file, certificate.key_file()].map(|file| std::fs::read_to_string(file).unwrap());
+        std::fs::write(file, text + &key.replace('\n', "")).unwrap();
+        assert_eq!(identity(file, None).unwrap_err().reason, "the file is not PEM");
     }
 }
