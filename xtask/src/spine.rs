@@ -10,8 +10,8 @@ use toml::Table;
 /// The crates, lowest first.
 pub(crate) const SPINE: [&str; 9] = [
     "osnl-model",
-    "osnl-net",
     "osnl-config",
+    "osnl-net",
     "osnl-transport",
     "osnl-core",
     "osnl-journal",

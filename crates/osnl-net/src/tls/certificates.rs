@@ -1,11 +1,10 @@
 use std::path::{Path, PathBuf};
 
+use osnl_config::{LARGEST_FILE, read_regular};
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
-/// The most bytes of a file, a hundred times those of all public CAs.
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// The library's own message may repeat a line of the key.
 const NOT_PEM: &str = "the file is not PEM";
 
@@ -47,8 +46,7 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     if path.is_dir() {
         return Ok(load_certs_from_paths(None, Some(path)).certs);
     }
-    check_file(path)?;
-    let text = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+    let text = read(path)?;
     // The library's own loader sorts them, and the first of a chain must be the one that the key fits.
     let certs = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let certs = certs.map_err(|_| refuse(NOT_PEM.to_owned()))?;
@@ -63,18 +61,9 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     }
 }
 
-/// Refuses a file that must not be opened: a pipe would hold the caller, and a device may have no end.
-fn check_file(path: &Path) -> Result<(), FileError> {
-    let refuse = |reason: String| FileError { path: path.to_owned(), reason };
-    // The loader's own message would repeat the path.
-    let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
-    if !meta.is_file() {
-        return Err(refuse("is not a regular file".to_owned()));
-    }
-    if meta.len() > MOST_BYTES {
-        return Err(refuse("holds more than 16 MiB".to_owned()));
-    }
-    Ok(())
+fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_regular(path, LARGEST_FILE)
+        .map_err(|error| FileError { path: path.to_owned(), reason: error.to_string() })
 }
 
 /// Finds a heading of certificates that OpenSSL reads and rustls skips silently. Certificates under
@@ -92,10 +81,8 @@ fn foreign_heading(text: &[u8]) -> Option<&'static str> {
 pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity, FileError> {
     let chain = from_path(certificate)?;
     let path = key.unwrap_or(certificate);
-    check_file(path)?;
-    let key = PrivateKeyDer::from_pem_file(path).map_err(|error| {
+    let key = PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| {
         let reason = match error {
-            PemError::Io(error) => error.to_string(),
             PemError::NoItemsFound => {
                 "the file holds no private key in PEM form that needs no passphrase".to_owned()
             }
