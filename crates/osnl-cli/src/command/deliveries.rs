@@ -155,7 +155,7 @@ fn changed(request: &ControlRequest, changes: &ChangeResult) -> String {
     text
 }
 
-/// What a command says after a change of a part.
+/// The sentence after a change of the first letters alone.
 pub(super) const MORE_WAIT: &str = "more wait: osnl reads the first 10,000 letters of each queue; run it again, or \
                                     retry or discard others first\n";
 

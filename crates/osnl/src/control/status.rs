@@ -384,7 +384,7 @@ pub struct TargetReport {
     /// The reason of the latest dead letter that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<String>,
-    /// What fails each retry of that dead letter, which is a part of the incident.
+    /// The correction without which each retry of that dead letter fails; the incident names it.
     #[serde(skip)]
     pub uncorrected: Option<Uncorrected>,
     /// The answer to the last attempt of that dead letter, which is a part of the incident.
