@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// A document, its words, and the code that must change with them: a file below `crates`, and its text.
+/// A document or a source with its words, and the code that must change with them: a file below `crates`, and its text.
 #[rustfmt::skip]
 const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("docs/journal.md", "waits at most 50 ms for", "osnl-journal/src/sqlite/writer.rs", "const END_WAIT: Duration = Duration::from_millis(50);"),
@@ -57,6 +57,10 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("SECURITY.md", "is at most 3 seconds", "osnl-delivery/src/breaker.rs", "const LONGEST_FRESH: Duration = Duration::from_secs(3);"),
     ("docs/concepts.md", "ended deliveries for `retention` (7 days)", "osnl-journal/src/bounds.rs", "retention: Duration = \"7d\""),
     ("docs/concepts.md", "more than 10,000 letters", "osnl-transport/src/rabbit/dead_letters.rs", "const MOST: u16 = 10_000;"),
+    ("crates/osnl-cli/src/command/deliveries.rs", "the first 10,000 letters of each queue", "osnl-transport/src/dead_letters.rs", "MOST_READ: usize = 10_000;"),
+    ("crates/osnl-admin/src/page/change.rs", "the first 10,000 letters of each queue", "osnl-transport/src/dead_letters.rs", "MOST_READ: usize = 10_000;"),
+    ("crates/osnl/src/control/answer.rs", "the first 10,000 letters of each queue", "osnl-transport/src/dead_letters.rs", "MOST_READ: usize = 10_000;"),
+    ("crates/osnl/src/control/quarantine.rs", "the first 10,000 letters of each queue", "osnl-transport/src/dead_letters.rs", "MOST_READ: usize = 10_000;"),
     ("docs/concepts.md", "`max_dead` (10,000) dead letters", "osnl-journal/src/bounds.rs", "max_dead: u64 = \"10000\""),
     ("docs/concepts.md", "to the broker's queue after 5 minutes", "osnl-engine/src/listener.rs", "GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);"),
     ("docs/concepts.md", "`retry_max_age` (24 hours;", "osnl/src/native/deliveries.rs", "retry_max_age: Option<Duration> as max_age = \"24h\""),
