@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_key_in_one_line_is_in_no_error() {
-        let certificate = Authority::named("the root").issue(&ServerIdentity::LOOPBACK);
+        let authority = Authority::named("the root");
+        let certificate = authority.issue(&ServerIdentity::LOOPBACK);
         let file = certificate.file();
         let [text, key] = [file, certificate.key_file()].map(|file| std::fs::read_to_string(file).unwrap());
         std::fs::write(file, text + &key.replace('\n', "")).unwrap();
