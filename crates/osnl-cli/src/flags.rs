@@ -1,6 +1,6 @@
 pub(crate) mod time;
 
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use osnl::journal::query::Phase;
 use osnl_config::size;
 use osnl_model::{Budget, DecodeError, Pattern, Secret};
+use osnl_transport::shell_quoted;
 
 /// A part of manual pages: the times that commands read.
 pub(crate) const TIMES: &str = "Times are local unless they end with Z or an offset such as +01:00; `2h`, `90m` and `7d` mean that long ago.";
@@ -58,6 +59,22 @@ pub(crate) struct PlaceArgs {
     pub(crate) journal: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) patience: PatienceArgs,
+}
+
+impl PlaceArgs {
+    /// Returns the flags with which another command finds the same daemon from any folder. `None` for the usual daemon.
+    pub(crate) fn words(&self) -> Option<String> {
+        let Self { config_file, config_dir, state_dir, journal, .. } = self;
+        let files = config_file.iter().map(|path| ("-c", path));
+        let folders = config_dir.iter().map(|path| ("--config-dir", path));
+        let state_dir = state_dir.iter().map(|path| ("--state-dir", path));
+        let journal = journal.iter().map(|path| ("--journal", path));
+        let words = files.chain(folders).chain(state_dir).chain(journal).map(|(flag, path)| {
+            let path = path::absolute(path).unwrap_or_else(|_| path.clone());
+            format!("{flag} {}", shell_quoted(&path.to_string_lossy()))
+        });
+        Some(words.collect::<Vec<_>>().join(" ")).filter(|words| !words.is_empty())
+    }
 }
 
 /// The patience with a daemon that is silent.

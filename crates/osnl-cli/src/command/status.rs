@@ -61,7 +61,7 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
     if args.watch {
         let place = args.place.clone();
         let shown = move || match fetch(&place) {
-            Ok(status) => wrapped(&text(&status), terminal::columns()),
+            Ok(status) => wrapped(&text(&status, &place), terminal::columns()),
             Err(error) => wrapped(&format!("!!   {}\n", short(error.message(), 400)), terminal::columns()),
         };
         return watch::run(shown, args.interval, tint);
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
         Err(error) => return error.complain(),
     };
     let printed = match args.format {
-        StatusFormat::Text => print_tinted(&wrapped(&text(&status), terminal::columns()), tint),
+        StatusFormat::Text => print_tinted(&wrapped(&text(&status, &args.place), terminal::columns()), tint),
         StatusFormat::Json => print_json(&status),
         StatusFormat::Nagios => return plug_in(nagios::text(&status)),
         StatusFormat::Live => return print(&format!("the daemon answers: {}\n", clean(&status.verdict))),
@@ -105,7 +105,7 @@ fn fetch_from_daemon(place: &PlaceArgs) -> Result<Status, NoAnswer> {
     Respondent::for_daemon(place)?.ask(&ControlRequest::Status { look: false })
 }
 
-fn text(status: &Status) -> String {
+fn text(status: &Status, place: &PlaceArgs) -> String {
     let numbers: Vec<String> =
         status.numbers.named().iter().map(|(name, value)| format!("{name} {value}")).collect();
     let over = status.numbers.rates_are_over().map_or(String::new(), |over| format!("   (in, out: {over})"));
@@ -113,6 +113,9 @@ fn text(status: &Status) -> String {
     for incident in &status.incidents {
         text.push('\n');
         text.push_str(&lines(incident));
+    }
+    if let Some(words) = place.words().filter(|_| !status.incidents.is_empty()) {
+        text.push_str(&format!("\nosnl commands for this daemon: add {}\n", clean(&words)));
     }
     if status.healthy {
         text.push_str(&nothing_yet(status));
