@@ -201,49 +201,35 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
     let waits = target.pending.saturating_sub(target.in_flight);
     (waits.saturating_mul(2) >= rates.begun.saturating_sub(rates.ended)).then_some(())?;
     let name = &target.action;
-    let (calls, to_do) = match limit {
+    let (limited, to_do) = match limit {
         CallLimit::Concurrency => (
-            format!("{calls} of {calls} calls run"),
+            "concurrency limits the calls",
             format!("raise concurrency in [action:{name}], or set batch, then osnl reload"),
         ),
-        CallLimit::Rate => (
-            "rate delays the calls".to_owned(),
-            format!("raise rate or host_rate in [action:{name}], then osnl reload"),
-        ),
+        CallLimit::Rate => {
+            ("rate delays the calls", format!("raise rate or host_rate in [action:{name}], then osnl reload"))
+        }
         CallLimit::Order => (
-            "each other delivery waits for an earlier one of its resource".to_owned(),
+            "each other delivery waits for an earlier one of its resource",
             format!(
                 "make the target faster, or set key = none in rules of {name} whose order does not matter, then osnl \
                  reload"
             ),
         ),
     };
-    let each =
-        |seconds: Option<u64>| seconds.map_or("none ends".to_owned(), |each| format!("{} each", span(each)));
+    let calls = match limit {
+        CallLimit::Concurrency => format!("{calls} of {calls} calls run"),
+        CallLimit::Rate | CallLimit::Order => limited.to_owned(),
+    };
+    let each = seconds_each.map_or("none ends".to_owned(), |each| format!("{} each", span(each)));
     let [begun, ended] = [rates.begun, rates.ended].map(|count| count as f64 / rates.seconds.max(1) as f64);
-    let what = format!(
-        "{name}: falls behind: {} in, {} out, {calls}, {}",
-        per_second(begun),
-        per_second(ended),
-        each(*seconds_each)
-    );
-    let [begun, ended] = [begun, ended].map(|rate| per_second(rounded(rate)));
-    let rounded_each = seconds_each.map(|each| rounded(each as f64) as u64);
-    let label = format!("about {begun} in, {ended} out, {calls}, {}", each(rounded_each));
-    Some(incident(target, Kind::FallsBehind, what).labelled(label).mended_by(to_do))
+    let what =
+        format!("{name}: falls behind: {} in, {} out, {calls}, {each}", per_second(begun), per_second(ended));
+    Some(incident(target, Kind::FallsBehind, what).labelled(limited).mended_by(to_do))
 }
 
 fn per_second(rate: f64) -> String {
     if rate == 0.0 || rate >= 0.2 { format!("{rate:.1}/s") } else { format!("{:.1}/min", rate * 60.0) }
-}
-
-/// Returns the number with one significant digit, so that few labels of a metric show it.
-pub(super) fn rounded(number: f64) -> f64 {
-    if number <= 0.0 {
-        return 0.0;
-    }
-    let unit = 10_f64.powf(number.log10().floor());
-    (number / unit).round() * unit
 }
 
 /// Returns the seconds until nothing waits any more at the present rates; `None` if more deliveries begin than end.
@@ -420,7 +406,6 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
     (target.dead > 0).then_some(())?;
     let name = &target.action;
     let letters = counted(target.dead, "dead letter", "dead letters");
-    let reason = target.dead_reason.as_deref();
     if let Some(cause) = cause {
         cause.what.push_str(&format!("; {letters}"));
         cause.symptoms.push(Kind::DeadLetters);
@@ -445,7 +430,7 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
             "then add [action:{name}] to the configuration again and retry them, or osnl deliveries discard --action \
              {name} --state dead"
         );
-        return Some(reason.into_iter().fold(found.mended_by(to_do), Incident::because));
+        return Some(because_of_letter(found.mended_by(to_do), target));
     }
     let then = match target.is_overtaken {
         true => format!(
@@ -457,7 +442,22 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         Some(uncorrected) => format!("{}; {then}", correction(&[(target, uncorrected)])),
         None => then,
     });
-    Some(reason.into_iter().fold(found, Incident::because))
+    Some(because_of_letter(found, target))
+}
+
+/// Adds the reason of the latest dead letter. Its times and counts differ from letter to letter, so the label has none.
+fn because_of_letter(found: Incident, target: &TargetReport) -> Incident {
+    let Some(reason) = &target.dead_reason else { return found };
+    let label = match &target.dead_answer {
+        Some(answer) if reason.starts_with(&**answer) => answer.clone(),
+        Some(_) | None => without_figures(reason),
+    };
+    found.because(reason).labelled(label)
+}
+
+fn without_figures(text: &str) -> String {
+    let is_figure = |word: &str| word.starts_with(|first: char| first.is_ascii_digit());
+    text.split(' ').map(|word| if is_figure(word) { "…" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
 fn orphaned(target: &TargetReport) -> Option<Incident> {

@@ -41,15 +41,15 @@ pub(in crate::control) fn judge_expiry(expiry: &ExpiryStatus) -> Option<Incident
     }
     let day = ends.split('T').next().unwrap_or(ends);
     let left = span(ends_seconds.unsigned_abs());
-    let (severity, text) = match ends_seconds {
-        0.. => (Severity::Warning, format!("{what} ends in {left}, on {day}")),
-        _ => (Severity::Critical, format!("{what} ended {left} ago, on {day}")),
+    let (severity, verb, text) = match ends_seconds {
+        0.. => (Severity::Warning, "ends", format!("{what} ends in {left}, on {day}")),
+        _ => (Severity::Critical, "ended", format!("{what} ended {left} ago, on {day}")),
     };
     let (ended, soon) = (ends_seconds.unsigned_abs(), soon.unsigned_abs());
     let seconds = if *ends_seconds >= 0 { soon - ended } else { soon + ended };
     let since = SystemTime::now().checked_sub(Duration::from_secs(seconds)).map(time::shown);
     let found = Incident::new(Kind::Certificate, severity, subject, format!("{subject}: {text}"));
-    let found = found.labelled(text).since(since, Some(seconds));
+    let found = found.labelled(format!("{what} {verb} on {day}")).since(since, Some(seconds));
     let found = match subject.split_once(' ') {
         Some(("action", name)) => found.for_action(name),
         Some(("listener", name)) => found.for_listener(name),

@@ -95,8 +95,8 @@ fn held_wal(journal: &JournalStatus) -> Option<Incident> {
         USUAL_WAL >> 20
     );
     let found = near_bound(what, "end it, such as an open sqlite3 or a backup: the -wal is used again then")?;
-    let why = format!("{by} holds an old state of the file{}", lasting(Some(seconds)));
-    Some(found.because(why))
+    let label = format!("{by} holds an old state of the file");
+    Some(found.because(format!("{label}{}", lasting(Some(seconds)))).labelled(label))
 }
 
 fn near_max_dead(journal: &JournalStatus) -> Option<Incident> {

@@ -48,7 +48,13 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
         ("blocked", _) => {
             let what = format!("blocked{}", lasting(listener.since_seconds));
             let why = listener.reason.as_deref().unwrap_or("nothing more can be kept");
+            // The words of `why` count what is pending.
+            let label = match &listener.full_action {
+                Some(action) => format!("action {action} has max_pending"),
+                None => "nothing more can be kept".to_owned(),
+            };
             let found = incident(listener, Kind::ListenerBlocked, Severity::Critical, what).because(why);
+            let found = found.labelled(label);
             let found = found.since(listener.since.clone(), listener.since_seconds);
             let found = found.mended_by("mend the actions and the journal that this list names");
             let by_itself = Some("the broker keeps the messages".to_owned());
@@ -157,7 +163,7 @@ fn shared(listener: &ListenerStatus) -> Option<Incident> {
     );
     let what = format!("queue {queue}: {seen}");
     let found = queue_incident(listener, Kind::QueueShared, Severity::Critical, queue, what);
-    let found = if known.is_empty() { found.labelled(seen) } else { found.because(known.join("; ")) };
+    let found = found.because(known.join("; ")).labelled("each message goes to one of the consumers only");
     Some(found.mended_by(format!(
         "give [listener:{name}] a pool of its own, or recreate the queue with single_active_consumer = true; to \
          see the consumers: rabbitmqctl list_consumers"

@@ -76,7 +76,7 @@ fn a_certificate_or_password_that_ends_soon_is_named() {
     let what = "listener nova: the certificate of mq1:5671 ends in 9 d, on 2026-12-01";
     let doing = "renew it where it is installed; osnl sees the new one at its next connection";
     check(std::slice::from_ref(&soon), &[(IncidentKind::Certificate, Warning, what, "", doing)]);
-    assert_eq!(soon.reason(), Some("the certificate of mq1:5671 ends in 9 d, on 2026-12-01"));
+    assert_eq!(soon.reason(), Some("the certificate of mq1:5671 ends on 2026-12-01"));
     assert_eq!((soon.since_seconds, &*soon.listeners), (Some(5 * 86_400), &["nova".to_owned()][..]));
     let own = ends(ExpiryKind::Client, "the client certificate /etc/osnl/client.pem", 3 * 86_400).unwrap();
     let what = "listener nova: the client certificate /etc/osnl/client.pem ends in 3 d, on 2026-12-01";
@@ -87,6 +87,7 @@ fn a_certificate_or_password_that_ends_soon_is_named() {
     let doing = "change it in Keystone and in the configuration, then osnl reload";
     check(std::slice::from_ref(&password), &[(IncidentKind::Certificate, Critical, what, "", doing)]);
     assert_eq!(password.since_seconds, Some(14 * 86_400 + 3600));
+    assert_eq!(password.reason(), Some("the password of user osnl ended on 2026-12-01"));
 }
 
 fn target(action: &str) -> TargetReport {
@@ -177,7 +178,8 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
     };
     near(held.clone(), &["the journal's -wal has 98 MiB beside max_size, usual are at most 64"]);
     let why = "process 4711 holds an old state of the file for 11 s";
-    assert_eq!(judge_journal(&held)[0].why.as_deref(), Some(why));
+    let found = &judge_journal(&held)[0];
+    assert_eq!((found.why.as_deref(), found.reason()), (Some(why), why.strip_suffix(" for 11 s")));
     for usual in [
         JournalStatus { wal_held_seconds: None, ..held.clone() },
         JournalStatus { wal_held_seconds: Some(2), ..held.clone() },

@@ -132,24 +132,72 @@ fn a_reason_for_a_metric_has_no_number_that_changes() {
     assert_eq!(judge_target(&old, &BOUNDS)[0].reason(), Some("deliveries wait too long"));
     let found = judge_target(&down("hook", failure("status 500", None, false)), &BOUNDS);
     assert_eq!(found[0].reason(), Some("status 500"));
-    let shared = ListenerStatus { consumers: Some(2), ..listener("listening") };
-    let why = judge_listener(&shared)[0].reason().unwrap().to_owned();
-    assert!(why.starts_with("1 consumer"), "the subject is another label: {why}");
-    // Rates differ at each look, and few labels show them.
-    let labels: Vec<String> = [(270, 120, 3), (284, 123, 3), (271, 121, 4)]
-        .map(|(begun, ended, each)| {
+    let shared = |consumers| {
+        let shared = ListenerStatus { consumers: Some(consumers), ..listener("listening") };
+        judge_listener(&shared)[0].reason().map(str::to_owned)
+    };
+    let expected = Some("each message goes to one of the consumers only".to_owned());
+    assert_eq!([shared(2), shared(3)], [expected.clone(), expected]);
+    let blocked = |full_action: Option<&str>, reason: &str| {
+        let (full_action, reason) = (full_action.map(str::to_owned), Some(reason.to_owned()));
+        let blocked = ListenerStatus { full_action, reason, ..listener("blocked") };
+        judge_listener(&blocked)[0].reason().map(str::to_owned)
+    };
+    let full = "action hook has 1001 deliveries pending and no place for another (max_pending is 1000)";
+    assert_eq!(blocked(Some("hook"), full).as_deref(), Some("action hook has max_pending"));
+    let open = "7 messages wait for the end of their deliveries, and none of them ends";
+    assert_eq!(blocked(None, open).as_deref(), Some("nothing more can be kept"));
+    // Rates differ at each look.
+    for (limit, expected) in [
+        (CallLimit::Concurrency, "concurrency limits the calls"),
+        (CallLimit::Rate, "rate delays the calls"),
+        (CallLimit::Order, "each other delivery waits for an earlier one of its resource"),
+    ] {
+        for (begun, ended, calls, seconds_each) in [(270, 120, 4, Some(3)), (300, 90, 5, None)] {
             let rates = BacklogRates { begun, ended, seconds: 30 };
-            let limit = CallLimit::Concurrency;
-            let behind = FallingBehind { rates, limit, calls: 4, seconds_each: Some(each) };
+            let behind = FallingBehind { rates, limit, calls, seconds_each };
             let slow = TargetReport { pending: 396, falling_behind: Some(behind), ..target("backup") };
-            judge_target(&slow, &BOUNDS)[0].reason().unwrap().to_owned()
-        })
-        .into();
-    assert_eq!(labels[0], "about 9.0/s in, 4.0/s out, 4 of 4 calls run, 3 s each");
-    assert_eq!(labels[0], labels[1]);
-    let rounded =
-        [0.0, 0.034, 0.27, 14.0, 96.0].map(|rate| format!("{:.2}", super::super::actions::rounded(rate)));
-    assert_eq!(rounded, ["0.00", "0.03", "0.30", "10.00", "100.00"]);
+            assert_eq!(judge_target(&slow, &BOUNDS)[0].reason(), Some(expected));
+        }
+    }
+}
+
+#[test]
+fn the_reason_of_dead_letters_for_a_metric_is_the_same_for_each_of_one_cause() {
+    for (reason, answer, expected) in [
+        (
+            "status 409: locked (after 3611 s: retry_max_age)",
+            Some("status 409: locked"),
+            "status 409: locked",
+        ),
+        (
+            "the target was held for 3607 s, and hold_max is over",
+            Some("status 500"),
+            "the target was held for … s, and hold_max is over",
+        ),
+        (
+            "too old: published 2026-03-26T09:00:00Z, 244 d before it was read; the limit is 1 d (max_event_age)",
+            None,
+            "too old: published … … d before it was read; the limit is … d (max_event_age)",
+        ),
+        (
+            "1001 deliveries are pending, max_pending (on_full = dead_letter)",
+            None,
+            "… deliveries are pending, max_pending (on_full = dead_letter)",
+        ),
+    ] {
+        for configured in [true, false] {
+            let letters = TargetReport {
+                configured: Some(configured),
+                dead: 2,
+                dead_reason: Some(reason.to_owned()),
+                dead_answer: answer.map(str::to_owned),
+                ..target("hook")
+            };
+            let found = &judge_target(&letters, &BOUNDS)[0];
+            assert_eq!((found.why.as_deref(), found.reason()), (Some(reason), Some(expected)));
+        }
+    }
 }
 
 #[test]
