@@ -29,7 +29,8 @@ pub struct Incident {
     pub what: String,
     /// The cause, in the words of the target, the broker, or the disk; `null` if `what` has it.
     pub why: Option<String>,
-    /// The beginning of the incident; `null` if that is not known.
+    /// The beginning of the incident: of a quarantine, the arrival of its oldest message; of a certificate, fourteen days
+    /// before its end; `null` if it is not known.
     pub since: Option<String>,
     pub since_seconds: Option<u64>,
     /// Deliveries that wait for the end of the incident.

@@ -83,8 +83,8 @@ impl ControlHandler {
         incidents.extend(incident::judge_guards(&targets));
         let overview = kept.overview.as_ref();
         incidents.extend(overview.and_then(|kept| incident::judge_suspects(kept.suspects)));
-        let unread = self.quarantine_reason(kept).await;
-        incidents.extend(overview.and_then(|kept| incident::judge_quarantine(kept.unreadable, unread)));
+        let oldest = self.oldest_quarantined(kept).await;
+        incidents.extend(overview.and_then(|kept| incident::judge_quarantine(kept.unreadable, oldest)));
         incidents.extend(left_queues.iter().filter_map(incident::judge_left_queue));
         incidents.extend(incident::judge_gaps(&self.gaps().gaps));
         incidents.extend(live.iter().flat_map(|live| incident::judge_streams(&live.counters)));
@@ -154,11 +154,11 @@ impl ControlHandler {
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
-    async fn quarantine_reason(&self, kept: &JournalNumbers) -> Option<String> {
+    async fn oldest_quarantined(&self, kept: &JournalNumbers) -> Option<(String, SystemTime)> {
         kept.overview.as_ref().filter(|overview| overview.unreadable > 0)?;
         let oldest = self.store.journal.quarantined(UnreadableFilter::default(), 0, 1, Bodies::Left);
         let oldest = timeout(STORE, oldest).await.ok()?.ok()?;
-        oldest.into_iter().next().map(|message| message.reason)
+        oldest.into_iter().next().map(|message| (message.reason, message.received.origin.received))
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {

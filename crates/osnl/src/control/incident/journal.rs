@@ -1,7 +1,9 @@
+use std::time::SystemTime;
+
 use super::{
     Incident, IncidentKind as Kind, IncidentSeverity as Severity, counted, grouped, is_near, lasting, verb,
 };
-use crate::control::JournalStatus;
+use crate::control::{JournalStatus, time};
 use crate::journal::sqlite::USUAL_WAL;
 
 /// With less room, an operator still has time to make some.
@@ -110,12 +112,19 @@ fn near_max_dead(journal: &JournalStatus) -> Option<Incident> {
     .map(|found| found.labelled("max_dead is near"))
 }
 
-pub(in crate::control) fn judge_quarantine(messages: u64, reason: Option<String>) -> Option<Incident> {
+/// `oldest`: the reason and the arrival of the oldest message.
+pub(in crate::control) fn judge_quarantine(
+    messages: u64,
+    oldest: Option<(String, SystemTime)>,
+) -> Option<Incident> {
     (messages > 0).then_some(())?;
     let what = format!("{} in quarantine", counted(messages, "message is", "messages are"));
     let found = Incident::new(Kind::Quarantined, Severity::Warning, "quarantine", what);
-    let oldest = if messages == 1 { "" } else { "the oldest: " };
-    let found = reason.into_iter().fold(found, |found, reason| found.because(format!("{oldest}{reason}")));
+    let of = if messages == 1 { "" } else { "the oldest: " };
+    let found = oldest.into_iter().fold(found, |found, (reason, since)| {
+        let found = found.because(format!("{of}{reason}"));
+        found.since(Some(time::shown(since)), Some(time::age(since)))
+    });
     Some(
         found
             .mended_by_command("osnl quarantine list")

@@ -236,7 +236,8 @@ fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_
     ];
     let mut found: Vec<Incident> = targets.iter().flat_map(|target| judge_target(target, &BOUNDS)).collect();
     found.extend(judge_guards(&targets));
-    found.extend(judge_quarantine(3, Some("not JSON".to_owned())));
+    let arrival = SystemTime::now() - Duration::from_secs(90);
+    found.extend(judge_quarantine(3, Some(("not JSON".to_owned(), arrival))));
     // A certificate that ends next week stands last, however urgent its operator is.
     found.insert(0, Incident::new(IncidentKind::Certificate, Warning, "listener nova", "nova: ends in 9 d"));
     // One resource that fails for long is critical, as a target is; a target that has just gone down is not yet.
@@ -271,7 +272,10 @@ fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_
     assert_eq!(lines, expected);
     assert!(found[..8].iter().all(|one| one.doing().is_some()), "{found:?}");
     assert_eq!(found[4].actions, ["ticket", "backup"]);
-    assert_eq!(found[6].why.as_deref(), Some("the oldest: not JSON"));
+    assert_eq!(
+        (found[6].why.as_deref(), found[6].since_seconds, found[6].since.is_some()),
+        (Some("the oldest: not JSON"), Some(90), true)
+    );
     // A listener that reads nothing stands above all deliveries, from its first second on.
     let lost = ListenerStatus { since_seconds: Some(1), ..listener("connecting") };
     assert_eq!(judge_listener(&lost)[0].must_act, IncidentActor::Osnl);
