@@ -136,6 +136,21 @@ impl Expression {
         &self.0.source
     }
 
+    /// Whether the expression reads a secret, which its constants may repeat.
+    #[must_use]
+    pub fn reads_secret(&self) -> bool {
+        self.0.aliases.read_secret(&self.0.source)
+    }
+
+    /// Returns the source for people, on one line; `***` if the expression reads a secret.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        if self.reads_secret() {
+            return "***".to_owned();
+        }
+        self.source().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     pub fn holds(&self, names: &Names) -> Result<bool, EvalError> {
         match self.0.fast_path.as_ref().map_or(Truth::Engine, |fast_path| fast_path.ask(names)) {
             Truth::Holds(holds) => Ok(holds),
@@ -199,7 +214,7 @@ impl Expression {
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Expression").field(&self.0.source).finish()
+        f.debug_tuple("Expression").field(&self.shown()).finish()
     }
 }
 

@@ -24,10 +24,10 @@ use std::sync::Arc;
 
 use osnl_config::template::Names;
 use osnl_core::age::{EventAge, order_time};
-use osnl_model::{Predicate, Priority, is_secret_path, shortened};
+use osnl_model::{Predicate, Priority, shortened};
 
 pub use self::effects::Effect;
-use self::effects::{RuleEffects, one_line};
+use self::effects::RuleEffects;
 pub use self::event::{Content, ExplainedEvent};
 pub use self::listeners_for_event::{NotHeard, WhyNot};
 pub use self::trial::{Trial, try_actions};
@@ -296,14 +296,12 @@ fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {
             observed: mismatch.observed.to_string(),
         },
         RuleMismatch::When(WhenMismatch::False(when)) => {
-            let secret = when.observed().iter().any(|(name, _)| is_secret_path(name));
-            let allows = if secret { "***".to_owned() } else { one_line(when.source()) };
-            Ruling::Fails { condition, allows, observed: when.to_string() }
+            Ruling::Fails { condition, allows: shortened(&when.shown()), observed: when.to_string() }
         }
         RuleMismatch::When(WhenMismatch::Lacks { name }) => {
-            let source = rule.rule.when.as_ref().map(|when| one_line(when.source()));
+            let allows = rule.rule.when.as_ref().map(|when| shortened(&when.shown()));
             let observed = format!("the event has no {name}");
-            Ruling::Fails { condition, allows: source.unwrap_or_default(), observed }
+            Ruling::Fails { condition, allows: allows.unwrap_or_default(), observed }
         }
         RuleMismatch::When(WhenMismatch::Undecided(_)) | RuleMismatch::GivenUp(_) => {
             Ruling::Undecided(mismatch.to_string())

@@ -75,7 +75,7 @@ impl EvalError {
     ) -> Self {
         match missing(error, aliases) {
             Some(name) => Self::lacks(Some(name), aliases, names),
-            None => Self::failed(source, error),
+            None => Self::failed(source, error, aliases.read_secret(source)),
         }
     }
 
@@ -86,7 +86,8 @@ impl EvalError {
         Self::Lacks { name: name.unwrap_or_else(|| "value that it looks at".to_owned()) }
     }
 
-    fn failed(source: &str, error: &minijinja::Error) -> Self {
+    /// With `secret`, repeats neither the source nor a number of the event.
+    fn failed(source: &str, error: &minijinja::Error, secret: bool) -> Self {
         if error.kind() == ErrorKind::OutOfFuel {
             return Self::Fuel;
         }
@@ -96,8 +97,10 @@ impl EvalError {
             Some(_) | None => {}
         }
         let near = error.range().and_then(|range| source.get(range)).unwrap_or(source);
+        let near = if secret { "***" } else { near };
         let near: String = near.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect();
-        let problem = match error.detail() {
+        let detail = error.detail().filter(|detail| !(secret && detail.starts_with("unable to calculate")));
+        let problem = match detail {
             Some(detail) => format!("{}: {detail}", error.kind()),
             None => error.kind().to_string(),
         };

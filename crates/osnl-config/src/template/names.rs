@@ -362,6 +362,18 @@ impl Aliases {
         self.0.values().find(|written| names.value(written).is_none()).cloned()
     }
 
+    /// Whether a path is a secret's, or a key that the source reads by a function, as in `payload.get("password")`.
+    pub(super) fn read_secret(&self, source: &str) -> bool {
+        let by_function =
+            ["get(", "attr(", "attribute="].into_iter().flat_map(|reads| source.split(reads).skip(1));
+        let keys = by_function.filter_map(|rest| {
+            let rest = rest.trim_start();
+            let quote = rest.chars().next().filter(|c| ['"', '\''].contains(c))?;
+            rest[1..].split(quote).next()
+        });
+        self.0.values().map(String::as_str).chain(keys).any(is_secret_path)
+    }
+
     pub(super) fn observed(&self, names: &Names) -> Vec<(String, Option<String>)> {
         self.0.values().map(|written| (written.clone(), names.shown(written))).collect()
     }

@@ -65,6 +65,54 @@ fn expressions() {
 }
 
 #[test]
+fn a_condition_is_masked_where_it_reads_a_secret_and_nowhere_else() {
+    let check = |source: &str, expected: &str| {
+        let when = Expression::new(source).unwrap();
+        assert_eq!(when.shown(), expected, "{source}");
+        assert_eq!(format!("{when:?}"), format!("Expression({expected:?})"));
+    };
+    for secret in [
+        "payload.admin_pass == 'S3CRET' and payload.n == 1",
+        "payload.n == 1 or payload['adminPass'] == 'S3CRET'",
+        "payload.key == 'S3CRET'",
+        "context.auth_token != 'S3CRET'",
+        "payload.get('admin_pass') == 'S3CRET'",
+        "payload.users | selectattr('password', 'eq', 'S3CRET')",
+        "payload.users | map(attribute='login.password') | first == 'S3CRET'",
+    ] {
+        check(secret, "***");
+    }
+    for harmless in [
+        "payload.key_name == 'k'",
+        "payload.keypair_name == 'token'",
+        "payload.port.key == 1",
+        "payload.get('key_name') == 'password'",
+        "event_type == 'identity.application_credential.created'",
+    ] {
+        check(harmless, harmless);
+    }
+    check("payload.n == 1\n  and payload.m == 2", "payload.n == 1 and payload.m == 2");
+}
+
+#[test]
+fn a_failure_beside_a_secret_repeats_neither_the_source_nor_a_number() {
+    let payload = json!({"pin": 4321, "n": 7, "admin_pass": "S3CRET"});
+    let names = Names::from(Notification { payload, ..Notification::default() });
+    let check = |source: &str, expected: &str| {
+        let failed = Expression::new(source).unwrap().holds(&names).unwrap_err();
+        assert_eq!(failed.to_string(), expected, "{source}");
+        let template = Template::new(&format!("a {{{{ {source} }}}}")).unwrap();
+        assert_eq!(template.render(&names).unwrap_err().to_string(), expected, "{source}");
+    };
+    check("payload.pin / 0 == 1", "invalid operation, at \"***\"");
+    check(
+        "payload.admin_pass * 'hunter2' == 3",
+        "invalid operation: strings can only be multiplied with integers, at \"***\"",
+    );
+    check("payload.n / 0 == 1", "invalid operation: unable to calculate 7 / 0, at \"payload.n / 0\"");
+}
+
+#[test]
 fn templates() {
     let names_are =
         "the names are payload, context, event_type, publisher_id, priority, message_id, timestamp, resource";

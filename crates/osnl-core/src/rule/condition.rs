@@ -8,7 +8,6 @@
 use std::fmt;
 
 use osnl_config::template::{EvalError, Expression, Names};
-use osnl_model::is_secret_path;
 
 use super::Rule;
 
@@ -34,25 +33,18 @@ pub struct WhenFalse {
 
 impl WhenFalse {
     #[must_use]
-    pub fn observed(&self) -> Vec<(String, Option<String>)> {
-        self.when.observed(&self.names)
-    }
-
-    #[must_use]
-    pub fn source(&self) -> &str {
-        self.when.source()
+    pub fn shown(&self) -> String {
+        self.when.shown()
     }
 }
 
 impl fmt::Display for WhenFalse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = self.when.false_side(&self.names);
-        let observed = side.as_ref().map_or_else(|| self.observed(), |side| side.observed(&self.names));
+        let observed = side.as_ref().unwrap_or(&self.when).observed(&self.names);
         let mut words = Vec::new();
-        // A value next to a secret may contain that secret.
-        let secret = |(name, _): &(String, _)| is_secret_path(name);
-        if let Some(side) = side.filter(|_| !observed.iter().any(secret)) {
-            words.push(side.source().split_whitespace().collect::<Vec<_>>().join(" "));
+        if let Some(side) = side.filter(|side| !side.reads_secret()) {
+            words.push(side.shown());
         }
         let values = observed.into_iter();
         words.extend(

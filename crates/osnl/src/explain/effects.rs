@@ -5,7 +5,7 @@ use std::sync::Arc;
 use osnl_config::template::Names;
 use osnl_core::event::AskedFor;
 use osnl_core::misfit::Misfit;
-use osnl_model::{Notification, is_secret_path, shortened};
+use osnl_model::{Notification, shortened};
 
 use crate::enrich::{AnswerForecast, Ask, foresee};
 use crate::intake::{Parts, narrowed};
@@ -161,10 +161,6 @@ fn not_asked(mismatch: WhenMismatch) -> Preview {
     if is_undecided { Preview::Undecided { why } } else { Preview::NotAsked { why } }
 }
 
-pub(super) fn one_line(source: &str) -> String {
-    shortened(&source.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
 enum Late {
     Holds,
     False(Preview),
@@ -173,8 +169,7 @@ enum Late {
 
 fn late(action: &ActionConf, notification: &Arc<Notification>, asks: &[Ask]) -> Late {
     let Some(when) = action.decided_late() else { return Late::Holds };
-    let secret = when.paths().any(is_secret_path);
-    let source = if secret { "***".to_owned() } else { one_line(when.source()) };
+    let source = shortened(&when.shown());
     if asks.iter().any(|ask| ask.value == AnswerForecast::Unknown) {
         return Late::Open(source);
     }

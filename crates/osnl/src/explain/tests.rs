@@ -138,6 +138,33 @@ fn scripts_get_the_same_as_members() {
 }
 
 #[test]
+fn a_condition_that_reads_a_secret_is_masked_for_each_verdict() {
+    let check = |when: &str, expected: serde_json::Value| {
+        let conf = CONF.replace("context.auth_token == 'S3CRET'", when);
+        let (conf, rules) = (loaded(&conf), ["when".to_owned()]);
+        let trace = Explainer::new(&conf).with_rules(&rules).trace(event(&port(), None));
+        let verdict = json::trace(&trace, json::effect)["rules"][0].clone();
+        for (member, expected) in expected.as_object().unwrap() {
+            assert_eq!(verdict[member], *expected, "{when}: {verdict}");
+        }
+        assert!(!verdict.to_string().contains("S3CRET"), "{verdict}");
+    };
+    check(
+        "payload.gone == 1 and context.auth_token == 'S3CRET'",
+        json!({"verdict": "fails", "allows": "***", "saw": "the event has no payload.gone"}),
+    );
+    check(
+        "payload.gone == 1 and payload.key_name == 'k'",
+        json!({"verdict": "fails", "allows": "payload.gone == 1 and payload.key_name == 'k'"}),
+    );
+    check(
+        "context.auth_token * 'S3CRET' == 1",
+        json!({"verdict": "undecided", "reason": "when cannot be decided: invalid operation: \
+               strings can only be multiplied with integers, at \"***\""}),
+    );
+}
+
+#[test]
 fn who_hears_it_is_asked_first() {
     let check = |place, listener, expected: &[(usize, &str)]| {
         let seen = said(event(&port(), place), listener);

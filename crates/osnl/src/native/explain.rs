@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use osnl_config::size;
+use osnl_config::template::Expression;
 use osnl_model::{Pattern, Predicate, TransportUrl};
 use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType};
 
@@ -278,8 +279,7 @@ fn rule(out: &mut String, conf: &RuleConf, journal: &JournalConf) {
         conditions.push(matches(&Predicate::Payload(key.clone()), pattern));
     }
     conditions.extend(rule.nested.iter().map(|nested| matches(&nested.predicate, &nested.pattern)));
-    conditions
-        .extend(rule.when.iter().map(|when| when.source().split_whitespace().collect::<Vec<_>>().join(" ")));
+    conditions.extend(rule.when.iter().map(Expression::shown));
     if conditions.is_empty() {
         conditions.push("any message".to_owned());
     }
@@ -316,7 +316,7 @@ fn action(out: &mut String, conf: &ActionConf) {
     let mut say = |word: &str, text: &str| line(out, 1, &format!("{word:<10} {text}"));
     say("effect", &driver.does());
     if let Some(when) = &conf.when {
-        say("if", &when.source().split_whitespace().collect::<Vec<_>>().join(" "));
+        say("if", &when.shown());
     }
     deliveries::explain_retries(conf, &mut say);
     for (word, text) in driver.explain() {

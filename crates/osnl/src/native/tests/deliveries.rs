@@ -93,6 +93,32 @@ fn the_explanation_shows_no_pattern_for_a_secret() {
 }
 
 #[test]
+fn the_explanation_shows_no_condition_that_reads_a_secret() {
+    let loaded = |when: &str| {
+        let text = WHOLE.replace("[rule:gone]\n", &format!("[rule:gone]\nwhen = {when}\n"));
+        load(&format!("{text}when = {when}\n")).unwrap()
+    };
+    let check = |when: &str, expected: &str| {
+        let explained = loaded(when).conf.explain();
+        for word in ["and", "if"] {
+            let line = format!("  {word:<10} {expected}");
+            assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");
+        }
+    };
+    check("payload.admin_pass == \"S3CRET\" and payload.n == 1", "***");
+    check(
+        "payload.keypair_name == \"k\"\n  and payload.n == 1",
+        "payload.keypair_name == \"k\" and payload.n == 1",
+    );
+
+    let always = |when: &str| warnings(&loaded(when)).join("\n");
+    let warned = always("payload.admin_pass == \"S3CRET\" or \"S3CRET\"");
+    assert!(warned.contains("the constant ***;") && !warned.contains("S3CRET"), "{warned}");
+    let warned = always("payload.key_name == \"k\" or \"l\"");
+    assert!(warned.contains("the constant \"l\";"), "{warned}");
+}
+
+#[test]
 fn explain_says_which_action_is_not_asked_and_why() {
     let loaded = load(&format!("{WHOLE}when = payload.x == 2\n")).unwrap();
     let event = osnl_model::Notification {
