@@ -298,10 +298,12 @@ impl Names {
             Some(root) if self.is_unknown(root) => placeholder(written),
             Some(root) => {
                 let json = self.tree(root, path)?;
-                let secret = is_secret_path(path);
                 match json {
-                    Json::String(_) if secret => "***".to_owned(),
-                    Json::Object(_) | Json::Array(_) if secret => "***".to_owned(),
+                    Json::String(_) | Json::Number(_) | Json::Object(_) | Json::Array(_)
+                        if is_secret_path(written) =>
+                    {
+                        "***".to_owned()
+                    }
                     json => mask_secrets(json).to_string(),
                 }
             }

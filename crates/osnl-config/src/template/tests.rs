@@ -113,6 +113,22 @@ fn a_failure_beside_a_secret_repeats_neither_the_source_nor_a_number() {
 }
 
 #[test]
+fn a_value_of_a_secret_is_masked_whatever_its_type() {
+    let payload = json!({"pin": 4321, "key": "S3CRET", "key_name": "k", "token": {"a": 1}, "secret": null});
+    let names = Names::from(Notification { payload, ..Notification::default() });
+    let check = |path: &str, expected: Option<&str>| {
+        let observed = Expression::new(&format!("{path} == 1")).unwrap().observed(&names);
+        assert_eq!(observed, [(path.to_owned(), expected.map(str::to_owned))]);
+    };
+    check("payload.pin", Some("***"));
+    check("payload.key", Some("***"));
+    check("payload.token", Some("***"));
+    check("payload.secret", Some("null"));
+    check("payload.password", None);
+    check("payload.key_name", Some("\"k\""));
+}
+
+#[test]
 fn templates() {
     let names_are =
         "the names are payload, context, event_type, publisher_id, priority, message_id, timestamp, resource";
