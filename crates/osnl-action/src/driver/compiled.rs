@@ -1,7 +1,7 @@
 use osnl_config::sections::{RawEntry, SectionReader};
 use osnl_config::template::{Expression, TemplateError};
 use osnl_config::{ConfigError, ValueOrigin, nearest};
-use osnl_model::is_secret_key;
+use osnl_model::is_secret_path;
 
 use super::sections::{ACTION, RULE, all_enrichments, enrichments};
 
@@ -55,7 +55,7 @@ pub(super) fn compiled<T>(
 /// Returns the line and a marker below the place; `None` if that might show a secret, or is too
 /// long.
 fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
-    let secret = text.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_secret_key);
+    let secret = text.split(|c: char| !c.is_alphanumeric() && !['_', '.'].contains(&c)).any(is_secret_path);
     let row = text[..at].matches('\n').count();
     let line: String =
         text.split('\n').nth(row)?.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
