@@ -1,7 +1,7 @@
 //! `osnl config show`: a configuration in the native form, each value with its origin.
 //!
 //! The output is a valid file. Passwords are `***` unless requested; a daemon run with that file
-//! logs in with `***` and warns of it.
+//! logs in with `***` and warns of it. A condition on a secret is `***` too, and refused there.
 //!
 //! `osnl config reference` prints every section and option of this build, and reads no file.
 
