@@ -4,7 +4,7 @@ use std::fmt;
 
 use osnl_config::shown;
 use osnl_config::template::{Expression, Names, TemplateError};
-use osnl_model::bounded_id;
+use osnl_model::{BodyDigest, bounded_id, is_secret_path};
 use serde_json::Value;
 
 /// The order of the deliveries of a rule: with one action and one key, each waits for the one before.
@@ -93,8 +93,8 @@ impl KeySource {
         Ok(Self::Value(path))
     }
 
-    /// Returns the key of a delivery. `of_resource` and `names` are evaluated only if the key uses them. A long key
-    /// is replaced by its digest, because each delivery stores the key.
+    /// Returns the key of a delivery. `of_resource` and `names` are evaluated only if the key uses them. A long key,
+    /// and one that is a secret, is replaced by its digest, because each delivery stores the key and shows it.
     #[must_use]
     pub fn delivery_key(
         &self,
@@ -104,7 +104,10 @@ impl KeySource {
         let key = match self {
             Self::Resource => of_resource(),
             Self::None => None,
-            Self::Value(Path(path)) => text(names().json(path)?),
+            Self::Value(Path(path)) => text(names().json(path)?).map(|value| match is_secret_path(path) {
+                true => BodyDigest::new(value.as_bytes()).to_string(),
+                false => value,
+            }),
         };
         key.map(|key| bounded_id(key).into_owned())
     }

@@ -19,7 +19,7 @@ fn names(payload: &Value, context: Value) -> Names {
 fn a_key_is_found_where_the_rule_says() {
     let payload = json!({
         "port": {"id": "P", "device_id": "D", "network_id": "N", "revision": 7, "up": true, "name": "",
-                 "tags": ["x"], "none": null, "long": "l".repeat(256),
+                 "tags": ["x"], "none": null, "long": "l".repeat(256), "admin_pass": "S3CRET", "key_name": "K",
                  "fixed_ips": [{"ip_address": "192.0.2.7"}, {"nova_object.data": {"address": "192.0.2.8"}}]},
         "nova_object.data": {"uuid": "U", "nova_object.name": {"x": "deep"}},
     });
@@ -56,6 +56,8 @@ fn a_key_is_found_where_the_rule_says() {
     check("resource.addresses.7.address", None);
     let digest = osnl_model::BodyDigest::new("l".repeat(256).as_bytes()).to_string();
     check("payload.port.long", Some(&digest));
+    check("payload.port.admin_pass", Some(&osnl_model::BodyDigest::new(b"S3CRET").to_string()));
+    check("payload.port.key_name", Some("K"));
     for bad in [
         "",
         "Resource",
