@@ -60,6 +60,7 @@ mod preview_placeholder;
 mod vocabulary;
 mod work;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -78,6 +79,7 @@ use self::lint::EngineSource;
 use self::names::{Aliases, NameScope};
 pub use self::names::{NAMES, Names};
 pub use self::preview_placeholder::{placeholder, readable};
+use crate::written_secrets;
 
 /// A compiled condition of a rule or an action, such as `when`.
 #[derive(Clone)]
@@ -264,6 +266,12 @@ impl Template {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Returns the source for people, as [`written_secrets::masked`].
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        written_secrets::masked(&self.source)
     }
 
     pub fn paths(&self) -> impl Iterator<Item = &str> {

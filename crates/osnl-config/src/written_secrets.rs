@@ -1,17 +1,20 @@
 //! Literal secrets in options that are not meant for secrets: a token in a header, a URL or an argument.
 //!
 //! A value with `{{ … }}` may have a secret beside the expressions. The contents of an expression are the
-//! event's, or `secret.KEY`, and are shown.
+//! event's, or `secret.KEY`, and are shown, unless a constant is beside a secret, which it may repeat.
 
 use std::borrow::Cow;
 
-use osnl_model::{is_secret_key, mask_text};
+use osnl_model::{is_secret_key, is_secret_path, mask_text};
 
 use super::typed;
 
 const MASK: &str = "***";
 const SCHEMES: [&str; 9] =
     ["bearer", "basic", "token", "apikey", "key", "geniekey", "splunk", "bot", "digest"];
+
+/// The words of an expression before the name of a key in quotes.
+const KEY_FOLLOWS: [&str; 4] = ["[", "get(", "attr(", "attribute="];
 
 /// A part of a template: written text, or an expression with its braces.
 enum Piece<'a> {
@@ -40,16 +43,71 @@ fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// Returns a template for people: a secret by form or by the name before it is `***`.
+/// Returns a template for people: a secret by form or by the name before it is `***`, and so is an expression that may
+/// compare a secret of the event.
 pub fn masked(template: &str) -> Cow<'_, str> {
     let mut out = String::new();
     for piece in pieces(template) {
         match piece {
             Piece::Written(text) => out.push_str(&mask_text(text)),
+            Piece::Expression(text) if ExpressionParts::read(text).may_compare() => {
+                let (open, close) = if text.starts_with("{{") { ("{{", "}}") } else { ("{%", "%}") };
+                out.push_str(&format!("{open} {MASK} {close}"));
+            }
             Piece::Expression(text) => out.push_str(text),
         }
     }
     if out == template { Cow::Borrowed(template) } else { Cow::Owned(out) }
+}
+
+/// Whether a template has a secret beside its expressions.
+pub fn has_secret(template: &str) -> bool {
+    pieces(template).any(|piece| match piece {
+        Piece::Written(text) => mask_text(text) != text,
+        Piece::Expression(_) => false,
+    })
+}
+
+/// Whether an expression reads a secret by its path, or by a key in quotes: `payload.get("password")`.
+pub fn reads_secret(expression: &str) -> bool {
+    ExpressionParts::read(expression).secret
+}
+
+/// Whether an expression reads a secret, and whether it has a constant.
+#[derive(Default)]
+struct ExpressionParts {
+    secret: bool,
+    constant: bool,
+}
+
+impl ExpressionParts {
+    fn read(expression: &str) -> Self {
+        let mut found = Self::default();
+        let mut rest = expression;
+        while let Some(at) = rest.find(['"', '\'']) {
+            let outside = &rest[..at];
+            found.add(outside);
+            let behind = &rest[at + 1..];
+            let (text, after) = behind.split_once(&rest[at..=at]).unwrap_or((behind, ""));
+            match KEY_FOLLOWS.iter().any(|reads| outside.trim_end().ends_with(reads)) {
+                true => found.secret |= is_secret_path(text),
+                false => found.constant |= !text.is_empty(),
+            }
+            rest = after;
+        }
+        found.add(rest);
+        found
+    }
+
+    fn add(&mut self, outside: &str) {
+        let mut paths = outside.split(|c: char| !c.is_alphanumeric() && !['_', '.'].contains(&c));
+        self.secret |= paths.any(is_secret_path);
+        self.constant |= ["==", "!=", "<", ">"].iter().any(|sign| outside.contains(sign));
+    }
+
+    fn may_compare(&self) -> bool {
+        self.secret && self.constant
+    }
 }
 
 /// Returns a URL, or its template, for people. The query parameter `key` is masked too: it is the secret of
@@ -124,6 +182,20 @@ mod tests {
             r#"{"password": "S3CRET", "n": "{{ payload.n }}"}"#,
             r#"{"password": "***", "n": "{{ payload.n }}"}"#,
         );
+        check(
+            "https://h/{{ 'a' if payload.admin_pass == 'S3CRET' else 'b' }}/{{ payload.id }}",
+            "https://h/{{ *** }}/{{ payload.id }}",
+        );
+        check(r#"{% if payload.get("token") == "S3CRET" %}x{% endif %}"#, "{% *** %}x{% endif %}");
+        check("{{ payload.pin == 1234 }}", "{{ *** }}");
+        for harmless in [
+            "{{ payload.auth_token | default('') }}",
+            "{{ payload['auth_token'] }}",
+            "{{ payload.key_name == 'k' and payload.keypair_name != 'n' }}",
+            "{{ 'token' if payload.n == 1 }}",
+        ] {
+            check(harmless, harmless);
+        }
         check("{{ unclosed", "{{ unclosed");
         check("plain", "plain");
     }

@@ -42,8 +42,7 @@ impl Literals {
         match body {
             RequestBody::Usual | RequestBody::Nothing | RequestBody::Event => {}
             RequestBody::Text(_, template) => {
-                found.in_body =
-                    names_secret(template) || written_secrets::masked(template.source()) != template.source();
+                found.in_body = names_secret(template) || written_secrets::has_secret(template.source());
             }
             RequestBody::Form(fields) => {
                 let before = found.words.len();

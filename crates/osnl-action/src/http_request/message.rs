@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_config::template::{Names, Template};
+use osnl_config::written_secrets::masked_url;
 use osnl_core::misfit::Misfit;
 use osnl_model::{mask_secrets, mask_text};
 use osnl_net::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
@@ -149,7 +150,7 @@ impl RequestParts {
                 let url = self.target.shown(&url).replace("%2A%2A%2A", MASK);
                 format!("{} {}", request.method, mask_text(&url))
             }
-            Err(_) => format!("{} {}", request.method, self.target.source()),
+            Err(_) => format!("{} {}", request.method, masked_url(self.target.source())),
         }
     }
 

@@ -32,7 +32,7 @@ impl fmt::Display for HttpVerb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Written(method) => method.fmt(f),
-            Self::Template(template) => f.write_str(template.source()),
+            Self::Template(template) => f.write_str(&template.shown()),
         }
     }
 }

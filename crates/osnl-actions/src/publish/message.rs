@@ -1,5 +1,6 @@
 //! The message of one event, and its destination, without input or output.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use osnl_action::Event;
@@ -160,8 +161,8 @@ impl MessageTemplates {
         format!("delivered when the broker has confirmed it; what no queue takes {lost}")
     }
 
-    pub(super) fn place(&self) -> &str {
-        if self.has_topics { "Kafka" } else { self.exchange.source() }
+    pub(super) fn place(&self) -> Cow<'_, str> {
+        if self.has_topics { "Kafka".into() } else { self.exchange.shown() }
     }
 
     pub(super) fn address(&self, names: &Names) -> Result<(Target, Priority), Misfit> {

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use super::limits::PARTS_WORK;
 use super::preview_placeholder::{Placeholder, placeholder};
 use super::work;
+use crate::written_secrets;
 
 /// The names, in the order in which messages list them.
 ///
@@ -364,16 +365,9 @@ impl Aliases {
         self.0.values().find(|written| names.value(written).is_none()).cloned()
     }
 
-    /// Whether a path is a secret's, or a key that the source reads by a function, as in `payload.get("password")`.
+    /// Whether one of the paths is a secret's, or the source reads a secret in another way.
     pub(super) fn read_secret(&self, source: &str) -> bool {
-        let by_function =
-            ["get(", "attr(", "attribute="].into_iter().flat_map(|reads| source.split(reads).skip(1));
-        let keys = by_function.filter_map(|rest| {
-            let rest = rest.trim_start();
-            let quote = rest.chars().next().filter(|c| ['"', '\''].contains(c))?;
-            rest[1..].split(quote).next()
-        });
-        self.0.values().map(String::as_str).chain(keys).any(is_secret_path)
+        self.0.values().any(|path| is_secret_path(path)) || written_secrets::reads_secret(source)
     }
 
     pub(super) fn observed(&self, names: &Names) -> Vec<(String, Option<String>)> {

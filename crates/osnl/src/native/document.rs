@@ -195,6 +195,9 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     match def {
         Some(def) if def.row.secret => without_password(&entry.text),
         Some(def) if def.row.kind == Kind::Form("URL") => written_secrets::masked_url(&entry.text),
+        Some(def) if def.row.kind == Kind::Form("template") => {
+            written_secrets::masked(&entry.text).into_owned()
+        }
         Some(_) | None => entry.text.clone(),
     }
 }
@@ -205,7 +208,8 @@ fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
     }
     if row.is_secret(&entry.option) {
         let all_from_elsewhere = written_secrets::words(&entry.text).is_empty();
-        return if all_from_elsewhere { entry.text.clone() } else { without_password(&entry.text) };
+        let masked = || written_secrets::masked(&entry.text).into_owned();
+        return if all_from_elsewhere { masked() } else { without_password(&entry.text) };
     }
     match (row.kind, row.name) {
         (Kind::Form("URL"), _) | (Kind::Form("template"), "url") => written_secrets::masked_url(&entry.text),

@@ -37,7 +37,7 @@ impl Native {
             let mut before: Vec<&EnrichConf> = Vec::new();
             for asked in self.asked_by(conf) {
                 let which = match (&asked.id, before.iter().find(|by| by.brings(asked.kind))) {
-                    (Some(id), _) => format!("id {}", id.source()),
+                    (Some(id), _) => format!("id {}", id.shown()),
                     (None, Some(by)) => format!("that of {}, else the event's", by.name),
                     (None, None) => "the event's".to_owned(),
                 };
@@ -59,7 +59,7 @@ impl Native {
 
 fn enrich(out: &mut String, conf: &EnrichConf) {
     let EnrichConf { name: _, kind, id, cloud, limits, default, on_error } = conf;
-    let id = id.as_ref().map_or("that the event is about".to_owned(), |id| id.source().to_owned());
+    let id = id.as_ref().map_or("that the event is about".to_owned(), |id| id.shown().into_owned());
     line(out, 1, &format!("asks       {} for the {kind} {id}", cloud.auth_url));
     line(out, 1, &format!("as         {}", cloud.shown()));
     let ttl = |ttl: Duration| match ttl {

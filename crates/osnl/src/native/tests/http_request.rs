@@ -78,6 +78,27 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
 }
 
 #[test]
+fn what_a_template_compares_with_a_secret_is_in_no_form_for_people() {
+    let lines = "driver = http\nurl = https://h/{{ 'a' if payload.admin_pass == 'S3CRET' else 'b' }}\n\
+                 method = {{ 'PUT' if payload.admin_pass == 'S3CRET' else 'POST' }}\n\
+                 header.X-Kind = {{ 'a' if payload.token == 'S3CRET' else 'b' }}\n\
+                 header.Authorization = {{ 'a' if payload.token == 'S3CRET' else 'b' }}\n\
+                 body = {{ payload.key == 'S3CRET' }}\nenrich = vm\n\
+                 [enrich:vm]\nkind = server\nauth_url = https://k/v3\nusername = u\npassword = p\nproject_name = p\n\
+                 id = {{ 'a' if payload.admin_pass == 'S3CRET' else 'b' }}";
+    let loaded = load(lines);
+    let payload = json!({"admin_pass": "x", "token": "y", "key": "z"});
+    let event = Notification { payload, ..Notification::default() };
+    let wanted = CallRequest { notification: &event, rule: "r", resource: None, asks: &[] };
+    let shown = for_people(&loaded, &wanted);
+    for text in &shown {
+        assert!(!text.contains("S3CRET"), "{text}");
+    }
+    assert_eq!(shown[1].matches("{{ *** }}").count(), 4, "{}", shown[1]);
+    assert_eq!(shown[2].matches(" = {{ *** }}\n").count(), 5, "{}", shown[2]);
+}
+
+#[test]
 fn the_query_of_a_url_is_in_no_form_for_people() {
     const ID: &str = "12345678-1234-5678-1234-567812345678";
     let query = "token=S3CRET1&password=S3CRET2&key=S3CRET3&n=1";
