@@ -13,9 +13,6 @@ const MASK: &str = "***";
 const SCHEMES: [&str; 9] =
     ["bearer", "basic", "token", "apikey", "key", "geniekey", "splunk", "bot", "digest"];
 
-/// The words of an expression before the name of a key in quotes.
-const KEY_FOLLOWS: [&str; 4] = ["[", "get(", "attr(", "attribute="];
-
 /// A part of a template: written text, or an expression with its braces.
 enum Piece<'a> {
     Written(&'a str),
@@ -89,7 +86,7 @@ impl ExpressionParts {
             found.add(outside);
             let behind = &rest[at + 1..];
             let (text, after) = behind.split_once(&rest[at..=at]).unwrap_or((behind, ""));
-            match KEY_FOLLOWS.iter().any(|reads| outside.trim_end().ends_with(reads)) {
+            match is_before_key(outside.trim_end()) {
                 true => found.secret |= is_secret_path(text),
                 false => found.constant |= !text.is_empty(),
             }
@@ -108,6 +105,13 @@ impl ExpressionParts {
     fn may_compare(&self) -> bool {
         self.secret && self.constant
     }
+}
+
+/// Whether the next text in quotes is a key, not a constant: `payload["password"]`, unlike `in ["password"]`.
+fn is_before_key(outside: &str) -> bool {
+    let is_value = |c: char| c.is_alphanumeric() || ['_', ']', ')'].contains(&c);
+    outside.strip_suffix('[').is_some_and(|value| value.ends_with(is_value))
+        || ["get(", "attr(", "attribute="].iter().any(|reads| outside.ends_with(reads))
 }
 
 /// Returns a URL, or its template, for people. The query parameter `key` is masked too: it is the secret of
@@ -192,7 +196,7 @@ mod tests {
             "{{ payload.auth_token | default('') }}",
             "{{ payload['auth_token'] }}",
             "{{ payload.key_name == 'k' and payload.keypair_name != 'n' }}",
-            "{{ 'token' if payload.n == 1 }}",
+            "{{ 'token' if payload.kind in ['password', 'n'] }}",
         ] {
             check(harmless, harmless);
         }

@@ -77,6 +77,7 @@ fn a_condition_is_masked_where_it_reads_a_secret_and_nowhere_else() {
         "payload.key == 'S3CRET'",
         "context.auth_token != 'S3CRET'",
         "payload.get('admin_pass') == 'S3CRET'",
+        "payload.users[payload.n]['password'] == 'S3CRET'",
         "payload.users | selectattr('password', 'eq', 'S3CRET')",
         "payload.users | map(attribute='login.password') | first == 'S3CRET'",
     ] {
@@ -86,6 +87,7 @@ fn a_condition_is_masked_where_it_reads_a_secret_and_nowhere_else() {
         "payload.key_name == 'k'",
         "payload.keypair_name == 'token'",
         "payload.port.key == 1",
+        "payload.kind in ['password', 'token']",
         "payload.get('key_name') == 'password'",
         "event_type == 'identity.application_credential.created'",
     ] {
