@@ -352,7 +352,7 @@ fn unbroken<T>(evaluate: impl FnOnce() -> Result<T, minijinja::Error>) -> Result
 
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Template").field(&self.source).finish()
+        f.debug_tuple("Template").field(&self.shown()).finish()
     }
 }
 

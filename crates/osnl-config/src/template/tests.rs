@@ -94,6 +94,8 @@ fn a_condition_is_masked_where_it_reads_a_secret_and_nowhere_else() {
         check(harmless, harmless);
     }
     check("payload.n == 1\n  and payload.m == 2", "payload.n == 1 and payload.m == 2");
+    let template = Template::new("{{ payload.admin_pass == 'S3CRET' }} token=S3CRET").unwrap();
+    assert_eq!(format!("{template:?}"), r#"Template("{{ *** }} token=***")"#);
 }
 
 #[test]
