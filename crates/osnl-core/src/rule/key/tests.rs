@@ -54,9 +54,9 @@ fn a_key_is_found_where_the_rule_says() {
     check("resource.kind", Some("port"));
     check("resource.addresses.0.address", Some("192.0.2.7"));
     check("resource.addresses.7.address", None);
-    let digest = osnl_model::BodyDigest::new("l".repeat(256).as_bytes()).to_string();
+    let digest = BodyDigest::new("l".repeat(256).as_bytes()).to_string();
     check("payload.port.long", Some(&digest));
-    check("payload.port.admin_pass", Some(&osnl_model::BodyDigest::new(b"S3CRET").to_string()));
+    check("payload.port.admin_pass", Some(&BodyDigest::new(b"S3CRET").to_string()));
     check("payload.port.key_name", Some("K"));
     for bad in [
         "",
