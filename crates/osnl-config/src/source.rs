@@ -15,8 +15,7 @@ pub enum ReadError {
     TooLarge,
 }
 
-/// The most bytes of a configuration file, of which a value takes many times its length while it is checked, or of
-/// certificates: a hundred times those of all public CAs.
+/// The most bytes of a configuration file: a value takes many times its length while it is checked.
 pub const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 
 /// The reasons for which a file cannot be read as a whole.

@@ -1,12 +1,14 @@
 use std::path::{Path, PathBuf};
 
-use osnl_config::{LARGEST_FILE, read_regular};
+use osnl_config::read_regular;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
-/// The library's own message may repeat a line of the key.
-const NOT_PEM: &str = "the file is not PEM";
+/// The most bytes of a file, a hundred times those of all public CAs.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// The reason for each fault of the form, since the library's own message may repeat a line of the key.
+const NOT_PEM: &str = "a PEM block of the file is damaged, or has no end";
 
 /// A file of certificates or keys that cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -62,7 +64,7 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    read_regular(path, LARGEST_FILE)
+    read_regular(path, MOST_BYTES)
         .map_err(|error| FileError { path: path.to_owned(), reason: error.to_string() })
 }
 
@@ -120,6 +122,6 @@ mod tests {
         let file = certificate.file();
         let [text, key] = [file, certificate.key_file()].map(|file| std::fs::read_to_string(file).unwrap());
         std::fs::write(file, text + &key.replace('\n', "")).unwrap();
-        assert_eq!(identity(file, None).unwrap_err().reason, "the file is not PEM");
+        assert_eq!(identity(file, None).unwrap_err().reason, NOT_PEM);
     }
 }

@@ -164,8 +164,8 @@ pub fn misfit(error: &rustls::Error) -> Refusal {
             Refusal::new(format!("the {VERSION_1}")).remedied(WITH_EXTENSIONS)
         }
         rustls::Error::InconsistentKeys(_) => {
-            Refusal::new("certificate and key do not fit: the key is another's")
-                .remedied("name the key that the certificate was issued for")
+            Refusal::new("certificate and key do not fit: the first certificate of the file is another key's")
+                .remedied("put the certificate of the key first in its file, before its CAs, or name its key")
         }
         // The only general error here: no kind of key that the library knows fits the bytes.
         rustls::Error::General(_) => Refusal::new("the private key is of a kind or a length that TLS cannot use here")
