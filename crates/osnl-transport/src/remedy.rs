@@ -12,8 +12,7 @@ pub enum Remedy {
     Command(Cow<'static, str>),
     /// A sentence, which may name commands.
     Advice(Cow<'static, str>),
-    /// Advice to change the configuration. Incidents add the `osnl reload` after it; other programs that read such
-    /// advice have no control socket.
+    /// Advice to change the configuration. Only incidents add the `osnl reload` after it.
     ConfigurationAdvice(Cow<'static, str>),
 }
 

@@ -43,7 +43,7 @@ fn a_login_or_virtual_host_that_the_broker_refuses() {
             "{host}: login refused for user \"guest\": 403 ACCESS_REFUSED - Login was refused using authentication \
              mechanism AMQPLAIN. For details see the broker logfile."
         ),
-        "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user guest; ",
+        "to test user and password of transport_url: rabbitmqctl authenticate_user guest; ",
     );
     check(
         &vhost.url().replace(vhost.name(), "no-such-host"),

@@ -341,7 +341,7 @@ fn a_broker_that_lets_nobody_in_is_69_and_says_why() {
     check(
         &format!("rabbit://guest:S3CRET@127.0.0.1:{port}/"),
         &[],
-        "osnl tap: -> look at user and password of transport_url; to test them: rabbitmqctl authenticate_user guest; to change them: rabbitmqctl change_password guest",
+        "osnl tap: -> to test user and password of transport_url: rabbitmqctl authenticate_user guest; to change them at the broker: rabbitmqctl change_password guest; or correct them in transport_url",
     );
     check(
         &format!("rabbit://guest:guest@127.0.0.1:{port}/none-such"),

@@ -39,8 +39,8 @@ impl TransportError {
             Self::LoginRefused { user, .. } => {
                 let user = shell_quoted(user);
                 let advice = format!(
-                    "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user {user}; \
-                     to change them: rabbitmqctl change_password {user}"
+                    "to test user and password of transport_url: rabbitmqctl authenticate_user {user}; to change them \
+                     at the broker: rabbitmqctl change_password {user}; or correct them in transport_url"
                 );
                 return Some(Remedy::ConfigurationAdvice(advice.into()));
             }
@@ -242,8 +242,8 @@ mod tests {
         check(
             TransportError::LoginRefused { host: host(), user: "a b".into(), reason: String::new() },
             Some(
-                "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user 'a b'; \
-                 to change them: rabbitmqctl change_password 'a b'",
+                "to test user and password of transport_url: rabbitmqctl authenticate_user 'a b'; to change them at \
+                 the broker: rabbitmqctl change_password 'a b'; or correct them in transport_url",
             ),
         );
         check(
