@@ -62,14 +62,12 @@ pub(crate) struct PlaceArgs {
 }
 
 impl PlaceArgs {
-    /// Returns the flags with which another command finds the same daemon from any folder. `None` for the usual daemon.
+    /// Returns the flags with which each other command finds the same daemon from any folder. `None` if no
+    /// configuration file is named: not all commands take the other flags.
     pub(crate) fn words(&self) -> Option<String> {
-        let Self { config_file, config_dir, state_dir, journal, .. } = self;
-        let files = config_file.iter().map(|path| ("-c", path));
-        let folders = config_dir.iter().map(|path| ("--config-dir", path));
-        let state_dir = state_dir.iter().map(|path| ("--state-dir", path));
-        let journal = journal.iter().map(|path| ("--journal", path));
-        let words = files.chain(folders).chain(state_dir).chain(journal).map(|(flag, path)| {
+        let files = self.config_file.iter().map(|path| ("-c", path));
+        let folders = self.config_dir.iter().map(|path| ("--config-dir", path));
+        let words = files.chain(folders).map(|(flag, path)| {
             let path = path::absolute(path).unwrap_or_else(|_| path.clone());
             format!("{flag} {}", shell_quoted(&path.to_string_lossy()))
         });

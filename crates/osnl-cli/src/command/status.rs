@@ -114,11 +114,11 @@ fn text(status: &Status, place: &PlaceArgs) -> String {
         text.push('\n');
         text.push_str(&lines(incident));
     }
-    if let Some(words) = place.words().filter(|_| !status.incidents.is_empty()) {
-        text.push_str(&format!("\nosnl commands for this daemon: add {}\n", clean(&words)));
-    }
-    if status.healthy {
-        text.push_str(&nothing_yet(status));
+    let nothing_yet = if status.healthy { nothing_yet(status) } else { String::new() };
+    text.push_str(&nothing_yet);
+    let has_commands = !status.incidents.is_empty() || !nothing_yet.is_empty();
+    if let Some(words) = place.words().filter(|_| has_commands) {
+        text.push_str(&format!("\nAdd to each osnl command above: {}\n", clean(&words)));
     }
     // A single error is already among the incidents.
     let refused = status.configuration.as_ref().and_then(|of| of.not_reloaded.as_ref());

@@ -283,8 +283,7 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
         ("deliveries retry --state dead --journal state/journal.db", 0, "1 delivery will be retried: 1.0"),
         ("deliveries release 2.0 --journal state/journal.db", 1, "2.0: it is ready"),
         ("status", 1, "other: 1 delivery is orphaned"),
-        ("status", 1, "\nosnl commands for this daemon: add -c /"),
-        ("status --state-dir state", 1, "\nosnl commands for this daemon: add --state-dir /"),
+        ("status", 1, "\nAdd to each osnl command above: -c /"),
         ("deliveries move --action other --to roles", 0, "1 delivery moved: 2.0"),
         ("actions resume roles", 0, "roles is resumed"),
     ]);
