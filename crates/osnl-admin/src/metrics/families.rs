@@ -53,7 +53,7 @@ macro_rules! families {
 
 families! {
     BUILD = "osnl_build" Info "" ["version"] "The version of the program.";
-    ATTENTION = "osnl_attention" Gauge "" ["kind", "cause", "severity", "subject", "broker", "action", "listener", "reason"] "1 while there is an incident, as osnl status lists it; absent otherwise. Kinds that turn into one another have one cause. subject is the part that is broken, with its broker; broker is empty for a part of the daemon itself, action and listener where it concerns none. No number in reason moves while the incident lasts.";
+    ATTENTION = "osnl_attention" Gauge "" ["kind", "cause", "severity", "subject", "broker", "action", "listener", "reason"] "1 while there is an incident, as osnl status lists it; absent otherwise. Kinds that turn into one another have one cause. subject is the part that is broken, with its broker; broker is empty for a part of the daemon itself, action and listener where it concerns none. osnl's own words in reason have no number that moves; those of a target or a broker may.";
     GAPS = "osnl_gaps" Gauge "" ["listener", "certainty"] "Intervals in which notifications could not reach the listener (certain) or may not have (possible), and that are neither verified nor dismissed.";
     LISTENER_STATE = "osnl_listener_state" Gauge "" ["listener", "state"] "1 for the state that the listener is in.";
     LISTENER_STALLED = "osnl_listener_stalled" Gauge "" ["listener"] "1 while messages wait and none moves.";

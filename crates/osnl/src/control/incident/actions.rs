@@ -92,14 +92,14 @@ fn down(target: &TargetReport) -> Option<Incident> {
     let incident = match (last.is_some_and(|failure| failure.is_refusal), class) {
         (true, _) => {
             let what = format!("{name}: the target refuses everything{lasting}");
-            let found = incident(target, Kind::TargetRefuses, what);
-            let advised = |advice: &str| format!("[action:{name}]: {advice}, then osnl reload");
-            match remedy {
-                Some(Remedy::Command(line)) => found.mended_by_command(line.clone()),
-                Some(Remedy::Advice(advice)) => found.mended_by(format!("[action:{name}]: {advice}")),
-                Some(Remedy::ConfigurationAdvice(advice)) => found.mended_by(advised(advice)),
-                None => found.mended_by(advised("correct the action, or the target")),
-            }
+            let named = |advice: &str| format!("[action:{name}]: {advice}").into();
+            let remedy = match remedy {
+                Some(Remedy::Command(line)) => Remedy::Command(line.clone()),
+                Some(Remedy::Advice(advice)) => Remedy::Advice(named(advice)),
+                Some(Remedy::ConfigurationAdvice(advice)) => Remedy::ConfigurationAdvice(named(advice)),
+                None => Remedy::ConfigurationAdvice(named("correct the action, or the target")),
+            };
+            incident(target, Kind::TargetRefuses, what).mended_by_remedy(remedy)
         }
         (false, Some(ErrorClass::Tls)) => {
             let own = format!(
@@ -385,6 +385,7 @@ pub(in crate::control) fn join_letters(incidents: &mut Vec<Incident>, targets: &
         };
         let found = Incident::new(Kind::DeadLetters, Severity::Warning, format!("action {names}"), what)
             .because(cause)
+            .labelled(without_figures(cause))
             .mended_by_command(format!("osnl deliveries list --state dead --text {text}"))
             .mended_by(format!("{}; {then}", correction(&of)));
         incidents.push(Incident { actions, ..found });

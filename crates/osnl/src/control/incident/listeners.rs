@@ -50,7 +50,7 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
             let why = listener.reason.as_deref().unwrap_or("nothing more can be kept");
             // The words of `why` count what is pending.
             let label = match &listener.full_action {
-                Some(action) => format!("action {action} has max_pending"),
+                Some(action) => format!("action {action} has reached max_pending"),
                 None => "nothing more can be kept".to_owned(),
             };
             let found = incident(listener, Kind::ListenerBlocked, Severity::Critical, what).because(why);

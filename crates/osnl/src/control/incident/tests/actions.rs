@@ -144,7 +144,7 @@ fn a_reason_for_a_metric_has_no_number_that_changes() {
         judge_listener(&blocked)[0].reason().map(str::to_owned)
     };
     let full = "action hook has 1001 deliveries pending and no place for another (max_pending is 1000)";
-    assert_eq!(blocked(Some("hook"), full).as_deref(), Some("action hook has max_pending"));
+    assert_eq!(blocked(Some("hook"), full).as_deref(), Some("action hook has reached max_pending"));
     let open = "7 messages wait for the end of their deliveries, and none of them ends";
     assert_eq!(blocked(None, open).as_deref(), Some("nothing more can be kept"));
     // Rates differ at each look.
