@@ -75,7 +75,7 @@ impl EvalError {
     ) -> Self {
         match missing(error, aliases) {
             Some(name) => Self::lacks(Some(name), aliases, names),
-            None => Self::failed(source, error, aliases.read_secret(source)),
+            None => Self::failed(source, error, aliases),
         }
     }
 
@@ -86,8 +86,9 @@ impl EvalError {
         Self::Lacks { name: name.unwrap_or_else(|| "value that it looks at".to_owned()) }
     }
 
-    /// With `secret`, repeats neither the source nor a number of the event.
-    fn failed(source: &str, error: &minijinja::Error, secret: bool) -> Self {
+    /// Where the failing piece reads a secret, repeats neither the source nor the engine's detail, which may have a
+    /// value of the event.
+    fn failed(source: &str, error: &minijinja::Error, aliases: &Aliases) -> Self {
         if error.kind() == ErrorKind::OutOfFuel {
             return Self::Fuel;
         }
@@ -97,10 +98,13 @@ impl EvalError {
             Some(_) | None => {}
         }
         let near = error.range().and_then(|range| source.get(range)).unwrap_or(source);
-        let near = if secret { "***" } else { near };
+        // A variable of a statement may hold a secret from elsewhere in the template.
+        let judged = if source.contains("{%") { source } else { near };
+        if aliases.read_secret(judged) {
+            return Self::Failed { problem: error.kind().to_string(), near: "***".to_owned() };
+        }
         let near: String = near.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect();
-        let detail = error.detail().filter(|detail| !(secret && detail.starts_with("unable to calculate")));
-        let problem = match detail {
+        let problem = match error.detail() {
             Some(detail) => format!("{}: {detail}", error.kind()),
             None => error.kind().to_string(),
         };

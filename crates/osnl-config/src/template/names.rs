@@ -365,9 +365,10 @@ impl Aliases {
         self.0.values().find(|written| names.value(written).is_none()).cloned()
     }
 
-    /// Whether one of the paths is a secret's, or the source reads a secret in another way.
-    pub(super) fn read_secret(&self, source: &str) -> bool {
-        self.0.values().any(|path| is_secret_path(path)) || written_secrets::reads_secret(source)
+    /// Whether a part of the source has the path of a secret, or reads a secret in another way.
+    pub(super) fn read_secret(&self, near: &str) -> bool {
+        let has_path = |path: &String| is_secret_path(path) && near.contains(path.as_str());
+        self.0.values().any(has_path) || written_secrets::reads_secret(near)
     }
 
     pub(super) fn observed(&self, names: &Names) -> Vec<(String, Option<String>)> {
