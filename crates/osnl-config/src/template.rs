@@ -138,16 +138,16 @@ impl Expression {
         &self.0.source
     }
 
-    /// Whether the expression reads a secret, which its constants may repeat.
+    /// Whether the expression has constants that may repeat a secret, as [`written_secrets::compares_secret`].
     #[must_use]
-    pub fn reads_secret(&self) -> bool {
-        self.0.aliases.read_secret(&self.0.source)
+    pub fn compares_secret(&self) -> bool {
+        written_secrets::compares_secret(&self.0.source)
     }
 
-    /// Returns the source for people, on one line; `***` if the expression reads a secret.
+    /// Returns the source for people, on one line; `***` if it may repeat a secret.
     #[must_use]
     pub fn shown(&self) -> String {
-        if self.reads_secret() {
+        if self.compares_secret() {
             return "***".to_owned();
         }
         self.source().split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,7 +1,7 @@
 //! Literal secrets in options that are not meant for secrets: a token in a header, a URL or an argument.
 //!
 //! A value with `{{ … }}` may have a secret beside the expressions. The contents of an expression are the
-//! event's, or `secret.KEY`, and are shown, unless a constant is beside a secret, which it may repeat.
+//! event's, or `secret.KEY`, and are shown, unless a constant is beside a secret of the event, which it may repeat.
 
 use std::borrow::Cow;
 
@@ -12,6 +12,8 @@ use super::typed;
 const MASK: &str = "***";
 const SCHEMES: [&str; 9] =
     ["bearer", "basic", "token", "apikey", "key", "geniekey", "splunk", "bot", "digest"];
+/// The words before the `[` of a list of constants.
+const KEYWORDS: [&str; 8] = ["and", "elif", "else", "if", "in", "is", "not", "or"];
 
 /// A part of a template: written text, or an expression with its braces.
 enum Piece<'a> {
@@ -47,7 +49,7 @@ pub fn masked(template: &str) -> Cow<'_, str> {
     for piece in pieces(template) {
         match piece {
             Piece::Written(text) => out.push_str(&mask_text(text)),
-            Piece::Expression(text) if ExpressionParts::read(text).may_compare() => {
+            Piece::Expression(text) if compares_secret(text) => {
                 let (open, close) = if text.starts_with("{{") { ("{{", "}}") } else { ("{%", "%}") };
                 out.push_str(&format!("{open} {MASK} {close}"));
             }
@@ -65,9 +67,15 @@ pub fn has_secret(template: &str) -> bool {
     })
 }
 
-/// Whether an expression reads a secret by its path, or by a key in quotes: `payload.get("password")`.
+/// Whether an expression reads a secret of the event by its path, or by a key in quotes: `payload.get("password")`.
 pub fn reads_secret(expression: &str) -> bool {
     ExpressionParts::read(expression).secret
+}
+
+/// Whether an expression reads a secret of the event and has a constant, which may repeat it.
+pub fn compares_secret(expression: &str) -> bool {
+    let parts = ExpressionParts::read(expression);
+    parts.secret && parts.constant
 }
 
 /// Whether an expression reads a secret, and whether it has a constant.
@@ -86,9 +94,9 @@ impl ExpressionParts {
             found.add(outside);
             let behind = &rest[at + 1..];
             let (text, after) = behind.split_once(&rest[at..=at]).unwrap_or((behind, ""));
-            match is_before_key(outside.trim_end()) {
-                true => found.secret |= is_secret_path(text),
-                false => found.constant |= !text.is_empty(),
+            match object_of_key(outside) {
+                Some(object) => found.secret |= is_secret_path(&format!("{object}.{text}")),
+                None => found.constant |= !text.is_empty(),
             }
             rest = after;
         }
@@ -97,21 +105,30 @@ impl ExpressionParts {
     }
 
     fn add(&mut self, outside: &str) {
-        let mut paths = outside.split(|c: char| !c.is_alphanumeric() && !['_', '.'].contains(&c));
-        self.secret |= paths.any(is_secret_path);
-        self.constant |= ["==", "!=", "<", ">"].iter().any(|sign| outside.contains(sign));
-    }
-
-    fn may_compare(&self) -> bool {
-        self.secret && self.constant
+        let mut paths = outside.split(|c: char| !is_in_path(c));
+        self.secret |= paths.any(|path| !path.starts_with("secret.") && is_secret_path(path));
+        let mut digits = outside.match_indices(|c: char| c.is_ascii_digit()).map(|(at, _)| &outside[..at]);
+        self.constant |= ["==", "!=", "<", ">"].iter().any(|sign| outside.contains(sign))
+            || digits.any(|before| !before.ends_with(is_in_path) && object_of_key(before).is_none());
     }
 }
 
-/// Whether the next text in quotes is a key, not a constant: `payload["password"]`, unlike `in ["password"]`.
-fn is_before_key(outside: &str) -> bool {
-    let is_value = |c: char| c.is_alphanumeric() || ['_', ']', ')'].contains(&c);
-    outside.strip_suffix('[').is_some_and(|value| value.ends_with(is_value))
-        || ["get(", "attr(", "attribute="].iter().any(|reads| outside.ends_with(reads))
+fn is_in_path(c: char) -> bool {
+    c.is_alphanumeric() || ['_', '.'].contains(&c)
+}
+
+/// Returns the path at the end of the object whose key or index is next: `payload` before `["password"]` and
+/// `.get("password")`. `None` before a constant, as in `payload.kind in ["password"]`.
+fn object_of_key(outside: &str) -> Option<&str> {
+    let is_value = |c: char| is_in_path(c) || [']', ')'].contains(&c);
+    let outside = outside.trim_end();
+    let object = match outside.strip_suffix('[').map(str::trim_end) {
+        Some(object) => Some(object).filter(|object| object.ends_with(is_value)),
+        None => ["get(", "attr(", "attribute="].iter().find_map(|reads| outside.strip_suffix(*reads)),
+    };
+    let object = object?.trim_end_matches(|c: char| c.is_whitespace() || ['|', '.'].contains(&c));
+    let object = object.rsplit(|c: char| !is_in_path(c)).next().unwrap_or_default();
+    (!KEYWORDS.contains(&object)).then_some(object)
 }
 
 /// Returns a URL, or its template, for people. The query parameter `key` is masked too: it is the secret of
@@ -191,10 +208,24 @@ mod tests {
             "https://h/{{ *** }}/{{ payload.id }}",
         );
         check(r#"{% if payload.get("token") == "S3CRET" %}x{% endif %}"#, "{% *** %}x{% endif %}");
-        check("{{ payload.pin == 1234 }}", "{{ *** }}");
+        for compared in [
+            "{{ payload.pin == 1234 }}",
+            "{{ payload.pin in [1234] }}",
+            "{{ payload ['password'] == 'S3CRET' }}",
+            "{{ payload['key'] == 'S3CRET' }}",
+            "{{ payload.get('key') == 'S3CRET' }}",
+            "{{ 'a' if payload | attr('key') == 'S3CRET' }}",
+            "{{ payload.secret.t == 'S3CRET' }}",
+        ] {
+            check(compared, "{{ *** }}");
+        }
         for harmless in [
             "{{ payload.auth_token | default('') }}",
             "{{ payload['auth_token'] }}",
+            "{{ payload.users[0].password }}",
+            "{{ payload.port['key'] == 'k' }}",
+            "{{ 'Bearer ' ~ secret.t }}",
+            "{{ secret.t | default('x') }}",
             "{{ payload.key_name == 'k' and payload.keypair_name != 'n' }}",
             "{{ 'token' if payload.kind in ['password', 'n'] }}",
         ] {

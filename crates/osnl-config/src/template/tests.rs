@@ -65,7 +65,7 @@ fn expressions() {
 }
 
 #[test]
-fn a_condition_is_masked_where_it_reads_a_secret_and_nowhere_else() {
+fn a_condition_is_masked_where_it_compares_a_secret_and_nowhere_else() {
     let check = |source: &str, expected: &str| {
         let when = Expression::new(source).unwrap();
         assert_eq!(when.shown(), expected, "{source}");
@@ -75,6 +75,10 @@ fn a_condition_is_masked_where_it_reads_a_secret_and_nowhere_else() {
         "payload.admin_pass == 'S3CRET' and payload.n == 1",
         "payload.n == 1 or payload['adminPass'] == 'S3CRET'",
         "payload.key == 'S3CRET'",
+        "payload ['key'] == 'S3CRET'",
+        "payload.get('key') == 'S3CRET'",
+        "payload.pin in [4321]",
+        "payload.token is defined and payload.n == 1",
         "context.auth_token != 'S3CRET'",
         "payload.get('admin_pass') == 'S3CRET'",
         "payload.users[payload.n]['password'] == 'S3CRET'",
@@ -87,6 +91,8 @@ fn a_condition_is_masked_where_it_reads_a_secret_and_nowhere_else() {
         "payload.key_name == 'k'",
         "payload.keypair_name == 'token'",
         "payload.port.key == 1",
+        "payload.token is defined",
+        "payload.users[0]['password'] is none",
         "payload.kind in ['password', 'token']",
         "payload.get('key_name') == 'password'",
         "event_type == 'identity.application_credential.created'",

@@ -43,7 +43,7 @@ impl fmt::Display for WhenFalse {
         let side = self.when.false_side(&self.names);
         let observed = side.as_ref().unwrap_or(&self.when).observed(&self.names);
         let mut words = Vec::new();
-        if let Some(side) = side.filter(|side| !side.reads_secret()) {
+        if let Some(side) = side.filter(|side| !side.compares_secret()) {
             words.push(side.shown());
         }
         let values = observed.into_iter();

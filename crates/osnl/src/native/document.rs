@@ -73,7 +73,7 @@ impl DocSection {
                 .and_then(|action| action.when.as_ref()),
             _ => None,
         };
-        let reads_secret = when.is_some_and(Expression::reads_secret);
+        let reads_secret = when.is_some_and(Expression::compares_secret);
         let is_rule = kind == RULE;
         for entry in &mut self.entries {
             entry.is_secret =

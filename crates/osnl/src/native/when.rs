@@ -38,7 +38,7 @@ fn warn_of_constant(reader: &mut SectionReader<'_>, when: &Expression) {
         Some(Err(_)) | None => {}
     }
     if let Some(always) = always_true(when.source()) {
-        let always = if when.reads_secret() { "***" } else { always };
+        let always = if when.compares_secret() { "***" } else { always };
         let problem = format!("is always true: the operand after or is the constant {always}");
         reader.warn("when", &problem, "write value in [\"a\", \"b\"], or the comparison on both sides");
     }
