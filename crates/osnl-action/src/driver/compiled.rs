@@ -1,7 +1,7 @@
 use osnl_config::sections::{RawEntry, SectionReader};
 use osnl_config::template::{Expression, TemplateError};
+use osnl_config::written_secrets::reads_secret;
 use osnl_config::{ConfigError, ValueOrigin, nearest};
-use osnl_model::is_secret_path;
 
 use super::sections::{ACTION, RULE, all_enrichments, enrichments};
 
@@ -55,7 +55,8 @@ pub(super) fn compiled<T>(
 /// Returns the line and a marker below the place; `None` if that might show a secret, or is too
 /// long.
 fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
-    let secret = text.split(|c: char| !c.is_alphanumeric() && !['_', '.'].contains(&c)).any(is_secret_path);
+    // A quote may be missing, so that a path is in a constant.
+    let secret = reads_secret(text) || reads_secret(&text.replace(['"', '\''], " "));
     let row = text[..at].matches('\n').count();
     let line: String =
         text.split('\n').nth(row)?.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
