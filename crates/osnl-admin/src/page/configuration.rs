@@ -126,7 +126,6 @@ mod tests {
             option: option.to_owned(),
             text: text.to_owned(),
             from: from.to_owned(),
-            is_secret: false,
         };
         let entries = vec![entry("listen", "", "default"), entry("token", "file:///etc/t", "a.conf:2")];
         let section = DocSection { heading: "admin".to_owned(), entries };

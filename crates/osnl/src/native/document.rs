@@ -3,13 +3,12 @@
 //! Values that the text cannot express, such as a comma in a topic, are refused.
 
 use osnl_config::sections::{Layers, RawSection};
-use osnl_config::template::Expression;
 use osnl_config::{Kind, OptionDef, ValueOrigin, secret_file, substitute, written_secrets};
 use osnl_model::{TransportUrl, is_secret_path};
 
 use super::kinds::{ACTION, KAFKA, LISTENER, RABBIT, RULE, VALUES};
 use super::schema::SECTIONS;
-use super::{Drivers, ListenerConf, LoadedConf, Native, rabbit, topology};
+use super::{Drivers, ListenerConf, LoadedConf, rabbit, topology};
 
 /// A configuration with secrets, whose `Debug` form is for tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +30,6 @@ pub struct DocEntry {
     pub option: String,
     pub text: String,
     pub from: String,
-    /// Whether the text may repeat a secret of events: the pattern of one, or a condition that reads one.
-    pub is_secret: bool,
 }
 
 impl LoadedConf {
@@ -51,34 +48,7 @@ impl LoadedConf {
                 entry.show_default_by_driver(listener);
             }
         }
-        sections.iter_mut().for_each(|section| section.mark_secrets(&self.conf));
         Document { sections, drivers: self.drivers }
-    }
-}
-
-impl DocSection {
-    fn mark_secrets(&mut self, conf: &Native) {
-        let (kind, name) = self.heading.split_once(':').unwrap_or_default();
-        let when = match kind {
-            RULE => conf
-                .rules
-                .iter()
-                .map(|conf| &conf.rule)
-                .find(|rule| *rule.name == *name)
-                .and_then(|rule| rule.when.as_ref()),
-            ACTION => conf
-                .actions
-                .iter()
-                .find(|action| *action.name == *name)
-                .and_then(|action| action.when.as_ref()),
-            _ => None,
-        };
-        let reads_secret = when.is_some_and(Expression::compares_secret);
-        let is_rule = kind == RULE;
-        for entry in &mut self.entries {
-            entry.is_secret =
-                entry.option == "when" && reads_secret || is_rule && is_secret_path(&entry.option);
-        }
     }
 }
 
@@ -110,7 +80,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
             Some(file) => format!("{}{}", secret_file::SCHEME, file.path.display()),
             None => layers.resolve(section, option).ok().flatten()?,
         };
-        Some(DocEntry { option: option.to_owned(), text, from: origin.to_string(), is_secret: false })
+        Some(DocEntry { option: option.to_owned(), text, from: origin.to_string() })
     });
     DocSection { heading: section.heading(), entries: entries.collect() }
 }
@@ -179,10 +149,10 @@ fn hidden(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> DocEntry 
 }
 
 fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> String {
-    if entry.is_secret {
+    let (kind, option) = (section.heading.split(':').next().unwrap_or_default(), &entry.option);
+    if kind == RULE && is_secret_path(option) {
         return "***".to_owned();
     }
-    let (kind, option) = (section.heading.split(':').next().unwrap_or_default(), &entry.option);
     let driver = section.entries.iter().find(|entry| entry.option == "driver");
     let driver = driver.and_then(|entry| drivers.named(&entry.text)).filter(|_| kind == ACTION);
     if let Some(row) = driver.and_then(|entry| entry.table.options_named(option).next()) {
@@ -195,6 +165,10 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     match def {
         Some(def) if def.row.secret => without_password(&entry.text),
         Some(def) if def.row.kind == Kind::Form("URL") => written_secrets::masked_url(&entry.text),
+        Some(def) if def.row.kind == Kind::Form("expression") => {
+            let secret = written_secrets::compares_secret(&entry.text);
+            if secret { "***".to_owned() } else { entry.text.clone() }
+        }
         Some(def) if def.row.kind == Kind::Form("template") => {
             written_secrets::masked(&entry.text).into_owned()
         }

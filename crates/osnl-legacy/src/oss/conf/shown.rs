@@ -164,5 +164,5 @@ fn section(heading: &str, entries: Vec<DocEntry>) -> DocSection {
 }
 
 fn entry(option: &str, text: impl Into<String>, from: impl Into<String>) -> DocEntry {
-    DocEntry { option: option.to_owned(), text: text.into(), from: from.into(), is_secret: false }
+    DocEntry { option: option.to_owned(), text: text.into(), from: from.into() }
 }
