@@ -3,6 +3,7 @@
 //! Values that the text cannot express, such as a comma in a topic, are refused.
 
 use osnl_config::sections::{Layers, RawSection};
+use osnl_config::written_secrets::compares_secret;
 use osnl_config::{Kind, OptionDef, ValueOrigin, secret_file, substitute, written_secrets};
 use osnl_model::{TransportUrl, is_secret_path};
 
@@ -165,12 +166,11 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     match def {
         Some(def) if def.row.secret => without_password(&entry.text),
         Some(def) if def.row.kind == Kind::Form("URL") => written_secrets::masked_url(&entry.text),
-        Some(def) if def.row.kind == Kind::Form("expression") => {
-            let secret = written_secrets::compares_secret(&entry.text);
-            if secret { "***".to_owned() } else { entry.text.clone() }
-        }
         Some(def) if def.row.kind == Kind::Form("template") => {
             written_secrets::masked(&entry.text).into_owned()
+        }
+        Some(def) if def.row.kind == Kind::Form("expression") && compares_secret(&entry.text) => {
+            "***".to_owned()
         }
         Some(_) | None => entry.text.clone(),
     }
