@@ -1,7 +1,7 @@
 //! `osnl config show`: a configuration in the native form, each value with its origin.
 //!
-//! The output is a valid file. Passwords are `***` unless requested; a daemon run with that file
-//! logs in with `***` and warns of it. A condition on a secret is `***` too, and refused there.
+//! With `--show-secrets` the output is a valid file. Otherwise secrets, and patterns and conditions on them, are
+//! `***`: a daemon run with that file logs in with `***` and warns of it, and refuses such a condition.
 //!
 //! `osnl config reference` prints every section and option of this build, and reads no file.
 
@@ -31,7 +31,7 @@ pub(crate) enum ConfigCommand {
 pub(crate) struct ConfigShowArgs {
     #[command(flatten)]
     pub(crate) of: CheckArgs,
-    /// Print passwords instead of ***
+    /// Print secrets instead of ***
     #[arg(long)]
     pub(crate) show_secrets: bool,
     /// text: one osnl.conf, merged from all sources; json for scripts

@@ -53,7 +53,7 @@ fn show_tells_layers_apart_and_hides_passwords() {
     let shown = text(&output.stdout);
     let place = home.path().display();
     for lines in [
-        "# Passwords are hidden as ***".to_owned(),
+        "# Secrets are hidden as ***".to_owned(),
         "# k.conf:2, [oslo_messaging_notifications] transport_url\ntransport_url = rabbit://u:***@localhost/\n"
             .to_owned(),
         "# k.conf:4, [k2hr3] api_url\napi_url = http://h/\n".to_owned(),

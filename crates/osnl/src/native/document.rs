@@ -87,7 +87,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
 }
 
 impl Document {
-    /// Returns the text. Without `secrets`, passwords, and conditions on secrets, are `***`, with a warning.
+    /// Returns the text. Without `secrets`, these and patterns and conditions on them are `***`, with a warning.
     #[must_use]
     pub fn text(&self, secrets: bool) -> String {
         let mut out = String::new();
@@ -108,7 +108,8 @@ impl Document {
         if hidden {
             out.insert_str(
                 0,
-                "# Passwords are hidden as ***: osnl config show --show-secrets prints them.\n\n",
+                "# Secrets are hidden as ***, and so are patterns and conditions on them: \
+                 osnl config show --show-secrets prints them.\n\n",
             );
         }
         out

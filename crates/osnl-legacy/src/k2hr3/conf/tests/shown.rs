@@ -132,6 +132,6 @@ fn passwords_are_hidden_unless_asked_for() {
     assert!(document.text(true).contains("rabbit://u:hunter2@h/"));
     let hidden = document.text(false);
     assert!(!hidden.contains("hunter2"), "{hidden}");
-    assert!(hidden.starts_with("# Passwords are hidden as ***"), "{hidden}");
+    assert!(hidden.starts_with("# Secrets are hidden as ***"), "{hidden}");
     native(&hidden);
 }
