@@ -152,7 +152,7 @@ impl DriverConf for HttpConf {
         };
         lines.push(("success", format!("status {}{last}", judgement.success)));
         if let Some(reply) = &self.0.reply {
-            lines.push(("reply", format!("has the status of each event: {}", reply.source())));
+            lines.push(("reply", format!("has the status of each event: {}", reply.shown())));
         }
         if self.0.redirects > 0 {
             lines.push(("redirects", format!("at most {} are followed", self.0.redirects)));

@@ -25,8 +25,8 @@ impl ReplyStatus {
         Ok(Self(expression))
     }
 
-    pub(super) fn source(&self) -> &str {
-        self.0.source()
+    pub(super) fn shown(&self) -> String {
+        self.0.shown()
     }
 
     /// Returns the answer to each event. An event whose status cannot be read says nothing about the others.

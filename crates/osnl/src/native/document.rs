@@ -189,6 +189,7 @@ fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
     match (row.kind, row.name) {
         (Kind::Form("URL"), _) | (Kind::Form("template"), "url") => written_secrets::masked_url(&entry.text),
         (Kind::Form("template"), _) => written_secrets::masked(&entry.text).into_owned(),
+        (Kind::Form("expression"), _) if compares_secret(&entry.text) => "***".to_owned(),
         (_, "command" | "python") => written_secrets::masked_command(&entry.text).into_owned(),
         (_, _) => entry.text.clone(),
     }

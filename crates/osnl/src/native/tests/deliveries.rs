@@ -122,12 +122,13 @@ fn the_explanation_shows_no_condition_that_reads_a_secret() {
 fn a_shown_configuration_has_neither_pattern_nor_condition_on_a_secret() {
     let rule = "when = payload.key == 'S3CRET'\npayload.admin_pass = ^S3CRET\npayload.key_name = ^k$\n";
     let text = WHOLE.replace("[rule:gone]\n", &format!("[rule:gone]\n{rule}"));
-    let document = load(&format!("{text}when = payload.admin_pass == 'S3CRET'\n")).unwrap().document();
+    let web = "[action:web]\ndriver = http\nurl = http://127.0.0.1/\nreply_status = 200 if reply.token == 'S3CRET' else 500\n";
+    let document = load(&format!("{text}when = payload.admin_pass == 'S3CRET'\n{web}")).unwrap().document();
     for shown in [document.text(false), format!("{:?}", document.hidden())] {
         assert!(!shown.contains("S3CRET") && shown.contains("^k$"), "{shown}");
     }
-    assert_eq!(document.text(false).matches(" = ***\n").count(), 3);
-    assert_eq!(document.text(true).matches("S3CRET").count(), 3);
+    assert_eq!(document.text(false).matches(" = ***\n").count(), 4);
+    assert_eq!(document.text(true).matches("S3CRET").count(), 4);
     assert!(document.reads_back());
 }
 
