@@ -337,10 +337,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
         )
     );
     assert!(broker_line(1).contains("login refused for user \"guest\""), "{found}");
-    assert!(
-        broker_line(1).contains("; to test user and password of transport_url: rabbitmqctl "),
-        "{found}"
-    );
+    assert!(broker_line(1).contains("; to test user and password of transport_url: rabbitmqctl "), "{found}");
     assert!(broker_line(2).contains("Connection refused"), "{found}");
     assert!(broker_line(3).contains("no answer within 6 s"), "{found}");
     let tls = format!(
