@@ -75,7 +75,7 @@ pub(crate) struct QueuesArgs {
     /// Time between two looks at each queue, in which growth shows
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
     pub(crate) pause: Duration,
-    /// Show a screen that refreshes itself until Ctrl-C
+    /// Show a screen that refreshes itself until q or Ctrl-C
     #[arg(long, conflicts_with_all = ["format", "apply"])]
     pub(crate) watch: bool,
     /// Mend osnl's own bindings and its own empty queues, after a question
@@ -197,7 +197,7 @@ impl QueuesArgs {
     }
 }
 
-/// Prints the report of one look, or watches until Ctrl-C.
+/// Prints the report of one look, or watches until q or Ctrl-C.
 ///
 /// # Errors
 /// The end of the command where no report follows.

@@ -39,7 +39,7 @@ pub(crate) struct StatusArgs {
     /// text, json, nagios, or live
     #[arg(long, value_enum, default_value_t = StatusFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) format: StatusFormat,
-    /// Show a screen that refreshes itself until Ctrl-C
+    /// Show a screen that refreshes itself until q or Ctrl-C
     #[arg(long, conflicts_with = "format")]
     pub(crate) watch: bool,
     /// Time between two refreshes
