@@ -1,6 +1,7 @@
 //! `osnl events`: the catalogue of the notifications that OpenStack services send.
 //!
-//! `--format json` has the same content as the text. `--format markdown` is a table of the events.
+//! `--format json` has the same content as the text, in an object with `services` or `events`. `--format markdown` is a
+//! table of the events.
 
 mod summary;
 
@@ -23,7 +24,7 @@ const OFFERED: usize = 5;
 #[derive(Debug, Args)]
 #[command(after_help = "Exits with 0; 1 if there is no such service or event.\n\n\
                   Examples:\n  osnl events\n  osnl events neutron\n  osnl events port.delete.end\n  \
-                  osnl events nova instance.create.end --format json")]
+                  osnl events nova instance.create.end --format json | jq '.events[].sample'")]
 pub(crate) struct EventsArgs {
     /// A service such as neutron, or an event type [default: all services]
     #[arg(value_name = "SERVICE")]
@@ -148,25 +149,27 @@ impl Selection {
     }
 
     fn json(&self) -> Value {
-        match self {
-            Self::Services => services()
-                .map(|(name, version, exchange, count)| {
+        let (name, listed): (&str, Vec<Value>) = match self {
+            Self::Services => {
+                let rows = services().map(|(name, version, exchange, count)| {
                     json!({"service": name, "recorded": version, "exchange": exchange, "events": count})
-                })
-                .collect(),
-            Self::Events(events) => events.iter().map(|event| described(event)).collect(),
-            Self::One(events) => events
-                .iter()
-                .map(|event| {
+                });
+                ("services", rows.collect())
+            }
+            Self::Events(events) => ("events", events.iter().map(|event| described(event)).collect()),
+            Self::One(events) => {
+                let rows = events.iter().map(|event| {
                     let mut whole = described(event);
                     whole["fields"] = event.fields().iter().map(field).collect();
                     if let Some(sample) = event.sample() {
                         whole["sample"] = json!({"event_type": sample.event_type, "payload": sample.payload});
                     }
                     whole
-                })
-                .collect(),
-        }
+                });
+                ("events", rows.collect())
+            }
+        };
+        json!({name: listed})
     }
 }
 

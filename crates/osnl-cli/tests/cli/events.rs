@@ -57,10 +57,10 @@ fn services_events_and_one_event_are_shown() {
 fn json_is_for_scripts() {
     let listed = |args: &[&str]| -> Value { serde_json::from_str(&run(args).1).unwrap() };
     let services = listed(&["events", "--format", "json"]);
-    assert_eq!(services.as_array().unwrap().len(), 12);
+    assert_eq!(services["services"].as_array().unwrap().len(), 12);
     let events = listed(&["events", "neutron", "--format", "json"]);
-    assert!(events.as_array().unwrap().iter().all(|event| event["exchange"] == "neutron"));
-    let one = &listed(&["events", "instance.create.end", "--format", "json"])[0];
+    assert!(events["events"].as_array().unwrap().iter().all(|event| event["exchange"] == "neutron"));
+    let one = &listed(&["events", "instance.create.end", "--format", "json"])["events"][0];
     assert_eq!(one["version"], "1.13");
     assert_eq!(one["sample"]["payload"]["nova_object.name"], "InstanceCreatePayload");
     let fields = one["fields"].as_array().unwrap();

@@ -25,10 +25,10 @@ fn run(place: &Place, args: &[&str], status: i32) -> (String, String) {
 #[test]
 fn check_accepts_the_sample_of_every_service_and_target() {
     let place = Place::new();
-    let (events, _) = run(&place, &["events", "--format", "json"], 0);
-    let events: Value = serde_json::from_str(&events).unwrap();
-    let services: Vec<&str> =
-        events.as_array().unwrap().iter().map(|service| service["service"].as_str().unwrap()).collect();
+    let (listed, _) = run(&place, &["events", "--format", "json"], 0);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let listed = listed["services"].as_array().unwrap();
+    let services: Vec<&str> = listed.iter().map(|service| service["service"].as_str().unwrap()).collect();
     assert!(services.len() > 10, "{services:?}");
     // A sample is the part of its service and that of its target, and a test in the program loads each pair.
     let is_checked =
