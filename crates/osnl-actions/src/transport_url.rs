@@ -66,14 +66,15 @@ fn check_rabbitmq_form(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
     };
     let hosts = text.split(['?', '#']).next()?.split_once("://")?.1;
     let path = hosts.split_once('/').map_or("", |(_, path)| path);
-    if path == "/" || path.eq_ignore_ascii_case("%2f") {
+    let is_slashes = !path.is_empty() && path.chars().all(|c| c == '/');
+    if is_slashes || path.eq_ignore_ascii_case("%2f") {
         return refused("amqp:// is AMQP 1.0, and this path is RabbitMQ's virtual host /", "write one /");
     }
     let is_default = |host: &TransportHost| {
         host.username.is_some() && host.credentials() == ("guest", "guest") && host.port_or(5672) == 5672
     };
     let has_mode = url.query().iter().any(|(name, _)| name == "addressing_mode");
-    if url.hosts().iter().all(is_default) && !has_mode {
+    if url.hosts().iter().any(is_default) && !has_mode {
         let problem = "amqp:// is AMQP 1.0, and guest at port 5672 is RabbitMQ's default";
         return refused(problem, "add ?addressing_mode=legacy, or routable");
     }
@@ -100,6 +101,7 @@ mod tests {
         for (url, expected) in [
             ("amqp://guest:guest@localhost:5672//", Some(path)),
             ("amqp://osnl:secret@mq1:5672//", Some(path)),
+            ("amqp://osnl:secret@mq1:5672///", Some(path)),
             ("amqp://osnl:secret@mq1/%2f?pseudo_vhost=false", Some(path)),
             ("amqps://osnl:secret@mq1:5671//", Some(tls)),
             ("amqp://guest:guest@localhost:5672/", Some(login)),
@@ -107,7 +109,7 @@ mod tests {
             ("amqp://guest:guest@localhost:5672/?addressing_mode=legacy", None),
             ("amqp://guest:guest@localhost:5673/", None),
             ("amqp://guest:secret@localhost/", None),
-            ("amqp://guest:guest@mq1,osnl:secret@mq2/", None),
+            ("amqp://guest:guest@mq1,osnl:secret@mq2/", Some(login)),
             ("amqp://osnl:secret@mq1:5672,osnl:secret@mq2:5672/", None),
             ("amqp://localhost:5672", None),
             ("amqps://osnl:secret@mq1/v", None),

@@ -90,6 +90,24 @@ fn a_broker_that_is_rabbitmq_is_refused_with_the_right_scheme() {
 }
 
 #[test]
+fn a_url_that_may_be_of_rabbitmq_is_warned_of_with_the_right_scheme() {
+    let (place, sink) = (Place::new(), Sink::start());
+    for (url, expected) in [
+        ("amqp://osnl:secret@mq1:5672/openstack", Some("; for RabbitMQ write rabbit://\n")),
+        ("amqps://osnl:secret@mq1:5671/openstack", Some("; for RabbitMQ write rabbit://...?ssl=1\n")),
+        ("amqp://osnl:secret@mq1:5672/", None),
+        ("amqp://osnl:secret@mq1:5673/openstack", None),
+        ("amqp://osnl:secret@mq1:5672/openstack?addressing_mode=legacy", None),
+    ] {
+        place.write("a.conf", &conf(&place, &listener("n", url, NOVA), &sink));
+        let (code, stdout, stderr) = place.run(&["check", "-c", "a.conf"]);
+        let said = format!("{stdout}{stderr}");
+        let is_named = expected.map_or(!said.contains("for RabbitMQ"), |expected| said.contains(expected));
+        assert!(code == Some(0) && is_named, "{url}: {code:?} {said}");
+    }
+}
+
+#[test]
 fn two_listeners_of_one_address_are_refused_and_others_are_not() {
     let (place, sink, url) = (Place::new(), Sink::start(), "amqp://127.0.0.1:1/");
     let refused = "[listener:n] uses an address of this broker already";

@@ -391,8 +391,8 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
     let own = StreamOptions::read(reader);
     let topology = topology?;
     #[cfg(feature = "amqp1")]
-    if url.as_ref().is_some_and(|url| Driver::for_url(url) == Driver::Amqp1) {
-        super::amqp1::warn(reader, topology.pool.as_deref(), topology.declare);
+    if let Some(url) = url.as_ref().filter(|url| Driver::for_url(url) == Driver::Amqp1) {
+        super::amqp1::warn(reader, url, topology.pool.as_deref(), topology.declare);
     }
     let prefetch = rabbit::prefetch(reader, rabbit.as_ref(), OptionValue::valid(reader, "prefetch")?);
     let prefetch = kept_in_memory(reader, prefetch);
