@@ -168,7 +168,7 @@ async fn each_guard_that_keeps_deliveries_of_an_action_back_is_found() {
 }
 
 #[tokio::test]
-async fn a_retry_of_a_paused_delivery_names_the_pause_and_of_an_orphaned_one_the_missing_action() {
+async fn a_retry_of_a_pending_delivery_names_the_stopped_daemon_the_pause_or_the_missing_action() {
     let folder = tempfile::tempdir().unwrap();
     let handler = with_deliveries(folder.path(), &[("hook", 1, Begin::Live)]).await;
     let why = async |handler: &ControlHandler| {
@@ -176,8 +176,9 @@ async fn a_retry_of_a_paused_delivery_names_the_pause_and_of_an_orphaned_one_the
         let answer = handler.answer(&serde_json::from_value(retry).unwrap()).await.unwrap();
         answer["refusals"][0]["why"].as_str().unwrap().to_owned()
     };
-    let probe = "it is ready, and osnl attempts it by itself; now: osnl actions probe hook; only dead letters are retried";
-    assert_eq!(why(&handler).await, probe);
+    let start =
+        "it is ready, and osnl attempts it once it runs: systemctl start osnl; only dead letters are retried";
+    assert_eq!(why(&handler).await, start);
     // Without a configuration nothing tells whether the action deletes.
     assert_eq!(handler.status().await.unwrap().targets[0].deletes, None);
     let pause = json!({"verb": "pause", "action": "hook", "by": "root"});

@@ -125,11 +125,7 @@ impl ControlHandler {
             name(&mut changes.under_way_ids, &left);
         }
         for (id, row) in named.into_iter().filter(|(id, _)| !seen.contains(id)) {
-            let is_paused = match &row {
-                Some(row) => self.pause_of(&row.action).await?.is_some(),
-                None => false,
-            };
-            changes.refuse(id, why_not(request, row.as_ref(), &which.context, is_paused));
+            changes.refuse(id, self.why_not(request, row.as_ref(), &which.context).await?);
         }
         if !dry_run && changes.changed > 0 {
             announce(request, changes.changed);
@@ -213,6 +209,43 @@ impl ControlHandler {
     async fn pause_of(&self, action: &str) -> Result<Option<Pause>, RequestRefusal> {
         let paused = self.store.journal.paused_actions().await?;
         Ok(paused.get(action).cloned())
+    }
+
+    async fn why_not(
+        &self,
+        request: &ControlRequest,
+        row: Option<&DeliveryListRow>,
+        context: &QueryContext,
+    ) -> Result<String, RequestRefusal> {
+        let Some(row) = row else { return Ok("there is none of this number".to_owned()) };
+        let takes = match request {
+            ControlRequest::Retry { .. } => "dead letters are retried",
+            ControlRequest::Release { .. } => "those that wait for release are released",
+            ControlRequest::Discard { .. } => "open and dead ones are discarded",
+            ControlRequest::Move { .. } => "open ones are moved",
+            _ => "nothing is changed",
+        };
+        Ok(match (row.state, &row.reason) {
+            (RowState::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
+            (RowState::Ready, _) if matches!(request, ControlRequest::Retry { .. }) => {
+                let (phase, action) = (row.phase(context), &row.action);
+                let word = phase.word();
+                let hint = if phase == Phase::Orphaned {
+                    format!("there is no action {action}; osnl deliveries move {} --to ACTION", row.id)
+                } else if self.pause_of(action).await?.is_some() {
+                    format!("{action} is paused; to go on: osnl actions resume {action}")
+                } else if self.live.is_some() {
+                    format!("osnl attempts it by itself; now: osnl actions probe {action}")
+                } else {
+                    "osnl attempts it once it runs: systemctl start osnl".to_owned()
+                };
+                format!("it is {word}, and {hint}; only {takes}")
+            }
+            (_, _) => {
+                let word = row.phase(context).word();
+                format!("it is {word}, or another filter excludes it; only {takes}")
+            }
+        })
     }
 
     /// Returns the deliveries that a delivery loop has in hand and gives back within a moment, since they only wait.
@@ -343,39 +376,4 @@ fn change_of(request: &ControlRequest, which: &Filter) -> Option<Change> {
         ControlRequest::Move { to, .. } => Change::Move { which, to: to.clone() },
         _ => return None,
     })
-}
-
-fn why_not(
-    request: &ControlRequest,
-    row: Option<&DeliveryListRow>,
-    context: &QueryContext,
-    is_paused: bool,
-) -> String {
-    let Some(row) = row else { return "there is none of this number".to_owned() };
-    let takes = match request {
-        ControlRequest::Retry { .. } => "dead letters are retried",
-        ControlRequest::Release { .. } => "those that wait for release are released",
-        ControlRequest::Discard { .. } => "open and dead ones are discarded",
-        ControlRequest::Move { .. } => "open ones are moved",
-        _ => "nothing is changed",
-    };
-    match (row.state, &row.reason) {
-        (RowState::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
-        (RowState::Ready, _) if matches!(request, ControlRequest::Retry { .. }) => {
-            let (phase, action) = (row.phase(context), &row.action);
-            let word = phase.word();
-            let hint = if phase == Phase::Orphaned {
-                format!("there is no action {action}; osnl deliveries move {} --to ACTION", row.id)
-            } else if is_paused {
-                format!("{action} is paused; to go on: osnl actions resume {action}")
-            } else {
-                format!("osnl attempts it by itself; now: osnl actions probe {action}")
-            };
-            format!("it is {word}, and {hint}; only {takes}")
-        }
-        (_, _) => {
-            let word = row.phase(context).word();
-            format!("it is {word}, or another filter excludes it; only {takes}")
-        }
-    }
 }
