@@ -6,8 +6,8 @@ use askama::Template;
 use hyper::Method;
 use osnl::control::routes::{RouteLookup, Sender, find};
 use osnl::control::{
-    AttemptAnswer, ControlRequest, Delivery, DeliveryGroup, List, ListOrder, RequestRefusal, Show, StateTone,
-    StateTotals, Which, counted, grouped, millis, query, short_answer,
+    AttemptAnswer, ControlRequest, Delivery, DeliveryGroup, DeliveryObstacle, List, ListOrder,
+    RequestRefusal, Show, StateTone, StateTotals, Which, counted, grouped, millis, query, short_answer,
 };
 use osnl::journal::query::Phase;
 use osnl_model::cut;
@@ -22,7 +22,7 @@ const COUNTED: u64 = 1000;
 const MOST_ROWS: u32 = 100;
 const LONGEST_PART: usize = 100;
 pub(super) const CHANGES: &[(&str, &str)] =
-    &[("retry", "Retry"), ("release", "Release"), ("discard", "Discard"), ("move", "Move")];
+    &[("retry", "Retry"), ("release", "Release"), ("move", "Move"), ("discard", "Discard")];
 
 #[derive(Template)]
 #[template(path = "deliveries.html")]
@@ -223,6 +223,11 @@ fn common_part(delivery: &Delivery) -> Option<String> {
 
 fn can_change(delivery: &Delivery) -> bool {
     takes("discard").contains(&delivery.state)
+}
+
+/// Whether a probe of the target attempts the delivery now.
+fn can_try(delivery: &Delivery) -> bool {
+    delivery.state == Phase::Retrying || delivery.waits_for == Some(DeliveryObstacle::TargetDown)
 }
 
 fn result(delivery: &Delivery) -> String {

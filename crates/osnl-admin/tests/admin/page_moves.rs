@@ -1,6 +1,6 @@
 use osnl::journal::{Begin, NewDelivery};
 use osnl_core::rule::{GuardHold, GuardKind, GuardName};
-use osnl_testkit::{Reply, Sink, until};
+use osnl_testkit::{Reply, Sink, closed_port, until};
 use serde_json::json;
 
 use crate::control_socket::SOON;
@@ -249,6 +249,26 @@ async fn deliveries_that_come_after_the_preview_are_not_changed() {
     until(SOON, first, async || site.read(first, &session).await.contains("1</span> discarded")).await;
     let later = site.read("/deliveries?about=p2&state=discarded", &session).await;
     assert!(later.contains("No delivery matches."), "{later}");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_waits_for_a_target_that_is_down_is_tried_first_and_discarded_last() {
+    let action = format!("[action:third]\ndriver = http\nurl = http://127.0.0.1:{}/\n", closed_port());
+    let site = RunningDaemon::with("allow_changes = yes", &action).await;
+    let session = log_in(&site.running).await;
+    // The second delivery is never attempted: the first one makes the probes.
+    for id in ["p1", "p2"] {
+        site.keep(port(id), "third").await;
+        let found = format!("/deliveries?about={id}");
+        until(SOON, "it waits", async || site.read(&found, &session).await.contains("waiting: target down"))
+            .await;
+    }
+    let list = site.read("/deliveries?about=p2", &session).await;
+    let (_, row) = list.split_once("href=\"/deliveries/").unwrap();
+    let one = site.read(&format!("/deliveries/{}", row.split('"').next().unwrap()), &session).await;
+    let at = [">Try now</a>", ">Move</button>", ">Discard</a>"].map(|button| one.find(button));
+    assert!(at[0].is_some() && at.is_sorted(), "{at:?} {one}");
     site.end().await;
 }
 
