@@ -43,13 +43,18 @@ fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
 }
 
 /// Returns a template for people: a secret by form or by the name before it is `***`, and so is an expression that may
-/// compare a secret of the event.
+/// compare a secret of the event, by its path or by a name that a statement gives it.
 pub fn masked(template: &str) -> Cow<'_, str> {
     let mut out = String::new();
+    let has = |is_so: fn(&str) -> bool| {
+        pieces(template).any(|piece| matches!(piece, Piece::Expression(text) if is_so(text)))
+    };
+    let names_secret = has(names_value) && has(reads_secret);
+    let has_constant = |text: &str| ExpressionParts::read(text).constant;
     for piece in pieces(template) {
         match piece {
             Piece::Written(text) => out.push_str(&mask_text(text)),
-            Piece::Expression(text) if compares_secret(text) => {
+            Piece::Expression(text) if compares_secret(text) || (names_secret && has_constant(text)) => {
                 let (open, close) = if text.starts_with("{{") { ("{{", "}}") } else { ("{%", "%}") };
                 out.push_str(&format!("{open} {MASK} {close}"));
             }
@@ -57,6 +62,13 @@ pub fn masked(template: &str) -> Cow<'_, str> {
         }
     }
     if out == template { Cow::Borrowed(template) } else { Cow::Owned(out) }
+}
+
+/// Whether a piece is a statement that gives a name to a value.
+fn names_value(piece: &str) -> bool {
+    let statement = piece.strip_prefix("{%").unwrap_or_default();
+    let statement = statement.trim_start_matches(|c: char| c.is_whitespace() || ['-', '+'].contains(&c));
+    ["set", "for", "with"].iter().any(|word| statement.starts_with(word))
 }
 
 /// Whether a template has a secret beside its expressions.
@@ -208,6 +220,21 @@ mod tests {
             "https://h/{{ *** }}/{{ payload.id }}",
         );
         check(r#"{% if payload.get("token") == "S3CRET" %}x{% endif %}"#, "{% *** %}x{% endif %}");
+        for (named, expected) in [
+            ("{% set t = payload.token %}{{ t == 'S3CRET' }}", "{% set t = payload.token %}{{ *** }}"),
+            (
+                "{%- for t in [payload.token] %}{{ t == 'S3CRET' }}",
+                "{%- for t in [payload.token] %}{{ *** }}",
+            ),
+            ("{% set t = 'S3CRET' %}{{ payload.token in t }}", "{% *** %}{{ payload.token in t }}"),
+            ("{% set n = payload.n %}{{ n == 'x' }}", "{% set n = payload.n %}{{ n == 'x' }}"),
+            (
+                "{% if payload.token %}{{ payload.n == 'x' }}{% endif %}",
+                "{% if payload.token %}{{ payload.n == 'x' }}{% endif %}",
+            ),
+        ] {
+            check(named, expected);
+        }
         for compared in [
             "{{ payload.pin == 1234 }}",
             "{{ payload.pin in [1234] }}",
