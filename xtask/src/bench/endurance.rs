@@ -68,26 +68,40 @@ pub(super) fn run(stage: &Stage, effort: Effort) -> Result<()> {
     stage.sink().wait(1, super::sections::SECONDS)?;
     queue.wait_for_consumer();
     let file = state.join("journal.db");
+    let path = step::target_dir().join("endurance.csv");
+    // A run that fails leaves the minutes before.
+    let save = |samples: &[Sample], waits: &[[f64; 2]]| {
+        std::fs::write(&path, csv(samples, waits)).with_context(|| path.display().to_string())
+    };
+    println!("(endurance) each minute: {}", path.display());
     let (mut published, mut samples, mut cpu) = (BTreeMap::new(), Vec::new(), process.cpu()?);
     for minute in 0..plan.minutes {
         stage.sink().fail(u64::from(plan.is_away(minute)))?;
         let count = RATE * 60;
         published.extend(times(&step::output(&mut queue.publisher(RATE, count, minute * count + 1))?)?);
         let now = process.cpu()?;
-        samples.push(sample(&process, &file, (now - cpu).as_secs_f64() * 1e3 / count as f64)?);
+        let latest = sample(&process, &file, (now - cpu).as_secs_f64() * 1e3 / count as f64)?;
         cpu = now;
+        samples.push(latest);
+        save(&samples, &[])?;
+        if (minute + 1).is_multiple_of(10) {
+            let Sample { memory, descriptors, cpu, file } = latest;
+            println!(
+                "(endurance) {} min: memory {memory:.1} MiB, {descriptors} descriptors, {cpu:.3} ms/event, file {file:.1} MiB",
+                minute + 1
+            );
+        }
     }
     stage.sink().fail(0)?;
     // The first message is one more.
-    stage.sink().wait(published.len() as u64 + 1, DRAIN).context("events were lost")?;
+    let drained = stage.sink().wait(published.len() as u64 + 1, DRAIN);
     let arrived = stage.sink().times()?;
-    let lost = published.keys().filter(|number| !arrived.contains_key(number)).count();
-    ensure!(lost == 0, "{lost} events had no effect");
     let waits: Vec<[f64; 2]> =
         (0..plan.minutes).map(|minute| waits_of(minute, &published, &arrived)).collect();
-    let path = step::target_dir().join("endurance.csv");
-    std::fs::write(&path, csv(&samples, &waits)).with_context(|| path.display().to_string())?;
-    println!("(endurance) each minute: {}\n", path.display());
+    save(&samples, &waits)?;
+    let lost = published.keys().filter(|number| !arrived.contains_key(number)).count();
+    ensure!(lost == 0, "{lost} events had no effect");
+    drained.context("events were lost")?;
     judge(plan, &samples, &waits)
 }
 
@@ -109,11 +123,14 @@ fn waits_of(minute: u64, published: &BTreeMap<u64, u128>, arrived: &BTreeMap<u64
     [quantile(&waits, 0.5), quantile(&waits, 0.99)]
 }
 
+/// Returns a line for each minute; the waits are known at the end of the run.
 fn csv(samples: &[Sample], waits: &[[f64; 2]]) -> String {
     let mut text = "minute,memory_mib,descriptors,cpu_ms,p50_ms,p99_ms,file_mib\n".to_owned();
-    for (minute, (sample, [p50, p99])) in samples.iter().zip(waits).enumerate() {
+    for (minute, sample) in samples.iter().enumerate() {
         let Sample { memory, descriptors, cpu, file } = sample;
-        let _ = writeln!(text, "{minute},{memory:.1},{descriptors},{cpu:.3},{p50:.2},{p99:.2},{file:.1}");
+        let waits =
+            waits.get(minute).map_or_else(|| ",".to_owned(), |[p50, p99]| format!("{p50:.2},{p99:.2}"));
+        let _ = writeln!(text, "{minute},{memory:.1},{descriptors},{cpu:.3},{waits},{file:.1}");
     }
     text
 }
@@ -175,6 +192,14 @@ mod tests {
         };
         check(120, &[30, 31, 32, 33, 34, 90, 91, 92, 93, 94]);
         check(12, &[6]);
+    }
+
+    #[test]
+    fn a_minute_has_a_line_before_its_waits_are_known() {
+        let samples = [Sample { memory: 30.0, descriptors: 20.0, cpu: 1.0, file: 100.0 }; 2];
+        let expected = "minute,memory_mib,descriptors,cpu_ms,p50_ms,p99_ms,file_mib\n\
+                        0,30.0,20,1.000,1.00,5.00,100.0\n1,30.0,20,1.000,,,100.0\n";
+        assert_eq!(csv(&samples, &[[1.0, 5.0]]), expected);
     }
 
     #[test]
