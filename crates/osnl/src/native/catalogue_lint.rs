@@ -4,6 +4,7 @@
 //! pattern must begin like a known event.
 
 mod compared;
+mod context;
 mod fields;
 mod forms;
 mod hints;
@@ -13,7 +14,7 @@ mod types;
 
 use std::collections::HashMap;
 
-use osnl_config::sections::RawSection;
+use osnl_config::sections::{RawEntry, RawSection};
 use osnl_config::template::Names;
 use osnl_config::{Warning, nearest, shown};
 use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
@@ -58,7 +59,7 @@ impl LoadedConf {
         let mut asked = LintCache::default();
         let check = |rule| {
             let found = judge.check_rule(rule, &mut asked);
-            found.into_iter().chain(self.heard_twice(rule))
+            found.into_iter().chain(self.heard_twice(rule)).chain(judge.no_context(rule))
         };
         let mut found: Vec<Warning> = enabled.flat_map(check).collect();
         found.extend(self.conf.listeners.iter().filter_map(|listener| self.twice(listener)));
@@ -66,7 +67,7 @@ impl LoadedConf {
         found
     }
 
-    /// Warns of names in an action's `when` that no event of any rule has which calls the action.
+    /// Warns of names in an action's `when` and templates that no event of any rule has which calls the action.
     fn no_field_in_action(&self, action: &ActionConf) -> Vec<Warning> {
         let conf = &self.conf;
         let calls =
@@ -84,15 +85,46 @@ impl LoadedConf {
             }
             events.extend(of_rule);
         }
-        let paths = action.when.iter().flat_map(|when| when.paths());
-        let lacking = |path: &str| {
-            let lacking = catalogue::lacking(&events, path.strip_prefix("payload.")?)?;
-            let problem = format!("no known event of the rules that call this action has {path}");
-            let mut finding = self.finding(ACTION, &action.name, "when", &problem).allowed(there(&lacking));
-            finding.suggestion = lacking.near.map(|near| format!("payload.{near}"));
+        let in_when = action.when.iter().flat_map(|when| when.paths());
+        let in_when = in_when.map(|path| ("when".to_owned(), path.to_owned()));
+        let found = in_when.chain(self.paths_in_templates(action, &events)).filter_map(|(option, path)| {
+            let (problem, allowed, near) = match path.strip_prefix("payload.") {
+                Some(inside) => {
+                    let lacking = catalogue::lacking(&events, inside)?;
+                    // A default may be for the events of other rules, whose payloads have nothing alike.
+                    if option != "when" && lacking.inside.is_empty() && lacking.near.is_none() {
+                        return None;
+                    }
+                    let problem = format!("no known event of the rules that call this action has {path}");
+                    (problem, there(&lacking), lacking.near.map(|near| format!("payload.{near}")))
+                }
+                None => {
+                    let (problem, near) = context::unknown_field(&path)?;
+                    (problem, context::USUAL.to_owned(), near)
+                }
+            };
+            let mut finding = self.finding(ACTION, &action.name, &option, &problem).allowed(allowed);
+            finding.suggestion = near;
             Some(Warning(finding))
+        });
+        found.collect()
+    }
+
+    /// Returns the options of an action with the names in their templates. Those of the payload are from templates that an
+    /// event can fill: the trial of an action reports the others.
+    fn paths_in_templates(&self, action: &ActionConf, events: &[&CatalogueEvent]) -> Vec<(String, String)> {
+        let sampled = events.iter().find(|event| event.sample().is_some());
+        let names = sampled.map(|event| Names::from(event.example()));
+        let sections = self.layers.sections.iter();
+        let of_action = sections.filter(|section| section.def.kind == ACTION && section.name == *action.name);
+        let entries = of_action.flat_map(|section| &section.entries);
+        let paths = |entry: &RawEntry| {
+            let Some(template) = self.template(entry) else { return Vec::new() };
+            let is_filled = names.as_ref().is_some_and(|names| template.render(names).is_ok());
+            let counts = |path: &&str| is_filled || path.starts_with("context.");
+            template.paths().filter(counts).map(|path| (entry.option.clone(), path.to_owned())).collect()
         };
-        paths.filter_map(lacking).collect()
+        entries.filter(|entry| entry.option != "when" && entry.text.contains('{')).flat_map(paths).collect()
     }
 }
 
@@ -179,6 +211,22 @@ impl<'a> Judge<'a> {
             }
             (None, true) => Vec::new(),
         }
+    }
+
+    /// Warns of fields of the request context in the conditions and the key of a rule.
+    fn no_context(&self, rule: &RuleConf) -> Vec<Warning> {
+        let in_when = rule.rule.when.iter().flat_map(|when| when.paths());
+        let in_when = in_when.map(|path| ("when".to_owned(), path.to_owned()));
+        let key = ("key".to_owned(), rule.rule.key.to_string());
+        let section = self.sections.get(&*rule.rule.name).copied();
+        let options = section.into_iter().flat_map(|section| &section.entries).map(|entry| &entry.option);
+        let options = options.map(|option| (option.clone(), option.clone()));
+        let unknown = |(option, path): (String, String)| {
+            let (problem, near) = context::unknown_field(&path)?;
+            Some(self.warning(rule, &option, &problem, context::USUAL, near.as_deref()))
+        };
+        let found: Vec<Warning> = in_when.chain([key]).chain(options).filter_map(unknown).collect();
+        if found.is_empty() || self.conf.events_of(rule).is_certain { found } else { Vec::new() }
     }
 
     /// Warns of a resource in the conditions of a rule whose events the catalogue does not have.

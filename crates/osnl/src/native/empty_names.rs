@@ -62,7 +62,7 @@ impl LoadedConf {
         TEMPLATE_NAMES.into_iter().chain(enrichments).collect()
     }
 
-    fn template(&self, entry: &RawEntry) -> Option<Template> {
+    pub(super) fn template(&self, entry: &RawEntry) -> Option<Template> {
         Template::compile(&entry.text, &self.more_names()).ok()
     }
 

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use osnl_config::Finding;
+
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{DeliveryLimits, OnDead};
 use crate::explain::{ExplainedEvent, Explainer};
@@ -23,6 +25,39 @@ fn a_pattern_for_a_path_with_brackets_is_told_with_dots() {
     let told = warnings(&load(&text).unwrap());
     let mends: Vec<&str> = told.iter().filter_map(|said| Some(said.split_once("; write ")?.1)).collect();
     assert_eq!(mends, ["payload.port.fixed_ips.0.ip_address", "context.a.b"], "{told:?}");
+}
+
+#[test]
+fn a_name_that_no_event_has_is_told_at_each_option_that_reads_it() {
+    let rule = "when = context.projectid == \"p\" and context.user == \"u\"\nkey = context.nosuch\n\
+                context.request_ids.0 = x\ncontext.roles.0 = x\n";
+    // The trial on sample events tells of a name of the payload without a default.
+    let action = "[action:web]\ndriver = http\nurl = https://h/{{ context.user_nam }}\n\
+                  query.a = {{ payload.port.nosuch|default(\"-\") }}\nquery.b = {{ payload.prot.id|default(\"-\") }}\n\
+                  query.c = {{ payload.message|default(\"-\") }}\nquery.d = {{ payload.port.gone }}\n";
+    let text = WHOLE.replace("[rule:gone]\n", &format!("[rule:gone]\n{rule}")).replace(", record", ", web");
+    let check = |text: &str, expected: &[&str]| {
+        let told = load(&format!("{text}{action}")).unwrap().never_sent();
+        let told = told.iter().map(|warning| {
+            let Finding { option, problem, suggestion, .. } = &warning.0;
+            let name = problem.split(' ').next_back().unwrap_or_default();
+            format!("{} {name} {}", option.as_deref().unwrap_or("-"), suggestion.as_deref().unwrap_or("-"))
+        });
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    };
+    check(
+        &text,
+        &[
+            "when context.projectid context.project_id",
+            "key context.nosuch -",
+            "context.request_ids.0 context.request_ids context.request_id",
+            "url context.user_nam context.user_name",
+            "query.a payload.port.nosuch -",
+            "query.b payload.prot.id payload.port.id",
+        ],
+    );
+    // A service that the catalogue does not have may send any field.
+    check(&text.replace("exchange = neutron", "exchange = ours"), &[]);
 }
 
 #[test]
