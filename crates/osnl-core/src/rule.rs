@@ -63,7 +63,7 @@ pub struct Rule {
     pub mode: Mode,
     /// The [age](crate::age) beyond which a matched event becomes a dead letter; `None` for no limit.
     pub max_event_age: Option<Duration>,
-    /// Whether an event ends as a dead letter if a newer one of its key came before it.
+    /// Whether an event ends as a dead letter if a newer one of its key came before it, by this rule or another with it.
     pub order_by_event_time: bool,
 }
 

@@ -198,20 +198,21 @@ impl<'a> Explainer<'a> {
         let Some(time) = order_time(notification, event.read) else { return };
         let message = notification.id().map_or_else(|| self.events.to_string(), str::to_owned);
         for RuleVerdict { rule, ruling, .. } in verdicts {
-            let mut rules = self.conf.rules.iter().map(|conf| &conf.rule);
+            let mut rules = self.conf.rules.iter().filter(|conf| conf.rule.order_by_event_time);
             let Ruling::Fires(effects) = ruling else { continue };
-            if !rules.any(|conf| conf.name == *rule && conf.order_by_event_time) {
-                continue;
-            }
+            let Some(conf) = rules.find(|conf| conf.rule.name == *rule) else { continue };
+            let heard = listeners_for_event::listeners_for_event(self.conf, conf, event, self.listener);
             let begins = |effect: &&mut Effect| {
                 effect.is_made() && effect.mode == Mode::Live && effect.too_old.is_none()
             };
             for effect in effects.iter_mut().filter(begins) {
                 let Some(key) = &effect.key else { continue };
-                let event = TimedEvent { rule, key, time, message: &message };
-                match self.order.overtaken(event) {
+                let source = &conf.rule.key;
+                let timed = |listener| TimedEvent { listener, source, key, time, message: &message };
+                let events = heard.by.iter().map(timed);
+                match events.clone().find_map(|event| self.order.overtaken(event)) {
                     Some(why) => effect.too_old = Some(why),
-                    None => self.order.note(event),
+                    None => events.for_each(|event| self.order.note(event)),
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! The order of events by their own time, for rules with `order_by_event_time`.
 //!
-//! An event is overtaken if a newer one of the same rule and order key came before it. Equal times overtake nothing.
-//! A message that comes again, from a broker or a log, is not judged: it may have been the first.
+//! An event is overtaken if a newer one of the same listener and order key came before it, whichever rule it matched: one
+//! rule makes and another removes. Equal times overtake nothing. A message that comes again, from a broker or a log, is
+//! not judged: it may have been the first.
 //!
 //! The memory is bounded: very many other keys forget what came before. A start, and a rule that begins to order, read
 //! what the journal still keeps of it.
@@ -12,6 +13,8 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_model::Timestamp;
+
+use super::key::KeySource;
 
 /// The most keys of one generation. There are two.
 const KEYS: usize = 20_000;
@@ -29,8 +32,8 @@ struct Generations {
     old: HashMap<OrderedKey, KeyHistory>,
 }
 
-/// The rule, and the order key.
-type OrderedKey = (Arc<str>, String);
+/// The listener, the source of the order key, and the key: rules that order by the same share their times.
+type OrderedKey = (Arc<str>, KeySource, String);
 
 /// The newest time of a key, and its latest messages, which are not judged again.
 #[derive(Clone, Debug)]
@@ -39,10 +42,11 @@ struct KeyHistory {
     messages: VecDeque<u64>,
 }
 
-/// An event of one rule and order key, with its own time.
+/// An event of one listener and order key, with its own time.
 #[derive(Clone, Copy, Debug)]
 pub struct TimedEvent<'a> {
-    pub rule: &'a Arc<str>,
+    pub listener: &'a Arc<str>,
+    pub source: &'a KeySource,
     pub key: &'a str,
     pub time: Timestamp,
     /// The id or the digest of the message.
@@ -50,7 +54,7 @@ pub struct TimedEvent<'a> {
 }
 
 impl EventOrder {
-    /// The keys of all rules that are remembered for certain.
+    /// The keys of all listeners that are remembered for certain.
     pub const KEYS: usize = KEYS;
 
     /// Returns the reason to end an event that a newer one of its key has overtaken.
@@ -85,7 +89,7 @@ impl EventOrder {
 
 impl TimedEvent<'_> {
     fn ordered(&self) -> OrderedKey {
-        (self.rule.clone(), self.key.to_owned())
+        (self.listener.clone(), self.source.clone(), self.key.to_owned())
     }
 
     fn number(&self) -> u64 {
@@ -120,9 +124,11 @@ mod tests {
     #[test]
     fn only_an_older_event_that_did_not_come_before_is_overtaken() {
         let order = EventOrder::default();
-        let (rule, other): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
+        let (listener, other): (Arc<str>, Arc<str>) = ("l".into(), "m".into());
+        let project = KeySource::parse("context.project_id").unwrap();
         let event = |time: &str, message: &'static str| TimedEvent {
-            rule: &rule,
+            listener: &listener,
+            source: &KeySource::Resource,
             key: "vm",
             time: at(time),
             message,
@@ -137,7 +143,8 @@ mod tests {
             (event("10", "other"), "equal"),
             (event("11", "newer"), "newer"),
             (TimedEvent { key: "other", ..event("05", "create") }, "another key"),
-            (TimedEvent { rule: &other, ..event("05", "create") }, "another rule"),
+            (TimedEvent { listener: &other, ..event("05", "create") }, "another listener"),
+            (TimedEvent { source: &project, ..event("05", "create") }, "another source of the key"),
         ] {
             assert_eq!(order.overtaken(fine), None, "{why}");
         }
@@ -145,28 +152,28 @@ mod tests {
         assert!(order.overtaken(event("05", "create")).is_some(), "an older one does not turn the time back");
     }
 
-    fn timed<'a>(rule: &'a Arc<str>, key: &'a str, time: &'a str) -> TimedEvent<'a> {
-        TimedEvent { rule, key, time: at(time), message: time }
+    fn timed<'a>(listener: &'a Arc<str>, key: &'a str, time: &'a str) -> TimedEvent<'a> {
+        TimedEvent { listener, source: &KeySource::Resource, key, time: at(time), message: time }
     }
 
     #[test]
     fn the_memory_is_bounded_and_keeps_what_is_used() {
         let order = EventOrder::default();
-        let rule: Arc<str> = "r".into();
+        let listener: Arc<str> = "l".into();
         for n in 0..3 * KEYS {
-            order.note(timed(&rule, &format!("k{n}"), "10"));
-            order.note(timed(&rule, "used", "20"));
+            order.note(timed(&listener, &format!("k{n}"), "10"));
+            order.note(timed(&listener, "used", "20"));
         }
         let generations = order.0.lock().unwrap();
         assert!(generations.young.len() + generations.old.len() <= 2 * KEYS);
         drop(generations);
-        assert!(order.overtaken(timed(&rule, "used", "19")).is_some());
-        assert!(order.overtaken(timed(&rule, "k0", "09")).is_none());
+        assert!(order.overtaken(timed(&listener, "used", "19")).is_some());
+        assert!(order.overtaken(timed(&listener, "k0", "09")).is_none());
         for n in 0..10 * MESSAGES {
             let message = n.to_string();
-            order.note(TimedEvent { message: &message, ..timed(&rule, "used", "20") });
+            order.note(TimedEvent { message: &message, ..timed(&listener, "used", "20") });
         }
-        let key = timed(&rule, "used", "20").ordered();
+        let key = timed(&listener, "used", "20").ordered();
         assert_eq!(order.0.lock().unwrap().find(&key).unwrap().messages.len(), MESSAGES);
     }
 }

@@ -8,7 +8,7 @@ use osnl_model::{BodyDigest, bounded_id, is_secret_path};
 use serde_json::Value;
 
 /// The order of the deliveries of a rule: with one action and one key, each waits for the one before.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeySource {
     #[default]
     Resource,
@@ -18,7 +18,7 @@ pub enum KeySource {
 }
 
 /// A path as `when` reads it: `payload.port.fixed_ips.0.ip_address`, `context.project_id`, `resource.addresses.0.address`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Path(String);
 
 impl Path {

@@ -7,6 +7,7 @@ use osnl_core::epoch::simulated;
 use osnl_core::rule::KeySource;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_journal::{ClaimLimits, Journal, Outcome};
+use osnl_model::{NotificationFilter, Pattern};
 
 #[test]
 fn places_are_filled_up_before_the_last_is_used() {
@@ -446,5 +447,49 @@ fn an_event_that_is_older_than_one_before_it_is_a_dead_letter() {
         [("P", "10", false), ("P", "05", true)],
     ] {
         assert_eq!(deliver(true, &fine), [""; 0], "{fine:?}");
+    }
+}
+
+/// One rule makes what another removes, with one action or two.
+#[test]
+fn a_late_create_is_overtaken_by_the_delete_of_another_rule() {
+    let rule = |event: &str, action: &str, key: &str, order_by_event_time: bool| Rule {
+        name: event.into(),
+        actions: vec![action.into()],
+        filter: NotificationFilter {
+            event_type: Some(Pattern::new(&format!(r"^port\.{event}\.end$")).unwrap()),
+            ..NotificationFilter::default()
+        },
+        key: KeySource::parse(key).unwrap(),
+        order_by_event_time,
+        ..Rule::default()
+    };
+    let check = |create: Rule, delete: Rule, from: [&str; 2], expected: u64, why: &str| {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+        let engine = RuleEngine::new(vec![create, delete], journal, counters.clone());
+        for (event, time, listener) in [("delete", "10", from[0]), ("create", "05", from[1])] {
+            let body = format!(
+                r#"{{"event_type": "port.{event}.end", "message_id": "{event}", "timestamp": "2026-11-28 01:00:{time}",
+                    "payload": {{"port": {{"id": "P"}}}}}}"#
+            );
+            let mut message = ReceivedMessage::sample(body, false);
+            message.origin.listener = listener.into();
+            // 2026-11-28 02:00:00
+            message.origin.received = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_831_200);
+            drop(engine.notify(message));
+        }
+        assert_eq!(counters.too_old.get(), expected, "{why}");
+    };
+    let create = || rule("create", "a", "resource", true);
+    for (delete, from, expected, why) in [
+        (rule("delete", "a", "resource", true), ["l", "l"], 1, "one action"),
+        (rule("delete", "b", "resource", true), ["l", "l"], 1, "two actions"),
+        (rule("delete", "a", "resource", false), ["l", "l"], 0, "no option"),
+        (rule("delete", "a", "payload.port.id", true), ["l", "l"], 0, "another source of the key"),
+        (rule("delete", "a", "none", true), ["l", "l"], 0, "no key"),
+        (rule("delete", "a", "resource", true), ["l", "m"], 0, "another listener"),
+    ] {
+        check(create(), delete, from, expected, why);
     }
 }

@@ -1,6 +1,7 @@
 //! The remains of earlier runs in a journal: deliveries of removed actions, the history of guards, and the
 //! times of events.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,7 +12,7 @@ use super::opened_journal::OpenedJournal;
 use crate::intake::Parts;
 use crate::journal::query::{KeyBounds, KeyedEvent, RecentDelivery};
 use crate::journal::sqlite::{JournalRate, OpenError, SqliteReader};
-use crate::native::{JournalConf, Native};
+use crate::native::{JournalConf, Native, RuleConf};
 use crate::received::ReceivedMessage;
 use crate::rule::{EventOrder, Guards, TimedEvent};
 
@@ -115,13 +116,14 @@ impl JournalConf {
 impl Native {
     /// Reads the times of the latest events of rules that order by them, unless `before` has ordered by them.
     pub(super) fn remind_order(&self, guards: &Guards, before: Option<&Native>) {
-        let is_known = |name: &Arc<str>| {
+        let is_known = |rule: &RuleConf| {
             let mut rules = before.iter().flat_map(|before| &before.rules);
-            rules.any(|rule| rule.rule.name == *name && rule.rule.order_by_event_time)
+            let found = rules.find(|before| before.rule.name == rule.rule.name);
+            found.is_some_and(|before| before.rule.order_by_event_time && before.listeners == rule.listeners)
         };
-        let rules = self.rules.iter().map(|rule| &rule.rule);
-        let rules = rules.filter(|rule| rule.order_by_event_time && !is_known(&rule.name));
-        let rules: Vec<Arc<str>> = rules.map(|rule| rule.name.clone()).collect();
+        let rules = self.rules.iter();
+        let rules: Vec<&RuleConf> =
+            rules.filter(|rule| rule.rule.order_by_event_time && !is_known(rule)).collect();
         if rules.is_empty() {
             return;
         }
@@ -140,19 +142,25 @@ impl Native {
 
 fn note_latest(
     reader: &SqliteReader,
-    rules: &[Arc<str>],
+    rules: &[&RuleConf],
     order: &EventOrder,
     budget: &Budget,
 ) -> Result<(), OpenError> {
     // Deliveries of one event follow each other.
     let mut latest: Option<(i64, Option<(Timestamp, String)>)> = None;
     let most = KeyBounds { keys: EventOrder::KEYS, rows: MOST_ORDERED };
-    Ok(reader.latest_keys(rules, most, |KeyedEvent { rule, key, number, received }| {
+    let names: Vec<Arc<str>> = rules.iter().map(|rule| rule.rule.name.clone()).collect();
+    Ok(reader.latest_keys(&names, most, |KeyedEvent { rule, key, number, received }| {
         if latest.as_ref().is_none_or(|(known, _)| *known != number) {
             latest = Some((number, timed(received, budget)));
         }
-        if let Some((_, Some((time, message)))) = &latest {
-            order.note(TimedEvent { rule, key, time: *time, message });
+        let Some((_, Some((time, message)))) = &latest else { return };
+        let Some(conf) = rules.iter().find(|conf| conf.rule.name == *rule) else { return };
+        // A replayed event is of no listener, and a listener may have had another name.
+        let from = &received.origin.listener;
+        let heard = if conf.listeners.contains(from) { slice::from_ref(from) } else { &conf.listeners[..] };
+        for listener in heard {
+            order.note(TimedEvent { listener, source: &conf.rule.key, key, time: *time, message });
         }
     })?)
 }

@@ -317,16 +317,19 @@ path = /var/log/osnl/audit.jsonl
     check(Some("one"), ["rule looks-on matches", "rule ends matches", behind, other]);
 }
 
-/// A create that comes after its delete, a copy of an event, and an event of another resource.
+/// A create that comes after its delete, which another rule takes, a copy of an event, and an event of another resource.
 #[test]
 fn of_several_events_the_one_that_a_newer_one_has_overtaken_would_be_a_dead_letter() {
-    let text = CONF.replace("[rule:ports]\n", "[rule:ports]\norder_by_event_time = true\n");
-    assert!(text.contains("order_by_event_time"));
+    let made = "[rule:made]\nlisteners = neutron\nevent_type = ^port\\.create\nactions = audit\n";
+    let option = "order_by_event_time = true\n";
+    let text = CONF.replace("[rule:ports]\n", &format!("{made}{option}[rule:ports]\n{option}"));
+    assert!(text.contains(made));
     let conf = loaded(&text);
     let (mut explainer, mut replay) = (Explainer::new(&conf), Explainer::for_replay(&conf));
-    let mut overtaken = |message: &str, device: &str, time: &str| {
+    let mut overtaken = |message: &str, what: &str, device: &str, time: &str| {
         let mut changed = port();
         changed["message_id"] = message.into();
+        changed["event_type"] = format!("port.{what}.end").into();
         changed["timestamp"] = format!("2026-11-28 01:00:{time}").into();
         changed["payload"]["port"]["device_id"] = device.into();
         assert_eq!(replay.trace(event(&changed, None)).dead_letters(), 0, "{message}");
@@ -338,14 +341,15 @@ fn of_several_events_the_one_that_a_newer_one_has_overtaken_would_be_a_dead_lett
             .count()
     };
     let (one, other) = ("12345678-1234-5678-1234-567812345678", "12345678-1234-5678-1234-567812345679");
-    for (message, device, time, expected) in [
-        ("early", one, "03", 0),
-        ("delete", one, "10", 0),
-        ("create", one, "05", 2),
-        ("early", one, "03", 0),
-        ("another", other, "05", 0),
-        ("newer", one, "11", 0),
+    for (message, what, device, time, expected) in [
+        ("early", "create", one, "03", 0),
+        ("last", "delete", one, "10", 0),
+        ("late", "create", one, "05", 1),
+        ("a second", "delete", one, "05", 2),
+        ("early", "create", one, "03", 0),
+        ("another", "create", other, "05", 0),
+        ("newer", "create", one, "11", 0),
     ] {
-        assert_eq!(overtaken(message, device, time), expected, "{message}");
+        assert_eq!(overtaken(message, what, device, time), expected, "{message}");
     }
 }

@@ -55,7 +55,7 @@ options! {
         guard: Option<Rate> => "Most different resources within a time, such as 100 per 10m. Deliveries of further resources wait until an operator releases or discards them.";
         expect: Option<Rate> as expect, written("number per duration") => "Least number of messages that the rule matches, as for a listener.";
         max_event_age: Option<Duration>, within("1s", "3650d") => "Greatest age of an event for this rule, in place of the listener's.";
-        order_by_event_time: bool = "false" => "true: an event becomes a dead letter (overtaken) that osnl deliveries retry makes, if a newer one of the same order key, by the events' own timestamps, came before it. Times of earlier events are read from the journal at a start; with memory:// they are forgotten.";
+        order_by_event_time: bool = "false" => "true: an event becomes a dead letter (overtaken) that osnl deliveries retry makes, if a newer one of the same order key, by the events' own timestamps, came before it. A listener's rules with the option and the same key share these times. Times of earlier events are read from the journal at a start; with memory:// they are forgotten.";
     }
 }
 

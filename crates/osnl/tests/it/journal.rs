@@ -42,8 +42,8 @@ fn a_refusal_is_a_dead_letter_in_the_file_with_what_was_said() {
     assert_eq!(rows[0].key.as_deref(), Some(&*instance(1)));
 }
 
-/// The first event is a dead letter that holds its resource, and the newer one waits behind it. What comes before and after
-/// a restart is older than that one.
+/// The first event is a dead letter that holds its resource, and the newer one waits behind it. The creates before and after
+/// a restart, of another rule, are older than that one.
 #[test]
 fn an_older_event_is_overtaken_by_one_that_waits_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,14 +54,15 @@ fn an_older_event_is_overtaken_by_one_that_waits_also_after_a_restart() {
         "[DEFAULT]\nstate_dir = {home}\n[journal]\nallow_volatile = true\n\
          [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
          pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\nactions = roles\norder_by_event_time = true\n\
+         [rule:made]\nevent_type = ^port\\.create\nactions = roles\norder_by_event_time = true\n\
          [action:roles]\ndriver = k2hr3\napi_url = {}\nmax_attempts = 1\non_dead = hold_key\n",
         sink.url("/v1/role"),
     );
     let conf = load_texts(&[("test.conf".to_owned(), text)], &Sources::default()).unwrap().conf;
-    let says = |broker: &MemoryBroker, time: &str| {
+    let says = |broker: &MemoryBroker, event: &str, time: &str| {
         let payload = port_deleted(&instance(1), "10.0.0.1");
         let body = format!(
-            r#"{{"event_type": "port.delete.end", "publisher_id": "network.h", "message_id": "{time}",
+            r#"{{"event_type": "port.{event}.end", "publisher_id": "network.h", "message_id": "{time}",
                 "timestamp": "2026-11-28 01:00:{time}", "payload": {payload}}}"#
         );
         publish_raw(broker, body.as_bytes(), Properties::default());
@@ -78,18 +79,18 @@ fn an_older_event_is_overtaken_by_one_that_waits_also_after_a_restart() {
 
     let broker = MemoryBroker::new();
     let daemon = start(&conf, &broker);
-    says(&broker, "03");
+    says(&broker, "delete", "03");
     daemon.wait_until("it is given up", |c| c.dead.get() == 1);
-    says(&broker, "10");
-    says(&broker, "05");
+    says(&broker, "delete", "10");
+    says(&broker, "create", "05");
     daemon.wait_until("the older one is given up", |c| c.dead.get() == 2);
     assert_eq!(rows(), [refused, held, overtaken]);
     assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 
     let broker = MemoryBroker::new();
     let daemon = start(&conf, &broker);
-    says(&broker, "06");
-    says(&broker, "11");
+    says(&broker, "create", "06");
+    says(&broker, "delete", "11");
     daemon.wait_until("the older one is given up", |c| c.dead.get() == 1);
     wait_until(SOON, "the newer one waits", || rows().len() == 5);
     assert_eq!(rows(), [refused, held, overtaken, overtaken, held]);
