@@ -54,7 +54,9 @@ impl LoadedConf {
 /// Describes an event that arrives at both listeners.
 fn events_at_both(one: &ListenerConf, other: &ListenerConf) -> Option<String> {
     let (url, others) = (&one.transport_url, &other.transport_url);
-    let is_one_broker = url.hosts() == others.hosts() && url.virtual_host() == others.virtual_host();
+    let is_one_broker = one.driver() == other.driver()
+        && !one.hosts().is_disjoint(&other.hosts())
+        && url.virtual_host() == others.virtual_host();
     // With AMQP 1.0, each message goes to one reader of its address.
     if !is_one_broker
         || one.driver() == Driver::Amqp1
