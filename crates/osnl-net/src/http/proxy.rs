@@ -97,8 +97,8 @@ impl Proxies {
         proxy.as_ref().map(ToString::to_string)
     }
 
-    /// Returns the entries of `no_proxy` that exempt no target: patterns, networks, URLs, beginnings of addresses, and
-    /// lists that no comma separates.
+    /// Returns the entries of `no_proxy` that exempt no target: patterns, networks, ranges, URLs, beginnings of
+    /// addresses, and lists that no comma separates.
     #[must_use]
     pub fn vain_exemptions(&self) -> Vec<&str> {
         let is_used = self.http.is_some() || self.https.is_some();
@@ -243,7 +243,9 @@ fn may_be_a_host(entry: &str) -> bool {
         Some(_) | None => entry,
     };
     let is_of_a_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let is_numbers = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    // No domain ends in numbers: with a dash, these are a range.
+    let is_of_numbers = |c: char| c.is_ascii_digit() || c == '.' || (c == '-' && host.contains('.'));
+    let is_numbers = host.chars().all(is_of_numbers);
     match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None if is_numbers => host.parse::<Ipv4Addr>().is_ok(),

@@ -6,7 +6,7 @@ use super::Native;
 const REMEDY: &str = "name a proxy on this machine, or one that asks for no login";
 
 const EXEMPT: &str =
-    "write names, domains such as .example.com, or addresses; patterns and networks are not read";
+    "write names, domains such as .example.com, or addresses; patterns, networks, and ranges are not read";
 
 /// Says of each URL of an action, of the hosts that an attempt alone knows, and of the cloud of each enrichment, that
 /// requests go through a proxy of the environment.

@@ -157,8 +157,13 @@ fn an_entry_of_no_proxy_that_exempts_nothing_is_found() {
     check("http://p:3128", odd, &["10.0.0.0/8", "*.cloud.example", "a b.c"]);
     check("http://p:3128", "*", &[]);
     check("http://p:3128", "a, *", &["*"]);
-    let lists = "a;b.example,10.,192.168.,.b.example.,\"a\",<local>,2001:db8::/32";
+    let lists =
+        "a;b.example,10.,192.168.,.b.example.,\"a\",<local>,2001:db8::/32,10.0.0.1-10.0.0.9,10.0.0.1-9:80";
     check("http://p:3128", lists, &lists.split(',').collect::<Vec<_>>());
-    check("http://p:3128", "10.9.9.9,10.9.9.9:80,::1,2001:db8::1,[::1]:80,a_b,bücher.example, ,.x", &[]);
+    check(
+        "http://p:3128",
+        "10.9.9.9,10.9.9.9:80,10-0-0-1,10-0-0-1.example,::1,2001:db8::1,[::1]:80,a_b,bücher.example, ,.x",
+        &[],
+    );
     check("", odd, &[]);
 }
