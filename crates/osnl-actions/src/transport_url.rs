@@ -7,9 +7,8 @@ use osnl_model::TransportUrl;
 use osnl_transport::{OptionError, RabbitOptions};
 
 pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
-    const FORM: &str = "write rabbit://user:password@host:port/vhost";
     let url = TransportUrl::parse(text)
-        .map_err(|error| ValueRefusal::new(format!("bad transport URL: {error}"), FORM))?;
+        .map_err(|error| ValueRefusal::new(format!("bad transport URL: {error}"), form_for(text)))?;
     if at_behind_host(text) {
         return Err(ValueRefusal::new(
             "bad transport URL: there is an @ after the hosts",
@@ -31,6 +30,15 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
         // An overlaid section may resolve conflicting options, so the caller checks the result.
         Ok(()) | Err(OptionError::Together { .. }) => Ok(url),
         Err(error) => Err(option_refusal(&error)),
+    }
+}
+
+/// Returns the form of a URL for the driver of one that cannot be read.
+fn form_for(text: &str) -> &'static str {
+    match text.split_once("://").and_then(|(driver, _)| Driver::named(&driver.to_ascii_lowercase())) {
+        Some(Driver::Kafka) => "write kafka://user:password@host:port/",
+        Some(Driver::Amqp1) => "write amqp://user:password@host:port/vhost",
+        Some(Driver::Rabbit) | None => "write rabbit://user:password@host:port/vhost",
     }
 }
 
@@ -88,10 +96,25 @@ fn at_behind_host(url: &str) -> bool {
     hosts.find(['/', '?', '#']).is_some_and(|end| hosts[end..].contains('@'))
 }
 
-#[cfg(all(test, feature = "amqp1"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_form_for_a_url_that_cannot_be_read_is_of_its_driver() {
+        let said = |url: &str| check(url).err().map(|refusal| refusal.allowed);
+        let rabbit = "write rabbit://user:password@host:port/vhost";
+        for (url, expected) in [
+            ("Kafka://h1;h2/", "write kafka://user:password@host:port/"),
+            ("rabbit://h1;h2/", rabbit),
+            ("rabit://h1;h2/", rabbit),
+            ("h1;h2", rabbit),
+        ] {
+            assert_eq!(said(url).as_deref(), Some(expected), "{url}");
+        }
+    }
+
+    #[cfg(feature = "amqp1")]
     #[test]
     fn a_url_of_rabbitmq_is_no_url_of_amqp_1() {
         let said = |url: &str| check(url).err().map(|refusal| refusal.allowed);
@@ -114,6 +137,7 @@ mod tests {
             ("amqp://localhost:5672", None),
             ("amqps://osnl:secret@mq1/v", None),
             ("rabbit://guest:guest@localhost:5672//", None),
+            ("amqp://h1;h2/", Some("write amqp://user:password@host:port/vhost")),
         ] {
             assert_eq!(said(url).as_deref(), expected, "{url}");
         }
