@@ -1,5 +1,7 @@
 //! When the child ends, all unanswered events fail, and the task ends too. The task ends only after the child
 //! and its whole group are gone, so that no event is attempted twice at once.
+//!
+//! A line that is no verdict may be the report of an effect, so it refuses the unanswered events for good.
 
 use osnl_action::{ActionError, Completion, ErrorClass};
 use std::collections::HashMap;
@@ -90,7 +92,14 @@ impl Supervisor {
     }
 
     pub(super) async fn run(mut self) {
-        let cause = self.converse().await;
+        let mut cause = self.converse().await;
+        // The last line of a program may lack its end.
+        if matches!(cause, EndCause::Gone)
+            && let Some(line) = self.heard.rest()
+            && let Some(problem) = self.judge(&line)
+        {
+            cause = problem;
+        }
         self.orders.close();
         let status = self.wind_down(&cause).await;
         // The last words are in the pipe, which a process outside the group may hold open.
@@ -100,7 +109,10 @@ impl Supervisor {
         for answer in waiting.into_values() {
             let _ = answer.send(Err(error.clone()));
         }
-        while let Ok(order) = self.orders.try_recv() {
+        // The child has not seen these. Without an answer they can be given to the next one.
+        while !error.class.is_final()
+            && let Ok(order) = self.orders.try_recv()
+        {
             let _ = order.answer.send(Err(error.clone()));
         }
     }
@@ -157,34 +169,34 @@ impl Supervisor {
 
     fn listen(&mut self) -> Option<EndCause> {
         loop {
-            let line = match self.heard.next() {
-                NextLine::Line(line) => line,
+            let cause = match self.heard.next() {
+                NextLine::Line(line) => self.judge(&line),
                 NextLine::More => return None,
                 NextLine::TooLong(line) => {
-                    let begin = tidy(&line, 80);
-                    let limit = self.terms.reply_limit;
-                    return Some(EndCause::Garbage(format!(
-                        "{begin:?} is longer than reply_limit, {limit} bytes"
-                    )));
+                    let (begin, limit) = (tidy(&line, 80), self.terms.reply_limit);
+                    Some(EndCause::Garbage(format!("{begin:?} is longer than reply_limit, {limit} bytes")))
                 }
             };
-            match verdict::read(&line) {
-                Ok(ChildLine::Fatal(reason)) => return Some(EndCause::Fatal(reason)),
-                Ok(ChildLine::Verdict(id, result)) => match self.unanswered.remove(&id) {
-                    Some(answer) => {
-                        self.terms.has_answered.store(true, Ordering::Relaxed);
-                        let _ = answer.send(result);
-                    }
-                    None => {
-                        let begin = tidy(&line, 80);
-                        return Some(EndCause::Garbage(format!(
-                            "{begin:?} has the id of no event that waits"
-                        )));
-                    }
-                },
-                Err(problem) => return Some(EndCause::Garbage(problem)),
+            if cause.is_some() {
+                return cause;
             }
         }
+    }
+
+    /// Answers the event that a line is about. Returns the reason to end the child if there is none.
+    fn judge(&mut self, line: &[u8]) -> Option<EndCause> {
+        let (id, result) = match verdict::read(line) {
+            Ok(ChildLine::Verdict(id, result)) => (id, result),
+            Ok(ChildLine::Fatal(reason)) => return Some(EndCause::Fatal(reason)),
+            Err(problem) => return Some(EndCause::Garbage(problem)),
+        };
+        let Some(answer) = self.unanswered.remove(&id) else {
+            let begin = tidy(line, 80);
+            return Some(EndCause::Garbage(format!("{begin:?} has the id of no event that waits")));
+        };
+        self.terms.has_answered.store(true, Ordering::Relaxed);
+        let _ = answer.send(result);
+        None
     }
 
     async fn wind_down(&mut self, cause: &EndCause) -> io::Result<std::process::ExitStatus> {
@@ -237,13 +249,16 @@ impl Supervisor {
                 (class, format!("{name} was ended, because it had no verdict in time ({ended}){words}"))
             }
             EndCause::Gone => (class, format!("{name} has ended ({ended}){words}")),
-            EndCause::Garbage(problem) => (
-                class,
-                format!(
+            EndCause::Garbage(problem) => {
+                let reason = format!(
                     "{name} was ended, because {problem}; its standard output is for verdicts, for everything else \
                      is its standard error"
-                ),
-            ),
+                );
+                if waiting > 0 {
+                    return unreadable(reason);
+                }
+                (class, reason)
+            }
             EndCause::Fatal(reason) => (ErrorClass::Connect, format!("{name}: {reason}")),
         };
         if !is_told {
@@ -258,6 +273,17 @@ impl Supervisor {
             return ActionError::unrunnable(reason);
         }
         ActionError::new(class, reason)
+    }
+}
+
+/// The events may have had their effect, so another attempt might be a second one. An operator decides.
+fn unreadable(reason: String) -> ActionError {
+    let remedy =
+        "correct what the program writes to standard output, and look at the target before you retry";
+    ActionError {
+        own_kind: Some("unreadable verdict"),
+        own_remedy: Some(remedy.into()),
+        ..ActionError::new(ErrorClass::Rejected, reason)
     }
 }
 

@@ -81,6 +81,28 @@ fn order_is_kept_with_several_in_flight_and_a_child_that_dies_in_mid_event() {
     assert!(pids.iter().all(|pid| !is_there(*pid)), "{pids:?}");
 }
 
+/// Each further attempt would be another ticket.
+#[test]
+fn an_effect_without_a_verdict_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "#!/bin/sh\nwhile IFS= read -r line; do echo 4711 >> tickets; echo 'ticket 4711'; done\n";
+    let conf = native(&format!(
+        "[listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
+         pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
+         [action:tell]\ndriver = exec\ncommand = {}\nworking_dir = {}\nretry_interval = 0s\n",
+        written(&folder, "child.sh", script),
+        folder.path().display()
+    ));
+    let broker = MemoryBroker::new();
+    let daemon = start(&conf, &broker);
+    wait_until(SOON, "it is bound", || publish(&broker, "neutron", &Priority::Info, "x.y", &json!({})) == 1);
+    let payload = port_deleted(&instance(0), "10.0.0.1");
+    publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload);
+    daemon.wait_until("it is given up", |c| c.dead.get() == 1);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
+    assert_eq!(fs::read_to_string(folder.path().join("tickets")).unwrap(), "4711\n");
+}
+
 fn pids(folder: &TempDir) -> Vec<u32> {
     let names = fs::read_dir(folder.path()).unwrap().flatten();
     names.filter_map(|name| name.file_name().to_str()?.strip_prefix("pid-")?.parse().ok()).collect()

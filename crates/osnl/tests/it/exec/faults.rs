@@ -5,8 +5,8 @@ use osnl::actions::exec::ExecMode;
 use super::*;
 
 #[test]
-fn a_child_that_fails_is_replaced_and_its_event_comes_again() {
-    use ErrorClass::{Connect, Reset};
+fn a_child_that_fails_is_replaced() {
+    use ErrorClass::{Connect, Rejected, Reset};
     for (payload, class, reason) in [
         (json!({"do": "die"}), Reset, "has ended (signal: 9 (SIGKILL))"),
         (json!({"do": "exit"}), Reset, "has ended (exit status: 3); its last words: out of cheese"),
@@ -14,16 +14,18 @@ fn a_child_that_fails_is_replaced_and_its_event_comes_again() {
         (json!({"do": "close output"}), Reset, "has ended"),
         (
             json!({"do": "write", "text": "hello\n"}),
-            Reset,
+            Rejected,
             "\"hello\" is not a JSON object; its standard output is for verdicts",
         ),
         (
             json!({"do": "write", "text": "{\"id\": 999, \"verdict\": \"done\"}\n"}),
-            Reset,
+            Rejected,
             "has the id of no event that waits",
         ),
-        (json!({"do": "write", "text": "\u{0}\n"}), Reset, "is not a JSON object"),
-        (json!({"do": "flood"}), Reset, "is longer than reply_limit, 65536 bytes"),
+        (json!({"do": "write", "text": "\u{0}\n"}), Rejected, "is not a JSON object"),
+        (json!({"do": "last", "text": "ticket 4711"}), Rejected, "\"ticket 4711\" is not a JSON object"),
+        (json!({"do": "last", "text": "{\"id\": ID, \"verd"}), Rejected, "is not a JSON object"),
+        (json!({"do": "flood"}), Rejected, "is longer than reply_limit, 65536 bytes"),
     ] {
         let (_folder, stand) = obedient(|_, _, _| {});
         let first = stand.pid();
@@ -35,6 +37,36 @@ fn a_child_that_fails_is_replaced_and_its_event_comes_again() {
         assert_ne!(first, second, "{payload}");
         stand.close(false);
         assert!(!is_there(second), "{payload}");
+    }
+}
+
+/// The event may have had its effect, whether or not the program has answered another.
+#[test]
+fn a_line_that_is_no_verdict_refuses_all_that_wait() {
+    for has_answered in [true, false] {
+        let (_folder, stand) = obedient(|_, _, _| {});
+        if has_answered {
+            stand.pid();
+        }
+        let mut payloads = vec![json!({"do": "keep", "until": 99}); 3];
+        payloads.push(json!({"do": "write", "text": "ticket 4711\n"}));
+        for result in stand.attempts(&payloads) {
+            let error = result.unwrap_err();
+            assert_eq!(error.class, ErrorClass::Rejected, "{error}");
+            assert!(error.to_string().starts_with("unreadable verdict: "), "{error}");
+            let remedy = error.remedy().unwrap();
+            assert!(remedy.contains("look at the target before you retry"), "{remedy}");
+        }
+        stand.pid();
+    }
+}
+
+#[test]
+fn the_last_verdict_of_a_child_may_lack_its_line_feed() {
+    for id in ["ID", "\"ID\""] {
+        let (_folder, stand) = obedient(|_, _, _| {});
+        let text = format!("{{\"id\": {id}, \"verdict\": \"done\", \"reason\": \"ticket 7\"}}");
+        assert_eq!(said(stand.attempt(&json!({"do": "last", "text": text}))), "ticket 7");
     }
 }
 
