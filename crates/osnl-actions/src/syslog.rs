@@ -26,7 +26,7 @@ use std::time::Instant;
 use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_config::template::Template;
 use osnl_core::misfit::Misfit;
-use osnl_net::dial::{LOOKED_UP_FOR, Trial};
+use osnl_net::dial::{KeptAddress, Trial};
 use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use rustls::ClientConfig;
@@ -45,15 +45,6 @@ pub(crate) enum SyslogServer {
     Udp(ServerAddress),
     Tcp(ServerAddress),
     Tls(ServerAddress),
-}
-
-impl SyslogServer {
-    fn place(&self) -> Option<&ServerAddress> {
-        match self {
-            Self::Unix(_) => None,
-            Self::Udp(place) | Self::Tcp(place) | Self::Tls(place) => Some(place),
-        }
-    }
 }
 
 impl fmt::Display for SyslogServer {
@@ -79,30 +70,13 @@ pub struct Syslog {
 struct OpenSyslog {
     connection: SyslogConnection,
     /// The collector's address; `None` for a Unix socket.
-    address: Option<SocketAddr>,
-    looked_up: Instant,
+    address: Option<KeptAddress>,
 }
 
 enum SyslogConnection {
     Unix(UnixDatagram),
     Udp(UdpSocket),
     Stream(Box<dyn ServerStream>),
-}
-
-impl OpenSyslog {
-    fn new(connection: SyslogConnection, address: Option<SocketAddr>) -> Self {
-        Self { connection, address, looked_up: Instant::now() }
-    }
-
-    /// Whether the collector has moved to other addresses. A resolver that does not answer moves nothing.
-    async fn has_moved(&mut self, place: &ServerAddress, now: Instant) -> bool {
-        if now.duration_since(self.looked_up) < LOOKED_UP_FOR {
-            return false;
-        }
-        self.looked_up = now;
-        let found = place.addresses().await;
-        found.is_ok_and(|found| self.address.is_some_and(|address| !found.contains(&address)))
-    }
 }
 
 impl Syslog {
@@ -118,14 +92,15 @@ impl Syslog {
             (SyslogServer::Unix(path), _) => {
                 let socket = UnixDatagram::unbound().map_err(failed)?;
                 socket.connect(path).map_err(failed)?;
-                Ok(OpenSyslog::new(SyslogConnection::Unix(socket), None))
+                Ok(OpenSyslog { connection: SyslogConnection::Unix(socket), address: None })
             }
             (SyslogServer::Udp(place), _) => {
                 let mut failure = failed(std::io::Error::other("the name has no address"));
                 for address in place.addresses().await? {
                     match udp(address).await {
                         Ok(socket) => {
-                            return Ok(OpenSyslog::new(SyslogConnection::Udp(socket), Some(address)));
+                            let (connection, address) = (SyslogConnection::Udp(socket), place.kept(address));
+                            return Ok(OpenSyslog { connection, address: Some(address) });
                         }
                         Err(error) => failure = failed(error),
                     }
@@ -134,7 +109,7 @@ impl Syslog {
             }
             (SyslogServer::Tcp(place) | SyslogServer::Tls(place), config) => {
                 let (stream, trial) = place.connect().await?;
-                let address = stream.peer_addr().ok();
+                let address = stream.peer_addr().ok().map(|address| place.kept(address));
                 let stream: Box<dyn ServerStream> = match config {
                     None => Box::new(stream),
                     Some(config) => {
@@ -145,7 +120,7 @@ impl Syslog {
                     }
                 };
                 trial.passed();
-                Ok(OpenSyslog::new(SyslogConnection::Stream(stream), address))
+                Ok(OpenSyslog { connection: SyslogConnection::Stream(stream), address })
             }
         }
     }
@@ -174,8 +149,8 @@ impl Syslog {
         {
             *open = None;
         }
-        if let (Some(connected), Some(place)) = (open.as_mut(), self.server.place())
-            && connected.has_moved(place, Instant::now()).await
+        if let Some(OpenSyslog { address: Some(address), .. }) = open
+            && address.has_moved(Instant::now()).await
         {
             *open = None;
         }
@@ -207,7 +182,7 @@ impl Syslog {
             }
             Err(error) => {
                 // The next connection begins with another address.
-                drop(using.address.map(Trial::from_address));
+                drop(using.address.map(|kept| Trial::from_address(kept.address())));
                 Err(match using.connection {
                     SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
                         ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))
@@ -246,27 +221,5 @@ impl Action for Syslog {
 
     fn certificate_ends(&self) -> Option<i64> {
         self.certificate.get()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_collector_that_has_moved_is_seen_after_a_minute() {
-        let place = ServerAddress::parse("127.0.0.1:514", 514).unwrap();
-        let begun = Instant::now();
-        let check = async |address: &str, seconds: u64, expected: bool| {
-            let socket = UnixDatagram::unbound().unwrap();
-            let connection = SyslogConnection::Unix(socket);
-            let mut open = OpenSyslog { connection, address: address.parse().ok(), looked_up: begun };
-            let now = begun + std::time::Duration::from_secs(seconds);
-            assert_eq!(open.has_moved(&place, now).await, expected, "{address} {seconds}");
-        };
-        check("127.0.0.1:514", 61, false).await;
-        check("127.0.0.9:514", 59, false).await;
-        check("127.0.0.9:514", 61, true).await;
-        check("/dev/log", 61, false).await;
     }
 }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use osnl_action::driver::TlsConf;
 use osnl_action::{ActionError, ErrorClass};
-use osnl_net::dial::{self, Trial};
+use osnl_net::dial::{self, KeptAddress, Trial};
 use osnl_net::tls::{CommonName, FileError, Remedies};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -64,6 +65,10 @@ impl ServerAddress {
     pub(crate) async fn connect(&self) -> Result<(TcpStream, Trial), ActionError> {
         let connected = dial::first_of(self.addresses().await?, dial::PATIENCE).await;
         connected.map_err(|error| self.unreached(&error))
+    }
+
+    pub(crate) fn kept(&self, address: SocketAddr) -> KeptAddress {
+        KeptAddress::new(&self.host, self.port, address, Instant::now())
     }
 
     pub(crate) fn unreached(&self, error: &dyn fmt::Display) -> ActionError {

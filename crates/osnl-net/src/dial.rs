@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// The limit of a connection whose caller has no deadline of its own. It is shorter than the usual attempt, whose error
 /// would name no address.
@@ -33,6 +34,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 /// The time for which an address without service is the last.
 const AVOIDED_FOR: Duration = Duration::from_secs(300);
 const MOST_AVOIDED: usize = 1024;
+
+/// The longest wait for the address of a kept connection. A name server that is silent costs 5 s before the next is asked.
+const RESOLVED: Duration = Duration::from_secs(6);
 
 static AVOIDED: LazyLock<Mutex<HashMap<SocketAddr, Instant>>> = LazyLock::new(Mutex::default);
 
@@ -89,6 +93,12 @@ impl Trial {
         Self(Some(address))
     }
 
+    /// Returns the address that accepted.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0
+    }
+
     pub fn passed(mut self) {
         self.0 = None;
     }
@@ -102,6 +112,37 @@ impl Drop for Trial {
         if avoided.len() < MOST_AVOIDED {
             avoided.insert(address, now + AVOIDED_FOR);
         }
+    }
+}
+
+/// The address of a kept connection, whose name is looked up again after each [`LOOKED_UP_FOR`].
+#[derive(Debug)]
+pub struct KeptAddress {
+    host: String,
+    port: u16,
+    address: SocketAddr,
+    looked_up: Instant,
+}
+
+impl KeptAddress {
+    #[must_use]
+    pub fn new(host: &str, port: u16, address: SocketAddr, looked_up: Instant) -> Self {
+        Self { host: host.to_owned(), port, address, looked_up }
+    }
+
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether the name has moved to other addresses. A resolver that does not answer moves nothing.
+    pub async fn has_moved(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.looked_up) < LOOKED_UP_FOR {
+            return false;
+        }
+        self.looked_up = now;
+        let found = timeout(RESOLVED, look_up(&self.host, self.port)).await;
+        found.is_ok_and(|found| found.is_ok_and(|found| !found.contains(&self.address)))
     }
 }
 
@@ -275,6 +316,20 @@ mod tests {
         assert_eq!(alone, "Connection refused (os error 111)");
         let none = first_of(Vec::new(), PATIENCE).await.unwrap_err();
         assert_eq!(none.to_string(), "the name has no address");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_has_moved_is_seen_after_a_minute() {
+        let begun = Instant::now();
+        let check = async |name: &str, address: &str, seconds: u64, expected: bool| {
+            let mut kept = KeptAddress::new(name, 514, address.parse().unwrap(), begun);
+            let now = begun + Duration::from_secs(seconds);
+            assert_eq!(kept.has_moved(now).await, expected, "{name} {address} {seconds}");
+        };
+        check("127.0.0.1", "127.0.0.1:514", 61, false).await;
+        check("127.0.0.1", "127.0.0.9:514", 59, false).await;
+        check("127.0.0.1", "127.0.0.9:514", 61, true).await;
+        check("moved.invalid", "127.0.0.9:514", 61, false).await;
     }
 
     #[test]

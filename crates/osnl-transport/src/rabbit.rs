@@ -161,7 +161,7 @@ impl RabbitTransport {
     async fn subscribe(
         &self,
         connection: ConnectionGuard,
-        (host, ConnectionFacts { certificate_ends, greeting, body_flow }): (String, ConnectionFacts),
+        (host, ConnectionFacts { certificate_ends, greeting, body_flow, .. }): (String, ConnectionFacts),
         plan: TopologyPlan,
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {

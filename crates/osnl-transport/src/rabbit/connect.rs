@@ -7,6 +7,7 @@ use std::time::Duration;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use osnl_model::{TransportHost, TransportUrl};
+use osnl_net::dial::KeptAddress;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -24,6 +25,8 @@ use crate::hosts::{DEFAULT_PORT, address};
 
 /// The facts about a connection beside the client library's handle.
 pub(super) struct ConnectionFacts {
+    /// The address that accepted the connection.
+    pub(super) address: Option<KeptAddress>,
     pub(super) certificate_ends: Option<i64>,
     pub(super) greeting: Greeting,
     pub(super) body_flow: Arc<BodyFlow>,
@@ -40,6 +43,8 @@ pub(super) async fn connect(
     let failed = |reason: String| TransportError::Connect { host: address(host), reason };
     let (carrier, trial) = carrier(host, options.tls().as_ref(), (deadline, seconds)).await?;
     let certificate_ends = carrier.certificate_ends;
+    let (port, now) = (host.port_or(DEFAULT_PORT), std::time::Instant::now());
+    let kept = trial.address().map(|accepted| KeptAddress::new(&host.hostname, port, accepted, now));
 
     // Longer than the time-out below, which ends the attempt. The silence limit ends the library's thread, which waits
     // for this stream without a time-out.
@@ -77,7 +82,7 @@ pub(super) async fn connect(
     let negotiated = connection.configuration().heartbeat();
     silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
     let greeting = told.get().cloned().unwrap_or_default();
-    Ok((connection, ConnectionFacts { certificate_ends, greeting, body_flow }))
+    Ok((connection, ConnectionFacts { address: kept, certificate_ends, greeting, body_flow }))
 }
 
 /// Returns the login for people.

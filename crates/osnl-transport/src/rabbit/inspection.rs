@@ -198,7 +198,7 @@ impl RabbitTransport {
         let user = connect::login_name(host, &self.options).to_owned();
         let tls = self.options.tls().is_some();
         let reached = reached.map(|(connection, seen)| {
-            let ConnectionFacts { certificate_ends, greeting, body_flow: _ } = seen;
+            let ConnectionFacts { certificate_ends, greeting, .. } = seen;
             let seen = HostFacts { tls, certificate_ends, user, greeting };
             (connection, seen)
         });

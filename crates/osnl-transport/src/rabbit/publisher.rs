@@ -1,10 +1,12 @@
 //! Publishes messages with the broker's confirms.
 //!
-//! The first send opens a connection, which is kept; after its loss the next send opens another. The connection has two
-//! channels with `confirm.select`. On the first any number of messages wait for confirms. The second has one
-//! `mandatory` message at a time: the broker confirms several messages with one answer, so only a single open message
-//! identifies its
-//! `basic.return`. Mandatory messages to shards have as many further channels as are in flight, for the same reason.
+//! The first send opens a connection, which is kept; the next send opens another after its loss, or when the broker's name
+//! has moved to other addresses. A former connection closes after its last confirm.
+//!
+//! A connection has two channels with `confirm.select`. On the first any number of messages wait for confirms. The second
+//! has one `mandatory` message at a time: the broker confirms several messages with one answer, so only a single open
+//! message identifies its `basic.return`. Mandatory messages to shards have as many further channels as are in flight, for
+//! the same reason.
 //!
 //! An outgoing message looks as oslo.messaging's does: persistent, priority 0, an empty table of headers (or kombu's
 //! `compression`), content type and encoding as given.
@@ -18,10 +20,12 @@ mod shards;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use osnl_model::{Priority, Target, cut};
+use osnl_net::dial::KeptAddress;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{sleep, timeout};
 
@@ -46,10 +50,13 @@ pub(super) struct RabbitPublisher {
     room: Semaphore,
 }
 
-/// The failure that waiting sends share.
+/// The state that the sends share, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct RabbitPublisherState {
+    /// The failure of the latest attempt to connect.
     failure: Option<TransportError>,
+    /// The address of the open link.
+    address: Option<KeptAddress>,
 }
 
 impl Default for RabbitPublisher {
@@ -137,6 +144,16 @@ impl RabbitPublisher {
         transport: &RabbitTransport,
     ) -> Result<Arc<Link>, TransportError> {
         while let Some(link) = self.open_link() {
+            if let Some(address) = &mut state.address
+                && address.has_moved(Instant::now()).await
+            {
+                let broker = transport.location();
+                tracing::info!(
+                    broker.name = broker,
+                    "the broker's name has other addresses now; connecting again"
+                );
+                break;
+            }
             if link.blocked().is_none() {
                 return Ok(link);
             }
@@ -150,7 +167,10 @@ impl RabbitPublisher {
         }
         self.keep(None);
         let opened = match transport.connect().await {
-            Ok((connection, host, ..)) => Link::open(connection, host).await,
+            Ok((connection, host, seen)) => {
+                state.address = seen.address;
+                Link::open(connection, host).await
+            }
             Err(error) => Err(error),
         };
         self.attempts.fetch_add(1, Ordering::Relaxed);
@@ -199,7 +219,44 @@ fn properties(from: &Properties) -> BasicProperties {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use osnl_model::TransportUrl;
+    use osnl_net::dial::LOOKED_UP_FOR;
+    use osnl_testkit::{Broker, wait_until};
+
     use super::*;
+
+    const SOON: Duration = Duration::from_secs(60);
+
+    /// The former broker lives on, so that no loss of the connection leads to the next one.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_message_goes_where_the_name_leads_a_minute_later() {
+        let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("moved"));
+        let transport = RabbitTransport::from_url(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
+        let publisher = &transport.publisher;
+        let (target, priority) = (Target::new("neutron", "notifications"), Priority::Info);
+        let send = || publisher.send(&transport, &target, &priority, OutgoingMessage::json("{}"));
+        let looked_up_at = async |host: &str, age: Duration| {
+            let (address, at) = ("192.0.2.1:5672".parse().unwrap(), Instant::now().checked_sub(age).unwrap());
+            publisher.turn.lock().await.address = Some(KeptAddress::new(host, 5672, address, at));
+        };
+        send().await.unwrap();
+        let first = publisher.open_link().unwrap();
+        for (host, age) in [("127.0.0.1", Duration::ZERO), ("moved.invalid", LOOKED_UP_FOR)] {
+            looked_up_at(host, age).await;
+            send().await.unwrap();
+            assert!(Arc::ptr_eq(&first, &publisher.open_link().unwrap()), "{host}");
+        }
+        looked_up_at("127.0.0.1", LOOKED_UP_FOR).await;
+        send().await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &publisher.open_link().unwrap()));
+        assert!(first.is_open(), "a send may wait for its confirm");
+        drop(first);
+        let is_alone = || vhost.connections() == 1;
+        tokio::task::block_in_place(|| wait_until(SOON, "the former connection is closed", is_alone));
+        transport.close().await;
+    }
 
     #[test]
     fn texts_that_amqp_does_not_allow_are_refused() {

@@ -15,7 +15,7 @@ use tokio::sync::MutexGuard;
 
 use super::super::alarm::{AlarmChange, LinkAlarm};
 use super::super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, reply_code};
-use super::super::held::CLOSE_TIMEOUT;
+use super::super::held::{CLOSE_TIMEOUT, ConnectionGuard};
 use super::shards::{self, Registration};
 use super::{RabbitPublisherState, properties, route};
 use crate::TransportError;
@@ -29,9 +29,9 @@ const MAX_ROUTES: usize = 4096;
 const PREPARED: Duration = Duration::from_secs(10);
 const ACCESS_REFUSED: u16 = 403;
 
-/// An open connection for publishing.
+/// An open connection for publishing. Each send keeps the link until its confirm; the connection closes with the last.
 pub(super) struct Link {
-    connection: Connection,
+    connection: ConnectionGuard,
     pipelined: Channel,
     /// The channel for mandatory messages. A send takes it while its message is open, so that an abandoned send leaves
     /// no return that the next send could take for its own.
@@ -47,6 +47,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) async fn open(connection: Connection, host: String) -> Result<Self, TransportError> {
+        let connection = ConnectionGuard::new(connection);
         let pipelined = confirming_channel(&connection).await?;
         Ok(Self {
             alarm: LinkAlarm::new(&connection, host),
