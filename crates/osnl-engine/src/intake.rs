@@ -21,7 +21,7 @@ use self::fired::{Arrival, FiredRule};
 pub use self::parts::Parts;
 use self::places::ReservedPlaces;
 pub use self::swap::LiveRules;
-use osnl_core::metrics::{Counters, StreamKind};
+use osnl_core::metrics::{Counters, QueuedMessages, StreamKind};
 pub use osnl_core::observe::{Observe, PartKeys};
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{Decisions, Guards, Mode, Rule, RuleDecision, RuleMismatch, RuleSet};
@@ -52,6 +52,11 @@ pub trait Intake: Send + Sync {
     /// new session.
     fn subscribed(&self, listener: &str, prefetch: u16) {
         let _ = (listener, prefetch);
+    }
+
+    /// Notes the messages of the listener at its broker, with each answer of the broker.
+    fn queued(&self, listener: &str, messages: QueuedMessages) {
+        let _ = (listener, messages);
     }
 
     /// Notes the messages of a batch before the first is read, so that one that ends the process is known afterwards.
@@ -220,6 +225,11 @@ enum EntryPlace {
 impl Intake for RuleEngine {
     fn subscribed(&self, listener: &str, prefetch: u16) {
         self.journal.subscribed(listener, prefetch);
+    }
+
+    fn queued(&self, listener: &str, messages: QueuedMessages) {
+        let each = self.actions.iter().map(|action| self.counters.series.action(action));
+        each.for_each(|series| series.backlog.queued(listener, messages));
     }
 
     fn upcoming(&self, batch: &Batch) {

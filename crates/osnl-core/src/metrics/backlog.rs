@@ -1,7 +1,7 @@
 //! Judges whether the deliveries of an action end as fast as they begin.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,7 +30,19 @@ pub struct Backlog {
 #[derive(Debug, Default)]
 struct BacklogState {
     load: CallLoad,
+    /// The latest answer of the broker by listener.
+    queues: BTreeMap<Arc<str>, QueuedMessages>,
     samples: VecDeque<BacklogSample>,
+}
+
+/// The messages of a listener at its broker. With `memory://` a full window leaves them there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueuedMessages {
+    pub waiting: u64,
+    /// The messages that the listener has read since the start.
+    pub read: u64,
+    /// The most messages that may be open.
+    pub window: u64,
 }
 
 /// The counts at one moment, from which rates follow.
@@ -39,6 +51,8 @@ struct BacklogSample {
     at: Instant,
     begun: u64,
     ended: u64,
+    /// The sums over the listeners; `None` before the first answer of a broker.
+    queued: Option<QueuedMessages>,
     load: CallLoad,
 }
 
@@ -77,11 +91,18 @@ pub struct FallingBehind {
     pub calls: usize,
     /// The time of a call in seconds; `None` if none has ended.
     pub seconds_each: Option<u64>,
+    /// The most open messages of the listeners whose queues grow meanwhile; `None` if these do not grow, or do not count.
+    pub window: Option<u64>,
 }
 
 impl Backlog {
     pub fn runs(&self, load: CallLoad) {
         self.state().load = load;
+    }
+
+    /// Notes the messages at the broker of a listener that has this action.
+    pub fn queued(&self, listener: &str, messages: QueuedMessages) {
+        self.state().queues.insert(listener.into(), messages);
     }
 
     /// Whether only `rate` keeps the next call from beginning.
@@ -97,8 +118,8 @@ impl Backlog {
         if state.samples.back().is_some_and(|last| age(last) < INTERVAL) {
             return;
         }
-        let load = state.load;
-        state.samples.push_back(BacklogSample { at, begun, ended, load });
+        let (load, queued) = (state.load, sum(state.queues.values()));
+        state.samples.push_back(BacklogSample { at, begun, ended, queued, load });
         while state.samples.front().is_some_and(|first| age(first) > WINDOW) {
             state.samples.pop_front();
         }
@@ -110,19 +131,20 @@ impl Backlog {
         let state = self.state();
         let last = state.samples.back()?;
         let is_earlier = |first: &&BacklogSample| last.at.saturating_duration_since(first.at) >= PRESENT;
-        state.samples.iter().rev().find(is_earlier).map(|first| rates(first, last))
+        state.samples.iter().rev().find(is_earlier).map(|first| rates(first, last, false))
     }
 
     /// Returns how far the action falls behind: for the whole window a limit was reached, and in all of it, as in its
-    /// second half, more deliveries began than ended.
+    /// second half, more deliveries began than ended. `with_queues`: what waits at the broker counts as begun, because a
+    /// full window keeps it there.
     #[must_use]
-    pub fn falling_behind(&self) -> Option<FallingBehind> {
+    pub fn falling_behind(&self, with_queues: bool) -> Option<FallingBehind> {
         let state = self.state();
         let (first, last) = (state.samples.front()?, state.samples.back()?);
         let lasts = last.at.saturating_duration_since(first.at);
         let middle = state.samples.get(state.samples.len() / 2)?;
         let grows = |from: &BacklogSample, least: u64| {
-            let BacklogRates { begun, ended, .. } = rates(from, last);
+            let BacklogRates { begun, ended, .. } = rates(from, last, with_queues);
             let surplus = begun.saturating_sub(ended);
             surplus >= least && surplus.saturating_mul(10) >= begun
         };
@@ -140,12 +162,13 @@ impl Backlog {
             return None;
         }
         let calls = at_limit(limit).map(|sample| sample.load.calls).max().unwrap_or_default();
-        let rates = rates(first, last);
+        let queued = last.queued.filter(|_| with_queues && newly_queued(first, last) > 0);
+        let rates = rates(first, last, with_queues);
         let running: usize = state.samples.iter().map(|sample| sample.load.deliveries).sum();
         let running = running as f64 / state.samples.len() as f64;
         let seconds_each =
             (rates.ended > 0).then(|| (running * lasts.as_secs_f64() / rates.ended as f64).round() as u64);
-        Some(FallingBehind { rates, limit, calls, seconds_each })
+        Some(FallingBehind { rates, limit, calls, seconds_each, window: queued.map(|queued| queued.window) })
     }
 
     fn state(&self) -> MutexGuard<'_, BacklogState> {
@@ -153,9 +176,29 @@ impl Backlog {
     }
 }
 
-fn rates(from: &BacklogSample, to: &BacklogSample) -> BacklogRates {
+fn sum<'a>(queues: impl Iterator<Item = &'a QueuedMessages>) -> Option<QueuedMessages> {
+    queues.copied().reduce(|sum, one| QueuedMessages {
+        waiting: sum.waiting + one.waiting,
+        read: sum.read + one.read,
+        window: sum.window + one.window,
+    })
+}
+
+/// Returns the deliveries that the growth of the queues stands for: as many for each message as of the messages that were
+/// read meanwhile, of which some match no rule of the action.
+fn newly_queued(from: &BacklogSample, to: &BacklogSample) -> u64 {
+    let Some((before, after)) = from.queued.zip(to.queued) else { return 0 };
+    let grown = after.waiting.saturating_sub(before.waiting);
+    match after.read.saturating_sub(before.read) {
+        0 => grown,
+        read => grown.saturating_mul(to.begun.saturating_sub(from.begun)) / read,
+    }
+}
+
+fn rates(from: &BacklogSample, to: &BacklogSample, with_queues: bool) -> BacklogRates {
+    let queued = if with_queues { newly_queued(from, to) } else { 0 };
     BacklogRates {
-        begun: to.begun.saturating_sub(from.begun),
+        begun: to.begun.saturating_sub(from.begun) + queued,
         ended: to.ended.saturating_sub(from.ended),
         seconds: to.at.saturating_duration_since(from.at).as_secs(),
     }
@@ -186,29 +229,66 @@ mod tests {
     async fn a_slow_target_falls_behind_within_five_minutes_and_a_burst_does_not() {
         let full = load(Some(CallLimit::Concurrency));
         let slow = |second: u64| (1, second % 2, full);
-        assert_eq!(played(160, slow).falling_behind(), None);
-        let found = played(300, slow).falling_behind().unwrap();
+        assert_eq!(played(160, slow).falling_behind(false), None);
+        let found = played(300, slow).falling_behind(false).unwrap();
         assert_eq!((found.limit, found.calls, found.rates.seconds), (CallLimit::Concurrency, 16, 180));
         assert_eq!((found.rates.begun, found.rates.ended, found.seconds_each), (180, 90, Some(32)));
         // No delivery ends at all.
-        assert_eq!(played(300, |_| (1, 0, full)).falling_behind().unwrap().seconds_each, None);
+        assert_eq!(played(300, |_| (1, 0, full)).falling_behind(false).unwrap().seconds_each, None);
         // Some of the time the deliveries are of few resources.
         let mixed = |second: u64| {
             let limit =
                 if (second / 5).is_multiple_of(3) { CallLimit::Order } else { CallLimit::Concurrency };
             (1, second % 2, load(Some(limit)))
         };
-        assert_eq!(played(300, mixed).falling_behind().unwrap().limit, CallLimit::Concurrency);
+        assert_eq!(played(300, mixed).falling_behind(false).unwrap().limit, CallLimit::Concurrency);
         let seldom =
             |second: u64| (1, second % 2, if (second / 5).is_multiple_of(2) { full } else { load(None) });
-        assert_eq!(played(300, seldom).falling_behind(), None);
+        assert_eq!(played(300, seldom).falling_behind(false), None);
         // A burst is worked off; a fast target has no limit; a target that is held has its own incident.
-        assert_eq!(played(170, |second| (if second < 5 { 400 } else { 0 }, 10, full)).falling_behind(), None);
-        assert_eq!(played(300, |_| (1, 1, full)).falling_behind(), None);
-        assert_eq!(played(300, |second| (1, second % 2, load(None))).falling_behind(), None);
+        assert_eq!(
+            played(170, |second| (if second < 5 { 400 } else { 0 }, 10, full)).falling_behind(false),
+            None
+        );
+        assert_eq!(played(300, |_| (1, 1, full)).falling_behind(false), None);
+        assert_eq!(played(300, |second| (1, second % 2, load(None))).falling_behind(false), None);
         // The target was held for a while, and then works off the backlog.
         let down = |second| if second < 100 { (1, 0, load(None)) } else { (1, 3, full) };
-        assert_eq!(played(300, down).falling_behind(), None);
+        assert_eq!(played(300, down).falling_behind(false), None);
+    }
+
+    /// Plays seconds with a full window: a message is read for each that ends, half of them are the action's, and one
+    /// delivery ends in two seconds. The broker is asked each ten seconds.
+    fn kept_at_broker(waiting: impl Fn(u64) -> Option<u64>) -> Backlog {
+        let (backlog, start) = (Backlog::default(), Instant::now());
+        for second in 0..300 {
+            backlog.begun.add(second % 2);
+            backlog.ended.add(second % 2);
+            backlog.runs(load(Some(CallLimit::Concurrency)));
+            if let (true, Some(waiting)) = (second.is_multiple_of(10), waiting(second)) {
+                backlog.queued("l", QueuedMessages { waiting, read: second, window: 200 });
+            }
+            backlog.note(start + Duration::from_secs(second));
+        }
+        backlog
+    }
+
+    #[tokio::test]
+    async fn a_slow_target_whose_window_is_full_falls_behind_by_what_its_queue_grows() {
+        let slow = kept_at_broker(Some);
+        let found = slow.falling_behind(true).unwrap();
+        assert_eq!(found.rates, BacklogRates { begun: 180, ended: 90, seconds: 180 });
+        assert_eq!((found.limit, found.window), (CallLimit::Concurrency, Some(200)));
+        // A journal on disk keeps what waits, or says that it is full.
+        assert_eq!(slow.falling_behind(false), None);
+        // The queue stays as it is, is worked off after a stop, or was not counted before.
+        assert_eq!(kept_at_broker(|_| Some(5000)).falling_behind(true), None);
+        assert_eq!(kept_at_broker(|second| Some(5000 - second)).falling_behind(true), None);
+        assert_eq!(
+            kept_at_broker(|second| (second >= 200).then_some(5000 + second)).falling_behind(true),
+            None
+        );
+        assert_eq!(kept_at_broker(|_| None).falling_behind(true), None);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 use tokio::sync::Notify;
 
 use super::{Intake, RuleEngine};
+use osnl_core::metrics::QueuedMessages;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::{Obstacle, Receipt};
 
@@ -86,6 +87,10 @@ impl Intake for LiveRules {
 
     fn subscribed(&self, listener: &str, prefetch: u16) {
         self.engine().subscribed(listener, prefetch);
+    }
+
+    fn queued(&self, listener: &str, messages: QueuedMessages) {
+        self.engine().queued(listener, messages);
     }
 
     fn upcoming(&self, batch: &Batch) {

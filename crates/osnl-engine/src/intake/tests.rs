@@ -49,6 +49,28 @@ fn a_listener_knows_that_a_rate_delays_one_of_its_actions() {
 }
 
 #[test]
+fn the_actions_of_a_listener_know_how_its_queue_grows() {
+    use osnl_core::metrics::{CallLimit, CallLoad, QueuedMessages};
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+    let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+    let rules = LiveRules::new(RuleEngine::new(vec![rule], journal, counters.clone()));
+    let (start, all) = (tokio::time::Instant::now(), ["a", "b"].map(|action| counters.series.action(action)));
+    for seconds in (0..300).step_by(5) {
+        for (listener, grows) in [("quiet", 0), ("busy", 2)] {
+            rules.queued(listener, QueuedMessages { waiting: seconds * grows, read: 0, window: 4 });
+        }
+        for series in &all {
+            series.backlog.runs(CallLoad { calls: 1, deliveries: 1, limit: Some(CallLimit::Concurrency) });
+            series.backlog.note(start + Duration::from_secs(seconds));
+        }
+    }
+    let [own, other] = all.map(|series| series.backlog.falling_behind(true));
+    assert_eq!(own.map(|own| (own.rates.begun, own.window)), Some((360, Some(8))));
+    assert_eq!(other, None);
+}
+
+#[test]
 fn the_condition_of_an_action_is_evaluated_for_each_of_its_deliveries() {
     let counters = Arc::new(Counters::default());
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));

@@ -9,6 +9,7 @@ use osnl_transport::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::intake::Intake;
+use osnl_core::metrics::QueuedMessages;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::{Obstacle, Receipt, Settle};
 
@@ -23,6 +24,8 @@ pub(super) struct HoldingEndpoint {
     pub(super) takes: AtomicU64,
     /// Whether a rate delays the end of the messages.
     pub(super) is_paced: AtomicBool,
+    /// The latest counts of the broker.
+    pub(super) queued: Mutex<Option<QueuedMessages>>,
 }
 
 impl Intake for HoldingEndpoint {
@@ -41,6 +44,10 @@ impl Intake for HoldingEndpoint {
 
     fn is_paced(&self) -> bool {
         self.is_paced.load(Ordering::Relaxed)
+    }
+
+    fn queued(&self, _: &str, messages: QueuedMessages) {
+        *self.queued.lock().unwrap() = Some(messages);
     }
 
     fn wants(&self, _: &Head<'_>) -> bool {

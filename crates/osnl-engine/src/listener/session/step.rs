@@ -14,7 +14,7 @@ use crate::listener::announce::log_others_left;
 use crate::listener::returns::{Blockade, WaitVerdict};
 use crate::listener::watchdog::{SessionStage, SessionWake, Watchdog};
 use crate::listener::{BlockReason, Listener, ListenerState};
-use osnl_core::metrics::StreamKind;
+use osnl_core::metrics::{QueuedMessages, StreamKind};
 use osnl_core::received::{ReceivedMessage, with_head};
 use osnl_journal::{Obstacle, Receipt, Settle};
 
@@ -257,7 +257,7 @@ impl<'a> Core<'a> {
                     let partitions = consumer.partitions();
                     self.listener.note_positions(partitions.as_deref());
                     gauges.answered(answer.as_ref().ok(), consumer.untaken(), partitions);
-                    self.count_returned(answer.is_ok(), stage, consumer);
+                    self.note_depth(answer.is_ok(), stage, consumer);
                 }
                 if stage == SessionStage::WindowFull && self.listener.intake.is_paced() {
                     self.watchdog.settled();
@@ -287,11 +287,14 @@ impl<'a> Core<'a> {
         self.watchdog.is_standby() && !self.draining && self.recount_at.is_some_and(|at| at <= now)
     }
 
-    fn count_returned(&self, is_answered: bool, stage: SessionStage, consumer: &dyn Consumer) {
-        let Some(depth) = self.listener.gauges.depth().filter(|_| is_answered) else { return };
+    fn note_depth(&self, is_answered: bool, stage: SessionStage, consumer: &dyn Consumer) {
+        let Listener { config, intake, gauges, series, .. } = self.listener;
+        let Some(depth) = gauges.depth().filter(|_| is_answered) else { return };
+        let (waiting, read) = (depth.messages, series.received.get());
+        intake.queued(&config.name, QueuedMessages { waiting, read, window: self.prefetch as u64 });
         let is_idle = stage == SessionStage::Polling && consumer.untaken() == 0;
         let others = depth.consumers.saturating_sub(1).max(u64::from(self.watchdog.is_standby()));
-        let verdict = self.listener.gauges.returns().judge_depth(depth.messages, others, is_idle);
+        let verdict = gauges.returns().judge_depth(depth.messages, others, is_idle);
         self.listener.say_returned(verdict);
     }
 

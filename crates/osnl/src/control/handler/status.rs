@@ -239,8 +239,11 @@ impl ControlHandler {
             let is_live = published.contains_key(name);
             self.live.as_ref().filter(|_| is_live).map(|live| live.counters.series.action(name))
         };
+        // A file keeps what waits, up to `max_pending`.
+        let is_kept_at_broker = self.store.journal.facts().max_pending.is_none();
+        let behind = |name: &str| backlog(name)?.backlog.falling_behind(is_kept_at_broker);
         let report = |name: &str| TargetReport {
-            falling_behind: backlog(name).and_then(|series| series.backlog.falling_behind()),
+            falling_behind: behind(name),
             rates: backlog(name).and_then(|series| series.backlog.present()),
             deletes: self.may_delete(name),
             overflows: terms.get(name).is_some_and(|terms| terms.overflows),

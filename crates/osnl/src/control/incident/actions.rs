@@ -196,10 +196,15 @@ fn failing(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
 
 /// A target that works, and whose deliveries begin faster than they end.
 fn falling_behind(target: &TargetReport) -> Option<Incident> {
-    let FallingBehind { rates, limit, calls, seconds_each } = target.falling_behind.as_ref()?;
-    // More calls run than before, and nothing waits for one: the rate has risen, and the target keeps up.
+    let FallingBehind { rates, limit, calls, seconds_each, window } = target.falling_behind.as_ref()?;
     let waits = target.pending.saturating_sub(target.in_flight);
-    (waits.saturating_mul(2) >= rates.begun.saturating_sub(rates.ended)).then_some(())?;
+    let is_behind = match window {
+        // Another action keeps the window full if few of its messages wait for this one.
+        Some(window) => target.pending.saturating_mul(4) >= *window,
+        // More calls run than before, and nothing waits for one: the rate has risen, and the target keeps up.
+        None => waits.saturating_mul(2) >= rates.begun.saturating_sub(rates.ended),
+    };
+    is_behind.then_some(())?;
     let name = &target.action;
     let (limited, to_do) = match limit {
         CallLimit::Concurrency => (
@@ -209,6 +214,11 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
         CallLimit::Rate => {
             ("rate delays the calls", format!("raise rate or host_rate in [action:{name}], then osnl reload"))
         }
+        // What the window has runs.
+        CallLimit::Order if window.is_some() && waits < target.in_flight => (
+            "prefetch limits the calls",
+            format!("raise prefetch in the listeners of {name}, then osnl reload"),
+        ),
         CallLimit::Order => (
             "each other delivery waits for an earlier one of its resource",
             format!(

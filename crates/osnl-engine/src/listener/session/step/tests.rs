@@ -1,5 +1,5 @@
 use osnl_model::{Priority, Target};
-use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport as _};
+use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, QueueSeen, Transport as _};
 
 use super::*;
 use crate::listener::holding::HoldingEndpoint;
@@ -155,6 +155,17 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
         assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
         assert_eq!(core.settling.window.due(), rejected, "so does one that comes while it ends");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_broker_says_how_many_messages_wait_beyond_the_window() {
+    let mut rig = Rig::new(9, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    let answer = SessionWake::Answer(Ok(vec![("q".into(), QueueSeen { messages: 5, consumers: 1 })]));
+    core.step(WakeCause::Watch(answer), SessionStage::WindowFull, &*rig.consumer, rig.now);
+    let expected = QueuedMessages { waiting: 5, read: 4, window: 4 };
+    assert_eq!(*rig.intake.queued.lock().unwrap(), Some(expected));
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,7 +60,7 @@ fn a_target_that_falls_behind_has_its_rates_and_what_to_raise() {
     let behind = |limit, rates: BacklogRates, seconds_each, oldest| TargetReport {
         pending: 396,
         oldest_pending_seconds: Some(oldest),
-        falling_behind: Some(FallingBehind { rates, limit, calls: 16, seconds_each }),
+        falling_behind: Some(FallingBehind { rates, limit, calls: 16, seconds_each, window: None }),
         ..target("backup")
     };
     let slow = behind(CallLimit::Concurrency, rates, Some(30), 360);
@@ -110,6 +110,29 @@ fn a_target_that_falls_behind_has_its_rates_and_what_to_raise() {
 }
 
 #[test]
+fn an_action_falls_behind_if_its_deliveries_fill_the_window_and_the_queue_grows() {
+    let rates = BacklogRates { begun: 1800, ended: 90, seconds: 180 };
+    let found = |limit, pending, in_flight| {
+        let behind = FallingBehind { rates, limit, calls: 16, seconds_each: Some(30), window: Some(200) };
+        let target = TargetReport { pending, in_flight, falling_behind: Some(behind), ..target("backup") };
+        judge_target(&target, &BOUNDS)
+    };
+    let what = "backup: falls behind: 10.0/s in, 0.5/s out, 16 of 16 calls run, 30 s each; 200 wait";
+    let doing = "raise concurrency in [action:backup], or set batch, then osnl reload";
+    let expected = [(IncidentKind::FallsBehind, Warning, what, "", doing)];
+    check(&found(CallLimit::Concurrency, 200, 16), &expected);
+    // The window is full of messages that wait for another action.
+    check(&found(CallLimit::Concurrency, 17, 16), &[]);
+    check(&found(CallLimit::Order, 2, 2), &[]);
+    for (in_flight, doing) in
+        [(200, "raise prefetch in the listeners of backup"), (1, "make the target faster")]
+    {
+        let found = &found(CallLimit::Order, 200, in_flight)[0];
+        assert!(found.to_do.as_ref().unwrap().starts_with(doing), "{found:?}");
+    }
+}
+
+#[test]
 fn a_backlog_that_is_worked_off_says_how_long_that_takes() {
     let drained = |begun, ended| TargetReport {
         pending: 560,
@@ -155,7 +178,7 @@ fn a_reason_for_a_metric_has_no_number_that_changes() {
     ] {
         for (begun, ended, calls, seconds_each) in [(270, 120, 4, Some(3)), (300, 90, 5, None)] {
             let rates = BacklogRates { begun, ended, seconds: 30 };
-            let behind = FallingBehind { rates, limit, calls, seconds_each };
+            let behind = FallingBehind { rates, limit, calls, seconds_each, window: None };
             let slow = TargetReport { pending: 396, falling_behind: Some(behind), ..target("backup") };
             assert_eq!(judge_target(&slow, &BOUNDS)[0].reason(), Some(expected));
         }
