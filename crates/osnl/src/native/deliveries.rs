@@ -44,6 +44,8 @@ options! {
 
 /// The returns after which a quorum queue without a limit of its own drops a message, since RabbitMQ 4.0.
 const DEFAULT_RETURNS: u32 = 20;
+/// The time that a full window of one action may take if other actions share it.
+const FULL_WINDOW: Duration = Duration::from_secs(60);
 const MOST_GATHERED: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -220,8 +222,8 @@ pub(super) fn kept_action(
         refuse_without_letters(reader, "on_dead", "keep a dead letter that holds its key", &listener.name);
     }
     let calling = rules.iter().filter(|rule| rule.rule.takes_places_of().any(|name| *name == action.name));
-    refuse_lost_waits(reader, action, calling.clone(), listeners);
-    warn_of_long_stays(reader, action, calling, listeners);
+    refuse_lost_waits(reader, action, calling, listeners);
+    warn_of_long_stays(reader, action, rules, listeners);
     for option in ["on_full", "max_dead_age"] {
         if reader.is_set(option) {
             let problem = "has no effect for memory://, where the broker keeps what waits";
@@ -294,14 +296,16 @@ fn refuse_lost_waits<'r>(
     }
 }
 
-/// Warns of waits within which a full window of messages returns to its queue again and again.
-fn warn_of_long_stays<'r>(
+/// Warns of waits within which a full window of messages returns to its queue again and again, and of a `rate` that keeps
+/// the window of other actions full.
+fn warn_of_long_stays(
     reader: &mut SectionReader<'_>,
     action: &ActionConf,
-    rules: impl IntoIterator<Item = &'r RuleConf>,
+    rules: &[RuleConf],
     listeners: &[ListenerConf],
 ) {
-    let names: BTreeSet<&Arc<str>> = rules.into_iter().flat_map(|rule| &rule.listeners).collect();
+    let calling = rules.iter().filter(|rule| rule.rule.takes_places_of().any(|name| *name == action.name));
+    let names: BTreeSet<&Arc<str>> = calling.flat_map(|rule| &rule.listeners).collect();
     let used = listeners.iter().filter(|listener| names.contains(&listener.name));
     let used: Vec<&ListenerConf> = used.filter(|listener| listener.driver() == Driver::Rabbit).collect();
     let limit = used.iter().filter_map(|listener| listener.queue.most_returns()).min();
@@ -320,21 +324,52 @@ fn warn_of_long_stays<'r>(
     for (option, rate) in [("rate", rate), ("host_rate", hosts.rate)] {
         let Some(rate) = rate.filter(|rate| !is_refused(rate.within)) else { continue };
         let takes = rate.within.saturating_mul(calls) / rate.keys.max(1);
-        if takes <= STAY {
+        // Deliveries that wait for `host_rate` make way for those of other hosts.
+        let other = if option == "rate" { sharing(action, rules, &names) } else { None };
+        let most = if other.is_some() { FULL_WINDOW } else { STAY };
+        if takes <= most {
             continue;
         }
         let whose = if option == "rate" { "" } else { " for one host" };
         let shown = duration::shown(Duration::from_secs(takes.as_secs().div_ceil(60) * 60));
-        let problem = format!("{window} messages{whose} (prefetch) take about {shown} at {rate}, but {lost}");
+        let is_lost = takes > STAY;
+        let mut problem = format!("{window} messages{whose} (prefetch) take about {shown} at {rate}");
+        if is_lost {
+            problem.push_str(&format!(", but {lost}"));
+        }
+        if let Some((listener, other)) = other {
+            let waits = format!(
+                "; while they fill the window of [listener:{listener}], events of action {other} wait"
+            );
+            problem.push_str(&waits);
+        }
         let fitting = STAY.as_millis() * u128::from(rate.keys) / rate.within.as_millis().max(1);
         let fitting = fitting * batch.most as u128;
-        let lower = if fitting == 0 { String::new() } else { format!(", prefetch to at most {fitting}") };
+        let instead = match other {
+            None if fitting > 0 => format!(", prefetch to at most {fitting}"),
+            Some(_) if !is_lost => ", a listener with another pool for its rules".to_owned(),
+            None | Some(_) => String::new(),
+        };
+        let most = duration::shown(most);
         reader.warn(
             option,
             &problem,
-            &format!("set {option} to at least {calls} per {stay}{lower}, or {journal}"),
+            &format!("set {option} to at least {calls} per {most}{instead}, or {journal}"),
         );
     }
+}
+
+/// Returns a listener of these and another action that its rules call: the messages of both have one window.
+fn sharing<'r>(
+    action: &ActionConf,
+    rules: &'r [RuleConf],
+    names: &BTreeSet<&Arc<str>>,
+) -> Option<(&'r Arc<str>, &'r Arc<str>)> {
+    rules.iter().filter(|rule| rule.enabled).find_map(|conf| {
+        let listener = conf.listeners.iter().find(|name| names.contains(*name))?;
+        let is_other = |name: &&Arc<str>| **name != action.name && conf.rule.actions.contains(name);
+        Some((listener, conf.rule.takes_places_of().find(is_other)?))
+    })
 }
 
 /// Describes the returns after which a queue drops a message, if one of these listeners has such a queue.

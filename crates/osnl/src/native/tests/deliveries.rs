@@ -259,7 +259,7 @@ fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {
 #[test]
 fn a_rate_below_a_window_in_the_time_of_a_stay_is_warned_of() {
     let check = |own: &str, options: &str, expected: &[&str]| {
-        let text = WHOLE.replace("pool = osnl\n", own);
+        let text = WHOLE.replace("pool = osnl\n", own).replace("roles, record", "record");
         let text = format!("{text}{options}[journal]\nconnection = memory://\n");
         let found = warnings(&load(&text).unwrap());
         let ours = ["rate: ", "host_rate: ", "digest: "];
@@ -299,4 +299,34 @@ fn a_rate_below_a_window_in_the_time_of_a_stay_is_warned_of() {
                  queue each 15m; set digest to at most 15m, or sqlite://";
     check(pool, &format!("{mail}digest = 16m\n"), &[waits]);
     check(pool, &format!("{mail}digest = 15m\n"), &[]);
+}
+
+/// A message that waits for the rate of one action has a place in the window of all.
+#[test]
+fn a_rate_that_keeps_the_window_of_other_actions_full_is_warned_of() {
+    let check = |actions: &str, options: &str, expected: Option<&str>| {
+        let text = WHOLE.replace("actions = roles, record\n", actions);
+        let found = warnings(&load(&format!("{text}{options}[journal]\nconnection = memory://\n")).unwrap());
+        let found: Vec<&String> = found.iter().filter(|line| line.contains("] rate: ")).collect();
+        assert_eq!(found.len(), usize::from(expected.is_some()), "{actions} {options} {found:?}");
+        let is_expected = found.iter().zip(expected).all(|(found, expected)| found.ends_with(expected));
+        assert!(is_expected, "{found:?}");
+    };
+    let slow = "200 messages (prefetch) take about 15m at 200 per 15m; while they fill the window of [listener:neutron], \
+                events of action roles wait; set rate to at least 200 per 1m, a listener with another pool for its \
+                rules, or sqlite:// in [journal] connection";
+    let both = "actions = roles, record\n";
+    check(both, "rate = 200 per 15m\n", Some(slow));
+    check(both, "rate = 200 per 1m\n", None);
+    check(both, "rate = 10 per 1m\nbatch = 20\n", None);
+    let other = "actions = record\n[rule:other]\nevent_type = ^router\\.\nactions = roles\n";
+    check(other, "rate = 200 per 15m\n", Some(slow));
+    check(&format!("{other}mode = shadow\n"), "rate = 200 per 15m\n", None);
+    check("actions = record\n", "rate = 200 per 15m\n", None);
+    let fallback = "on_failure = hook\n[action:hook]\ndriver = http\nurl = http://h/\n";
+    check("actions = record\n", &format!("rate = 200 per 15m\n{fallback}"), None);
+    let returned = "take about 20m at 100 per 10m, but memory:// returns a message to its queue each 15m; while they fill \
+                    the window of [listener:neutron], events of action roles wait; set rate to at least 200 per 1m, or \
+                    sqlite:// in [journal] connection";
+    check(both, "rate = 100 per 10m\n", Some(returned));
 }
