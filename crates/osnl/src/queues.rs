@@ -144,6 +144,12 @@ pub struct Finding {
 }
 
 impl FindingKind {
+    /// Whether the evidence has counts, which differ between looks and between queues of one cause.
+    #[must_use]
+    pub fn is_counted(self) -> bool {
+        matches!(self, Self::Unread | Self::Growing)
+    }
+
     /// Whether a look proves that the listener's configuration receives nothing, however long it has listened.
     #[must_use]
     pub(crate) fn proves_silence(self) -> bool {

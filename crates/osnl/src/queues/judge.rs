@@ -71,10 +71,9 @@ pub fn sort(found: &mut Vec<Finding>) {
 fn is_same(one: &Finding, other: &Finding) -> bool {
     let part = |of: &Finding| (of.kind, of.broker.clone(), of.vhost.clone(), of.subject.clone());
     let without_files = |of: &Finding| of.command.replace(&of.files.join(AND), "");
-    let is_counted = matches!(one.kind, Kind::Unread | Kind::Growing);
     part(one) == part(other)
         && one.consequence == other.consequence
-        && (is_counted || one.seen == other.seen)
+        && (one.kind.is_counted() || one.seen == other.seen)
         && (one.command == other.command
             || !one.files.is_empty() && !other.files.is_empty() && without_files(one) == without_files(other))
 }

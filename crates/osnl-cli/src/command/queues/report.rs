@@ -50,8 +50,8 @@ impl QueuesReport {
             }
             text.push('\n');
         }
-        for (subjects, finding) in folded(&self.findings) {
-            text.push_str(&shown(&subjects, finding));
+        for alike in folded(&self.findings) {
+            text.push_str(&shown(&alike));
         }
         text.push_str(&self.sum());
         text.lines().map(|line| format!("{}\n", clean::text(line))).collect()
@@ -144,24 +144,37 @@ fn state(row: &QueueRow) -> String {
     }
 }
 
-/// Joins the findings that say the same about several queues or exchanges.
-fn folded(findings: &[Finding]) -> Vec<(String, &Finding)> {
-    let mut folded: Vec<(String, &Finding)> = Vec::new();
+/// Joins the findings that say the same about several queues or exchanges, each with its own counts.
+fn folded(findings: &[Finding]) -> Vec<Vec<&Finding>> {
+    let mut folded: Vec<Vec<&Finding>> = Vec::new();
     for finding in findings {
-        let is_same =
-            |other: &Finding| Finding { subject: finding.subject.clone(), ..other.clone() } == *finding;
-        match folded.iter_mut().find(|(_, other)| is_same(other)) {
-            Some((subjects, _)) => subjects.push_str(&format!(", {}", finding.subject)),
-            None => folded.push((finding.subject.clone(), finding)),
+        let is_same = |other: &Finding| {
+            let seen = if finding.kind.is_counted() { &finding.seen } else { &other.seen };
+            let (subject, seen) = (finding.subject.clone(), seen.clone());
+            Finding { subject, seen, ..other.clone() } == *finding
+        };
+        match folded.iter_mut().find(|alike| alike.first().is_some_and(|other| is_same(other))) {
+            Some(alike) => alike.push(finding),
+            None => folded.push(vec![finding]),
         }
     }
     folded
 }
 
-fn shown(subjects: &str, finding: &Finding) -> String {
-    let word = word(finding.severity);
-    let Finding { severity, vhost, broker, seen, consequence, command, deployers, .. } = finding;
-    let mut text = format!("{word:<9} {subjects} ({broker}, virtual host {vhost}): {seen}\n");
+fn shown(alike: &[&Finding]) -> String {
+    let Some(Finding { severity, vhost, broker, consequence, command, deployers, .. }) = alike.first() else {
+        return String::new();
+    };
+    let (mut text, mut word) = (String::new(), word(*severity));
+    for same in alike.chunk_by(|one, other| one.seen == other.seen) {
+        let subjects: Vec<&str> = same.iter().map(|one| &*one.subject).collect();
+        let seen = same.first().map_or("", |one| &*one.seen);
+        text.push_str(&format!(
+            "{word:<9} {} ({broker}, virtual host {vhost}): {seen}\n",
+            subjects.join(", ")
+        ));
+        word = "";
+    }
     text.push_str(&format!("          if nothing is done: {consequence}\n          -> {command}\n"));
     // A note can wait: --format json has the lines of each deployment tool.
     let deployers = deployers.iter().filter(|_| *severity > FindingSeverity::Note);
@@ -226,13 +239,22 @@ mod tests {
             deployers: [("kolla".to_owned(), "a line".to_owned())].into(),
             files: Vec::new(),
         };
-        let text = |findings: &[Finding]| -> String {
-            folded(findings).iter().map(|(subjects, finding)| shown(subjects, finding)).collect()
-        };
+        let text =
+            |findings: &[Finding]| -> String { folded(findings).iter().map(|alike| shown(alike)).collect() };
         let notes = ["queue info", "queue error"].map(|subject| found(subject, FindingSeverity::Note));
         let expected = "note      queue info, queue error (mq1:5672, virtual host /): is transient\n          \
                         if nothing is done: RabbitMQ 4.3 refuses it\n          -> set amqp_durable_queues = true\n";
         assert_eq!(text(&notes), expected);
+        let unread = |subject: &str, seen: &str| Finding {
+            kind: FindingKind::Unread,
+            seen: seen.to_owned(),
+            ..found(subject, FindingSeverity::Note)
+        };
+        let counted = [unread("queue info", "3 messages"), unread("queue error", "1 message")];
+        let expected = "note      queue info (mq1:5672, virtual host /): 3 messages\n          \
+                        queue error (mq1:5672, virtual host /): 1 message\n          \
+                        if nothing is done: RabbitMQ 4.3 refuses it\n          -> set amqp_durable_queues = true\n";
+        assert_eq!(text(&counted), expected);
         let [note, other] = notes;
         let other = Finding { seen: "has 7 messages".to_owned(), ..other };
         assert_eq!(text(&[note, other]).matches("if nothing is done").count(), 2);
