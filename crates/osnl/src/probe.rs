@@ -197,7 +197,7 @@ fn probe_of_finding(probe: Probe, found: &Finding) -> Probe {
         FindingSeverity::Critical if found.kind != FindingKind::NotBound => {
             probe.failed(words, Some(&found.command))
         }
-        FindingSeverity::Note => probe.unproven(words, &found.command),
+        FindingSeverity::Note => probe.note(words, &found.command),
         FindingSeverity::Critical | FindingSeverity::Warning => probe.warning(words, &found.command),
     }
 }
@@ -368,7 +368,7 @@ mod tests {
         };
         check(FindingKind::Unread, FindingSeverity::Critical, ProbeVerdict::Failed);
         check(FindingKind::Unread, FindingSeverity::Warning, ProbeVerdict::Warning);
-        check(FindingKind::Unread, FindingSeverity::Note, ProbeVerdict::Unproven);
+        check(FindingKind::Unread, FindingSeverity::Note, ProbeVerdict::Note);
         check(FindingKind::NotBound, FindingSeverity::Critical, ProbeVerdict::Warning);
     }
 

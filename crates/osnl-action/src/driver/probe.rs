@@ -35,6 +35,8 @@ pub enum ProbeVerdict {
     Fine,
     /// Deliveries succeed, and something needs attention.
     Warning,
+    /// Nothing is wrong now.
+    Note,
     /// The probe could not decide without an effect.
     Unproven,
     Failed,
@@ -46,6 +48,7 @@ impl ProbeVerdict {
         match self {
             Self::Fine => "ok",
             Self::Warning => "warning",
+            Self::Note => "note",
             Self::Unproven => "unproven",
             Self::Failed => "failed",
         }
@@ -55,7 +58,7 @@ impl ProbeVerdict {
     pub fn shown(self) -> &'static str {
         match self {
             Self::Unproven => "untested",
-            Self::Fine | Self::Warning | Self::Failed => self.as_str(),
+            Self::Fine | Self::Warning | Self::Note | Self::Failed => self.as_str(),
         }
     }
 }
@@ -90,6 +93,10 @@ impl Probe {
 
     pub fn warning(self, found: impl Into<String>, advice: &str) -> Self {
         Self { verdict: ProbeVerdict::Warning, found: found.into(), advice: Some(advice.to_owned()), ..self }
+    }
+
+    pub fn note(self, found: impl Into<String>, advice: &str) -> Self {
+        Self { verdict: ProbeVerdict::Note, found: found.into(), advice: Some(advice.to_owned()), ..self }
     }
 
     pub fn unproven(self, found: impl Into<String>, advice: &str) -> Self {

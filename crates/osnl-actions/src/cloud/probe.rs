@@ -41,7 +41,7 @@ pub fn chosen(probe: Probe, cloud: &Cloud, service: &str, place: &ServiceUrl) ->
         let found = format!("{}; {problem}", probe.found);
         let advice = probe.advice.iter().fold(remedy.to_owned(), |all, more| format!("{all}; {more}"));
         match probe.verdict {
-            ProbeVerdict::Fine | ProbeVerdict::Warning | ProbeVerdict::Unproven => {
+            ProbeVerdict::Fine | ProbeVerdict::Warning | ProbeVerdict::Note | ProbeVerdict::Unproven => {
                 probe.warning(found, &advice)
             }
             ProbeVerdict::Failed => probe.failed(found, Some(&advice)),

@@ -22,7 +22,7 @@ fn osnl(home: &TempDir, conf: &str, args: &[&str]) -> Output {
 
 fn probes(output: &Output) -> Vec<String> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    let verdicts = ["ok ", "warning ", "untested ", "failed "];
+    let verdicts = ["ok ", "warning ", "note ", "untested ", "failed "];
     let lines =
         text.lines().filter(|line| verdicts.iter().any(|v| line.starts_with(v)) && line.contains('['));
     lines.map(str::to_owned).collect()

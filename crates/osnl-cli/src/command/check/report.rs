@@ -43,25 +43,24 @@ impl CheckReport {
         let Some(probes) = &self.probes else { return out };
         out.extend(probes.iter().map(|probe| format!("{probe}\n")));
         let count = |verdict| probes.iter().filter(|probe| probe.verdict == verdict).count();
-        let (failed, warned, unproven) =
-            (count(ProbeVerdict::Failed), count(ProbeVerdict::Warning), count(ProbeVerdict::Unproven));
-        let not = match unproven {
-            0 => String::new(),
-            n => format!(", {n} untested"),
-        };
+        let (failed, warned) = (count(ProbeVerdict::Failed), count(ProbeVerdict::Warning));
+        let (noted, unproven) = (count(ProbeVerdict::Note), count(ProbeVerdict::Unproven));
+        let notes = if noted == 1 { "note" } else { "notes" };
+        let others = [(noted, notes), (unproven, "untested")].into_iter().filter(|(count, _)| *count > 0);
+        let others: String = others.map(|(count, word)| format!(", {count} {word}")).collect();
         let passive = match probes.iter().filter(|probe| probe.is_passive).count() {
             0 => String::new(),
             1 => " 1 target accepted a connection; no request was sent.".to_owned(),
             n => format!(" {n} targets accepted a connection; no request was sent."),
         };
-        out.push_str(&match (failed, warned, unproven) {
+        out.push_str(&match (failed, warned, noted + unproven) {
             (0, 0, 0) if !passive.is_empty() => {
                 format!("{} checks: none failed.{passive}\n", probes.len())
             }
             (0, 0, 0) => format!("All {} checks passed.\n", probes.len()),
             (failed, warned, _) => {
                 let warned = if warned == 1 { "1 warning".to_owned() } else { format!("{warned} warnings") };
-                format!("{} checks: {failed} failed, {warned}{not}.{passive}\n", probes.len())
+                format!("{} checks: {failed} failed, {warned}{others}.{passive}\n", probes.len())
             }
         });
         out
