@@ -15,8 +15,8 @@
 //! most. After a success the limit of concurrent attempts doubles from one with each success. After stumbles
 //! it starts at two, so that a newer delivery runs beside the oldest, which may be the cause.
 //!
-//! The breaker judges a target over all its keys. A host that an event names is one key of many and its failures cost
-//! attempts, so `hosts.rs` judges it. Tests: `schedule/tests/held.rs`, `tenants.rs`.
+//! The breaker judges a target over all its keys. A host that an event names is one key of many, so `hosts.rs`
+//! judges it. Tests: `schedule/tests/held.rs`, `tenants.rs`.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -147,7 +147,7 @@ impl Breaker {
         }
     }
 
-    pub(crate) fn is_open_over_refusals(&self) -> bool {
+    fn is_open_over_refusals(&self) -> bool {
         !self.is_closed() && self.cause == OpeningCause::Refusals
     }
 

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::{ActionError, LONGEST_ANSWER};
 use osnl_core::epoch;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerChange, FailedKey};
 use super::gather::CallPace;
-use super::limits::HostLimits;
+use super::limits::{Hold, HostLimits};
 use super::policy::RetryPolicy;
 
 /// The number of remembered hosts. The number exceeds the calls under way, so that no host in use is forgotten.
@@ -45,8 +45,16 @@ struct Host {
     calls: usize,
     /// The number of the latest use: the smallest is forgotten first.
     used: u64,
-    /// The start and the reason of the hold, for the status; `None` while the host answers.
-    held: Option<(SystemTime, String)>,
+    /// `None` while the host answers.
+    held: Option<HostHold>,
+}
+
+/// The hold of one host, with the time that it has kept deliveries waiting.
+#[derive(Debug)]
+struct HostHold {
+    since: SystemTime,
+    reason: String,
+    hold: Hold,
 }
 
 /// The breakers and paces of the hosts that events name, so that one tenant's host holds no other tenant.
@@ -59,23 +67,42 @@ pub(super) struct Hosts {
     hosts: HashMap<Arc<str>, Host>,
     /// Counts calls, to find the host that was called longest ago.
     uses: u64,
+    /// Whether an attempt may begin; otherwise no hold grows.
+    runs: bool,
     /// Whether the held hosts have changed since the status was published.
     changed: bool,
 }
 
 impl Hosts {
     pub(super) fn new(limits: HostLimits, concurrency: usize) -> Self {
-        Self { limits, concurrency, most: MOST_HOSTS, hosts: HashMap::new(), uses: 0, changed: false }
+        let (hosts, most) = (HashMap::new(), MOST_HOSTS);
+        Self { limits, concurrency, most, hosts, uses: 0, runs: true, changed: false }
     }
 
     pub(super) fn change(&mut self, limits: HostLimits, concurrency: usize, now: Instant) {
         (self.limits, self.concurrency) = (limits, concurrency);
-        let most = self.calls_at_once();
+        let (most, runs) = (self.calls_at_once(), self.runs);
         for host in self.hosts.values_mut() {
             host.breaker.change(most, now);
             host.pace.change(limits.rate);
+            if let Some(held) = &mut host.held {
+                held.hold = begin_hold(runs, now);
+            }
         }
         self.changed = true;
+    }
+
+    pub(super) fn set(&mut self, runs: bool, now: Instant) {
+        if std::mem::replace(&mut self.runs, runs) != runs {
+            let held = self.hosts.values_mut().filter_map(|host| host.held.as_mut());
+            held.for_each(|held| held.hold.set(runs, now));
+        }
+    }
+
+    /// Returns the time for which a host that is held has kept a delivery waiting; zero while the host answers.
+    pub(super) fn kept_waiting(&self, name: &str, arrived: Option<Instant>, now: Instant) -> Duration {
+        let held = self.hosts.get(name).and_then(|host| host.held.as_ref());
+        held.map_or(Duration::ZERO, |held| held.hold.kept_waiting(arrived, now))
     }
 
     fn calls_at_once(&self) -> usize {
@@ -135,7 +162,7 @@ impl Hosts {
     pub(super) fn success(&mut self, name: &str, now: Instant) -> BreakerChange {
         let Some(host) = self.hosts.get_mut(name) else { return BreakerChange::None };
         let change = host.breaker.success(now);
-        self.record(name, change, None)
+        self.record(name, change, None, now)
     }
 
     pub(super) fn neutral(&mut self, name: &str, now: Instant) {
@@ -153,16 +180,24 @@ impl Hosts {
         now: Instant,
     ) -> BreakerChange {
         let change = self.remembered(name).breaker.failure(failed, error, policy, now);
-        self.record(name, change, Some(error))
+        self.record(name, change, Some(error), now)
     }
 
-    fn record(&mut self, name: &str, change: BreakerChange, error: Option<&ActionError>) -> BreakerChange {
+    fn record(
+        &mut self,
+        name: &str,
+        change: BreakerChange,
+        error: Option<&ActionError>,
+        now: Instant,
+    ) -> BreakerChange {
+        let runs = self.runs;
         let Some(host) = self.hosts.get_mut(name) else { return change };
         if host.breaker.is_closed() {
             self.changed |= host.held.take().is_some();
         } else if let Some(error) = error {
-            let since = host.held.take().map_or_else(epoch::now, |(since, _)| since);
-            host.held = Some((since, cut(&error.to_string(), LONGEST_ANSWER).to_owned()));
+            let begins =
+                || HostHold { since: epoch::now(), reason: String::new(), hold: begin_hold(runs, now) };
+            host.held.get_or_insert_with(begins).reason = cut(&error.to_string(), LONGEST_ANSWER).to_owned();
             self.changed = true;
         }
         change
@@ -180,19 +215,25 @@ impl Hosts {
         let mut held: Vec<_> = self
             .hosts
             .iter()
-            .filter_map(|(name, host)| host.held.as_ref().map(|(since, reason)| (name, host, *since, reason)))
+            .filter_map(|(name, host)| host.held.as_ref().map(|held| (name, host, held)))
             .collect();
-        held.sort_unstable_by(|a, b| (a.2, a.0).cmp(&(b.2, b.0)));
+        held.sort_unstable_by(|a, b| (a.2.since, a.0).cmp(&(b.2.since, b.0)));
         let others = held.len().saturating_sub(MOST_SHOWN);
         held.truncate(MOST_SHOWN);
-        let shown = |(name, host, since, reason): (&Arc<str>, &Host, SystemTime, &String)| HeldHost {
+        let shown = |(name, host, held): (&Arc<str>, &Host, &HostHold)| HeldHost {
             host: name.chars().take(LONGEST_NAME).flat_map(shown_char).collect(),
-            since,
-            reason: reason.clone(),
+            since: held.since,
+            reason: held.reason.clone(),
             next_probe: host.breaker.next_probe_at(false),
         };
         (held.into_iter().map(shown).collect(), others)
     }
+}
+
+fn begin_hold(runs: bool, now: Instant) -> Hold {
+    let mut hold = Hold::begin(now);
+    hold.set(runs, now);
+    hold
 }
 
 /// Escapes all but plain characters, because events supply the names.

@@ -317,6 +317,7 @@ impl Schedule {
         let closed = self.breaker.is_closed();
         self.closed.set(closed && runs, now);
         self.outages.set(runs, now);
+        self.hosts.set(runs, now);
         if closed {
             (self.hold, self.probe_owed) = (None, false);
         } else {

@@ -212,38 +212,33 @@ impl Schedule {
         let used = UsedLimits { age: self.age(&item, now), ..item.claimed.used };
         let made = used.made.saturating_add(1);
         let attempt = NonZeroU32::MIN.saturating_add(used.attempts);
-        let too_old = self.limits.max_age.is_some_and(|most| used.age >= most);
         // The pause of a hold doubles with all failed attempts, that of a refusal with those that count.
         let own_pause = self.policy.pause(made).max(error.retry_after.unwrap_or_default());
         let spared = self.is_spared(&item, back, &error);
-        match self.decide(&item, back, attempt, &error) {
-            // The state of the target is the cause, so no attempt is counted and no delivery ages.
-            Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp if spared => {
-                let used = UsedLimits { made, ..used };
+        let limit = self.reached_limit(&item, used.age, spared, now);
+        match (self.decide(back, attempt, &error), limit) {
+            // The state of the target is the cause, so no attempt is counted. Only what waits for a host of an event ages.
+            (Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp, None) if spared => {
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
+                let used = UsedLimits { made, age: aged(used.age, pause, item.host.is_none()), ..used };
                 let reason = if is_target_down { WaitReason::TargetDown } else { WaitReason::Failed };
                 out.push(retried_after(item, pause, used, reason, &error, now));
             }
-            Decision::Hold | Decision::RetryAfter(_) if too_old => {
-                let seconds = used.age.as_secs();
-                let reason = format!("{error} (after {seconds} s: retry_max_age)");
-                out.push(self.given_up(
-                    item,
-                    reason,
-                    UsedLimits { attempts: attempt.get(), made, ..used },
-                    Some(error),
-                ));
+            (Decision::Hold | Decision::RetryAfter(_), Some(limit)) => {
+                let attempts = if spared { used.attempts } else { attempt.get() };
+                let used = UsedLimits { attempts, made, ..used };
+                out.push(self.given_up(item, format!("{error} ({limit})"), used, Some(error)));
             }
-            Decision::Hold => {
+            (Decision::Hold, None) => {
                 let used = UsedLimits { made, age: aged(used.age, own_pause, is_target_down), ..used };
                 out.push(retried_after(item, own_pause, used, WaitReason::Failed, &error, now));
             }
-            Decision::RetryAfter(pause) => {
+            (Decision::RetryAfter(pause), None) => {
                 let used =
                     UsedLimits { attempts: attempt.get(), made, age: aged(used.age, pause, is_target_down) };
                 out.push(retried_after(item, pause, used, WaitReason::Failed, &error, now));
             }
-            Decision::GiveUp => {
+            (Decision::GiveUp, None | Some(_)) => {
                 let used = UsedLimits { attempts: attempt.get(), made, ..used };
                 match self.when_exhausted {
                     WhenExhausted::Return if !error.class.is_final() => {
@@ -314,33 +309,37 @@ impl Schedule {
         }
     }
 
-    /// Returns whether the target's hold is the cause, so that the failure costs the delivery nothing. A probe costs
-    /// nothing, whatever the answer: a delivery that the target always refuses is given up once others succeed. For a host
-    /// that an event names, a refused probe, a refused login and a failed connection cost an attempt.
+    /// Returns whether the hold of the target, or of the host, is the cause, so that the failure costs no attempt. A probe
+    /// costs none, whatever the answer: a delivery that the target always refuses is given up once others succeed.
     fn is_spared(&self, item: &Item, back: Back, error: &ActionError) -> bool {
-        let Some(breaker) = self.breaker_of(item) else { return false };
-        let is_held = match &item.host {
-            Some(_) if back.probe && breaker.is_open_over_refusals() => false,
-            Some(_) => !breaker.is_closed(),
-            None => back.probe || !breaker.is_closed(),
-        };
-        is_held && !error.class.is_final() && !is_fault_of_host(item, error)
+        let is_held = back.probe || !self.breaker_of(item).is_none_or(Breaker::is_closed);
+        is_held && !error.class.is_final()
     }
 
-    fn decide(&self, item: &Item, back: Back, attempt: NonZeroU32, error: &ActionError) -> Decision {
+    /// Returns the limit of time that ends the delivery, for the reason of the dead letter. A hold of the target stops the
+    /// age, and [`Self::give_up_held`] ends it. An event may name a host that never exists, so the hold of such a host adds
+    /// to the age, which ends the delivery with its next attempt.
+    fn reached_limit(&self, item: &Item, age: Duration, spared: bool, now: Instant) -> Option<String> {
+        let waited = match &item.host {
+            Some(host) => self.hosts.kept_waiting(host, item.arrived, now),
+            None if spared => return None,
+            None => Duration::ZERO,
+        };
+        let age = age.max(waited);
+        if self.limits.max_age.is_some_and(|most| age >= most) {
+            return Some(format!("after {} s: retry_max_age", age.as_secs()));
+        }
+        let is_over = self.limits.hold_max.is_some_and(|most| waited >= most);
+        is_over.then(|| format!("for {} s, and hold_max is over", waited.as_secs()))
+    }
+
+    fn decide(&self, back: Back, attempt: NonZeroU32, error: &ActionError) -> Decision {
         match self.policy.decide(attempt, error) {
             // The deliveries of a failed call cost nothing, and are then tried alone.
             Decision::RetryAfter(_) | Decision::GiveUp
                 if back.several.is_some() && !error.class.is_final() =>
             {
                 Decision::Hold
-            }
-            Decision::Hold if is_fault_of_host(item, error) && attempt >= self.policy.max_attempts => {
-                Decision::GiveUp
-            }
-            Decision::Hold if is_fault_of_host(item, error) => {
-                let pause = self.policy.pause(attempt.get());
-                Decision::RetryAfter(pause.max(error.retry_after.unwrap_or_default()))
             }
             decision @ (Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp) => decision,
         }
@@ -371,27 +370,10 @@ impl Schedule {
     }
 }
 
-fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
-    item.host.is_some()
-        && match error.class {
-            class if class.is_login() => true,
-            ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => true,
-            ErrorClass::Status(503) | ErrorClass::Busy(Some(_)) => error.retry_after.is_some(),
-            ErrorClass::Timeout
-            | ErrorClass::Reset
-            | ErrorClass::Status(_)
-            | ErrorClass::Busy(None)
-            | ErrorClass::Refused(_)
-            | ErrorClass::Rejected
-            | ErrorClass::Content
-            | ErrorClass::Dependency => false,
-        }
-}
-
 /// Returns the age at the end of a pause. The pause is added at its beginning, because the journal has no clock that
 /// stops.
-fn aged(age: Duration, pause: Duration, is_target_down: bool) -> Duration {
-    if is_target_down { age } else { age + pause }
+fn aged(age: Duration, pause: Duration, is_stopped: bool) -> Duration {
+    if is_stopped { age } else { age + pause }
 }
 
 /// Returns the retry after a failed attempt.

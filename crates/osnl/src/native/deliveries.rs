@@ -31,7 +31,7 @@ options! {
         concurrency: usize = "16", within("1", "1000") => "Most attempts at the same time, each for a different resource.";
         batch: usize = "1", within("1", "1000") => "Most events in one call. For a driver that sends events one by one it only changes the number of calls at a time.";
         rate: Option<Rate> => "Most calls within a time, such as 100 per 10m; further ones wait. Without it: no limit.";
-        retry_max_age: Option<Duration> as max_age = "24h", written("duration") => "Time after the first attempt within which a delivery must succeed; then it becomes a dead letter. none: no limit. Time in which its target is down does not count.";
+        retry_max_age: Option<Duration> as max_age = "24h", written("duration") => "Time after the first attempt within which a delivery must succeed; then it becomes a dead letter. none: no limit. Time in which its target is down does not count, unless the event names the host.";
         hold_max: Option<Duration>, at_least("1s") => "Longest time for which a delivery waits for a target that is down; then it becomes a dead letter. Without it: no limit.";
         on_failure: ReadBySection, written("name of an action") => "Action that is called, once, for each delivery that this one gives up; the dead letter stays. That action may have an on_failure too.";
         on_dead: OnDead = "release_key" => "release_key: deliveries behind a dead letter of the same resource continue. hold_key: they wait until the dead letter is retried or discarded.";
@@ -140,7 +140,7 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
             None => "retried without limit; retry_max_age sets one".to_owned(),
         };
         let held = match driver.traits().hosts {
-            Some(_) => "the host is down; a failed connection counts as an attempt",
+            Some(_) => "the host is down; its deliveries wait and age",
             None => "the target is down; its deliveries wait and don't age",
         };
         say("down", &format!("{down}: {held}"));

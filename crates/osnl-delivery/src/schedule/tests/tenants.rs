@@ -11,30 +11,104 @@ fn to(hosts: &[&str], limits: HostLimits) -> Script {
 }
 
 #[test]
-fn a_host_that_fails_holds_only_what_goes_to_it_and_uses_up_attempts() {
-    for class in [ErrorClass::Connect, ErrorClass::Status(429)] {
+fn a_host_that_fails_holds_only_what_goes_to_it_and_costs_no_attempts() {
+    for class in [ErrorClass::Connect, ErrorClass::Tls, ErrorClass::Status(429)] {
         let mut script = to(&["bad:80", "good:80", "bad:80", "bad:80", "good:80"], HostLimits::default());
         assert_eq!(script.begun(), [1, 2, 3, 4]);
-        assert_eq!(script.fails(1, class), ["bad:80 opened 1", "1 waits 1"]);
-        assert_eq!(script.used(1).attempts, 1);
+        assert_eq!(script.fails(1, class), ["bad:80 opened 1", "1 held 1"]);
         assert_eq!(script.ok(2), ["2 delivered"]);
         assert_eq!(script.begun(), [5]);
         script.ok(5);
-        assert_eq!(script.fails(3, class), ["3 waits 1"]);
+        assert_eq!(script.fails(3, class), ["3 held 1"]);
         script.fails(4, class);
         assert_eq!(script.schedule.breaker(), BreakerState::Closed);
-        // One probe runs at a time, and each probe costs an attempt.
-        script.pass(1);
+        // One probe runs at a time, and costs no attempt, whatever the answer.
+        for pause in [2, 4, 8, 16, 30, 30] {
+            script.pass(30);
+            assert_eq!(script.begun(), [1]);
+            assert_eq!(script.fails(1, class), [format!("1 held {pause}")]);
+        }
+        script.pass(30);
         assert_eq!(script.begun(), [1]);
-        assert_eq!(script.fails(1, class), ["1 waits 2"]);
-        script.pass(2);
-        assert_eq!(script.begun(), [1]);
-        assert_eq!(script.fails(1, class), [format!("1 dead: {class}: x")]);
-        script.pass(4);
+        assert_eq!(script.fails(1, ErrorClass::Status(403)), ["bad:80 closed", "1 waits 30"]);
+        assert_eq!((script.used(1).attempts, script.used(1).made), (0, 8));
         assert_eq!(script.begun(), [3]);
-        assert_eq!(script.ok(3), ["bad:80 closed", "3 delivered"]);
+        assert_eq!(script.ok(3), ["3 delivered"]);
         assert_eq!(script.begun(), [4]);
     }
+}
+
+#[test]
+fn a_refused_login_at_a_host_costs_no_attempt() {
+    for class in [ErrorClass::Status(401), ErrorClass::Status(407)] {
+        let mut script = to(&["h:80"], HostLimits::default());
+        for _ in 0..20 {
+            assert_eq!(script.begun(), [1]);
+            assert!(script.fails(1, class)[0].starts_with("1 waits "));
+            script.pass(600);
+        }
+        assert_eq!(script.used(1).attempts, 0);
+    }
+}
+
+/// An event may name a host that never exists: attempts end nothing, so time does.
+#[test]
+fn what_waits_for_a_host_that_does_not_exist_ends_by_its_age_or_hold_max() {
+    let most = Some(60 * SECOND);
+    for (limits, words) in [
+        (DeliveryLimits { max_age: most, ..DeliveryLimits::default() }, ["after", ": retry_max_age"]),
+        (DeliveryLimits { hold_max: most, ..DeliveryLimits::default() }, ["for", ", and hold_max is over"]),
+    ] {
+        let dead = |id: u64, seconds: u64| {
+            format!("{id} dead: cannot connect: x ({} {seconds} s{})", words[0], words[1])
+        };
+        let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_limits(limits);
+        let mut script = Script::with_schedule(0, schedule);
+        let add = |script: &mut Script, id: u64| {
+            script.hosts.insert(DeliveryId(id), "gone:80".into());
+            script.add(id);
+        };
+        (1..=3).for_each(|id| add(&mut script, id));
+        for id in script.begun() {
+            script.fails(id, ErrorClass::Connect);
+        }
+        script.pass(30);
+        assert_eq!(script.begun(), [1]);
+        assert_eq!(script.fails(1, ErrorClass::Connect), ["1 held 2"]);
+        // While no attempt may begin, nothing ages.
+        script.schedule.check_clock(false, script.now);
+        script.pass(3600);
+        assert_eq!(script.begun(), [1]);
+        assert_eq!(script.fails(1, ErrorClass::Connect), ["1 held 4"]);
+        script.pass(30);
+        assert_eq!(script.begun(), [1]);
+        assert_eq!(script.fails(1, ErrorClass::Connect), [dead(1, 60)]);
+        add(&mut script, 4);
+        // Each probe makes the next one later; a delivery that was seldom tried has waited as long.
+        script.pass(8);
+        assert_eq!(script.begun(), [4]);
+        assert_eq!(script.fails(4, ErrorClass::Connect), ["4 held 1"]);
+        script.pass(16);
+        assert_eq!(script.begun(), [2]);
+        assert_eq!(script.fails(2, ErrorClass::Connect), [dead(2, 84)]);
+    }
+}
+
+#[test]
+fn the_age_of_what_waits_for_a_host_is_kept_with_the_delivery() {
+    let limits = DeliveryLimits { max_age: Some(60 * SECOND), ..DeliveryLimits::default() };
+    let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_limits(limits);
+    let mut script = Script::with_schedule(0, schedule);
+    script.hosts.insert(DeliveryId(1), "gone:80".into());
+    let used = UsedLimits { attempts: 0, age: 59 * SECOND, made: 4 };
+    script.claim(ClaimedDelivery { used, ..claimed(1, "k") });
+    script.begun();
+    assert_eq!(script.fails(1, ErrorClass::Connect), ["gone:80 opened 1", "1 held 16"]);
+    assert_eq!((script.used(1).attempts, script.used(1).age), (0, 75 * SECOND));
+    script.pass(16);
+    script.begun();
+    let dead = "1 dead: cannot connect: x (after 75 s: retry_max_age)";
+    assert_eq!(script.fails(1, ErrorClass::Connect), [dead]);
 }
 
 #[test]
@@ -43,7 +117,7 @@ fn an_hour_of_retry_after_is_the_host_s_own() {
     script.begun();
     let error =
         ActionError { retry_after: Some(3600 * SECOND), ..ActionError::new(ErrorClass::Status(429), "x") };
-    assert_eq!(script.report(1, Err(error)), ["bad:80 opened 3600", "1 waits 3600"]);
+    assert_eq!(script.report(1, Err(error)), ["bad:80 opened 3600", "1 held 3600"]);
     script.ok(2);
     let (hosts, others, _) = script.schedule.take_shown().unwrap();
     assert_eq!((hosts[0].host.as_str(), hosts[0].reason.as_str(), others), ("bad:80", "status 429: x", 0));
