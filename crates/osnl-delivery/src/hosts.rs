@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_core::attempt::{ActionError, LONGEST_ANSWER};
+use osnl_core::attempt::{ActionError, ErrorClass, LONGEST_ANSWER};
 use osnl_core::epoch;
 use osnl_model::cut;
 use tokio::time::Instant;
@@ -32,6 +32,7 @@ pub struct HeldHost {
     pub host: String,
     pub since: SystemTime,
     pub reason: String,
+    pub class: ErrorClass,
     /// The time of the next probe; `None` while a probe runs.
     pub next_probe: Option<Instant>,
 }
@@ -54,6 +55,7 @@ struct Host {
 struct HostHold {
     since: SystemTime,
     reason: String,
+    class: ErrorClass,
     hold: Hold,
 }
 
@@ -195,9 +197,10 @@ impl Hosts {
         if host.breaker.is_closed() {
             self.changed |= host.held.take().is_some();
         } else if let Some(error) = error {
-            let begins =
-                || HostHold { since: epoch::now(), reason: String::new(), hold: begin_hold(runs, now) };
-            host.held.get_or_insert_with(begins).reason = cut(&error.to_string(), LONGEST_ANSWER).to_owned();
+            let reason = cut(&error.to_string(), LONGEST_ANSWER).to_owned();
+            let before = host.held.take().map(|held| (held.since, held.hold));
+            let (since, hold) = before.unwrap_or_else(|| (epoch::now(), begin_hold(runs, now)));
+            host.held = Some(HostHold { since, reason, class: error.class, hold });
             self.changed = true;
         }
         change
@@ -224,6 +227,7 @@ impl Hosts {
             host: name.chars().take(LONGEST_NAME).flat_map(shown_char).collect(),
             since: held.since,
             reason: held.reason.clone(),
+            class: held.class,
             next_probe: host.breaker.next_probe_at(false),
         };
         (held.into_iter().map(shown).collect(), others)
@@ -245,10 +249,7 @@ fn shown_char(c: char) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use osnl_config::Rate;
-    use osnl_core::attempt::ErrorClass;
 
     use super::*;
     use crate::breaker::tests::POLICY;
@@ -271,7 +272,10 @@ mod tests {
         let (held, others) = hosts.held();
         let shown: Vec<_> = held.iter().map(|held| (held.host.as_str(), held.reason.as_str())).collect();
         assert_eq!((shown, others), (vec![("bad\\u{1b}[31m\\u{5c}:80", "cannot connect: refused")], 0));
-        assert_eq!(held[0].next_probe, Some(now + Duration::from_secs(1)));
+        assert_eq!(
+            (held[0].class, held[0].next_probe),
+            (ErrorClass::Connect, Some(now + Duration::from_secs(1)))
+        );
         hosts.change(HostLimits::default(), 4, now);
         assert!(hosts.may_begin("bad\u{1b}[31m\\:80", false, now));
     }

@@ -441,6 +441,9 @@ pub struct Unavailable {
     pub reason: String,
     /// Seconds until the next question; `null` during a question.
     pub next_probe_seconds: Option<u64>,
+    /// The class of a host's latest failure, by which the incident chooses its advice.
+    #[serde(skip)]
+    pub class: Option<ErrorClass>,
     /// Whether an operator must act before it answers, which is a part of the incident.
     #[serde(skip)]
     pub needs_operator: bool,

@@ -377,7 +377,10 @@ fn target(
         let HeldHosts { hosts, others, outages } = published.held();
         report.down_hosts = hosts
             .into_iter()
-            .map(|held| unavailable(held.host, held.since, held.reason, held.next_probe))
+            .map(|held| Unavailable {
+                class: Some(held.class),
+                ..unavailable(held.host, held.since, held.reason, held.next_probe)
+            })
             .collect();
         report.more_down_hosts = others;
         report.dependencies_down = outages
@@ -429,6 +432,7 @@ fn unavailable(name: String, since: SystemTime, reason: String, next: Option<Ins
         since_seconds: time::age(since),
         reason,
         next_probe_seconds: next.map(seconds_until),
+        class: None,
         needs_operator: false,
         remedy: None,
     }

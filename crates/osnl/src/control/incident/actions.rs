@@ -110,9 +110,9 @@ fn down(target: &TargetReport) -> Option<Incident> {
             Incident { by_itself: Some(next), ..found }
         }
         // A probe would meet the same limit.
-        (false, Some(ErrorClass::Status(429))) => incident(target, Kind::TargetDown, what)
-            .heals(next)
-            .mended_by(format!("lower rate or concurrency in [action:{name}], then osnl reload")),
+        (false, Some(ErrorClass::Status(429))) => {
+            incident(target, Kind::TargetDown, what).heals(next).mended_by(lower("rate or concurrency", name))
+        }
         (false, _) => {
             let found = incident(target, Kind::TargetDown, what);
             let found = found.heals(format!("{next}; sooner: osnl actions probe {name}"));
@@ -121,6 +121,10 @@ fn down(target: &TargetReport) -> Option<Incident> {
         }
     };
     Some(since(incident.because(answer), target))
+}
+
+fn lower(options: &str, action: &str) -> String {
+    format!("lower {options} in [action:{action}], then osnl reload")
 }
 
 fn dependency(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
@@ -145,7 +149,13 @@ fn hosts(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
         format!("{}: {}{more} is down{}", target.action, first.name, lasting(Some(first.since_seconds)));
     let others = meanwhile(target, bounds, "deliveries to other hosts go on");
     let found = unavailable(incident(target, Kind::TargetDown, what), first, &others);
-    Some(Incident { is_probe_helpful: true, ..found })
+    Some(match first.class {
+        // A probe would meet the same limit.
+        Some(ErrorClass::Status(429)) => {
+            found.mended_by(lower("host_rate or host_concurrency", &target.action))
+        }
+        Some(_) | None => Incident { is_probe_helpful: true, ..found },
+    })
 }
 
 /// Returns what happens to other deliveries, and to further messages.

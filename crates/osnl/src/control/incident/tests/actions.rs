@@ -292,17 +292,36 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
     assert!(judge_target(&many, &BOUNDS)[0].what.starts_with("hook: a (and 4 more resources) fails "));
 }
 
-#[test]
-fn what_goes_on_while_a_part_waits_is_told() {
-    let away = |name: &str| Unavailable {
+fn away(name: &str) -> Unavailable {
+    Unavailable {
         name: name.to_owned(),
         since: "then".to_owned(),
         since_seconds: 60,
         reason: "no answer".to_owned(),
         next_probe_seconds: Some(3),
+        class: None,
         needs_operator: false,
         remedy: None,
-    };
+    }
+}
+
+#[test]
+fn no_probe_ends_a_limit_of_a_host() {
+    let lower = "lower host_rate or host_concurrency in [action:hook], then osnl reload; ";
+    for (class, advice, is_probe_helpful) in
+        [(ErrorClass::Status(429), lower, false), (ErrorClass::Connect, "", true)]
+    {
+        let host = Unavailable { class: Some(class), ..away("h1:443") };
+        let report = TargetReport { down_hosts: vec![host], ..target("hook") };
+        let found = judge_target(&report, &BOUNDS).remove(0);
+        let doing = format!("{advice}osnl tries again in 3 s; deliveries to other hosts go on");
+        assert_eq!((found.doing(), found.must_act), (Some(doing), IncidentActor::Osnl));
+        assert_eq!(found.is_probe_helpful, is_probe_helpful);
+    }
+}
+
+#[test]
+fn what_goes_on_while_a_part_waits_is_told() {
     let remedy = Some("correct the login".into());
     let refuses = Unavailable { needs_operator: true, remedy, ..away("[enrich:net]") };
     let refusing = TargetReport { dependencies_down: vec![refuses], ..target("hook") };
