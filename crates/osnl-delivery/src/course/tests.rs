@@ -97,14 +97,14 @@ fn a_changed_target_is_probed_before_anything_behind_it_is_given_up() {
     steps.claims(4..=4);
     // The probe under way decides, however long it takes; then deliveries that waited too long are given up.
     assert_eq!(steps.step(Wake::Due), [""; 0]);
-    let dead = "4 dead: the target was held for 60 s, and hold_max is over";
+    let dead = "4 dead: the target was down for 60 s, and hold_max is over";
     assert_eq!(steps.ends(3, Err(ErrorClass::Connect)), ["3 held 1", dead]);
 }
 
 /// By the system clock, which has jumped since, the message of each arrived in 1970.
 #[test]
 fn a_jump_of_the_system_clock_ends_no_wait_of_which_the_journal_knows_the_beginning() {
-    let dead = "3 dead: the target was held for 6 s, and hold_max is over";
+    let dead = "3 dead: the target was down for 6 s, and hold_max is over";
     for (is_known, given_up) in [(true, vec!["2 held 1"]), (false, vec!["2 held 1", dead])] {
         let mut steps = Steps::new(settings(Some(5 * SECOND)));
         steps.claims(1..=1);
@@ -121,7 +121,7 @@ fn a_jump_of_the_system_clock_ends_no_wait_of_which_the_journal_knows_the_beginn
 #[tokio::test(start_paused = true)]
 async fn a_step_of_the_system_clock_neither_ends_nor_prolongs_a_wait_whose_beginning_a_file_has() {
     let (noon, hour) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000), 3600 * SECOND);
-    let dead = "3 dead: the target was held for 6 s, and hold_max is over";
+    let dead = "3 dead: the target was down for 6 s, and hold_max is over";
     let early = (Duration::from_millis(500), vec!["2 held 1", dead]);
     let late = (3 * SECOND, vec!["2 held 1"]);
     for after in [noon - hour, noon + hour] {

@@ -29,7 +29,7 @@ impl Schedule {
         ids.sort_unstable();
         let seconds = hold.lasted(now).as_secs();
         for item in ids.into_iter().filter_map(|id| self.forget(id)).collect::<Vec<_>>() {
-            let reason = format!("the target was held for {seconds} s, and hold_max is over");
+            let reason = format!("the target was down for {seconds} s, and hold_max is over");
             let used = item.claimed.used;
             out.push(self.given_up(item, reason, used, None));
         }

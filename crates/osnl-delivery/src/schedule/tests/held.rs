@@ -205,7 +205,7 @@ fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as
     assert_eq!(held_too_long(&mut script), [""; 0]);
     script.pass(10);
     let dead = |id: u64, seconds: u32| {
-        format!("{id} dead: the target was held for {seconds} s, and hold_max is over")
+        format!("{id} dead: the target was down for {seconds} s, and hold_max is over")
     };
     assert_eq!(held_too_long(&mut script), [dead(5, 60)]);
     script.pass(49);
@@ -230,7 +230,7 @@ fn a_hold_does_not_last_while_no_attempt_may_begin() {
     assert_eq!(held_too_long(&mut script), [""; 0]);
     assert_eq!(script.schedule.hold_ends(script.now), Some(script.now + 50 * SECOND));
     script.pass(50);
-    let dead = "3 dead: the target was held for 60 s, and hold_max is over";
+    let dead = "3 dead: the target was down for 60 s, and hold_max is over";
     assert_eq!(held_too_long(&mut script), [dead]);
 }
 

@@ -194,9 +194,9 @@ fn the_reason_of_dead_letters_for_a_metric_is_the_same_for_each_of_one_cause() {
             "status 409: locked",
         ),
         (
-            "the target was held for 3607 s, and hold_max is over",
+            "the target was down for 3607 s, and hold_max is over",
             Some("status 500"),
-            "the target was held for … s, and hold_max is over",
+            "the target was down for … s, and hold_max is over",
         ),
         (
             "too old: published 2026-03-26T09:00:00Z, 244 d before it was read; the limit is 1 d (max_event_age)",
