@@ -401,11 +401,14 @@ fn target(
     report
 }
 
-/// Adds the resources that fail repeatedly. Failures while the target was held are the target's.
+/// Adds the resources that fail repeatedly. Failures while the target was held are the target's, and those with the answer
+/// of a host that is down are the host's.
 fn fail(report: &mut TargetReport, failing: Option<&Vec<FailingKey>>, reachable: Option<SystemTime>) {
+    let hosts = &report.down_hosts;
     let is_failing = |failing: &&FailingKey| {
         let lasts = failing.since.elapsed().unwrap_or_default();
-        let is_its_own = reachable.is_none_or(|since| failing.at > since);
+        let is_its_own = reachable.is_none_or(|since| failing.at > since)
+            && hosts.iter().all(|host| host.reason != failing.answer);
         is_its_own && (failing.tries >= SEVERAL || lasts >= LONG)
     };
     let failing: Vec<&FailingKey> = failing.into_iter().flatten().filter(is_failing).collect();
@@ -560,6 +563,24 @@ pub(super) fn lag(heard: &ListenerHandle) -> Option<LagStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::DeliveryId;
+
+    #[test]
+    fn what_a_host_that_is_down_has_answered_is_no_failure_of_a_resource() {
+        let failing = |id, answer: &str| FailingKey {
+            id: DeliveryId(id),
+            resource: None,
+            tries: SEVERAL,
+            since: UNIX_EPOCH,
+            at: UNIX_EPOCH,
+            answer: answer.to_owned(),
+        };
+        let host = unavailable("h1:443".to_owned(), UNIX_EPOCH, "cannot connect".to_owned(), None);
+        let mut report = TargetReport { down_hosts: vec![host], ..TargetReport::default() };
+        fail(&mut report, Some(&vec![failing(1, "cannot connect"), failing(2, "status 500")]), None);
+        let answers: Vec<_> = report.failing.iter().map(|one| &*one.answer).collect();
+        assert_eq!((answers, report.more_failing), (vec!["status 500"], 0));
+    }
 
     #[test]
     fn a_count_is_shown_while_the_broker_answers() {
