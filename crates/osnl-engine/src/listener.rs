@@ -290,6 +290,7 @@ impl Listener {
             let (found, watch) = (consumer.subscription().clone(), consumer.binding_watch());
             let opened = Instant::now();
             let mut session = ListenerSession::new(&self, consumer, recount);
+            let mut kept = self.kept_bindings(&found);
             let tidying = async {
                 if let Some(tidying) = &self.tidying {
                     tidying.connected(&self.config.name, &*self.transport, &self.gauges).await;
@@ -303,7 +304,7 @@ impl Listener {
             let ended = tokio::select! {
                 biased;
                 ended = self.read(&mut session, &shutdown) => ended,
-                error = self.keep_bound(&found, watch) => Err(error),
+                error = self.keep_bound(&found, &mut kept, watch) => Err(error),
                 never = besides => match never {},
             };
             let unsettled = self.left_unsettled(&session, &mut returns);
@@ -317,9 +318,9 @@ impl Listener {
                     break Ok(());
                 }
                 Ok(SessionEnd::GiveBack { since, reason, window_full }) => {
-                    let consumer = session.into_consumer();
-                    if !self.give_back(consumer, &mut returns, (since, reason, window_full), &shutdown).await
-                    {
+                    let (consumer, why) = (session.into_consumer(), (since, reason, window_full));
+                    let looks = self.keep_bound_unread(&found, &mut kept);
+                    if !self.give_back(consumer, &mut returns, why, looks, &shutdown).await {
                         break Ok(());
                     }
                 }

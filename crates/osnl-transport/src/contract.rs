@@ -85,6 +85,15 @@ pub trait Transport: Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// Connects to look at the bindings of a subscription that is closed; `None` if the broker has no such look.
+    fn watch_bindings<'a>(
+        &'a self,
+        _options: &'a ListenOptions,
+        _found: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn BindingWatch>>, TransportError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Returns the access to messages that wait in a queue, for dead letter queues; `None` if the broker has none.
     fn queue_access(&self) -> Option<&dyn QueueAccess> {
         None

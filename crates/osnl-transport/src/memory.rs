@@ -14,13 +14,14 @@ use bytes::Bytes;
 use osnl_model::{Priority, Target};
 use tokio::sync::Notify;
 
-use self::consumer::MemoryConsumer;
+use self::consumer::{MemoryBindingWatch, MemoryConsumer};
 use self::tap::{MemoryTap, TapQueue};
 use crate::message::{Epoch, Properties};
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueType, Subscription, plan};
 use crate::{
-    BoxFuture, Consumer, QueueSeen, Tap, TapMessage, TapOptions, TapProperties, Transport, TransportError,
+    BindingWatch, BoxFuture, Consumer, QueueSeen, Tap, TapMessage, TapOptions, TapProperties, Transport,
+    TransportError,
 };
 
 /// A broker without a network, for demos and tests. Clones are the same broker.
@@ -300,6 +301,16 @@ impl Transport for MemoryTransport {
         state.bindings.retain(|binding| !superfluous.contains(binding));
         let seen = queues.iter().map(|queue| state.queues.get(queue).map(MemoryQueue::seen)).collect();
         Box::pin(std::future::ready(Ok(seen)))
+    }
+
+    fn watch_bindings<'a>(
+        &'a self,
+        _: &'a ListenOptions,
+        _: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn BindingWatch>>, TransportError>> {
+        let watch = || Some(Box::new(MemoryBindingWatch(self.broker.clone())) as Box<dyn BindingWatch>);
+        let opened = self.broker.lock().refusal().map(|()| watch());
+        Box::pin(std::future::ready(opened))
     }
 
     fn location(&self) -> String {

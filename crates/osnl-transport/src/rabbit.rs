@@ -40,6 +40,7 @@ mod tune;
 pub(crate) mod options;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -48,10 +49,12 @@ use osnl_model::{Priority, Target, TransportUrl};
 use osnl_net::tls::LatestEnd;
 use tokio::time::timeout;
 
+use self::bindings::RabbitBindingWatch;
 use self::connect::ConnectionFacts;
 use self::consumer::{ConsumerTerms, RabbitConsumer};
 use self::dead_letters::QueuePublisher;
 use self::declare::{DeclareError, DeclareTerms, Declared, LateTakeOver};
+use self::greeting::Greeting;
 use self::held::ConnectionGuard;
 use self::options::RabbitOptions;
 use self::publisher::RabbitPublisher;
@@ -63,8 +66,8 @@ use crate::outgoing::OutgoingMessage;
 use crate::remedy::Remedy;
 use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscription, TopologyPlan, plan};
 use crate::{
-    AlarmWatch, BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions, Transport,
-    TransportError, TrustWarning,
+    AlarmWatch, BindingWatch, BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions,
+    Transport, TransportError, TrustWarning,
 };
 
 const SUBSCRIBED: Duration = Duration::from_secs(60);
@@ -138,6 +141,29 @@ impl RabbitTransport {
         Ok((connection, host, seen))
     }
 
+    /// Returns the kind of the queues at this broker, and the one that oslo.messaging declares.
+    fn kinds(&self, options: &ListenOptions, greeting: &Greeting) -> (QueueKind, QueueKind) {
+        let durable = options.queue.durable || self.durable_queues.load(Ordering::Relaxed);
+        let queue = QueueKind { durable, ..options.queue.clone() };
+        (queue.for_broker(greeting.rabbitmq()), self.oslo_queue())
+    }
+
+    fn terms<'a>(
+        &self,
+        options: &ListenOptions,
+        (kind, oslo): &'a (QueueKind, QueueKind),
+        greeting: &Greeting,
+    ) -> DeclareTerms<'a> {
+        DeclareTerms {
+            declare: options.declare,
+            is_ours: options.pool.is_some(),
+            kind,
+            oslo,
+            version: greeting.rabbitmq(),
+            is_forced: self.durable_queues.load(Ordering::Relaxed),
+        }
+    }
+
     async fn open(
         &self,
         to: &[(Target, Priority)],
@@ -165,17 +191,9 @@ impl RabbitTransport {
         plan: TopologyPlan,
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
-        let forced = self.durable_queues.load(Ordering::Relaxed);
-        let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
-        let queue = queue.for_broker(greeting.rabbitmq());
-        let terms = DeclareTerms {
-            declare: options.declare,
-            is_ours: options.pool.is_some(),
-            kind: &queue,
-            oslo: &self.oslo_queue(),
-            version: greeting.rabbitmq(),
-            is_forced: forced,
-        };
+        let kinds = self.kinds(options, &greeting);
+        let (queue, terms) = (&kinds.0, self.terms(options, &kinds, &greeting));
+        let forced = terms.is_forced;
         let declared = declare::declare(&connection, &plan, terms);
         let Declared { open, unbound, late, makes } = match declared.await {
             Ok(declared) => declared,
@@ -253,6 +271,23 @@ impl Transport for RabbitTransport {
         Box::pin(async move {
             let watch = self.look_for_alarms(limit).await?;
             Ok(Some(Box::new(watch) as Box<dyn AlarmWatch>))
+        })
+    }
+
+    fn watch_bindings<'a>(
+        &'a self,
+        options: &'a ListenOptions,
+        found: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn BindingWatch>>, TransportError>> {
+        Box::pin(async move {
+            let (connection, _, ConnectionFacts { greeting, body_flow, .. }) = self.connect().await?;
+            let kinds = self.kinds(options, &greeting);
+            let bindings: Vec<&Binding> = found.bindings.iter().chain(&found.unbound).collect();
+            let makes = self.terms(options, &kinds, &greeting).makes(&bindings, &found.open);
+            let connection = Arc::new(ConnectionGuard::new(connection));
+            // Without a consumer, silence of a node that is cut off costs nothing.
+            let watch = RabbitBindingWatch::new(connection, body_flow, makes, false);
+            Ok(Some(Box::new(watch) as Box<dyn BindingWatch>))
         })
     }
 

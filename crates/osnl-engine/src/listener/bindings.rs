@@ -25,6 +25,7 @@
 
 mod cleanup;
 mod exit;
+mod given_back;
 mod looks;
 
 use std::collections::BTreeSet;

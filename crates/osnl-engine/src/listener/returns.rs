@@ -7,6 +7,7 @@
 mod blockade;
 mod count;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use osnl_core::epoch;
@@ -23,12 +24,13 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Listener {
-    /// Closes the channel and waits for room; returns `false` on shutdown.
+    /// Closes the channel and waits for room, while `looks` go on; returns `false` on shutdown.
     pub(super) async fn give_back(
         &self,
         consumer: Box<dyn Consumer>,
         returns: &mut Returns,
         (since, reason, window_full): (Instant, BlockReason, bool),
+        looks: impl Future<Output = Infallible>,
         shutdown: &Shutdown,
     ) -> bool {
         let found = consumer.subscription();
@@ -89,6 +91,7 @@ impl Listener {
             () = shutdown.abort.cancelled() => return false,
             () = shutdown.drain.cancelled() => return false,
             () = wait => {}
+            never = looks => match never {},
         }
         tracing::info!(listener.name = &*self.config.name, "there is room again: the listener reads on");
         true

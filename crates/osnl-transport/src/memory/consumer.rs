@@ -141,15 +141,17 @@ impl Consumer for MemoryConsumer {
 }
 
 /// Looks at the bindings of a [`MemoryBroker`].
-struct MemoryBindingWatch(MemoryBroker);
+pub(super) struct MemoryBindingWatch(pub(super) MemoryBroker);
 
 impl BindingWatch for MemoryBindingWatch {
     fn look<'a>(
         &'a mut self,
         bindings: &'a [Binding],
     ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>> {
-        let missing = self.0.lock().bind(bindings);
-        Box::pin(std::future::ready(Ok(Some(BindingLook { missing, ..BindingLook::default() }))))
+        let mut state = self.0.lock();
+        let missing = state.refusal().is_ok().then(|| state.bind(bindings));
+        let look = missing.map(|missing| BindingLook { missing, ..BindingLook::default() });
+        Box::pin(std::future::ready(Ok(look)))
     }
 }
 

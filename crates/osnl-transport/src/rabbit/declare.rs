@@ -120,6 +120,20 @@ pub(super) struct DeclareTerms<'a> {
     pub(super) is_forced: bool,
 }
 
+impl DeclareTerms<'_> {
+    fn of_services<'a>(&self, open: &'a [OpenQueue]) -> &'a [OpenQueue] {
+        if self.is_ours || self.is_forced { &[] } else { open }
+    }
+
+    /// Returns the options of an exchange that goes missing later; `None` if osnl does not make it.
+    pub(super) fn makes(&self, bindings: &[&Binding], open: &[OpenQueue]) -> Option<ExchangeDeclareOptions> {
+        match self.declare {
+            Declare::Create => made_options(bindings, self.of_services(open), self.kind, self.oslo).ok(),
+            Declare::Passive | Declare::Nothing => None,
+        }
+    }
+}
+
 /// Declares the plan.
 pub(super) async fn declare(
     connection: &Connection,
@@ -150,16 +164,15 @@ pub(super) async fn declare(
     }
     let (of_missing, of_others): (Vec<&Binding>, Vec<&Binding>) =
         plan.bindings.iter().partition(|binding| missing.contains(&binding.exchange.as_str()));
-    let (unbound, makes) = match declare {
+    let unbound = match declare {
         Declare::Create => {
-            let of_services: &[OpenQueue] = if is_ours || is_forced { &[] } else { &open };
-            let options = made_options(&of_missing, of_services, kind, oslo)?;
+            let options = made_options(&of_missing, terms.of_services(&open), kind, oslo)?;
             declarer.make_exchanges(&missing, &of_missing, options).await?;
-            let all: Vec<&Binding> = plan.bindings.iter().collect();
-            (Vec::new(), made_options(&all, of_services, kind, oslo).ok())
+            Vec::new()
         }
-        Declare::Passive | Declare::Nothing => (of_missing.into_iter().cloned().collect(), None),
+        Declare::Passive | Declare::Nothing => of_missing.into_iter().cloned().collect(),
     };
+    let makes = terms.makes(&plan.bindings.iter().collect::<Vec<_>>(), &open);
     for binding in of_others {
         declarer.bind(binding).await?;
     }

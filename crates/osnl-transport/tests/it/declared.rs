@@ -242,6 +242,16 @@ async fn bindings_are_made_again_and_a_refusal_ends_nothing() {
         assert_eq!(bound(), 2);
         service();
         assert_eq!(session.read(1).await[0].exchange, "neutron");
+        let found = session.consumer.subscription().clone();
         session.close().await;
+
+        // Without a subscription as well.
+        vhost.delete_exchange("neutron");
+        let mut watch = transport.watch_bindings(&options, &found).await.unwrap().unwrap();
+        let seen = within(watch.look(&bindings)).await.unwrap().unwrap();
+        match declare {
+            Declare::Create => assert_eq!((seen.made, bound()), (vec!["neutron".to_owned()], 2)),
+            Declare::Passive | Declare::Nothing => assert_eq!((seen.missing, bound()), (bindings, 0)),
+        }
     }
 }

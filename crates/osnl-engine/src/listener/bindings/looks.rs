@@ -13,7 +13,8 @@
 //! A queue that is left is not bound again; its bindings are removed at each look, which notices a node that is cut off
 //! as the other looks do.
 //!
-//! The queue is read meanwhile; status and log name what is missing.
+//! The queue is read meanwhile, or waits for room ([`given_back`](super::given_back)); status and log name what is
+//! missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -53,7 +54,7 @@ struct KeptBinding {
 
 /// The bindings of a subscription, with what the latest look has shown. Pure.
 #[derive(Debug)]
-struct KeptBindings(Vec<KeptBinding>);
+pub(in crate::listener) struct KeptBindings(Vec<KeptBinding>);
 
 /// The differences that a look has found since the one before.
 #[derive(Debug, Default)]
@@ -225,21 +226,25 @@ async fn keep_unbound(bindings: &[Binding], watch: &mut dyn BindingWatch) -> Tra
 }
 
 impl Listener {
+    pub(in crate::listener) fn kept_bindings(&self, found: &Subscription) -> KeptBindings {
+        KeptBindings::new(found, &self.gauges.gaps().unbound, Instant::now())
+    }
+
     /// Makes the bindings again and again. Returns only if the subscription has to end, see [`BindingWatch::look`].
     pub(in crate::listener) async fn keep_bound(
         &self,
         found: &Subscription,
+        kept: &mut KeptBindings,
         watch: Option<Box<dyn BindingWatch>>,
     ) -> TransportError {
-        let mut kept = KeptBindings::new(found, &self.gauges.gaps().unbound, Instant::now());
         let queues = found.queues().join(", ");
         let Some(mut watch) = watch else { return pending().await };
         if !kept.missing().is_empty() {
-            self.say_missing(&queues, &kept);
+            self.say_missing(&queues, kept);
         }
         let (mut had_received, mut is_answered) = (false, true);
         loop {
-            self.show_gaps(&kept);
+            self.show_gaps(kept);
             let Some(next) = kept.next() else { return pending().await };
             tokio::select! {
                 () = sleep_until(next) => {}
@@ -261,8 +266,8 @@ impl Listener {
             is_answered = look.is_some();
             let changes = kept.seen(&due, look, Instant::now());
             if !changes.is_none() {
-                self.show_gaps(&kept);
-                self.say_changes(&queues, &kept, &changes, had_received);
+                self.show_gaps(kept);
+                self.say_changes(&queues, kept, &changes, had_received);
                 self.gauges.ask_for_survey();
             }
         }
@@ -504,6 +509,14 @@ mod tests {
         Listener::new(config, transport, Arc::new(HoldingEndpoint::default()), counters)
     }
 
+    async fn keep_bound(
+        listener: &Listener,
+        found: &Subscription,
+        watch: impl BindingWatch + 'static,
+    ) -> TransportError {
+        listener.keep_bound(found, &mut listener.kept_bindings(found), Some(Box::new(watch))).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn only_a_node_that_is_cut_off_ends_the_subscription() {
         let found = subscription("q").await;
@@ -525,7 +538,7 @@ mod tests {
         ];
         let (listener, begun) = (listener(), Instant::now());
         listener.gauges.set_received_before();
-        let ended = listener.keep_bound(&found, Some(Box::new(ScriptedWatch(answers)))).await;
+        let ended = keep_bound(&listener, &found, ScriptedWatch(answers)).await;
         assert_eq!(ended.to_string(), "connection lost: cut off");
         // Two usual looks, two after a refusal, a usual one, one for the missing exchange, one after a refusal, and the last.
         assert_eq!(begun.elapsed().as_secs(), 5 + 5 + 60 + 60 + 5 + 1 + 60 + 5);
@@ -566,7 +579,7 @@ mod tests {
             let answers = answers.into_iter().map(Ok).chain([Err(cut_off)]).collect();
             let listener = listener();
             let watch = BusyWatch(listener.gauges.clone(), ScriptedWatch(answers));
-            listener.keep_bound(&found, Some(Box::new(watch))).await;
+            keep_bound(&listener, &found, watch).await;
             let gaps = listener.gaps.0.open_gaps();
             assert_eq!(gaps.first().map(|gap| gap.cause), expected, "{gaps:?}");
         };
@@ -587,7 +600,7 @@ mod tests {
         listener.gauges.leave(&removed());
         let begun = Instant::now();
         let answers = vec![Ok(None), Ok(None), cut_off()];
-        let ended = listener.keep_bound(&found, Some(Box::new(ScriptedWatch(answers)))).await;
+        let ended = keep_bound(&listener, &found, ScriptedWatch(answers)).await;
         assert_eq!((ended.to_string().as_str(), begun.elapsed().as_secs()), ("connection lost: cut off", 15));
     }
 }

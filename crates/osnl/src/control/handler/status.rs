@@ -511,9 +511,9 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         queue_created: heard.gauges.created().map(time::shown),
         queue_created_seconds: heard.gauges.created().map(time::age),
         unbound: trouble.is_some() && state.is_subscribed() && heard.gauges.gaps().is_unbound,
-        missing_exchanges: match trouble {
-            Some(_) if state.is_subscribed() => heard.gauges.gaps().missing.into_iter().collect(),
-            Some(_) | None => Vec::new(),
+        missing_exchanges: match state.is_subscribed() {
+            true => heard.gauges.gaps().missing.into_iter().collect(),
+            false => Vec::new(),
         },
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),

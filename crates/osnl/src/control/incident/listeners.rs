@@ -58,7 +58,8 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
             let found = found.since(listener.since.clone(), listener.since_seconds);
             let found = found.mended_by("mend the actions and the journal that this list names");
             let by_itself = Some("the broker keeps the messages".to_owned());
-            vec![Incident { by_itself, full_action: listener.full_action.clone(), ..found }]
+            let found = Incident { by_itself, full_action: listener.full_action.clone(), ..found };
+            [found].into_iter().chain(unbound(listener)).chain(not_kept(listener)).collect()
         }
         (state, _) => {
             let what = format!("{state}{}", lasting(listener.since_seconds));
@@ -135,6 +136,21 @@ fn unbound(listener: &ListenerStatus) -> Vec<Incident> {
         Incident { by_itself, ..found }
     };
     listener.missing_exchanges.iter().map(absent).collect()
+}
+
+/// The findings by which messages do not reach, or do not stay in, the queue of a listener that reads nothing.
+fn not_kept(listener: &ListenerStatus) -> impl Iterator<Item = Incident> {
+    let found = listener.management.iter().flat_map(|seen| &seen.findings);
+    let is_one = |finding: &&Finding| {
+        matches!(
+            finding.kind,
+            FindingKind::PublishersBlocked
+                | FindingKind::Permissions
+                | FindingKind::ExchangeType
+                | FindingKind::Lossy
+        )
+    };
+    found.filter(is_one).map(|finding| finding_incident(listener, finding))
 }
 
 fn old_events(listener: &ListenerStatus) -> Option<Incident> {

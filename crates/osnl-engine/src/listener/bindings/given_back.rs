@@ -1,0 +1,122 @@
+//! Looks at the bindings of a listener that has returned its messages to the broker, on a connection of its own: an
+//! exchange may be deleted and made again while nothing is read.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+
+use osnl_transport::{
+    Binding, BindingLook, BindingWatch, BoxFuture, ListenOptions, Subscription, Transport, TransportError,
+};
+
+use super::looks::KeptBindings;
+use crate::listener::Listener;
+
+/// A watch that connects again after each look without an answer.
+struct LoneWatch {
+    transport: Arc<dyn Transport>,
+    options: ListenOptions,
+    found: Subscription,
+    /// The watch of the open connection.
+    open: Option<Box<dyn BindingWatch>>,
+}
+
+impl BindingWatch for LoneWatch {
+    fn look<'a>(
+        &'a mut self,
+        bindings: &'a [Binding],
+    ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>> {
+        Box::pin(async move {
+            let open = match self.open.take() {
+                Some(open) => Some(open),
+                None => self.transport.watch_bindings(&self.options, &self.found).await.ok().flatten(),
+            };
+            let Some(mut watch) = open else { return Ok(None) };
+            let look = watch.look(bindings).await.ok().flatten();
+            self.open = look.is_some().then_some(watch);
+            // A queue that is gone is no refusal: the next subscription finds it missing.
+            let is_gone = |(_, error): &(Binding, TransportError)| {
+                matches!(error, TransportError::Refused { code: Some(404), .. })
+            };
+            Ok(look.filter(|look| !look.refused.iter().any(is_gone)))
+        })
+    }
+}
+
+impl Listener {
+    /// Keeps the queue bound and oversees it until the caller reads again.
+    pub(in crate::listener) async fn keep_bound_unread(
+        &self,
+        found: &Subscription,
+        kept: &mut KeptBindings,
+    ) -> Infallible {
+        let mut found = found.clone();
+        // The count is as old as the subscription, and no message of it waits for certain.
+        found.open.iter_mut().for_each(|queue| queue.waiting = 0);
+        let watch = LoneWatch {
+            transport: self.transport.clone(),
+            options: self.config.options.clone(),
+            found: found.clone(),
+            open: None,
+        };
+        // The broker deletes such a queue without a consumer, with its bindings.
+        let watch = (!self.is_auto_deleted()).then(|| Box::new(watch) as Box<dyn BindingWatch>);
+        tokio::join!(self.keep_bound(&found, kept, watch), self.oversee(&found));
+        pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use osnl_model::{Priority, Target};
+    use osnl_transport::{Declare, MemoryBroker, QueueKind};
+    use tokio::time::sleep;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::listener::holding::HoldingEndpoint;
+    use crate::listener::{GIVE_BACK_AFTER, GapBook, GapCause, ListenerConfig};
+    use osnl_core::metrics::Counters;
+    use osnl_core::shutdown::Shutdown;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_that_goes_and_comes_back_while_nothing_is_read_is_bound_and_a_gap() {
+        let (broker, target) = (MemoryBroker::new(), Target::new("neutron", "notifications"));
+        let publish = |n: usize| {
+            let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\"}}");
+            broker.publish(&target, &Priority::Info, body)
+        };
+        assert_eq!(publish(0), 0, "the service makes its exchange");
+        let options = ListenOptions::new(Some("p"), 4, Declare::Passive, QueueKind::OSLO);
+        let config = ListenerConfig::new("l".into(), vec![(target.clone(), Priority::Info)], options);
+        let endpoint = Arc::new(HoldingEndpoint { places: Some(1), ..HoldingEndpoint::default() });
+        let (book, counters) = (Arc::new(GapBook::default()), Arc::new(Counters::default()));
+        let listener = Listener::new(config, Arc::new(broker.transport()), endpoint, counters);
+        let listener = listener.with_gaps(book.clone());
+        let (state, gauges, shutdown) = (listener.state(), listener.gauges(), Shutdown::new());
+        let running = TaskTracker::new().spawn(listener.run(shutdown.clone()));
+        let missing = || gauges.gaps().missing.into_iter().collect::<Vec<_>>();
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!((1..4).map(publish).sum::<usize>(), 3);
+        sleep(GIVE_BACK_AFTER + Duration::from_secs(10)).await;
+        assert_eq!((broker.ready("p"), state.borrow().name()), (3, "blocked"));
+
+        broker.delete_exchange("neutron");
+        sleep(Duration::from_secs(6)).await;
+        assert_eq!(missing(), ["neutron"]);
+        // The looks outlast a restart of the broker.
+        broker.set_down(true);
+        sleep(Duration::from_secs(20)).await;
+        broker.set_down(false);
+        assert_eq!(publish(4), 0);
+        sleep(Duration::from_secs(6)).await;
+        assert_eq!((missing(), publish(5), broker.ready("p")), (Vec::new(), 1, 4));
+        let gaps = book.open_gaps();
+        let gaps: Vec<_> = gaps.iter().map(|gap| (gap.cause, gap.is_certain)).collect();
+        assert_eq!((gaps, state.borrow().name()), (vec![(GapCause::ExchangeMissing, true)], "blocked"));
+        shutdown.drain.cancel();
+        running.await.unwrap().unwrap();
+    }
+}
