@@ -119,6 +119,12 @@ pub trait Transport: Send + Sync {
         None
     }
 
+    /// Connects to a host of the URL, and returns the last valid second of the certificate that it shows now; `None` without
+    /// TLS, and without an answer.
+    fn certificate_of<'a>(&'a self, _host: &'a str, _limit: Duration) -> BoxFuture<'a, Option<i64>> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// Returns the hosts and the virtual host for the log and `osnl status`, without secrets.
     fn location(&self) -> String;
 

@@ -334,6 +334,10 @@ impl Transport for RabbitTransport {
         self.certificate.get()
     }
 
+    fn certificate_of<'a>(&'a self, host: &'a str, limit: Duration) -> BoxFuture<'a, Option<i64>> {
+        Box::pin(self.certificate_end(host, limit))
+    }
+
     fn location(&self) -> String {
         let hosts: Vec<String> = self.url.hosts().iter().map(address).collect();
         format!("rabbit at {} (virtual host {})", hosts.join(", "), self.url.virtual_host())

@@ -131,8 +131,7 @@ impl Overseer {
             if is_thorough {
                 depths.refresh(transport, wanted, is_asked).await;
                 kinds.refresh(wanted, is_asked).await;
-                // Of several hosts, the one that was asked may be another than the one that is read.
-                if let (1, Some(ends)) = (wanted.url.hosts().len(), transport.certificate_ends()) {
+                if let Some(ends) = transport.certificate_of(&found.host, ANSWER).await {
                     gauges.set_certificate(ends);
                 }
             }

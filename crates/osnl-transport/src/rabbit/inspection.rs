@@ -174,6 +174,14 @@ impl RabbitTransport {
         inspection
     }
 
+    pub(super) async fn certificate_end(&self, host: &str, limit: Duration) -> Option<i64> {
+        self.options.tls()?;
+        let host = self.url.hosts().iter().find(|one| address(one) == host)?;
+        let (connection, seen) = self.reach(host, limit).await.1.ok()?;
+        close(&connection).await;
+        seen.certificate_ends
+    }
+
     /// Returns the number of shards by which an exchange's messages have been published; `None` if no message has, or the
     /// broker does not say.
     pub async fn count_of_shards(&self, shards: &Shards, limit: Duration) -> Option<u32> {

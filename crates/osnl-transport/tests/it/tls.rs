@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Authority, Broker, Certificate, ServerIdentity};
@@ -36,6 +37,28 @@ fn refusal(attempt: Result<String, TransportError>) -> String {
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_host_is_the_one_that_it_shows_itself() {
+    let (authority, broker) = (Authority::new(), Broker::shared());
+    let vhost = broker.vhost("tls-hosts");
+    let identities = [ServerIdentity::LOOPBACK, ServerIdentity::Expired];
+    let [valid, expired] = identities.map(|one| broker.tls_port(&authority.issue(&one), None));
+    let url = format!(
+        "rabbit://guest:guest@localhost:{valid},guest:guest@localhost:{expired}/{}?tls=unverified",
+        vhost.name()
+    );
+    let transport = transport(&TransportUrl::parse(&url).unwrap()).unwrap();
+    for (port, expected) in [
+        (expired, Some(1_706_745_600)),
+        (valid, Some(4_733_510_400)),
+        (expired, Some(1_706_745_600)),
+        (1, None),
+    ] {
+        let ends = transport.certificate_of(&format!("localhost:{port}"), Duration::from_secs(10)).await;
+        assert_eq!(ends, expected, "{port}");
+    }
 }
 
 #[tokio::test]
