@@ -46,7 +46,9 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 
-pub use certificates::{ClientIdentity, FileError, certificates_from, identity, system_certificates};
+pub use certificates::{
+    ClientIdentity, FileError, certificates_from, identity, system_certificates, system_files,
+};
 pub use expiry::{LatestEnd, Validity, ends_at, validity};
 pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};
 

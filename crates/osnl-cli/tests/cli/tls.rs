@@ -4,8 +4,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use osnl_testkit::signal;
+use osnl_testkit::{Authority, Protocols, ServerIdentity, TlsSink, signal, wait_until};
 use tempfile::TempDir;
+
+use crate::harness::SOON;
+use crate::journalled::Rig;
 
 fn configuration(api_url: &str, more: &str) -> (TempDir, PathBuf) {
     let folder = crate::private_folder().unwrap();
@@ -66,4 +69,24 @@ fn a_proxy_is_told_at_the_start_without_its_login() {
     let log = log_at_start(&mut command(&path, &[variable]));
     assert!(log.contains("http.target=k2hr3.example http.proxy=proxy.example:3128"), "{log}");
     assert!(!log.contains("secret"), "{log}");
+}
+
+/// The remedy of a refused certificate names the system's store.
+#[test]
+fn a_ca_that_the_system_trusts_later_is_used_while_its_target_fails() {
+    let [first, second] = ["first", "second"].map(Authority::named);
+    let target = TlsSink::start(&second.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
+    let mut rig = Rig::new("tls-store");
+    let (path, store) = (rig.path("a.conf"), rig.path("store.pem"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replace(&rig.sink.url("/v1/role"), &target.url("localhost", "/v1/role"));
+    std::fs::write(&path, text).unwrap();
+    std::fs::copy(first.file(), &store).unwrap();
+    rig.start_under(&[], &[("SSL_CERT_FILE", store.clone())]);
+    rig.consuming();
+    rig.publish(1, 1);
+    wait_until(SOON, "the certificate is refused", || !target.handshakes().is_empty());
+    assert!(target.sink().requests().is_empty());
+    std::fs::copy(second.file(), &store).unwrap();
+    wait_until(SOON, "the certificate is trusted", || !target.sink().requests().is_empty());
 }

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
+use openssl_probe::ProbeResult;
 use osnl_config::read_regular;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -31,6 +33,34 @@ pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
         Some(error) if certs.is_empty() => Err(error.to_string()),
         Some(_) | None => Ok(certs),
     }
+}
+
+/// Returns names, sizes, and times of the files that [`system_certificates`] reads. To read the certificates themselves takes
+/// a hundred times as long.
+#[must_use]
+pub fn system_files() -> String {
+    let (file, folders) = (env::var_os("SSL_CERT_FILE"), env::var_os("SSL_CERT_DIR"));
+    let mut paths: Vec<PathBuf> = file.into_iter().map(PathBuf::from).collect();
+    paths.extend(folders.iter().flat_map(env::split_paths));
+    paths.retain(|path| !path.as_os_str().is_empty());
+    if paths.is_empty() {
+        let ProbeResult { cert_file, cert_dir } = openssl_probe::probe();
+        paths.extend(cert_file.into_iter().chain(cert_dir));
+    }
+    state_of(&paths)
+}
+
+/// Describes files and the files of folders. The target of a link counts, which a folder of links does not show.
+fn state_of(paths: &[PathBuf]) -> String {
+    let inside =
+        |path: &PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut all: Vec<PathBuf> = paths.iter().flat_map(inside).chain(paths.iter().cloned()).collect();
+    all.sort();
+    let state = |path: &PathBuf| match fs::metadata(path) {
+        Ok(found) => format!("{} {} {:?}\n", path.display(), found.len(), found.modified().ok()),
+        Err(_) => format!("{} is missing\n", path.display()),
+    };
+    all.iter().map(state).collect()
 }
 
 /// Returns the certificates of PEM files and of folders of such files. A file must contain one; a
@@ -113,6 +143,21 @@ mod tests {
             std::fs::write(certificate.file(), text).unwrap();
             assert_eq!(identity(certificate.file(), Some(certificate.key_file())).unwrap().chain, expected);
         }
+    }
+
+    #[test]
+    fn the_state_of_a_store_differs_after_a_change_of_one_file_of_a_folder() {
+        let authority = Authority::named("the root");
+        let file = authority.file();
+        let folder = [file.parent().unwrap().to_owned()];
+        let before = state_of(&folder);
+        assert_eq!(state_of(&folder), before);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.clone() + &text).unwrap();
+        let longer = state_of(&folder);
+        std::fs::remove_file(&file).unwrap();
+        let [gone, none] = [&folder, &[file]].map(|paths| state_of(paths));
+        assert!(before != longer && longer != gone && none.contains("is missing"), "{before}{longer}{gone}");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The differences between two configurations, section by section. Pure.
 //!
 //! Effective values are compared: secrets, certificates, and entries of `clouds.yaml` by content, plug-ins and programs
-//! by modification time. Reports name options, never values.
+//! by modification time. A section without a `ca_file` names the system's certificates, which are compared by size and time.
+//! Reports name options, never values.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,7 +72,9 @@ impl LoadedConf {
 
 impl ConfigurationValues {
     fn from_layers(layers: &Layers) -> Self {
-        let section = |section: &RawSection| (section.heading(), SectionValues::new(layers, section));
+        let system = SystemFiles::default();
+        let section =
+            |section: &RawSection| (section.heading(), SectionValues::new(layers, section, &system));
         Self(layers.sections.iter().map(section).collect())
     }
 
@@ -125,14 +129,13 @@ impl ConfigurationValues {
 }
 
 impl SectionValues {
-    fn new(layers: &Layers, section: &RawSection) -> Self {
+    fn new(layers: &Layers, section: &RawSection, system: &SystemFiles) -> Self {
         let value = |option: &str| {
             let origin = section.origin(option);
             let value = layers.resolve(section, option).ok().flatten();
-            let file = value.as_ref().and_then(|value| {
-                let program = || (section.def.kind == ACTION).then(|| programs::files_of(option, value));
-                named_file(layers, section, option).map(|named| named.digest).or_else(|| program().flatten())
-            });
+            let named = named_file(layers, section, option, system).map(|named| named.digest);
+            let program = value.as_ref().filter(|_| section.def.kind == ACTION);
+            let file = named.or_else(|| program.and_then(|value| programs::files_of(option, value)));
             (option.to_owned(), OptionValue { value, file, origin: Some(origin) })
         };
         Self { values: section.option_names().map(value).collect() }
@@ -165,19 +168,49 @@ pub(super) struct NamedFile {
     pub(super) digest: String,
 }
 
+/// The option without which a section trusts the system's certificates.
+const TRUST: &str = "ca_file";
+
+/// The digest of [`osnl_net::tls::system_files`], made at most once for all sections.
+#[derive(Default)]
+struct SystemFiles(OnceCell<String>);
+
+impl SystemFiles {
+    const NAME: &str = "the system's CA certificates";
+
+    fn digest(&self) -> String {
+        let digest = || osnl_model::BodyDigest::new(osnl_net::tls::system_files().as_bytes()).to_string();
+        self.0.get_or_init(digest).clone()
+    }
+}
+
 pub(super) fn named_files(layers: &Layers) -> Vec<NamedFile> {
+    let system = SystemFiles::default();
     let of_section = |section: &'_ RawSection| -> Vec<NamedFile> {
-        section.entries.iter().filter_map(|entry| named_file(layers, section, &entry.option)).collect()
+        let written = section.entries.iter().map(|entry| entry.option.as_str());
+        let trust = section.option_names().filter(|option| *option == TRUST);
+        let options: BTreeSet<&str> = written.chain(trust).collect();
+        options.into_iter().filter_map(|option| named_file(layers, section, option, &system)).collect()
     };
     layers.sections.iter().flat_map(of_section).collect()
 }
 
-fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<NamedFile> {
+fn named_file(
+    layers: &Layers,
+    section: &RawSection,
+    option: &str,
+    system: &SystemFiles,
+) -> Option<NamedFile> {
     if ![ACTION, ENRICH].contains(&section.def.kind) {
         return None;
     }
     let resolved = |option: &str| layers.resolve(section, option).ok().flatten();
-    let value = resolved(option)?;
+    let named = |file: String, digest: String| {
+        Some(NamedFile { section: section.heading(), option: option.to_owned(), file, digest })
+    };
+    let Some(value) = resolved(option) else {
+        return if option == TRUST { named(SystemFiles::NAME.to_owned(), system.digest()) } else { None };
+    };
     let content = match option {
         "cloud" => {
             let clouds_file = resolved("clouds_file").filter(|file| !file.is_empty());
@@ -188,8 +221,7 @@ fn named_file(layers: &Layers, section: &RawSection, option: &str) -> Option<Nam
         _ if names_a_file(option) => read_regular(Path::new(&value), LARGEST_FILE).unwrap_or_default(),
         _ => return None,
     };
-    let digest = osnl_model::BodyDigest::new(&content).to_string();
-    Some(NamedFile { section: section.heading(), option: option.to_owned(), file: value, digest })
+    named(value, osnl_model::BodyDigest::new(&content).to_string())
 }
 
 /// Whether an option names a file read when the action is built. Listeners read theirs for each connection.
