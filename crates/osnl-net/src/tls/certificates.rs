@@ -1,5 +1,4 @@
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use openssl_probe::ProbeResult;
 use osnl_config::read_regular;
@@ -39,9 +38,9 @@ pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
 /// a hundred times as long.
 #[must_use]
 pub fn system_files() -> String {
-    let (file, folders) = (env::var_os("SSL_CERT_FILE"), env::var_os("SSL_CERT_DIR"));
+    let (file, folders) = (std::env::var_os("SSL_CERT_FILE"), std::env::var_os("SSL_CERT_DIR"));
     let mut paths: Vec<PathBuf> = file.into_iter().map(PathBuf::from).collect();
-    paths.extend(folders.iter().flat_map(env::split_paths));
+    paths.extend(folders.iter().flat_map(std::env::split_paths));
     paths.retain(|path| !path.as_os_str().is_empty());
     if paths.is_empty() {
         let ProbeResult { cert_file, cert_dir } = openssl_probe::probe();
@@ -53,10 +52,10 @@ pub fn system_files() -> String {
 /// Describes files and the files of folders. The target of a link counts, which a folder of links does not show.
 fn state_of(paths: &[PathBuf]) -> String {
     let inside =
-        |path: &PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        |path: &PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut all: Vec<PathBuf> = paths.iter().flat_map(inside).chain(paths.iter().cloned()).collect();
     all.sort();
-    let state = |path: &PathBuf| match fs::metadata(path) {
+    let state = |path: &PathBuf| match std::fs::metadata(path) {
         Ok(found) => format!("{} {} {:?}\n", path.display(), found.len(), found.modified().ok()),
         Err(_) => format!("{} is missing\n", path.display()),
     };

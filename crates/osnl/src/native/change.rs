@@ -142,8 +142,7 @@ impl SectionValues {
     }
 
     fn different(&self, new: &Self) -> (Vec<String>, bool) {
-        let options: std::collections::BTreeSet<&String> =
-            self.values.keys().chain(new.values.keys()).collect();
+        let options: BTreeSet<&String> = self.values.keys().chain(new.values.keys()).collect();
         let nothing = OptionValue::default();
         let of = |section: &'_ Self, option: &str| -> (Option<String>, Option<String>) {
             let OptionValue { value, file, .. } = section.values.get(option).unwrap_or(&nothing);
