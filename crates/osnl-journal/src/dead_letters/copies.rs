@@ -50,7 +50,7 @@ impl LetterCopies {
             message.headers.retain(|name, _| !name.starts_with("osnl-"));
             message.headers.extend([header(BYTES, &bytes.to_string()), header(DIGEST, &digest.to_string())]);
         }
-        let content = [IDEMPOTENCY_KEY, RULE, ACTION, RESOURCE, KEY, EXCHANGE, ROUTING_KEY];
+        let content = [KIND, IDEMPOTENCY_KEY, RULE, ACTION, RESOURCE, KEY, EXCHANGE, ROUTING_KEY];
         let content = content.map(|name| message.headers.get(name));
         let content = BodyDigest::new(format!("{digest}{content:?}").as_bytes());
         let id = id_of(message);

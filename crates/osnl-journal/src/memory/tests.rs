@@ -535,8 +535,9 @@ fn a_message_that_pretends_to_be_a_dead_letter_takes_neither_its_number_nor_its_
     let copy = letter.clone();
     let both = checked(&[&letter, &copy]);
     assert!(both.iter().all(|one| one.headers == letter.headers), "copies keep one number: {both:?}");
-    // Of another body, or about another action: a number of its own, whichever comes first.
-    for forged in [with("2 k", &[]), with("1 k", &[("osnl-action", "b")])] {
+    // Of another body or kind, or about another action: a number of its own, whichever comes first.
+    let kind = with("1 k", &[("osnl-kind", "unreadable")]);
+    for forged in [with("2 k", &[]), with("1 k", &[("osnl-action", "b")]), kind] {
         for both in [checked(&[&letter, &forged]), checked(&[&forged, &letter])] {
             assert_eq!(id_of(&both[0]), id_of(&letter));
             assert_ne!(copy_of(&both[0]), copy_of(&both[1]));

@@ -257,6 +257,31 @@ async fn a_message_with_the_headers_of_a_dead_letter_takes_the_place_of_none() {
     }
 }
 
+/// What is the same in a letter and its copy can be computed by the letter's publisher.
+#[tokio::test]
+async fn a_copy_of_a_letter_with_any_other_header_hides_no_letter() {
+    let real = letter(1, b"body");
+    let origin = ["exchange", "listener", "queue", "received", "routing-key"];
+    let rest = ["ended", "event-type", "guard", "key", "message-id", "place", "reason", "resource"];
+    let [origin, rest] = [&origin[..], &rest].map(|names| names.iter().map(|name| format!("osnl-{name}")));
+    let names: Vec<String> = real.headers.keys().cloned().chain(origin).chain(rest).collect();
+    for name in &names {
+        for value in [None, Some("unreadable"), Some("1")] {
+            let mut forged = real.clone();
+            forged.headers.remove(name);
+            forged.headers.extend(value.map(|value| (name.clone(), value.to_owned())));
+            let broker = MemoryBroker::with([real.clone(), forged]);
+            let (found, _) = broker.queues().read(|_| false).await.unwrap();
+            let rows = found.iter().filter(|message| id_of(message) == 1).filter_map(row_of);
+            let rows: Vec<_> = rows.map(|row| (row.rule, row.action, row.state)).collect();
+            assert_eq!(rows, [("r".to_owned(), "a".to_owned(), RowState::Dead)], "{name} {value:?}");
+            assert!(broker.retry().await.contains(&1), "{name} {value:?}");
+            let retried = broker.lock().retried[0].clone();
+            assert_eq!((&retried.body[..], &*retried.headers["osnl-action"]), (&b"body"[..], "a"), "{name}");
+        }
+    }
+}
+
 /// Commands may read the queue for a long time, one after the other.
 #[tokio::test(start_paused = true)]
 async fn letters_are_put_while_commands_keep_the_daemon_from_reading_them() {
