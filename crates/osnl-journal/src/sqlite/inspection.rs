@@ -1,13 +1,13 @@
-//! Checks whether a journal is possible at a place, and creates nothing there.
+//! Checks whether a journal is possible at a place, and creates and changes nothing there. Each start checks first.
 
 use std::path::Path;
 
-use rusqlite::OpenFlags;
+use rusqlite::{ErrorCode, OpenFlags};
 
 use super::connection::open_guarded;
 use super::place::{JournalLock, judge_place};
 use super::{OpenError, SqliteOptions, schema};
-use crate::files::LockHolder;
+use crate::files::{LockHolder, beside};
 use crate::state_dir::judge_for_any;
 
 /// The result of a check of a place without a change.
@@ -41,17 +41,32 @@ fn judge_tables(file: &Path) -> Result<(), OpenError> {
     let path = std::path::absolute(file)?.display().to_string();
     let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let found = open_guarded(format!("file:{path}?immutable=1"), flags);
-    match found.map_err(OpenError::from).and_then(|connection| schema::check(&connection)) {
-        Ok(_) | Err(OpenError::Sqlite(_)) => Ok(()),
-        Err(error) => Err(error),
+    let opened = open_guarded(format!("file:{path}?immutable=1"), flags).and_then(|connection| {
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    });
+    let is_empty = |more: &&str| std::fs::metadata(beside(file, more)).map_or(0, |found| found.len()) == 0;
+    match opened.map(|connection| schema::check(&connection)) {
+        Ok(Ok(_) | Err(OpenError::Sqlite(_))) => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            // These may have the first page.
+            if ["-wal", "-journal"].iter().all(is_empty) { Err(error.into()) } else { Ok(()) }
+        }
+        Err(_) => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::PathBuf;
+    use std::sync::Arc;
 
+    use rusqlite::Connection;
+
+    use super::super::SqliteJournal;
     use super::*;
 
     #[test]
@@ -83,5 +98,36 @@ mod tests {
             refused(below, true),
             "cannot be opened: Not a directory (os error 20); a folder of this path is a file: name another one"
         );
+    }
+
+    #[test]
+    fn a_file_of_another_program_or_a_newer_osnl_is_left_as_it_is() {
+        let newer = osnl_testkit::fixture::text("journal/v1.sql") + "PRAGMA user_version = 11";
+        let foreign = ("CREATE TABLE t (x)", "another program's tables");
+        for (sql, expected) in [foreign, (newer.as_str(), "a newer osnl")] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("other.db");
+            Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+            let mode = || std::fs::metadata(&file).unwrap().permissions().mode();
+            let state = || (std::fs::read(&file).unwrap(), mode());
+            let before = state();
+            let options = SqliteOptions::new(&file).bounded(|bounds| bounds.allow_volatile = true);
+            let error = SqliteJournal::open(options, Arc::default()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(state() == before, "{sql}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{sql}");
+        }
+    }
+
+    /// After a power failure, a WAL may have the pages that the file lacks.
+    #[test]
+    fn a_file_that_looks_damaged_without_its_wal_is_not_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("journal.db");
+        std::fs::write(&file, [0; 4096]).unwrap();
+        assert!(judge_tables(&file).is_err());
+        std::fs::write(beside(&file, "-wal"), "frames").unwrap();
+        assert!(judge_tables(&file).is_ok());
     }
 }

@@ -27,6 +27,7 @@ use self::failure::SavedCopy;
 use super::change::{self, ChangeBatch, ChangeBatchResult};
 use super::checkpoint::{self, Checkpointer};
 use super::connection::{closed, connect};
+use super::inspection::inspect;
 use super::place::JournalLock;
 use super::prune::{self, PruneResult, Pruner};
 use super::rows::{is, millis};
@@ -182,6 +183,10 @@ impl JournalWriter {
         shared: Arc<SqliteState>,
         commands: Receiver<SqliteCommand>,
     ) -> Result<Self, OpenError> {
+        // A file that is refused stays as it is, and gets no lock beside it.
+        if failure::saved_copy(&options.path).symlink_metadata().is_err() {
+            inspect(&options)?;
+        }
         let place = JournalLock::take(&options.path, options.bounds.allow_volatile)?;
         let copy = failure::saved_copy(&place.file);
         if copy.symlink_metadata().is_ok() {
