@@ -9,7 +9,7 @@ options! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct JournalBounds {
         retention: Duration = "7d", within("0", "3650d"), otherwise("write 12h, 7d or 90d") => "Time for which ended deliveries and their events are kept.";
-        max_size: Option<Bytes>, at_least(JournalBounds::LEAST_SIZE), otherwise("write 500MiB, 10GiB or a number of bytes") => "Largest size of the file. Without it: 10 GiB, or half of the free space if that is less.";
+        max_size: Option<Bytes>, at_least(JournalBounds::LEAST_SIZE), otherwise("write 500MiB, 10GiB or a number of bytes") => "Largest size of the file. Without it: 10 GiB, or half of the free space at the start if that is less.";
         max_pending: u64 = "1000000", at_least("1") => "Most pending deliveries of one action; see on_full.";
         max_dead: u64 = "10000", at_least("1") => "Most dead letters that are kept.";
         allow_volatile: bool = "false" => "true: the journal may be in a place that a restart of the machine empties, such as tmpfs or /tmp.";
