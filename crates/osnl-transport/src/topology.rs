@@ -16,7 +16,7 @@ use osnl_model::{Priority, Target};
 pub use self::broker_version::BrokerVersion;
 pub(crate) use self::queue::CONSUMER_DISCONNECTED_TIMEOUT;
 pub use self::queue::{Argument, KNOWN_ARGUMENTS, NO_STREAMS, QueueArguments, QueueKind, QueueType, STREAM};
-pub(crate) use self::queue::{CONSUMER_DISCONNECTED, DELIVERY_LIMIT, TYPE};
+pub(crate) use self::queue::{CONSUMER_DISCONNECTED, DELIVERY_LIMIT, MOST_DEAD_LETTERS, TYPE};
 pub use self::shards::Shards;
 use crate::TransportError;
 use crate::bodies::BodyBounds;

@@ -180,6 +180,22 @@ fn a_dead_letter_queue_that_is_full_or_gone_loses_nothing() {
 }
 
 #[test]
+fn a_dead_letter_queue_without_a_bound_is_used_and_warned_of_once() {
+    let mut rig = refused("dead-letters-unbounded");
+    rig.vhost.make_quorum_queue(DEAD);
+    rig.publish([(1, 1)]);
+    are_dead(&rig, 1);
+    let warnings = |rig: &Rig| rig.log().matches("the dead letter queue has no bound").count();
+    wait_until(SOON, "the log has the warning", || warnings(&rig) == 1);
+    let log = rig.log();
+    assert!(log.contains("x-max-length-bytes: configured 1073741824, found none"), "{log}");
+    assert!(log.contains("rabbitmqctl set_policy -p ") && log.contains("reject-publish"), "{log}");
+    rig.publish([(2, 2)]);
+    are_dead(&rig, 2);
+    assert_eq!(warnings(&rig), 1);
+}
+
+#[test]
 fn two_listings_at_once_see_all_or_say_that_the_queue_is_busy() {
     let mut rig = refused("dead-letters-busy");
     for n in 0..200 {
@@ -278,6 +294,7 @@ fn a_dead_letter_of_memory_holds_its_resource_until_it_is_retried_or_discarded()
     rig.run();
     rig.publish([(1, 4)]);
     are_dead(&rig, 3);
+    assert!(!rig.log().contains("the dead letter queue has"), "osnl made it: {}", rig.log());
     let first = dead(&rig)[0]["id"].as_str().unwrap().to_owned();
     // The retry fails again: the dead letter keeps its number, and the rest waits.
     rig.sink.forget();

@@ -343,6 +343,16 @@ impl Vhost {
         ));
     }
 
+    /// Makes a quorum queue without further arguments, as an operator may.
+    #[track_caller]
+    pub fn make_quorum_queue(&self, queue: &str) {
+        let queue = binary(queue);
+        self.ask(&format!(
+            "begin {{new, _}} = rabbit_amqqueue:declare(rabbit_misc:r(V, queue, {queue}), true, false, \
+             [{{<<\"x-queue-type\">>, longstr, <<\"quorum\">>}}], none, <<\"osnl\">>), true end"
+        ));
+    }
+
     #[track_caller]
     pub fn purge_queue(&self, queue: &str) {
         let queue = binary(queue);

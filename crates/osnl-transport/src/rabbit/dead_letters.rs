@@ -18,7 +18,8 @@
 //! them when it is closed. So a reading that has removed messages ends with another mark: once the queue has confirmed it,
 //! nothing is kept back. While the broker blocks publishers, a reading that has removed fewer ends without a mark.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ use super::failure::{OperationFailure, PRECONDITION_FAILED, is_missing, lost, re
 use super::held::{CLOSE_TIMEOUT, ConnectionGuard};
 use super::marks::texts;
 use super::properties::properties;
+use super::refusal::Difference;
+use super::remedy::dead_letters_policy;
 use super::returned::delivery_count;
 use super::side::SideChannel;
 use crate::bodies::BodyBounds;
@@ -68,7 +71,11 @@ const PERSISTENT: u8 = 2;
 
 /// The connection on which dead letters are published, kept between uses.
 #[derive(Default)]
-pub(super) struct QueuePublisher(Mutex<Option<Link>>);
+pub(super) struct QueuePublisher {
+    link: Mutex<Option<Link>>,
+    /// The queues of which the log has a warning.
+    warned: std::sync::Mutex<BTreeSet<String>>,
+}
 
 /// An open connection for dead letters.
 struct Link {
@@ -111,7 +118,7 @@ impl QueuePublisher {
         bytes: usize,
         act: impl AsyncFnOnce(&mut Link) -> Result<T, TransportError>,
     ) -> Result<T, TransportError> {
-        let mut kept = self.0.lock().await;
+        let mut kept = self.link.lock().await;
         if kept.as_ref().is_some_and(|link| !link.is_open()) {
             *kept = None;
         }
@@ -141,11 +148,35 @@ impl QueuePublisher {
 
     /// Returns the alarm of the kept connection, unless that is in use.
     fn alarm(&self) -> Option<Arc<LinkAlarm>> {
-        Some(self.0.try_lock().ok()?.as_ref()?.alarm.clone())
+        Some(self.link.try_lock().ok()?.as_ref()?.alarm.clone())
+    }
+
+    /// Warns once of a queue that another declaration than osnl's has made.
+    fn warn_of(&self, queue: &str, virtual_host: &str, refusal: &str) {
+        let difference = Difference::read(refusal);
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if difference.is_late_take_over() || !warned.insert(queue.to_owned()) {
+            return;
+        }
+        let reason = difference.to_string();
+        if difference.lacks_bound() {
+            tracing::warn!(
+                queue.name = queue,
+                reason,
+                remedy = dead_letters_policy(virtual_host, queue),
+                "the dead letter queue has no bound or drops letters beyond it, unless a policy sets both"
+            );
+        } else {
+            tracing::warn!(
+                queue.name = queue,
+                reason,
+                "the dead letter queue has other arguments than osnl gives it, and is used as it is"
+            );
+        }
     }
 
     pub(super) async fn close(&self) {
-        if let Ok(mut kept) = timeout(CLOSE_TIMEOUT, self.0.lock()).await {
+        if let Ok(mut kept) = timeout(CLOSE_TIMEOUT, self.link.lock()).await {
             kept.take();
         }
     }
@@ -185,24 +216,23 @@ impl Link {
         }
     }
 
-    async fn declare(&self, queue: &str) -> Result<(), TransportError> {
-        if self.depth(queue).await?.is_some() {
-            return Ok(());
-        }
+    /// Makes a missing queue. Returns the broker's words about an existing one that was declared otherwise.
+    async fn declare(&self, queue: &str) -> Result<Option<String>, TransportError> {
+        let exists = self.depth(queue).await?.is_some();
         let mut side = SideChannel::new(&*self.connection);
         let kind = QueueKind::dead_letters().for_broker(self.version);
         let options = QueueDeclareOptions { durable: true, ..Default::default() };
         let channel = side.channel().await?;
         match channel.queue_declare(queue.into(), options, table(&kind.declared_arguments())).await {
-            Ok(_) => side.close_channel("declared").await,
-            Err(error) if reply_code(&error) == Some(PRECONDITION_FAILED) => tracing::warn!(
-                queue.name = queue,
-                reason = reason(&error),
-                "the dead letter queue has other arguments than osnl gives it, and is used as it is"
-            ),
-            Err(error) => return Err(side.closed_by(&format!("declare queue \"{queue}\""), error).into()),
+            Ok(_) => {
+                side.close_channel("declared").await;
+                Ok(None)
+            }
+            Err(error) if reply_code(&error) == Some(PRECONDITION_FAILED) => Ok(Some(reason(&error))),
+            // An existing queue is used also without the permission to declare it.
+            Err(_) if exists => Ok(None),
+            Err(error) => Err(side.closed_by(&format!("declare queue \"{queue}\""), error).into()),
         }
-        Ok(())
     }
 
     async fn publish(&self, queue: &str, messages: &[QueuedMessage]) -> Result<(), TransportError> {
@@ -303,7 +333,9 @@ impl QueueAccess for RabbitTransport {
         let bytes = messages.iter().map(|message| message.body.len()).sum();
         Box::pin(self.queue_publisher.with_link(self, queue, bytes, async move |link: &mut Link| {
             if make && !link.declared.iter().any(|known| known == queue) {
-                link.declare(queue).await?;
+                if let Some(refusal) = link.declare(queue).await? {
+                    self.queue_publisher.warn_of(queue, self.url.virtual_host(), &refusal);
+                }
                 link.declared.push(queue.to_owned());
             }
             for some in messages.chunks(IN_FLIGHT) {

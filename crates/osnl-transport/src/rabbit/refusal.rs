@@ -40,6 +40,11 @@ impl<'a> Difference<'a> {
         matches!(self, Self::Named { argument: CONSUMER_DISCONNECTED, .. })
     }
 
+    /// Whether a dead letter queue with this difference grows without a bound, or drops letters beyond it.
+    pub(super) fn lacks_bound(&self) -> bool {
+        matches!(self, Self::Named { argument: "x-max-length-bytes" | "x-overflow", found: "none", .. })
+    }
+
     pub(super) fn with_type(&self, ours: &QueueKind) -> QueueKind {
         let queue_type = match self {
             Self::Named { argument: TYPE, found, .. } => QueueType::named(found),
@@ -112,6 +117,10 @@ mod tests {
             assert_eq!(difference.loss().is_some(), is_lossy, "{difference}");
         }
         assert_eq!(Difference::Other("405 RESOURCE_LOCKED").loss(), None);
+        let lacks_bound =
+            |argument, found| Difference::Named { argument, asked: "1073741824", found }.lacks_bound();
+        assert!(lacks_bound("x-max-length-bytes", "none") && lacks_bound("x-overflow", "none"));
+        assert!(!lacks_bound("x-max-length-bytes", "5") && !lacks_bound("x-single-active-consumer", "none"));
     }
 
     #[test]

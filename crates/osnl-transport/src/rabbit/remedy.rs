@@ -6,7 +6,7 @@ use osnl_model::{TransportHost, TransportUrl};
 use super::answer::BrokerAnswer;
 use crate::error::TransportError;
 use crate::remedy::Remedy;
-use crate::topology::{CONSUMER_DISCONNECTED_TIMEOUT, Declare};
+use crate::topology::{CONSUMER_DISCONNECTED_TIMEOUT, Declare, MOST_DEAD_LETTERS};
 
 const UNRESOLVED: &str = "failed to lookup address information";
 
@@ -143,10 +143,21 @@ pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]:
 /// policy applies to a queue, so this policy replaces another.
 #[must_use]
 pub fn take_over_policy(virtual_host: &str, queue: &str) -> String {
+    let definition = format!("{{\"consumer-disconnected-timeout\": {CONSUMER_DISCONNECTED_TIMEOUT}}}");
+    set_policy(virtual_host, ("quorum_queues", queue), &definition)
+}
+
+/// Returns the command that bounds a dead letter queue as osnl's declaration does.
+pub(super) fn dead_letters_policy(virtual_host: &str, queue: &str) -> String {
+    let definition =
+        format!("{{\"max-length-bytes\": {MOST_DEAD_LETTERS}, \"overflow\": \"reject-publish\"}}");
+    set_policy(virtual_host, ("queues", queue), &definition)
+}
+
+fn set_policy(virtual_host: &str, (kind, queue): (&str, &str), definition: &str) -> String {
     let pattern = format!("^{}$", escaped(queue));
     format!(
-        "rabbitmqctl set_policy -p {} --apply-to quorum_queues {} {} \
-         '{{\"consumer-disconnected-timeout\": {CONSUMER_DISCONNECTED_TIMEOUT}}}'  # in place of another policy of the queue",
+        "rabbitmqctl set_policy -p {} --apply-to {kind} {} {} '{definition}'  # in place of another policy of the queue",
         shell_quoted(virtual_host),
         shell_quoted(&format!("osnl-{queue}")),
         shell_quoted(&pattern),

@@ -100,7 +100,7 @@ pub const NO_STREAMS: &str = "give each reader a pool of its own: a quorum queue
      exchanges, so that every reader gets every notification";
 
 /// The bytes of the bodies in a dead letter queue. A broker whose disk is full stops all publishers of the cloud.
-const MOST_DEAD_LETTERS: i64 = 1 << 30;
+pub(crate) const MOST_DEAD_LETTERS: i64 = 1 << 30;
 
 /// The declaration of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
