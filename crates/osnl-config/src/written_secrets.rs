@@ -55,8 +55,7 @@ pub fn masked(template: &str) -> Cow<'_, str> {
         match piece {
             Piece::Written(text) => out.push_str(&mask_text(text)),
             Piece::Expression(text) if compares_secret(text) || (names_secret && has_constant(text)) => {
-                let (open, close) = if text.starts_with("{{") { ("{{", "}}") } else { ("{%", "%}") };
-                out.push_str(&format!("{open} {MASK} {close}"));
+                out.push_str(hidden(text));
             }
             Piece::Expression(text) => out.push_str(text),
         }
@@ -69,6 +68,10 @@ fn names_value(piece: &str) -> bool {
     let statement = piece.strip_prefix("{%").unwrap_or_default();
     let statement = statement.trim_start_matches(|c: char| c.is_whitespace() || ['-', '+'].contains(&c));
     ["set", "for", "with"].iter().any(|word| statement.starts_with(word))
+}
+
+fn hidden(expression: &str) -> &'static str {
+    if expression.starts_with("{{") { "{{ *** }}" } else { "{% *** %}" }
 }
 
 /// Whether a template has a secret beside its expressions.
@@ -144,10 +147,11 @@ fn object_of_key(outside: &str) -> Option<&str> {
 }
 
 /// Returns a URL, or its template, for people. The query parameter `key` is masked too: it is the secret of
-/// many APIs, and elsewhere only a name.
+/// many APIs, and elsewhere only a name. So is a login that is none elsewhere: one with expressions in it, or without a
+/// scheme before it.
 pub fn masked_url(url: &str) -> String {
-    let url = masked(url);
-    let Some((place, query)) = url.split_once('?') else { return url.into_owned() };
+    let url = without_login(&masked(url));
+    let Some((place, query)) = url.split_once('?') else { return url };
     let hidden = |pair: &str| match pair.split_once('=') {
         Some((name, value)) if is_key(name) && !words(value).is_empty() => {
             format!("{name}={MASK}")
@@ -155,6 +159,56 @@ pub fn masked_url(url: &str) -> String {
         Some(_) | None => pair.to_owned(),
     };
     format!("{place}?{}", query.split('&').map(hidden).collect::<Vec<_>>().join("&"))
+}
+
+fn without_login(url: &str) -> String {
+    let (mut shown, mut plain) = (String::new(), String::new());
+    for piece in pieces(url) {
+        match piece {
+            Piece::Written(text) => {
+                shown.push_str(text);
+                plain.push_str(text);
+            }
+            Piece::Expression(text) => {
+                let has_login = text.rfind('@').is_some_and(|at| text[..at].contains(':'));
+                let text = if has_login { hidden(text) } else { text };
+                shown.push_str(text);
+                // As a port: an expression may be one.
+                plain.push_str(&"0".repeat(text.len()));
+            }
+        }
+    }
+    let Some((start, end)) = login(&plain) else { return shown };
+    let mut written = pieces(&shown[start..end]).filter_map(|piece| match piece {
+        Piece::Written(text) => Some(text.trim_matches(':')),
+        Piece::Expression(_) => None,
+    });
+    if written.all(str::is_empty) || shown[..end].ends_with(MASK) {
+        return shown;
+    }
+    format!("{}{MASK}{}", &shown[..start], &shown[end..])
+}
+
+/// Returns the place of the login in a URL, which may be incomplete, up to its `@`.
+fn login(url: &str) -> Option<(usize, usize)> {
+    let is_end = |c: char| matches!(c, '/' | '\\' | '?' | '#');
+    let scheme = url.find("://").filter(|at| !url[..*at].contains(|c: char| is_end(c) || c == '@'));
+    let begins = |with: &&str| url.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
+    let named = ["https:", "http:", "catalog:"].into_iter().find(begins);
+    let rest = &url[scheme.map_or(named.map_or(0, str::len), |at| at + 3)..];
+    let rest = rest.trim_start_matches(['/', '\\']);
+    let authority = &rest[..rest.find(is_end).unwrap_or(rest.len())];
+    let is_cut = || {
+        // A sign in the password ends the authority: what is behind the colon is no port.
+        let port = authority.rsplit(']').next().and_then(|host| host.split_once(':'));
+        port.is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let at = authority.rfind('@').or_else(|| {
+        let is_whole = scheme.is_some() || named == Some("catalog:");
+        rest.rfind('@').filter(|at| is_cut() || (!is_whole && rest[..*at].contains(':')))
+    })?;
+    let start = url.len() - rest.len();
+    Some((start, start + at))
 }
 
 fn is_key(parameter: &str) -> bool {
@@ -271,6 +325,37 @@ mod tests {
         check("https://h/?n=1&key=a%26b&Key=c&keys=d", "https://h/?n=1&key=***&Key=***&keys=d");
         check("https://h/?key={{ secret.k }}&q=?a", "https://h/?key={{ secret.k }}&q=?a");
         check("https://h/?key=", "https://h/?key=");
+    }
+
+    #[test]
+    fn the_login_of_a_url_is_hidden_however_it_is_written() {
+        let check = |text: &str, expected: &str| assert_eq!(masked_url(text), expected, "{text}");
+        check("https://u:S3CRET@h/{{ event_type }}", "https://u:***@h/{{ event_type }}");
+        check("u:S3CRET@h/{{ event_type }}", "***@h/{{ event_type }}");
+        check("u:S3/CRET@h/{{ event_type }}", "***@h/{{ event_type }}");
+        check("//u:S3CRET@h/{{ event_type }}", "//***@h/{{ event_type }}");
+        check("http:u:S3CRET@h/{{ event_type }}", "http:***@h/{{ event_type }}");
+        check("HTTP:/u:S3CRET@h/{{ event_type }}", "HTTP:/***@h/{{ event_type }}");
+        check(r"https:\\u:S3CRET@h/{{ event_type }}", r"https:\\***@h/{{ event_type }}");
+        check("http//u:S3CRET@h/{{ event_type }}", "***@h/{{ event_type }}");
+        check("http://{{ event_type }}:S3CRET@h/", "http://***@h/");
+        check("https://u:{{ event_type }}S3CRET@{{ payload.h }}/", "https://***@{{ payload.h }}/");
+        check("https://u:S3{{ event_type }}/CRET@h/", "https://***@h/");
+        check("https://u:{{ 'S3CRET' }}@h/", "https://***@h/");
+        check("https://{{ 'u:S3CRET@h' }}/", "https://{{ *** }}/");
+        check("{{ secret.scheme }}://u:S3CRET@h/", "{{ secret.scheme }}://***@h/");
+        check("{{ payload.url }}/u:S3CRET@h/", "***@h/");
+        for harmless in [
+            "https://{{ secret.u }}:{{ secret.p }}@h/",
+            "https://h:8080/{{ payload.id }}/a@b",
+            "https://[::1]:{{ payload.port }}/a@b",
+            "https://{{ payload.h }}/a:b@c",
+            "https://h/{{ payload.mail | replace('@', '%40') }}",
+            "catalog:dns/v2/{{ payload.id }}/a:b@c",
+            "{{ payload.url }}?mail=a@b",
+        ] {
+            check(harmless, harmless);
+        }
     }
 
     #[test]
