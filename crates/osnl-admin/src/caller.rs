@@ -23,6 +23,7 @@ pub(crate) enum Rights {
     All,
     /// On the control socket the members of this group may read.
     Reads(String),
+    /// Other users have none on the control socket, nor on a Unix socket of `[admin]` without token and certificates.
     Nothing,
     /// Too many callers with these rights are being answered on the control socket.
     Later,

@@ -60,7 +60,12 @@ pub struct AdminEndpoint;
 
 enum Socket {
     Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+        /// Whether each caller must have a token or a certificate. Otherwise only root and the daemon's own user may ask.
+        has_proof: bool,
+    },
     Control(ControlSocket, SocketPlace),
 }
 
@@ -100,7 +105,8 @@ impl AdminEndpoint {
                     return Err(AdminStartError::NotASocket(path.clone()));
                 }
                 replace(path).map_err(failed)?;
-                Socket::Unix(bind_private(path).map_err(failed)?, path.clone())
+                let listener = bind_private(path).map_err(failed)?;
+                Socket::Unix { listener, path: path.clone(), has_proof: conf.has_proof() }
             }
         };
         Ok(BoundEndpoint { socket, service: Service::new(handler, access, Some(pages), tls) })
@@ -157,7 +163,7 @@ impl BoundEndpoint {
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().ok(),
-            Socket::Unix(..) | Socket::Control(..) => None,
+            Socket::Unix { .. } | Socket::Control(..) => None,
         }
     }
 
@@ -171,7 +177,7 @@ impl BoundEndpoint {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         match (self.address(), &self.socket) {
             (Some(address), _) => tracing::info!(%address, "the admin endpoint listens"),
-            (None, Socket::Unix(_, path)) => {
+            (None, Socket::Unix { path, .. }) => {
                 tracing::info!(path = %path.display(), "the admin endpoint listens");
             }
             (None, Socket::Tcp(_) | Socket::Control(..)) => {}
@@ -218,7 +224,7 @@ impl BoundEndpoint {
         }
         self.service.end_streams();
         let _ = timeout(GRACE, async { tokio::join!(shares.finish(), self.service.finish()) }).await;
-        if let Socket::Unix(_, path) = &self.socket {
+        if let Socket::Unix { path, .. } = &self.socket {
             // The next daemon replaces a remaining socket.
             let _ = std::fs::remove_file(path);
         }
@@ -241,7 +247,7 @@ impl Socket {
     fn made_again(&self) -> Option<Self> {
         let path = match self {
             Self::Tcp(_) => return None,
-            Self::Unix(_, path) => path.clone(),
+            Self::Unix { path, .. } => path.clone(),
             Self::Control(_, place) => place.path(),
         };
         let is_removed = path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
@@ -250,7 +256,10 @@ impl Socket {
         }
         let made = match self {
             Self::Tcp(_) => return None,
-            Self::Unix(..) => Self::Unix(bind_private(&path).ok()?, path.clone()),
+            Self::Unix { has_proof, .. } => {
+                let listener = bind_private(&path).ok()?;
+                Self::Unix { listener, path: path.clone(), has_proof: *has_proof }
+            }
             Self::Control(_, place) => Self::Control(place.bind().ok()?, place.clone()),
         };
         tracing::warn!(path = %path.display(), server = self.name(), "the socket was removed, and is made again");
@@ -259,7 +268,7 @@ impl Socket {
 
     fn name(&self) -> &'static str {
         match self {
-            Self::Tcp(_) | Self::Unix(..) => "the admin endpoint",
+            Self::Tcp(_) | Self::Unix { .. } => "the admin endpoint",
             Self::Control(..) => "the control socket",
         }
     }
@@ -274,10 +283,13 @@ impl Socket {
                 caller.peer = Some(peer.ip());
                 Ok((Box::new(stream), caller))
             }
-            Self::Unix(listener, _) => {
+            Self::Unix { listener, has_proof, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let by = format!("the admin endpoint for {}", user(&stream));
-                let caller = Caller::new(by, Rights::AsConfigured, &stream);
+                // The mode of the socket may have been changed.
+                let may_ask = *has_proof || stream.peer_cred().is_ok_and(|peer| may_ask(peer.uid()));
+                let rights = if may_ask { Rights::AsConfigured } else { Rights::Nothing };
+                let caller = Caller::new(by, rights, &stream);
                 Ok((Box::new(stream), caller))
             }
             Self::Control(socket, place) => {

@@ -1,8 +1,12 @@
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use osnl_testkit::{Authority, ServerIdentity};
+use rustix::process::Uid;
+use rustix::thread::set_thread_res_uid;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -171,6 +175,41 @@ async fn a_unix_socket_belongs_to_its_user_and_knows_its_callers() {
     let error = RunningEndpoint::try_start(&conf).await.err().unwrap().to_string();
     assert!(error.contains("exists and is not a socket"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+}
+
+/// Connects as a user who is neither root nor the daemon's.
+fn connect_as_stranger(path: &Path) -> UnixStream {
+    let path = path.to_owned();
+    let connecting = std::thread::spawn(move || {
+        let stranger = Uid::from_raw(65534);
+        // The user of this thread alone.
+        set_thread_res_uid(stranger, stranger, stranger).expect("only root can become another user");
+        std::os::unix::net::UnixStream::connect(path).unwrap()
+    });
+    let stream = connecting.join().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    UnixStream::from_std(stream).unwrap()
+}
+
+/// A mode that a person or another program has opened is no right.
+#[tokio::test]
+async fn a_stranger_reads_nothing_though_the_mode_of_the_admin_socket_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
+    let path = folder.path().join("admin.sock");
+    let token = &*format!("token = {TOKEN}\n");
+    let given = &*format!("Authorization: Bearer {TOKEN}\r\n");
+    for (more, head, expected) in [("", "", 403), ("", given, 403), (token, "", 401), (token, given, 200)] {
+        let lines = format!("listen = unix:{}\n{more}", path.display());
+        let running = RunningEndpoint::try_start(&conf(&lines)).await.unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        for asked in ["/api/v1/status", "/metrics"] {
+            let stream = connect_as_stranger(&path);
+            let (status, answer) = ask_on(stream, "anything", "GET", asked, head, "").await;
+            assert_eq!(status, expected, "{more}{asked}: {answer}");
+        }
+        running.end().await;
+    }
 }
 
 #[tokio::test]

@@ -71,8 +71,14 @@ impl fmt::Display for AdminAddress {
 impl AdminConf {
     #[must_use]
     pub fn knows_callers(&self) -> bool {
+        self.has_proof() || matches!(self.listen, AdminAddress::Unix(_))
+    }
+
+    /// Whether each caller must have a token or a certificate.
+    #[must_use]
+    pub fn has_proof(&self) -> bool {
         let has_certificates = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        !self.tokens.is_empty() || has_certificates || matches!(self.listen, AdminAddress::Unix(_))
+        !self.tokens.is_empty() || has_certificates
     }
 }
 
