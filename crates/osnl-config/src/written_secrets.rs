@@ -1,7 +1,8 @@
 //! Literal secrets in options that are not meant for secrets: a token in a header, a URL or an argument.
 //!
 //! A value with `{{ … }}` may have a secret beside the expressions. The contents of an expression are the
-//! event's, or `secret.KEY`, and are shown, unless a constant is beside a secret of the event, which it may repeat.
+//! event's, or `secret.KEY`, and are shown, unless a constant is beside a secret of the event, which it may repeat, or has
+//! the login of a URL.
 
 use std::borrow::Cow;
 
@@ -43,7 +44,7 @@ fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
 }
 
 /// Returns a template for people: a secret by form or by the name before it is `***`, and so is an expression that may
-/// compare a secret of the event, by its path or by a name that a statement gives it.
+/// compare a secret of the event, by its path or by a name that a statement gives it, or that has the login of a URL.
 pub fn masked(template: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let has = |is_so: fn(&str) -> bool| {
@@ -54,7 +55,11 @@ pub fn masked(template: &str) -> Cow<'_, str> {
     for piece in pieces(template) {
         match piece {
             Piece::Written(text) => out.push_str(&mask_text(text)),
-            Piece::Expression(text) if compares_secret(text) || (names_secret && has_constant(text)) => {
+            Piece::Expression(text)
+                if compares_secret(text)
+                    || has_login(text, "://")
+                    || (names_secret && has_constant(text)) =>
+            {
                 out.push_str(hidden(text));
             }
             Piece::Expression(text) => out.push_str(text),
@@ -68,6 +73,11 @@ fn names_value(piece: &str) -> bool {
     let statement = piece.strip_prefix("{%").unwrap_or_default();
     let statement = statement.trim_start_matches(|c: char| c.is_whitespace() || ['-', '+'].contains(&c));
     ["set", "for", "with"].iter().any(|word| statement.starts_with(word))
+}
+
+/// Whether an expression may have a login in a constant: an `@` behind this sign.
+fn has_login(expression: &str, sign: &str) -> bool {
+    expression.split_once(sign).is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 fn hidden(expression: &str) -> &'static str {
@@ -170,8 +180,7 @@ fn without_login(url: &str) -> String {
                 plain.push_str(text);
             }
             Piece::Expression(text) => {
-                let has_login = text.rfind('@').is_some_and(|at| text[..at].contains(':'));
-                let text = if has_login { hidden(text) } else { text };
+                let text = if has_login(text, ":") { hidden(text) } else { text };
                 shown.push_str(text);
                 // As a port: an expression may be one.
                 plain.push_str(&"0".repeat(text.len()));
@@ -179,11 +188,11 @@ fn without_login(url: &str) -> String {
         }
     }
     let Some((start, end)) = login(&plain) else { return shown };
-    let mut written = pieces(&shown[start..end]).filter_map(|piece| match piece {
-        Piece::Written(text) => Some(text.trim_matches(':')),
-        Piece::Expression(_) => None,
+    let is_written = pieces(&shown[start..end]).any(|piece| match piece {
+        Piece::Written(text) => !text.trim_matches(':').is_empty(),
+        Piece::Expression(_) => false,
     });
-    if written.all(str::is_empty) || shown[..end].ends_with(MASK) {
+    if !is_written || shown[..end].ends_with(MASK) {
         return shown;
     }
     format!("{}{MASK}{}", &shown[..start], &shown[end..])
@@ -312,6 +321,7 @@ mod tests {
         ] {
             check(harmless, harmless);
         }
+        check("{{ payload.u | default('https://u:S3CRET@h/') }}", "{{ *** }}");
         check("{{ unclosed", "{{ unclosed");
         check("plain", "plain");
     }
