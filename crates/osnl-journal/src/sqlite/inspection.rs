@@ -1,4 +1,5 @@
-//! Checks whether a journal is possible at a place, and creates and changes nothing there. Each start checks first.
+//! Checks whether a journal is possible at a place, and creates and changes nothing there. SQLite opens no file before this
+//! check: even its readers make files beside it.
 
 use std::path::Path;
 
@@ -25,11 +26,13 @@ pub struct PlaceInspection {
 pub fn inspect(options: &SqliteOptions) -> Result<PlaceInspection, OpenError> {
     let file = &options.path;
     judge_place(file, options.bounds.allow_volatile, judge_for_any)?;
-    let (holder, exists) = (JournalLock::holder(file), file.exists());
-    if exists && holder.is_none() {
-        judge_tables(file)?;
-    }
-    Ok(PlaceInspection { holder, exists })
+    refuse_foreign(file)?;
+    Ok(PlaceInspection { holder: JournalLock::holder(file), exists: file.exists() })
+}
+
+/// Refuses the file of another program or of a newer osnl, if no process has it as its journal.
+pub(super) fn refuse_foreign(file: &Path) -> Result<(), OpenError> {
+    if file.exists() && JournalLock::holder(file).is_none() { judge_tables(file) } else { Ok(()) }
 }
 
 /// Judges a file that no process has open. `immutable` keeps SQLite from locking the file and from reading its
@@ -60,13 +63,15 @@ fn judge_tables(file: &Path) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
+    use std::ops::ControlFlow;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::PathBuf;
     use std::sync::Arc;
 
     use rusqlite::Connection;
 
-    use super::super::SqliteJournal;
+    use super::super::upkeep::{Observer, verify};
+    use super::super::{SqliteJournal, SqliteReader};
     use super::*;
 
     #[test]
@@ -104,19 +109,29 @@ mod tests {
     fn a_file_of_another_program_or_a_newer_osnl_is_left_as_it_is() {
         let newer = osnl_testkit::fixture::text("journal/v1.sql") + "PRAGMA user_version = 11";
         let foreign = ("CREATE TABLE t (x)", "another program's tables");
-        for (sql, expected) in [foreign, (newer.as_str(), "a newer osnl")] {
+        let newer = (newer.as_str(), "a newer osnl");
+        for ((sql, expected), mode) in [(foreign, "delete"), (foreign, "wal"), (newer, "wal")] {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("other.db");
-            Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+            let connection = Connection::open(&file).unwrap();
+            connection.pragma_update(None, "journal_mode", mode).unwrap();
+            connection.execute_batch(sql).unwrap();
+            drop(connection);
             std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-            let mode = || std::fs::metadata(&file).unwrap().permissions().mode();
-            let state = || (std::fs::read(&file).unwrap(), mode());
+            let rights = || std::fs::metadata(&file).unwrap().permissions().mode();
+            let state = || (std::fs::read(&file).unwrap(), rights());
             let before = state();
             let options = SqliteOptions::new(&file).bounded(|bounds| bounds.allow_volatile = true);
-            let error = SqliteJournal::open(options, Arc::default()).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-            assert!(state() == before, "{sql}");
-            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{sql}");
+            let quiet: Observer = Arc::new(|_| ControlFlow::Continue(()));
+            for error in [
+                SqliteJournal::open(options, Arc::default()).unwrap_err().to_string(),
+                SqliteReader::open(&file).unwrap_err().to_string(),
+                verify(&file, &quiet).unwrap_err().to_string(),
+            ] {
+                assert!(error.contains(expected), "{error}");
+            }
+            assert!(state() == before, "{sql} {mode}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{sql} {mode}");
         }
     }
 

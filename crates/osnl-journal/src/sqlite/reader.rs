@@ -18,6 +18,7 @@ pub(super) use self::listing::{list, parts};
 
 pub(super) use self::recent::recent;
 use super::connection::open_guarded;
+use super::inspection::refuse_foreign;
 use super::rows::{self, delivery_id, event_of, from_millis, is, received};
 use super::{OpenError, schema};
 use crate::DeliveryId;
@@ -36,8 +37,8 @@ impl SqliteReader {
             Ok(found) if !found.is_file() => return no_journal("it is not a regular file"),
             Ok(_) | Err(_) => {}
         }
-        let opened = open_guarded(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(OpenError::from);
-        let opened = opened.and_then(|connection| {
+        let opened = refuse_foreign(file).and_then(|()| {
+            let connection = open_guarded(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             connection.busy_timeout(Duration::from_secs(5))?;
             schema::check(&connection).map(|version| (version, connection))
         });

@@ -30,6 +30,7 @@ use self::part::is_free;
 pub use self::restore::{BackupSource, ReplacedJournal, RestoreOptions, RestoreReport, Since, restore};
 pub use self::verify::{VerifyReport, verify};
 use super::connection::{connect, open_guarded};
+use super::inspection::refuse_foreign;
 use super::place::{JournalLock, free_bytes};
 use super::rows::{from_millis, is};
 use super::{OpenError, SqliteJournal, schema, trouble};
@@ -177,6 +178,7 @@ fn open(file: &Path) -> Result<Connection, UpkeepError> {
     // SQLite's own error would only be "cannot be opened".
     std::fs::File::open(file).map_err(|error| UpkeepError::io(file, error))?;
     let opened = || -> Result<Connection, OpenError> {
+        refuse_foreign(file)?;
         let connection = open_guarded(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         match schema::check(&connection)? {
