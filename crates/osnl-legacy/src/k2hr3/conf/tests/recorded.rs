@@ -64,7 +64,7 @@ fn recorded_files_mean_what_they_meant() {
 fn the_installed_sample_means_what_the_manuals_means() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let loaded = |file: &str| Conf::load(&root.join(file), &HiddenInputs::none()).unwrap();
-    let sample = loaded("crates/osnl-python/k2hr3_osnl.data/data/etc/k2hr3/k2hr3_osnl.conf");
+    let sample = loaded("crates/osnl-python/k2hr3_osnl.data/data/etc/k2hr3/k2hr3_osnl.conf.sample");
     let manual = loaded("fixtures/k2hr3/manual/k2hr3_osnl.conf");
     let url = |of: &LoadedConf| of.conf.oslo_messaging_notifications.transport_url.to_string_with_secrets();
     assert_eq!(as_recorded(&sample.conf), as_recorded(&manual.conf));
