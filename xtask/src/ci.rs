@@ -56,6 +56,8 @@ const STEPS: &[CiStep] = &[
     CiStep::new("library", |_| library(), "run `cargo xtask test --library NAME` for one test alone")
         .when_due("library"),
     CiStep::new("package", |_| package::gate(), "run `cargo xtask package test` alone").when_due("package"),
+    CiStep::new("wheel", |_| package::wheel_gate(), "run `cargo xtask package wheel-test` alone")
+        .when_due("wheel"),
     CiStep::new("on-ramps", |_| package::on_ramps_gate(), "run `cargo xtask package on-ramps NAME` alone")
         .when_due("on-ramps"),
     CiStep::new("docs", |_| docs(), "mend what rustdoc says"),

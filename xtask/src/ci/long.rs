@@ -31,6 +31,7 @@ const PARTS: &[LongPart] = &[
     part("page", &["test", "-p", "osnl-cli", "--test", "browser"], PAGE),
     part("library", &["test", "--library"], LIBRARY),
     part("package", &["package", "test"], PACKAGING),
+    part("wheel", &["package", "wheel-test"], WHEEL),
     part("release", &["package", "release"], RELEASE),
     part("release-bookworm", &["package", "test", "--candidate"], RELEASE),
     part("release-trixie", &["package", "test", "--candidate", "--suite", "trixie"], RELEASE),
@@ -91,8 +92,23 @@ const LIBRARY: &[&str] = &[
 const PACKAGING: &[&str] = &[
     "packaging",
     "crates/osnl-cli/Cargo.toml",
-    "crates/osnl-python",
+    "crates/osnl-python/k2hr3_osnl.data",
     "xtask/src/package",
+    "xtask/src/package.rs",
+];
+/// The wheels, their tests, and the crates that the module names.
+const WHEEL: &[&str] = &[
+    "packaging/pypi",
+    "crates/osnl-python",
+    "crates/osnl",
+    "crates/osnl-brokers",
+    "crates/osnl-legacy",
+    "crates/osnl-model",
+    "crates/osnl-transport",
+    "crates/osnl-cli/Cargo.toml",
+    "fixtures/k2hr3/manual",
+    "xtask/src/package/licences.rs",
+    "xtask/src/package/wheel.rs",
     "xtask/src/package.rs",
 ];
 /// A release has the whole program.
