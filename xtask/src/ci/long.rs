@@ -45,12 +45,26 @@ const PARTS: &[LongPart] = &[
     part(
         "amqp1",
         &["test", "--amqp1"],
-        &["crates/osnl-amqp1", "crates/osnl-transport", "crates/osnl-cli/tests/amqp1"],
+        &[
+            "crates/osnl-amqp1",
+            "crates/osnl-brokers",
+            "crates/osnl-transport",
+            "crates/osnl",
+            "crates/osnl-cli/tests/amqp1",
+        ],
     ),
     part(
         "kafka",
         &["test", "--kafka"],
-        &["crates/osnl-kafka", "crates/osnl-transport", "crates/osnl-cli/tests/kafka"],
+        &[
+            "crates/osnl-kafka",
+            "crates/osnl-brokers",
+            "crates/osnl-transport",
+            "crates/osnl-actions/src/broker",
+            "crates/osnl-actions/src/broker.rs",
+            "crates/osnl",
+            "crates/osnl-cli/tests/kafka",
+        ],
     ),
     part("broker-4", &["test", "--broker", "4"], BROKER),
     part("broker-4.3", &["test", "--broker", "4.3"], BROKER),
@@ -134,8 +148,13 @@ const DELIVERY: &[&str] = &[
     "crates/osnl-action",
     "crates/osnl-engine",
     "crates/osnl-actions",
+    "crates/osnl-brokers",
+    "crates/osnl-openstack",
     "crates/osnl",
+    "crates/osnl-legacy",
     "crates/osnl-cli/src",
+    "xtask/src/chaos",
+    "xtask/src/chaos.rs",
 ];
 const FUZZED: &[&str] = &[
     "fuzz",
