@@ -47,6 +47,7 @@ const RENDER: &str = r#"
 import sys, helm_python, yaml
 values = yaml.safe_load(open(sys.argv[2]))
 values["listeners"] = {"nova": values["listeners"]["nova"]}
+values["image"] = {"repository": "osnl"}
 with helm_python.Chart.load(sys.argv[1]) as chart:
     print("\n---\n".join(chart.render(values, name="osnl", namespace="osnl").values()))
 "#;

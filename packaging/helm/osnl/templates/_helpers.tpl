@@ -16,6 +16,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 
+{{- define "osnl.image" -}}
+{{- $repository := required "image.repository is missing: name the image that you pushed, such as registry.example.com/osnl" .Values.image.repository -}}
+{{ $repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
 {{/* The secret and the key with a listener's transport_url, as YAML: (list NAME LISTENER CONTEXT). */}}
 {{- define "osnl.urlSecret" -}}
 {{- $name := index . 0 -}}

@@ -24,11 +24,13 @@ MISTAKES = (("containerPort: 9464", 'containerPort: "9464"'),
             ("accessModes: [ReadWriteOnce]", "accessModes: ReadWriteOnce"),
             ("podSelector:", "podSelectors:"), ("maxUnavailable:", "maxUnavailables:"),
             ("rabbitmqClusterName:", "clusterName:"), ("serverName:", "server:"))
+IMAGE = {"repository": "registry.example.com/osnl"}
 CLUSTER = {"secret": {"name": "nova-rabbitmq-user", "key": "TRANSPORT_URL"}, "exchanges": ["nova"]}
 
 
 def rendered(values, name="osnl", namespace="openstack"):
-    """Returns the manifests as one text."""
+    """Returns the manifests as one text, with an image unless the values have one."""
+    values = {"image": IMAGE, **values}
     with helm.Chart.load(CHART) as chart:
         chart.validate_schema(values)
         files = chart.render(values, name=name, namespace=namespace)
@@ -114,6 +116,7 @@ def wrong_values():
         else:
             raise SystemExit(f"package: FAILED: the chart takes {values}")
 
+    expect("image.repository is missing", image={"repository": ""})
     expect("listeners", listeners={})
     expect("exchanges", listeners={"nova": {"secret": {"name": "a", "key": "b"}}})
     expect("oneOf", listeners={"nova": {**CLUSTER, "endpoint": "oslo_messaging"}})
@@ -126,7 +129,7 @@ def wrong_values():
 
 def main():
     shutil.rmtree(WORK / "helm", ignore_errors=True)
-    report = helm.lint(CHART, {"listeners": {"nova": CLUSTER}, "conf": "[rule:x]"}, strict=True)
+    report = helm.lint(CHART, {"image": IMAGE, "listeners": {"nova": CLUSTER}, "conf": "[rule:x]"}, strict=True)
     same([message for message in report["messages"] if message["severity"] > 1], [], "what helm lint says")
     texts = {path.stem: rendered(yaml.safe_load(path.read_text())) for path in sorted(EXAMPLES.glob("*.yaml"))}
     for name, text in texts.items():
@@ -139,7 +142,7 @@ def main():
         assert words in together, f"no manifest has {words!r}"
         assert refused(together.replace(words, wrong)), f"the schemas take {wrong!r}"
     wrong_values()
-    step(f"{len(MISTAKES)} mistakes in manifests and 8 in values are found")
+    step(f"{len(MISTAKES)} mistakes in manifests and 9 in values are found")
 
     endpoints()
     names = [part["metadata"]["name"] for part in parts(texts["rhoso"]) if part["kind"] == "TransportURL"]
