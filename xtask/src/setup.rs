@@ -86,6 +86,10 @@ pub(crate) fn maturin_with_zig() -> Result<PathBuf> {
     Ok(python::ensure_maturin_with_zig()?.join("bin/maturin"))
 }
 
+pub(crate) fn twine() -> Result<PathBuf> {
+    Ok(python::ensure_twine()?.join("bin/twine"))
+}
+
 pub(crate) fn kafka() -> Result<()> {
     apt::MAKE.ensure()?;
     apt::PKG_CONFIG.ensure()?;

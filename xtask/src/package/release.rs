@@ -1,8 +1,8 @@
 //! `package release [--sign KEY]`: the files of a release, made from a clean tree.
 //!
-//! `cargo xtask release` has prepared the commit. `target/release-X.Y.Z` gets the packages, the wheels, the image, a bill
-//! of materials by cargo-cyclonedx, `SHA256SUMS`, and with a key a signature of each file. Tests of packages take these
-//! files with `--candidate`.
+//! `cargo xtask release` has prepared the commit. `target/release-X.Y.Z` gets the packages, the wheels with their sources, the
+//! image, a bill of materials by cargo-cyclonedx, `SHA256SUMS`, and with a key a signature of each file. Tests of packages
+//! take these files with `--candidate`.
 
 use std::fs;
 use std::path::Path;
@@ -36,12 +36,7 @@ pub(super) fn make(flags: &[&str]) -> Result<ExitCode> {
     release::ensure_prepared(&version()?)?;
     let stage = Stage::make(Profile::Dist)?;
     stage.ensure_glibc()?;
-    let made = [
-        stage.deb()?,
-        stage.rpm()?,
-        wheel::make(Profile::Dist)?,
-        vec![image::archive(&image::make(&stage)?)?],
-    ];
+    let made = [stage.deb()?, stage.rpm()?, wheel::for_pypi()?, vec![image::archive(&image::make(&stage)?)?]];
     let folder = release_folder()?;
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

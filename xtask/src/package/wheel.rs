@@ -62,7 +62,26 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
         let _ = std::fs::remove_file(&listed);
         built?;
     }
-    WHEELS.iter().map(|(_, _, name)| wheel(&out, name)).collect()
+    WHEELS.iter().map(|(_, _, name)| file(&out, name)).collect()
+}
+
+/// Returns the files of a release for PyPI: the wheels, and source distributions for other systems. twine refuses what
+/// PyPI would show without a description.
+pub(super) fn for_pypi() -> Result<Vec<PathBuf>> {
+    let mut files = make(Profile::Dist)?;
+    let maturin = setup::maturin_with_zig()?;
+    let out = folder()?.join("sources");
+    let _ = std::fs::remove_dir_all(&out);
+    for (project, _, name) in WHEELS {
+        let mut sources = step::building(&maturin);
+        sources.args(["sdist", "--out"]).arg(&out).current_dir(step::root().join(project));
+        step::run(sources.stdin(Stdio::null()))
+            .with_context(|| format!("the source distribution of {project}"))?;
+        files.push(file(&out, name)?);
+    }
+    let mut twine = Command::new(setup::twine()?);
+    step::run(twine.args(["check", "--strict"]).args(&files).stdin(Stdio::null()))?;
+    Ok(files)
 }
 
 /// Lets Zig link; maturin looks for Zig as a module of the first Python in PATH.
@@ -139,11 +158,11 @@ fn in_environment(environment: &Path, python: &str, wheels: &[PathBuf]) -> Resul
     Ok(ExitCode::SUCCESS)
 }
 
-fn wheel(folder: &Path, name: &str) -> Result<PathBuf> {
+fn file(folder: &Path, name: &str) -> Result<PathBuf> {
     let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut found = entries.filter_map(|entry| {
         let path = entry.ok()?.path();
         path.file_name()?.to_string_lossy().starts_with(name).then_some(path)
     });
-    found.next().with_context(|| format!("no wheel {name}… in {}", folder.display()))
+    found.next().with_context(|| format!("no file {name}… in {}", folder.display()))
 }

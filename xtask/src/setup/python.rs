@@ -94,6 +94,10 @@ pub(super) fn ensure_maturin_with_zig() -> Result<PathBuf> {
     MATURIN_WITH_ZIG.ensure()
 }
 
+pub(super) fn ensure_twine() -> Result<PathBuf> {
+    TWINE.ensure()
+}
+
 pub(super) fn ensure_kafka() -> Result<PathBuf> {
     KAFKA.ensure()
 }
@@ -144,6 +148,9 @@ const MATURIN_WITH_ZIG: PythonEnvironment = PythonEnvironment {
     words: "maturin and Zig",
     requirements: "maturin==1.16.0\nziglang==0.17.1\n",
 };
+
+const TWINE: PythonEnvironment =
+    PythonEnvironment { folder: "twine", words: "twine", requirements: "twine==7.0.0\n" };
 
 impl PythonEnvironment {
     fn folder(&self) -> PathBuf {
