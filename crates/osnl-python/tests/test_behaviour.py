@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import subprocess
 import sys
 from importlib import metadata
@@ -104,6 +105,24 @@ k2hr3_osnl.listen([k2hr3_osnl.K2hr3NotificationEndpoint(k2hr3_osnl.K2hr3Conf(Pat
             self.conf.write_text(text.replace(BROKER, url), encoding='utf-8')
             conf = k2hr3_osnl.K2hr3Conf(self.conf)
             self.assertTrue(conf.oslo_messaging_notifications.transport_url.startswith(url))
+
+    def test_listen_with_kafka(self):
+        """Its broker refuses the connection, and the listener tries again until Ctrl-C."""
+        text = self.conf.read_text(encoding='utf-8').replace('allow_requeue = True', 'allow_requeue = False')
+        # Nobody listens at a port that is only bound, and nobody else gets it.
+        with socket.socket() as closed:
+            closed.bind(('127.0.0.1', 0))
+            broker = f'127.0.0.1:{closed.getsockname()[1]}'
+            self.conf.write_text(text.replace(BROKER, f'kafka://{broker}'), encoding='utf-8')
+            process = self.run_listing(r"""
+from pathlib import Path
+import k2hr3_osnl
+k2hr3_osnl.listen([k2hr3_osnl.K2hr3NotificationEndpoint(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
+""")
+            refused = f'{broker} failed: Connection refused'
+            until(lambda: process.poll() is not None or refused in self.errors(), refused)
+            self.assertIn(refused, self.errors())
+            self.stop(process)
 
     def test_an_endpoint_of_ones_own(self):
         """Its method gets all five, and what it returns decides."""
