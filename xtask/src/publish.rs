@@ -82,7 +82,7 @@ const fn page(
 }
 
 #[rustfmt::skip]
-const PLACES: [Place; 24] = [
+const PLACES: [Place; 26] = [
     Place {
         file: "Cargo.toml",
         after: RECORD,
@@ -131,6 +131,20 @@ const PLACES: [Place; 24] = [
         lines: Lines::Begin(&["Source: "]),
         unpublished: &[],
         published: &["Source: {repository}"],
+    },
+    Place {
+        file: "packaging/ansible/roles/osnl/meta/main.yml",
+        after: "  license: MIT OR Apache-2.0",
+        lines: Lines::Begin(&["  issue_tracker_url: "]),
+        unpublished: &[],
+        published: &["  issue_tracker_url: {tracker}"],
+    },
+    Place {
+        file: "book.toml",
+        after: "[output.html]",
+        lines: Lines::Begin(&["git-repository-url = "]),
+        unpublished: &[],
+        published: &["git-repository-url = \"{repository}\""],
     },
     Place {
         file: ".github/ISSUE_TEMPLATE/config.yml",
