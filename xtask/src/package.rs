@@ -8,7 +8,7 @@
 //! | `package release [--sign KEY]` | all of a release, from a clean tree, in `target/release-X.Y.Z`: [`release`] |
 //! | `package image-test` | the image, as a container, by itself and as the Helm chart runs it |
 //! | `package on-ramps [NAME…]` | the files for Kolla-Ansible, OpenStack-Ansible, and Helm, run |
-//! | `package lint` | the packages, checked by lintian and rpmlint |
+//! | `package lint` | the packages, checked by lintian and rpmlint, and the workflow of `.github`, by zizmor |
 //! | `package test [--suite trixie]` | the packages again, installed, upgraded, removed, and purged in a fresh root directory of Debian |
 //! | `package wheel` | the wheels `osnl` and `osnl-k2hr3`, for glibc 2.28 or newer |
 //! | `package wheel-test [--python PROGRAM]` | the wheels, tried in a fresh environment of Python |
@@ -123,6 +123,9 @@ fn made(packages: &[PathBuf]) -> Result<ExitCode> {
 fn lint() -> Result<ExitCode> {
     setup::lintian()?;
     setup::rpmlint()?;
+    let mut zizmor = Command::new(setup::zizmor()?);
+    zizmor.args(["--offline", "--no-progress", "--strict-collection"]);
+    zizmor.arg(step::root().join(".github/workflows"));
     let stage = Stage::make(Profile::Dist)?;
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--no-cfg", "--info", "--display-info", "--pedantic"]);
@@ -133,9 +136,12 @@ fn lint() -> Result<ExitCode> {
     let mut rpmlint = Command::new("rpmlint");
     rpmlint.args(["--strict", "--ignore-unused-rpmlintrc", "--rpmlintrc"]);
     rpmlint.arg(step::root().join("packaging/rpm/osnl.rpmlintrc")).args(stage.rpm()?);
-    // Both programs print their findings, even if the first fails.
-    let found =
-        [lintian.status().context("cannot run lintian")?, rpmlint.status().context("cannot run rpmlint")?];
+    // All programs print their findings, even if the first fails.
+    let found = [
+        zizmor.status().context("cannot run zizmor")?,
+        lintian.status().context("cannot run lintian")?,
+        rpmlint.status().context("cannot run rpmlint")?,
+    ];
     Ok(if found.iter().all(ExitStatus::success) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -86,6 +86,10 @@ pub(crate) fn maturin_with_zig() -> Result<PathBuf> {
     Ok(python::ensure_maturin_with_zig()?.join("bin/maturin"))
 }
 
+pub(crate) fn zizmor() -> Result<PathBuf> {
+    Ok(python::ensure_zizmor()?.join("bin/zizmor"))
+}
+
 pub(crate) fn twine() -> Result<PathBuf> {
     Ok(python::ensure_twine()?.join("bin/twine"))
 }

@@ -94,6 +94,10 @@ pub(super) fn ensure_maturin_with_zig() -> Result<PathBuf> {
     MATURIN_WITH_ZIG.ensure()
 }
 
+pub(super) fn ensure_zizmor() -> Result<PathBuf> {
+    ZIZMOR.ensure()
+}
+
 pub(super) fn ensure_twine() -> Result<PathBuf> {
     TWINE.ensure()
 }
@@ -148,6 +152,9 @@ const MATURIN_WITH_ZIG: PythonEnvironment = PythonEnvironment {
     words: "maturin and Zig",
     requirements: "maturin==1.16.0\nziglang==0.17.1\n",
 };
+
+const ZIZMOR: PythonEnvironment =
+    PythonEnvironment { folder: "zizmor", words: "zizmor", requirements: "zizmor==1.32.0\n" };
 
 const TWINE: PythonEnvironment =
     PythonEnvironment { folder: "twine", words: "twine", requirements: "twine==7.0.0\n" };
