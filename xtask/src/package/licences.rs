@@ -52,6 +52,35 @@ pub(super) fn text(package: &str, features: &str) -> Result<String> {
     Ok(out)
 }
 
+/// The licences of what no crate of another origin is: our code, and SQLite.
+const OTHERS: [&str; 2] = ["MIT OR Apache-2.0", "blessing"];
+
+/// Returns the licences of a package and of its libraries as one SPDX expression.
+pub(super) fn expression(package: &str, features: &str) -> Result<String> {
+    let parts = parts(package, features)?;
+    let expression = joined(parts.iter().map(|part| part.licence.as_str()).chain(OTHERS));
+    let count = |parenthesis: char| expression.matches(parenthesis).count();
+    ensure!(count('(') == count(')'), "a licence with AND inside of OR is not understood: {expression}");
+    Ok(expression)
+}
+
+/// Joins expressions by AND. Choices that differ in their order alone are one.
+fn joined<'a>(licences: impl Iterator<Item = &'a str>) -> String {
+    let choices: BTreeSet<String> = licences
+        .flat_map(|licence| licence.split(" AND "))
+        .map(|choice| {
+            let choice = choice.trim_matches(['(', ')']).replace('/', " OR ");
+            let mut names: Vec<&str> = choice.split(" OR ").map(str::trim).collect();
+            names.sort_unstable();
+            match names.as_slice() {
+                [name] => (*name).to_owned(),
+                names => format!("({})", names.join(" OR ")),
+            }
+        })
+        .collect();
+    choices.into_iter().collect::<Vec<_>>().join(" AND ")
+}
+
 fn parts(package: &str, features: &str) -> Result<Vec<ForeignCrate>> {
     let platform = platform()?;
     let mut cargo = step::cargo();
@@ -154,7 +183,7 @@ fn is_licence(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::FEATURES;
-    use super::{is_licence, parts, text};
+    use super::{is_licence, joined, parts, text};
 
     #[test]
     fn licences_are_known_by_their_names() {
@@ -164,6 +193,12 @@ mod tests {
         check("COPYING", true);
         check("licenses.rs", false);
         check("README.md", false);
+    }
+
+    #[test]
+    fn licences_are_joined_and_each_choice_is_named_once() {
+        let licences = ["MIT OR Apache-2.0", "ISC", "Apache-2.0/MIT", "(MIT OR Apache-2.0) AND Unicode-3.0"];
+        assert_eq!(joined(licences.into_iter()), "(Apache-2.0 OR MIT) AND ISC AND Unicode-3.0");
     }
 
     #[test]

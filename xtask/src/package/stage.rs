@@ -84,19 +84,21 @@ impl Stage {
     }
 
     pub(super) fn rpm(&self) -> Result<Vec<PathBuf>> {
-        let this_osnl = format!("requires = {{ osnl = \"= {}-{REVISION}\" }}", version()?);
+        let licence = format!("license = \"{}\"", licences::expression(PROGRAM, FEATURES)?);
+        let this_osnl = format!("{licence}\nrequires = {{ osnl = \"= {}-{REVISION}\" }}", version()?);
         let compression = match self.profile {
             Profile::Dist => "zstd",
             Profile::Debug => "none",
         };
         let mut packages = Vec::new();
-        for (variant, metadata) in [("program", None), ("debuginfo", Some(this_osnl.as_str()))] {
+        for (variant, metadata, requirements) in
+            [("program", &licence, "builtin"), ("debuginfo", &this_osnl, "disabled")]
+        {
             let mut rpm = Command::new(setup::cargo_generate_rpm()?);
             rpm.args(["--package", "crates/osnl-cli", "--variant", variant, "--profile", step::DIST]);
             rpm.arg("--target-dir").arg(&self.folder);
-            rpm.args(["--payload-compress", compression, "--auto-req"]);
-            rpm.arg(if metadata.is_none() { "builtin" } else { "disabled" });
-            rpm.args(metadata.map(|metadata| ["--set-metadata", metadata]).into_iter().flatten());
+            rpm.args(["--payload-compress", compression, "--auto-req", requirements]);
+            rpm.arg("--set-metadata").arg(metadata);
             packages.extend(self.made(&mut rpm, variant)?);
         }
         Ok(packages)
