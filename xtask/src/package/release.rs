@@ -1,8 +1,8 @@
 //! `package release [--sign KEY]`: the files of a release, made from a clean tree.
 //!
-//! `cargo xtask release` has prepared the commit. `target/release-X.Y.Z` gets the packages, the wheels with their sources, the
-//! image, a bill of materials by cargo-cyclonedx, `SHA256SUMS`, and with a key a signature of each file. Tests of packages
-//! take these files with `--candidate`.
+//! `cargo xtask release` has prepared the commit. `target/release-X.Y.Z` gets the packages, the wheels with their
+//! sources, the image, a bill of materials by cargo-cyclonedx, `SHA256SUMS`, and with a key a signature of each file.
+//! Tests of packages take these files with `--candidate`.
 
 use std::fs;
 use std::path::Path;
