@@ -78,7 +78,7 @@ fn remove_left(journal: &Path) {
             .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
         if is_free && fs::remove_file(&left).is_ok() {
             let _ = fs::remove_file(beside(&left, "-journal"));
-            tracing::info!(file = %left.display(), "the copy of a killed compact or restore is removed");
+            tracing::info!(file.path = %left.display(), "the copy of a killed compact or restore is removed");
         }
     }
 }
