@@ -97,7 +97,9 @@ const PAGE: &[&str] = &[
 const LIBRARY: &[&str] = &[
     "library",
     "crates/osnl-brokers",
+    "crates/osnl-config",
     "crates/osnl-model",
+    "crates/osnl-net",
     "crates/osnl-transport",
     "fixtures/emission",
     "fuzz/library.rs",
@@ -153,8 +155,13 @@ const DELIVERY: &[&str] = &[
     "crates/osnl",
     "crates/osnl-legacy",
     "crates/osnl-cli/src",
+    "crates/osnl-bench",
+    "xtask/src/bench",
+    "xtask/src/bench.rs",
     "xtask/src/chaos",
     "xtask/src/chaos.rs",
+    "xtask/src/soak",
+    "xtask/src/soak.rs",
 ];
 const FUZZED: &[&str] = &[
     "fuzz",
@@ -163,16 +170,24 @@ const FUZZED: &[&str] = &[
     "crates/osnl-config",
     "crates/osnl-transport",
     "crates/osnl-journal",
+    "crates/osnl-actions/src/mail",
+    "crates/osnl-actions/src/mail.rs",
     "crates/osnl",
     "library/osnl-notify",
 ];
 
 const SIMULATED: &[&str] = &[
+    "crates/osnl-model",
+    "crates/osnl-config",
+    "crates/osnl-transport",
+    "crates/osnl-core",
     "crates/osnl-journal",
     "crates/osnl-delivery",
     "crates/osnl-engine",
     "crates/osnl-testkit/src/simulation",
+    "crates/osnl-testkit/src/simulation.rs",
     "crates/osnl-testkit/faults",
+    "xtask/src/simulate.rs",
 ];
 
 const fn part(name: &'static str, args: &'static [&'static str], paths: &'static [&'static str]) -> LongPart {
@@ -238,8 +253,9 @@ impl LongPart {
         fs::write(path(), runs.text()?).with_context(|| format!("cannot write {FILE}"))
     }
 
+    /// Returns the part's paths, and those that each build depends on: versions, profiles, and flags.
     fn all_paths(&self) -> Vec<&str> {
-        [self.paths, &["Cargo.lock"]].concat()
+        [self.paths, &["Cargo.lock", "Cargo.toml", ".cargo"]].concat()
     }
 
     fn commits_since(&self, commit: &str) -> Option<usize> {
