@@ -109,7 +109,7 @@ k2hr3_osnl.listen([k2hr3_osnl.K2hr3NotificationEndpoint(k2hr3_osnl.K2hr3Conf(Pat
     def test_listen_with_kafka(self):
         """Its broker refuses the connection, and the listener tries again until Ctrl-C."""
         text = self.conf.read_text(encoding='utf-8').replace('allow_requeue = True', 'allow_requeue = False')
-        # Nobody listens at a port that is only bound, and nobody else gets it.
+        # A bound port that does not listen refuses connections, and no other program gets it.
         with socket.socket() as closed:
             closed.bind(('127.0.0.1', 0))
             broker = f'127.0.0.1:{closed.getsockname()[1]}'
