@@ -43,7 +43,6 @@ impl JournalLock {
         state_dir::judge(&folder)?;
         let file = folder.join(file.file_name().ok_or(OpenError::NoFile)?);
         let lock = lock(&beside(&file, ".lock"))?;
-        remove_left(&file);
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -62,23 +61,23 @@ impl JournalLock {
     pub(super) fn find_holder(file: &Path) -> io::Result<Option<LockHolder>> {
         files::holder(&beside(file, ".lock"))
     }
-}
 
-/// Removes the copies of a compact or restore that was killed. A running one has the journal's lock, and another program that
-/// writes such a file has locked that.
-fn remove_left(journal: &Path) {
-    for more in [".part", ".received"] {
-        let left = beside(journal, more);
-        if !left.symlink_metadata().is_ok_and(|found| found.is_file()) {
-            continue;
-        }
-        let is_free = state_dir::private()
-            .write(true)
-            .open(&left)
-            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
-        if is_free && fs::remove_file(&left).is_ok() {
-            let _ = fs::remove_file(beside(&left, "-journal"));
-            tracing::info!(file.path = %left.display(), "the copy of a killed compact or restore is removed");
+    /// Removes the copies of a compact or restore that was killed. A running one has the journal's lock, and another program
+    /// that writes such a file has locked that. For the daemon only: an operator may restore what a killed restore received.
+    pub(super) fn remove_left(&self) {
+        for more in [".part", ".received"] {
+            let left = beside(&self.file, more);
+            if !left.symlink_metadata().is_ok_and(|found| found.is_file()) {
+                continue;
+            }
+            let is_free = state_dir::private()
+                .write(true)
+                .open(&left)
+                .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+            if is_free && fs::remove_file(&left).is_ok() {
+                let _ = fs::remove_file(beside(&left, "-journal"));
+                tracing::info!(file.path = %left.display(), "the copy of a killed compact or restore is removed");
+            }
         }
     }
 }
@@ -263,12 +262,12 @@ mod tests {
         let file = folder.path().join("journal.db");
         let left = [".part", ".part-journal", ".received"].map(|more| beside(&file, more));
         left.iter().for_each(|path| fs::write(path, "left").unwrap());
-        drop(JournalLock::take(&file, true).unwrap());
+        JournalLock::take(&file, true).unwrap().remove_left();
         assert!(left.iter().all(|path| !path.exists()), "{left:?}");
         left.iter().for_each(|path| fs::write(path, "used").unwrap());
         let used = File::open(&left[0]).unwrap();
         flock(&used, FlockOperation::LockExclusive).unwrap();
-        drop(JournalLock::take(&file, true).unwrap());
+        JournalLock::take(&file, true).unwrap().remove_left();
         assert_eq!(left.each_ref().map(|path| path.exists()), [true, true, false]);
     }
 

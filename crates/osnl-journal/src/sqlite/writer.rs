@@ -192,6 +192,7 @@ impl JournalWriter {
         if copy.symlink_metadata().is_ok() {
             return Err(OpenError::NotPut(copy));
         }
+        place.remove_left();
         let max_size = options.max_size();
         let mut writer = Self {
             max_size,

@@ -283,6 +283,16 @@ async fn a_restored_journal_repeats_what_was_pending_and_names_what_was_made_sin
 }
 
 #[tokio::test]
+async fn the_copy_that_a_killed_restore_has_received_can_be_restored() {
+    let (folder, _journal, _in_hand) = filled().await;
+    let [new, received] = ["new.db", "new.db.received"].map(|name| folder.path().join(name));
+    let contents = made(&options(&folder).path, &received);
+    let options = RestoreOptions { aside: None, pause_by: None };
+    let report = restore(BackupSource::File(&received), &new, &options, &quiet()).unwrap();
+    assert_eq!((report.contents, received.exists()), (contents, true));
+}
+
+#[tokio::test]
 async fn a_backup_comes_from_standard_input_and_replaces_a_damaged_journal() {
     let (folder, journal, _in_hand) = filled().await;
     let file = options(&folder).path;
