@@ -297,8 +297,8 @@ impl Listener {
             queue.name = queues,
             reason = kept.gap().unwrap_or_default(),
             remedy = remedy.as_deref(),
-            "an exchange is missing: its service creates it with its first notification; osnl reads the queue meanwhile, and \
-             looks for the exchange every second"
+            "an exchange is missing: its service creates it with its first notification; osnl looks for it every second, and \
+             binds the queue to it"
         );
     }
 
