@@ -29,20 +29,9 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
         }
         ("listening" | "standby", None) => {
             let queue = if listener.state == "listening" { shared(listener) } else { unread(listener) };
-            let found = listener.management.iter().flat_map(|seen| &seen.findings);
             let all = unbound(listener).into_iter().chain(queue).chain(lossy(listener));
             let all = all.chain(never_received(listener)).chain(old_events(listener));
-            let mut all: Vec<Incident> = all.collect();
-            let is_told = |own: &Incident, found: &Incident| {
-                let is_of_queue =
-                    matches!(own.kind, Kind::QueueShared | Kind::QueueUnread | Kind::QueueLossy);
-                own.kind == found.kind && (own.subject == found.subject || !is_of_queue)
-            };
-            let found = found.map(|finding| finding_incident(listener, finding));
-            let found: Vec<Incident> =
-                found.filter(|found| !all.iter().any(|own| is_told(own, found))).collect();
-            all.extend(found);
-            all
+            with_findings(listener, all.collect(), |_| true)
         }
         ("connecting", _) => vec![connecting(listener)],
         ("blocked", _) => {
@@ -59,7 +48,8 @@ pub(in crate::control) fn judge_listener(listener: &ListenerStatus) -> Vec<Incid
             let found = found.mended_by("mend the actions and the journal that this list names");
             let by_itself = Some("the broker keeps the messages".to_owned());
             let found = Incident { by_itself, full_action: listener.full_action.clone(), ..found };
-            [found].into_iter().chain(unbound(listener)).chain(not_kept(listener)).collect()
+            let all = [found].into_iter().chain(unbound(listener)).chain(lossy(listener));
+            with_findings(listener, all.collect(), is_loss)
         }
         (state, _) => {
             let what = format!("{state}{}", lasting(listener.since_seconds));
@@ -138,19 +128,33 @@ fn unbound(listener: &ListenerStatus) -> Vec<Incident> {
     listener.missing_exchanges.iter().map(absent).collect()
 }
 
-/// The findings by which messages do not reach, or do not stay in, the queue of a listener that reads nothing.
-fn not_kept(listener: &ListenerStatus) -> impl Iterator<Item = Incident> {
-    let found = listener.management.iter().flat_map(|seen| &seen.findings);
-    let is_one = |finding: &&Finding| {
-        matches!(
-            finding.kind,
-            FindingKind::PublishersBlocked
-                | FindingKind::Permissions
-                | FindingKind::ExchangeType
-                | FindingKind::Lossy
-        )
+/// Adds the findings of the latest look that are not told yet.
+fn with_findings(
+    listener: &ListenerStatus,
+    mut all: Vec<Incident>,
+    counts: impl Fn(FindingKind) -> bool,
+) -> Vec<Incident> {
+    let is_told = |own: &Incident, found: &Incident| {
+        let is_of_queue = matches!(own.kind, Kind::QueueShared | Kind::QueueUnread | Kind::QueueLossy);
+        own.kind == found.kind && (own.subject == found.subject || !is_of_queue)
     };
-    found.filter(is_one).map(|finding| finding_incident(listener, finding))
+    let found = listener.management.iter().flat_map(|seen| &seen.findings);
+    let found = found.filter(|finding| counts(finding.kind));
+    let found = found.map(|finding| finding_incident(listener, finding));
+    let found: Vec<Incident> = found.filter(|found| !all.iter().any(|own| is_told(own, found))).collect();
+    all.extend(found);
+    all
+}
+
+/// Whether messages do not reach, or do not stay in, a queue, also of a listener that reads nothing.
+fn is_loss(kind: FindingKind) -> bool {
+    matches!(
+        kind,
+        FindingKind::PublishersBlocked
+            | FindingKind::Permissions
+            | FindingKind::ExchangeType
+            | FindingKind::Lossy
+    )
 }
 
 fn old_events(listener: &ListenerStatus) -> Option<Incident> {

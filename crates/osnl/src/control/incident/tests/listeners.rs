@@ -43,9 +43,16 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     // What is lost meanwhile is no consequence of the blockade.
     let findings = [FindingKind::ExchangeType, FindingKind::Unread].map(finding).to_vec();
     let management = Some(ManagementStatus { findings, ..ManagementStatus::default() });
-    let lost = ListenerStatus { management, missing_exchanges: vec!["nova".to_owned()], ..blocked };
+    let queue_lossy = Some("queue osnl can lose messages: at its length".to_owned());
+    let missing_exchanges = vec!["nova".to_owned()];
+    let lost = ListenerStatus { management, missing_exchanges, queue_lossy, ..blocked };
     let kinds = judge_listener(&lost).iter().map(|one| one.kind).collect::<Vec<_>>();
-    let expected = [IncidentKind::ListenerBlocked, IncidentKind::ExchangeMissing, IncidentKind::ExchangeType];
+    let expected = [
+        IncidentKind::ListenerBlocked,
+        IncidentKind::ExchangeMissing,
+        IncidentKind::QueueLossy,
+        IncidentKind::ExchangeType,
+    ];
     assert_eq!(kinds, expected);
     let stalled = ListenerStatus { stalled: Some("4 messages wait".to_owned()), ..listener("listening") };
     let what = "nova: stalled: 4 messages wait";
