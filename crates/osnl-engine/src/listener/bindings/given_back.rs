@@ -6,8 +6,10 @@ use std::future::pending;
 use std::sync::Arc;
 
 use osnl_transport::{
-    Binding, BindingLook, BindingWatch, BoxFuture, ListenOptions, Subscription, Transport, TransportError,
+    Backoff, Binding, BindingLook, BindingWatch, BoxFuture, ListenOptions, Subscription, Transport,
+    TransportError,
 };
+use tokio::time::Instant;
 
 use super::looks::KeptBindings;
 use crate::listener::Listener;
@@ -19,6 +21,25 @@ struct LoneWatch {
     found: Subscription,
     /// The watch of the open connection.
     open: Option<Box<dyn BindingWatch>>,
+    /// The pauses of a listener that connects: a refused login is tried less and less often.
+    backoff: Backoff,
+    not_before: Instant,
+}
+
+impl LoneWatch {
+    async fn connect(&mut self) -> Option<Box<dyn BindingWatch>> {
+        if Instant::now() < self.not_before {
+            return None;
+        }
+        match self.transport.watch_bindings(&self.options, &self.found).await {
+            Ok(watch) => watch,
+            Err(error) => {
+                tracing::debug!(%error, "the bindings cannot be looked at");
+                self.not_before = Instant::now() + self.backoff.after(&error);
+                None
+            }
+        }
+    }
 }
 
 impl BindingWatch for LoneWatch {
@@ -29,7 +50,7 @@ impl BindingWatch for LoneWatch {
         Box::pin(async move {
             let open = match self.open.take() {
                 Some(open) => Some(open),
-                None => self.transport.watch_bindings(&self.options, &self.found).await.ok().flatten(),
+                None => self.connect().await,
             };
             let Some(mut watch) = open else { return Ok(None) };
             let look = watch.look(bindings).await.ok().flatten();
@@ -58,6 +79,8 @@ impl Listener {
             options: self.config.options.clone(),
             found: found.clone(),
             open: None,
+            backoff: Backoff::new(self.transport.reconnect()),
+            not_before: Instant::now(),
         };
         // The broker deletes such a queue without a consumer, with its bindings.
         let watch = (!self.is_auto_deleted()).then(|| Box::new(watch) as Box<dyn BindingWatch>);
