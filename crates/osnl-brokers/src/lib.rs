@@ -128,6 +128,16 @@ pub fn transport_with(
     }
 }
 
+/// Returns the hosts of a URL as `host:port`, with the driver's port for a host without one.
+pub fn addresses(url: &TransportUrl) -> impl Iterator<Item = String> {
+    let address = match Driver::for_url(url) {
+        #[cfg(feature = "kafka")]
+        Driver::Kafka => kafka::address,
+        _ => osnl_transport::parts::address,
+    };
+    url.hosts().iter().map(address)
+}
+
 /// Returns the logins that go to the brokers of a URL in clear.
 #[must_use]
 pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {

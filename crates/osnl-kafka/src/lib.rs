@@ -43,7 +43,7 @@ use self::consumer::KafkaConsumer;
 use self::names::Plan;
 use self::offsets::{Offsets, Position};
 use self::options::Settings;
-pub use self::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, KafkaSection};
+pub use self::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, KafkaSection, address};
 use self::publisher::Publisher;
 use self::state::GroupMemory;
 use self::tap::KafkaTap;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::{OptionDef, Options as _, Seconds, options, words};
-use osnl_model::{Secret, SentLogin, TransportUrl};
+use osnl_model::{Secret, SentLogin, TransportHost, TransportUrl};
 use osnl_transport::parts::{address_or, file, in_clear};
 use osnl_transport::{DriverOptions, DriverSection, OptionError, TransportError};
 use rdkafka::ClientConfig;
@@ -146,7 +146,12 @@ impl KafkaSection {
     }
 }
 
-const DEFAULT_PORT: u16 = 9092;
+/// Returns `host:port`, with Kafka's port for a host without one.
+#[must_use]
+pub fn address(host: &TransportHost) -> String {
+    address_or(host, 9092)
+}
+
 /// The library refuses larger batches.
 const MOST_OF_A_BATCH: u32 = 1_000_000;
 /// The bytes of one answer to a consumer, unless a partition alone may have more.
@@ -166,8 +171,7 @@ impl Settings {
         let refused = |problem: &str| {
             Err(TransportError::ListenOptions { problem: format!("transport_url: {problem}") })
         };
-        let brokers =
-            url.hosts().iter().map(|host| address_or(host, DEFAULT_PORT)).collect::<Vec<_>>().join(",");
+        let brokers = url.hosts().iter().map(address).collect::<Vec<_>>().join(",");
         let mut config = ClientConfig::new();
         // Lost connections and failed commits are reported at this level.
         config.set_log_level(RDKafkaLogLevel::Warning);

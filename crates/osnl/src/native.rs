@@ -85,7 +85,6 @@ use osnl_transport::{Declare, QueueKind, RabbitOptions, shell_quoted};
 pub use self::admin::{AdminAddress, AdminConf, AdminTls};
 pub use self::canary::CanaryConf;
 pub use self::change::ConfInForce;
-pub(crate) use self::derived::hosts;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::drivers::Drivers;
 pub(crate) use self::fallback::chain;

@@ -10,7 +10,7 @@ use osnl_action::driver::{
     OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
 };
 use osnl_action::http_request::cloud_event::AttributeTemplates;
-use osnl_brokers::{Driver, broker_logins, transport_with};
+use osnl_brokers::{Driver, addresses, broker_logins, transport_with};
 use osnl_config::OptionValue;
 use osnl_config::template::{Escape, Template};
 use osnl_config::{Options as _, ReadBySection, options, words};
@@ -320,12 +320,9 @@ impl DriverConf for PublishConf {
     }
 
     fn feeds(&self, subscription: &ListenerSubscription<'_>) -> bool {
-        let host = |url: &TransportUrl| -> Vec<(String, u16)> {
-            url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(self.port()))).collect()
-        };
-        let theirs = host(subscription.transport_url);
+        let theirs: Vec<String> = addresses(subscription.transport_url).collect();
         let same = self.url.virtual_host() == subscription.transport_url.virtual_host()
-            && host(&self.url).iter().any(|host| theirs.contains(host));
+            && addresses(&self.url).any(|host| theirs.contains(&host));
         // A queue that is read as it is may be bound to any exchange, and Kafka has none.
         let reads = |exchange: &str| {
             subscription.exchanges.is_empty() || subscription.exchanges.iter().any(|own| own == exchange)
@@ -341,8 +338,7 @@ impl DriverConf for PublishConf {
 
 impl PublishConf {
     fn shown_place(&self) -> String {
-        let hosts = self.url.hosts().iter().map(|h| format!("{}:{}", h.hostname, h.port_or(self.port())));
-        let hosts = hosts.collect::<Vec<_>>().join(", ");
+        let hosts = addresses(&self.url).collect::<Vec<_>>().join(", ");
         format!("{} on {hosts}", self.message.place())
     }
 
@@ -353,10 +349,6 @@ impl PublishConf {
         let MessageFormat::Notification { changes, .. } = &self.message.format else { return None };
         let priority = literal(changes.priority.as_ref()?)?;
         Some(format!("{}.{}", literal(&self.message.topic)?, priority.to_lowercase()))
-    }
-
-    fn port(&self) -> u16 {
-        if self.message.has_topics { 9092 } else { 5672 }
     }
 }
 

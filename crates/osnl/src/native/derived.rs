@@ -7,9 +7,9 @@ use std::time::Duration;
 
 #[cfg(feature = "kafka")]
 use osnl_brokers::kafka::KafkaTransport;
-use osnl_brokers::{Driver, transport_with};
+use osnl_brokers::{Driver, addresses, transport_with};
 use osnl_config::Rate;
-use osnl_model::{Budget, Priority, Target, TransportUrl};
+use osnl_model::{Budget, Priority, Target};
 use osnl_transport::dead_letters::queue_reader;
 use osnl_transport::parts::DEFAULT_EXCHANGE;
 use osnl_transport::{
@@ -28,7 +28,6 @@ use crate::rule::Rule;
 
 pub(crate) type RatesByName = BTreeMap<Arc<str>, Rate>;
 
-const RABBIT_PORT: u16 = 5672;
 const LONGEST_HOST: usize = 64;
 
 impl Native {
@@ -185,7 +184,7 @@ impl ListenerConf {
     }
 
     pub(crate) fn hosts(&self) -> BTreeSet<String> {
-        hosts(&self.transport_url)
+        addresses(&self.transport_url).collect()
     }
 
     pub(crate) fn read_queues(&self) -> Vec<ReadQueue> {
@@ -279,11 +278,6 @@ impl ListenerConf {
             known_groups: BTreeSet::new(),
         }
     }
-}
-
-/// Returns the hosts of a broker, with the port of RabbitMQ where a URL names none.
-pub(crate) fn hosts(url: &TransportUrl) -> BTreeSet<String> {
-    url.hosts().iter().map(|host| format!("{}:{}", host.hostname, host.port_or(RABBIT_PORT))).collect()
 }
 
 impl ActionConf {

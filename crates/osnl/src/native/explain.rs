@@ -246,11 +246,7 @@ fn made(kind: &QueueKind) -> String {
 }
 
 fn place(url: &TransportUrl) -> String {
-    let host = |h: &osnl_model::TransportHost| match h.hostname.contains(':') {
-        true => format!("[{}]:{}", h.hostname, h.port_or(5672)),
-        false => format!("{}:{}", h.hostname, h.port_or(5672)),
-    };
-    let hosts: Vec<String> = url.hosts().iter().map(host).collect();
+    let hosts: Vec<String> = osnl_brokers::addresses(url).collect();
     format!("{}, virtual host {}", hosts.join(", "), url.virtual_host())
 }
 

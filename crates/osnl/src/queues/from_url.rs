@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use osnl_brokers::addresses;
 use osnl_model::TransportUrl;
 use osnl_transport::{
     Declare, ExchangeInspection, OptionError, QueueKind, RabbitOptions, RabbitTransport,
@@ -10,8 +11,6 @@ use osnl_transport::{
 
 use super::services::PRIORITIES;
 use super::{EXCHANGES, TOPICS, Wanted, WantedOrigin};
-
-const RABBIT_PORT: u16 = 5672;
 
 impl Wanted {
     /// Returns the subject of a survey in which no queue is read, so that the services' queues are its only evidence.
@@ -31,11 +30,10 @@ impl Wanted {
             named => named.iter().map(String::as_str).collect(),
         };
         let (user, vhost) = (login_user(url), url.virtual_host());
-        let hosts = url.hosts().iter().map(|host| format!("{}:{}", host.hostname, host.port_or(RABBIT_PORT)));
         Ok(Self {
             // The name stands for that of a listener to come.
             listener: "NAME".into(),
-            broker: hosts.collect::<Vec<_>>().join(", "),
+            broker: addresses(url).collect::<Vec<_>>().join(", "),
             exchanges: exchanges.to_vec(),
             topics: or(topics, &TOPICS),
             priorities: or(priorities, &PRIORITIES),

@@ -1,9 +1,12 @@
 //! The subjects of surveys that a configuration has: its listeners, and the shards of its actions.
 
+use std::collections::BTreeSet;
+
+use osnl_brokers::addresses;
 use osnl_transport::{Declare, Shards, login_user};
 
 use super::{Wanted, WantedOrigin, WantedShards};
-use crate::native::{ActionConf, ListenerConf, Native, hosts};
+use crate::native::{ActionConf, ListenerConf, Native};
 
 impl Native {
     /// Returns the subjects of surveys of the shards that actions publish to. A listener of the same broker lends its
@@ -12,7 +15,7 @@ impl Native {
     pub fn wanted_shards(&self) -> Vec<Wanted> {
         let wanted = |conf: &ActionConf| {
             let (url, rabbit, all) = conf.driver.conf().shards()?;
-            let (hosts, vhost) = (hosts(url), url.virtual_host());
+            let (hosts, vhost) = (addresses(url).collect::<BTreeSet<_>>(), url.virtual_host());
             let mut beside = self
                 .listeners
                 .iter()

@@ -205,7 +205,7 @@ fn listeners(args: &TapArgs, conf: &Native) -> anyhow::Result<Vec<ListenerConf>>
     let Some(name) = &args.listener else {
         let place = |listener: &ListenerConf| {
             let url = &listener.transport_url;
-            let hosts: Vec<_> = url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(5672))).collect();
+            let hosts: Vec<_> = osnl_brokers::addresses(url).collect();
             (url.driver().to_owned(), hosts, url.virtual_host().to_owned())
         };
         let mut places = conf.listeners.iter().map(place);

@@ -25,6 +25,7 @@ fn the_section_of_kafka_counts_and_the_query_counts_more() {
     let section = "auto_offset_reset = earliest\ncompression_codec = zstd";
     let (code, said) = check("kafka://h/?compression_codec=lz4", section);
     assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("broker     h:9092, virtual host /"), "{said}");
     assert!(said.contains("option     auto_offset_reset = earliest "), "{said}");
     assert!(said.contains("option     compression_codec = lz4 "), "{said}");
     let tls = "security_protocol = SASL_SSL\nssl_client_cert_file = /c\nssl_client_key_password = S3CRET";
