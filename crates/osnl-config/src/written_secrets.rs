@@ -45,15 +45,22 @@ fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
 
 /// Returns a template for people: a secret by form or by the name before it is `***`, and so is an expression that may
 /// compare a secret of the event, by its path or by a name that a statement gives it, or that has the login of a URL.
+/// In a template with such a name, the text of a `set` block is a constant too.
 pub fn masked(template: &str) -> Cow<'_, str> {
-    let mut out = String::new();
+    let (mut out, mut in_set_block) = (String::new(), false);
     let has = |is_so: fn(&str) -> bool| {
         pieces(template).any(|piece| matches!(piece, Piece::Expression(text) if is_so(text)))
     };
     let names_secret = has(names_value) && has(reads_secret);
     let has_constant = |text: &str| ExpressionParts::read(text).constant;
     for piece in pieces(template) {
+        if let Piece::Expression(text) = piece {
+            in_set_block = opens_set_block(text) || (in_set_block && !statement(text).starts_with("endset"));
+        }
         match piece {
+            Piece::Written(text) if names_secret && in_set_block && !text.trim().is_empty() => {
+                out.push_str(MASK);
+            }
             Piece::Written(text) => out.push_str(&mask_text(text)),
             Piece::Expression(text)
                 if compares_secret(text)
@@ -65,14 +72,25 @@ pub fn masked(template: &str) -> Cow<'_, str> {
             Piece::Expression(text) => out.push_str(text),
         }
     }
+    let out = without_cut_logins(&out);
     if out == template { Cow::Borrowed(template) } else { Cow::Owned(out) }
+}
+
+/// Returns the words of a statement; none if the piece is not a statement.
+fn statement(piece: &str) -> &str {
+    let statement = piece.strip_prefix("{%").unwrap_or_default();
+    statement.trim_start_matches(|c: char| c.is_whitespace() || ['-', '+'].contains(&c))
 }
 
 /// Whether a piece is a statement that gives a name to a value.
 fn names_value(piece: &str) -> bool {
-    let statement = piece.strip_prefix("{%").unwrap_or_default();
-    let statement = statement.trim_start_matches(|c: char| c.is_whitespace() || ['-', '+'].contains(&c));
-    ["set", "for", "with"].iter().any(|word| statement.starts_with(word))
+    ["set", "for", "with"].iter().any(|word| statement(piece).starts_with(word))
+}
+
+/// Whether a piece gives a name to the text up to `{% endset %}`, which may have a filter: `{% set x | upper %}`.
+fn opens_set_block(piece: &str) -> bool {
+    let named = statement(piece).strip_prefix("set").map(|rest| rest.split('|').next());
+    named.flatten().is_some_and(|named| !named.contains('='))
 }
 
 /// Whether an expression may have a login in a constant: an `@` behind this sign.
@@ -172,30 +190,57 @@ pub fn masked_url(url: &str) -> String {
 }
 
 fn without_login(url: &str) -> String {
-    let (mut shown, mut plain) = (String::new(), String::new());
-    for piece in pieces(url) {
-        match piece {
-            Piece::Written(text) => {
-                shown.push_str(text);
-                plain.push_str(text);
+    let shown = pieces(url).map(|piece| match piece {
+        Piece::Expression(text) if has_login(text, ":") => hidden(text),
+        Piece::Written(text) | Piece::Expression(text) => text,
+    });
+    let shown: String = shown.collect();
+    match login(&plain(&shown)) {
+        Some((start, end)) if shows_secret(&shown[start..end]) => {
+            format!("{}{MASK}{}", &shown[..start], &shown[end..])
+        }
+        Some(_) | None => shown,
+    }
+}
+
+/// Hides the logins in a text that expressions cut into pieces.
+fn without_cut_logins(text: &str) -> String {
+    let is_cut = |login: &str| pieces(login).any(|piece| matches!(piece, Piece::Expression(_)));
+    let (plain, mut out, mut from) = (plain(text), String::new(), 0);
+    while let Some(at) = plain[from..].find("://") {
+        let at = from + at;
+        let url = plain[at..].split(|c: char| c.is_whitespace() || ['"', '\''].contains(&c)).next();
+        let found = login(url.unwrap_or_default()).map(|(start, end)| (at + start, at + end));
+        match found.filter(|(start, end)| is_cut(&text[*start..*end]) && shows_secret(&text[*start..*end])) {
+            Some((start, end)) => {
+                out.extend([&text[from..start], MASK]);
+                from = end;
             }
-            Piece::Expression(text) => {
-                let text = if has_login(text, ":") { hidden(text) } else { text };
-                shown.push_str(text);
-                // As a port: an expression may be one.
-                plain.push_str(&"0".repeat(text.len()));
+            None => {
+                out.push_str(&text[from..at + 3]);
+                from = at + 3;
             }
         }
     }
-    let Some((start, end)) = login(&plain) else { return shown };
-    let is_written = pieces(&shown[start..end]).any(|piece| match piece {
+    out + &text[from..]
+}
+
+/// Returns a template with digits in place of its expressions: each may be a port.
+fn plain(template: &str) -> String {
+    let plain = pieces(template).map(|piece| match piece {
+        Piece::Written(text) => Cow::Borrowed(text),
+        Piece::Expression(text) => Cow::Owned("0".repeat(text.len())),
+    });
+    plain.collect()
+}
+
+/// Whether a login has more than expressions and is not masked yet.
+fn shows_secret(login: &str) -> bool {
+    let is_written = pieces(login).any(|piece| match piece {
         Piece::Written(text) => !text.trim_matches(':').is_empty(),
         Piece::Expression(_) => false,
     });
-    if !is_written || shown[..end].ends_with(MASK) {
-        return shown;
-    }
-    format!("{}{MASK}{}", &shown[..start], &shown[end..])
+    is_written && !login.ends_with(MASK)
 }
 
 /// Returns the place of the login in a URL, which may be incomplete, up to its `@`.
@@ -292,6 +337,15 @@ mod tests {
             ("{% set t = 'S3CRET' %}{{ payload.token in t }}", "{% *** %}{{ payload.token in t }}"),
             ("{% set n = payload.n %}{{ n == 'x' }}", "{% set n = payload.n %}{{ n == 'x' }}"),
             (
+                "{% set c %}S3CRET{% endset %}a{{ payload.token in c }}",
+                "{% set c %}***{% endset %}a{{ payload.token in c }}",
+            ),
+            (
+                "{%- set c | upper -%} {{ payload.token }}S3CRET{% endset %}",
+                "{%- set c | upper -%} {{ payload.token }}***{% endset %}",
+            ),
+            ("{% set c %}n{% endset %}{{ c }}", "{% set c %}n{% endset %}{{ c }}"),
+            (
                 "{% if payload.token %}{{ payload.n == 'x' }}{% endif %}",
                 "{% if payload.token %}{{ payload.n == 'x' }}{% endif %}",
             ),
@@ -322,6 +376,16 @@ mod tests {
             check(harmless, harmless);
         }
         check("{{ payload.u | default('https://u:S3CRET@h/') }}", "{{ *** }}");
+        check(
+            r#"{"a": "http://{{ payload.h }}:S3CRET@h/", "b": "b@{{ payload.h }}"}"#,
+            r#"{"a": "http://***@h/", "b": "b@{{ payload.h }}"}"#,
+        );
+        for harmless in [
+            "see https://{{ secret.u }}:{{ secret.p }}@h/ and https://h:{{ payload.port }}/a@b",
+            "https://{{ payload.h }}/ a:b@c",
+        ] {
+            check(harmless, harmless);
+        }
         check("{{ unclosed", "{{ unclosed");
         check("plain", "plain");
     }
