@@ -47,7 +47,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 
 pub use certificates::{
-    ClientIdentity, FileError, certificates_from, identity, system_certificates, system_files,
+    ClientIdentity, FileError, certificates_from, content_or_state, identity, system_certificates,
+    system_files,
 };
 pub use expiry::{LatestEnd, Validity, ends_at, validity};
 pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};

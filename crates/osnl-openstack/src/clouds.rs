@@ -120,7 +120,7 @@ impl Clouds {
         for option in ["cacert", "cert", "key"] {
             if let Some(path) = cloud.get(option).and_then(Value::as_str) {
                 let path = self.expanded(option, path.to_owned());
-                content.extend(read_regular(Path::new(&path), LARGEST_FILE).unwrap_or_default());
+                content.extend(osnl_net::tls::content_or_state(Path::new(&path)));
             }
         }
         Some(content)

@@ -62,6 +62,12 @@ fn state_of(paths: &[PathBuf]) -> String {
     all.iter().map(state).collect()
 }
 
+/// Returns the content of a file, or names, sizes, and times of a folder's files, to see a change.
+#[must_use]
+pub fn content_or_state(path: &Path) -> Vec<u8> {
+    if path.is_dir() { state_of(&[path.to_owned()]).into_bytes() } else { read(path).unwrap_or_default() }
+}
+
 /// Returns the certificates of PEM files and of folders of such files. A file must contain one; a
 /// folder may be empty, and contain other files.
 pub fn certificates_from(paths: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, FileError> {

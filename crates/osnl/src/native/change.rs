@@ -1,7 +1,8 @@
 //! The differences between two configurations, section by section. Pure.
 //!
 //! Effective values are compared: secrets, certificates, and entries of `clouds.yaml` by content, plug-ins and programs
-//! by modification time. A section without a `ca_file` names the system's certificates, which are compared by size and time.
+//! by modification time. A section without a `ca_file` names the system's certificates, which are compared by size and
+//! time, as those of a folder are.
 //! Reports name options, never values.
 
 use std::cell::OnceCell;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_config::sections::{Layers, RawSection};
-use osnl_config::{ConfigError, Finding, LARGEST_FILE, ValueOrigin, read_regular};
+use osnl_config::{ConfigError, Finding, ValueOrigin};
 
 use super::kinds::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
 use super::{LoadedConf, programs};
@@ -217,7 +218,7 @@ fn named_file(
         }
         // The value of the cloud covers this file.
         "clouds_file" => return None,
-        _ if names_a_file(option) => read_regular(Path::new(&value), LARGEST_FILE).unwrap_or_default(),
+        _ if names_a_file(option) => osnl_net::tls::content_or_state(Path::new(&value)),
         _ => return None,
     };
     named(value, osnl_model::BodyDigest::new(&content).to_string())
@@ -237,12 +238,12 @@ mod tests {
                           pool = osnl\n[rule:r]\nactions = a\nevent_type = ^one$\n\
                           [action:a]\ndriver = k2hr3\napi_url = https://k/v1/role\n";
 
+    fn values(text: &str) -> ConfigurationValues {
+        let loaded = load_texts(&[("f".to_owned(), text.to_owned())], &Sources::default());
+        ConfigurationValues::from_layers(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
+    }
+
     fn different(before: &str, after: &str) -> String {
-        let values = |text: &str| {
-            let texts = [("f".to_owned(), text.to_owned())];
-            let loaded = load_texts(&texts, &Sources::default());
-            ConfigurationValues::from_layers(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
-        };
         let (before, after) = (values(before), values(after));
         let different = before.different(&after);
         let mut lines: Vec<String> = different
@@ -272,10 +273,7 @@ mod tests {
         std::fs::write(&ca, "first").unwrap();
         let section = format!("[enrich:e]\nkind = port\ncloud = one\nclouds_file = {}\n", clouds.display());
         let text = BEFORE.replace("[action:a]\n", "[action:a]\nenrich = e\n") + &section;
-        let values = || {
-            let loaded = load_texts(&[("f".to_owned(), text.clone())], &Sources::default());
-            ConfigurationValues::from_layers(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
-        };
+        let values = || values(&text);
         let before = values();
         write("a", "other");
         assert_eq!(before.different(&values()), []);
@@ -290,6 +288,24 @@ mod tests {
         write("a", "a");
         std::fs::write(&ca, "second").unwrap();
         assert_eq!(before.different(&values()), [changed]);
+    }
+
+    #[test]
+    fn a_change_in_a_folder_of_certificates_is_one_of_the_section_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = |file: &str| {
+            std::fs::copy(osnl_testkit::Authority::new().file(), folder.path().join(file)).unwrap();
+        };
+        authority("first.pem");
+        let text = format!("{BEFORE}ca_file = {}\n", folder.path().display());
+        let before = values(&text);
+        assert_eq!(before.different(&values(&text)), []);
+        authority("second.pem");
+        let changed = before.different(&values(&text));
+        assert!(
+            matches!(&changed[..], [one] if one.options == ["ca_file"] && one.is_by_files),
+            "{changed:?}"
+        );
     }
 
     #[test]
