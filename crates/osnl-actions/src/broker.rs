@@ -21,6 +21,8 @@ pub trait BrokerReader {
 
     fn warn_of_trust(&mut self, options: &RabbitOptions);
 
+    fn warn_of_limits(&mut self, url: &TransportUrl);
+
     fn broker_name(&mut self, option: &str, longest: usize) -> Option<String>;
 
     fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool;
@@ -83,6 +85,19 @@ impl BrokerReader for SectionReader<'_> {
             let option = ["tls", "ssl"].into_iter().find(|option| self.section.entry(option).is_some());
             self.warn(option.unwrap_or("transport_url"), problem, remedy);
         }
+    }
+
+    fn warn_of_limits(&mut self, url: &TransportUrl) {
+        let limits = osnl_brokers::Driver::for_url(url).limits();
+        if limits.is_empty() {
+            return;
+        }
+        let mut remedy = "publish to RabbitMQ or Kafka where an event must not be lost".to_owned();
+        if transport_url::may_be_rabbitmq(url) {
+            remedy.push_str("; for RabbitMQ write rabbit://");
+            remedy.push_str(if url.driver() == "amqps" { "...?ssl=1" } else { "" });
+        }
+        self.warn("transport_url", &limits.join("; "), &remedy);
     }
 
     fn broker_name(&mut self, option: &str, longest: usize) -> Option<String> {

@@ -89,6 +89,13 @@ fn check_rabbitmq_form(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
     None
 }
 
+/// Whether a URL of AMQP 1.0 names a virtual host at a port that is also RabbitMQ's, and no addressing mode.
+pub(crate) fn may_be_rabbitmq(url: &TransportUrl) -> bool {
+    url.virtual_host() != "/"
+        && url.hosts().iter().any(|host| matches!(host.port_or(5672), 5671 | 5672))
+        && !url.query().iter().any(|(name, _)| name == "addressing_mode")
+}
+
 /// Whether an `@` follows the end of the hosts. Such a URL parses with a strange virtual host, but
 /// its password really contains a bare `/`, and would be printed as the virtual host.
 fn at_behind_host(url: &str) -> bool {

@@ -100,10 +100,15 @@ fn a_url_that_may_be_of_rabbitmq_is_warned_of_with_the_right_scheme() {
         ("amqp://osnl:secret@mq1:5672/openstack?addressing_mode=legacy", None),
     ] {
         place.write("a.conf", &conf(&place, &listener("n", url, NOVA), &sink));
-        let (code, stdout, stderr) = place.run(&["check", "-c", "a.conf"]);
-        let said = format!("{stdout}{stderr}");
-        let is_named = expected.map_or(!said.contains("for RabbitMQ"), |expected| said.contains(expected));
-        assert!(code == Some(0) && is_named, "{url}: {code:?} {said}");
+        let section = format!("[oslo_messaging_notifications]\ntransport_url = {url}\nexchange = nova\n");
+        place.write("k2hr3.conf", &(section + "[k2hr3]\napi_url = http://127.0.0.1:1/\n"));
+        for [flag, file] in [["-c", "a.conf"], ["--k2hr3-osnl", "k2hr3.conf"]] {
+            let (code, stdout, stderr) = place.run(&["check", flag, file]);
+            let said = format!("{stdout}{stderr}");
+            let is_named =
+                expected.map_or(!said.contains("for RabbitMQ"), |expected| said.contains(expected));
+            assert!(code == Some(0) && is_named, "{file}, {url}: {code:?} {said}");
+        }
     }
 }
 

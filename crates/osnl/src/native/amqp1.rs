@@ -8,25 +8,13 @@ use osnl_model::TransportUrl;
 use osnl_transport::Declare;
 
 use super::ListenerConf;
+use crate::actions::broker::BrokerReader as _;
 
 pub(super) fn warn(reader: &mut SectionReader<'_>, url: &TransportUrl, pool: Option<&str>, declare: Declare) {
-    let remedy = "publish to RabbitMQ or Kafka where an event must not be lost".to_owned();
-    let remedy = match (may_be_rabbitmq(url), url.driver()) {
-        (false, _) => remedy,
-        (true, "amqps") => remedy + "; for RabbitMQ write rabbit://...?ssl=1",
-        (true, _) => remedy + "; for RabbitMQ write rabbit://",
-    };
-    reader.warn("transport_url", &LIMITS.join("; "), &remedy);
+    reader.warn_of_limits(url);
     if pool.is_some() && declare != Declare::Nothing {
         reader.warn("pool", "has no effect with AMQP 1.0, which has no pools", "write pool = without a name");
     }
-}
-
-/// Whether a URL names a virtual host at a port that is also RabbitMQ's, and no addressing mode of AMQP 1.0.
-fn may_be_rabbitmq(url: &TransportUrl) -> bool {
-    url.virtual_host() != "/"
-        && url.hosts().iter().any(|host| matches!(host.port_or(5672), 5671 | 5672))
-        && !url.query().iter().any(|(name, _)| name == "addressing_mode")
 }
 
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {

@@ -4,7 +4,7 @@ use osnl::action::driver::{NativeReader as _, UNVERIFIED};
 use osnl::actions::broker::BrokerReader as _;
 use osnl::native::journal::journal;
 use osnl::transport_url;
-use osnl_brokers::{Driver, broker_logins};
+use osnl_brokers::broker_logins;
 use osnl_config::sections::{Findings, Layers, SectionReader};
 use osnl_config::{OptionDef, Options as _, Value, ValueOrigin, shown, typed};
 use osnl_model::{Pattern, PatternError, TransportUrl};
@@ -127,11 +127,7 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
         Ok(options) => {
             reader.warn_of_trust(&options);
             reader.warn_of_logins(&broker_logins(&url, &options));
-            let limits = Driver::for_url(&url).limits();
-            if !limits.is_empty() {
-                let remedy = "publish to RabbitMQ where an event must not be lost";
-                reader.warn("transport_url", &limits.join("; "), remedy);
-            }
+            reader.warn_of_limits(&url);
             Some(url)
         }
         Err(refusal) => reader.refused("transport_url", refusal),
