@@ -157,24 +157,14 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     }
     let driver = section.entries.iter().find(|entry| entry.option == "driver");
     let driver = driver.and_then(|entry| drivers.named(&entry.text)).filter(|_| kind == ACTION);
-    if let Some(row) = driver.and_then(|entry| entry.table.options_named(option).next()) {
-        return hidden_value(row, entry);
-    }
-    let def = SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| {
+    let of_driver = driver.and_then(|entry| entry.table.options_named(option).next().copied());
+    let of_section = || {
+        let def = SECTIONS.iter().find(|def| def.kind == kind)?;
         let keyed = || def.all_keyed().find(|keyed| keyed.row.has_key(option));
-        def.option(option).or_else(keyed)
-    });
-    match def {
-        Some(def) if def.row.secret => without_password(&entry.text),
-        Some(def) if def.row.kind == Kind::Form("URL") => written_secrets::masked_url(&entry.text),
-        Some(def) if def.row.kind == Kind::Form("template") => {
-            written_secrets::masked(&entry.text).into_owned()
-        }
-        Some(def) if def.row.kind == Kind::Form("expression") && compares_secret(&entry.text) => {
-            "***".to_owned()
-        }
-        Some(_) | None => entry.text.clone(),
-    }
+        def.option(option).or_else(keyed).map(|def| def.row)
+    };
+    let row = of_driver.or_else(of_section);
+    row.map_or_else(|| entry.text.clone(), |row| hidden_value(&row, entry))
 }
 
 fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
