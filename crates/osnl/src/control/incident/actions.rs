@@ -102,16 +102,15 @@ fn down(target: &TargetReport) -> Option<Incident> {
             incident(target, Kind::TargetRefuses, what).mended_by_remedy(remedy)
         }
         (false, Some(ErrorClass::Tls)) => {
-            let own = format!(
-                "correct the TLS options of [action:{name}] or the target's certificate, then osnl reload"
-            );
-            let remedy = remedy.cloned().unwrap_or_else(|| own.into());
+            let own = format!("correct the TLS options of [action:{name}] or the target's certificate");
+            let remedy = remedy.cloned().unwrap_or_else(|| Remedy::ConfigurationAdvice(own.into()));
             let found = incident(target, Kind::TargetDown, what).mended_by_remedy(remedy);
             Incident { by_itself: Some(next), ..found }
         }
         // A probe would meet the same limit.
         (false, Some(ErrorClass::Status(429))) => {
-            incident(target, Kind::TargetDown, what).heals(next).mended_by(lower("rate or concurrency", name))
+            let found = incident(target, Kind::TargetDown, what).heals(next);
+            found.mended_by_remedy(lower("rate or concurrency", name))
         }
         (false, _) => {
             let found = incident(target, Kind::TargetDown, what);
@@ -123,8 +122,8 @@ fn down(target: &TargetReport) -> Option<Incident> {
     Some(since(incident.because(answer), target))
 }
 
-fn lower(options: &str, action: &str) -> String {
-    format!("lower {options} in [action:{action}], then osnl reload")
+fn lower(options: &str, action: &str) -> Remedy {
+    Remedy::ConfigurationAdvice(format!("lower {options} in [action:{action}]").into())
 }
 
 fn dependency(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
@@ -152,7 +151,7 @@ fn hosts(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     Some(match first.class {
         // A probe would meet the same limit.
         Some(ErrorClass::Status(429)) => {
-            found.mended_by(lower("host_rate or host_concurrency", &target.action))
+            found.mended_by_remedy(lower("host_rate or host_concurrency", &target.action))
         }
         Some(_) | None => Incident { is_probe_helpful: true, ..found },
     })
@@ -217,26 +216,22 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
     is_behind.then_some(())?;
     let name = &target.action;
     let (limited, to_do) = match limit {
-        CallLimit::Concurrency => (
-            "concurrency limits the calls",
-            format!("raise concurrency in [action:{name}], or set batch, then osnl reload"),
-        ),
-        CallLimit::Rate => {
-            ("rate delays the calls", format!("raise rate or host_rate in [action:{name}], then osnl reload"))
+        CallLimit::Concurrency => {
+            ("concurrency limits the calls", format!("raise concurrency in [action:{name}], or set batch"))
         }
+        CallLimit::Rate => ("rate delays the calls", format!("raise rate or host_rate in [action:{name}]")),
         // What the window has runs.
-        CallLimit::Order if window.is_some() && waits < target.in_flight => (
-            "prefetch limits the calls",
-            format!("raise prefetch in the listeners of {name}, then osnl reload"),
-        ),
+        CallLimit::Order if window.is_some() && waits < target.in_flight => {
+            ("prefetch limits the calls", format!("raise prefetch in the listeners of {name}"))
+        }
         CallLimit::Order => (
             "each other delivery waits for an earlier one of its resource",
             format!(
-                "make the target faster, or set key = none in rules of {name} whose order does not matter, then osnl \
-                 reload"
+                "make the target faster, or set key = none in rules of {name} whose order does not matter"
             ),
         ),
     };
+    let remedy = Remedy::ConfigurationAdvice(to_do.into());
     let calls = match limit {
         CallLimit::Concurrency => format!("{calls} of {calls} calls run"),
         CallLimit::Rate | CallLimit::Order => limited.to_owned(),
@@ -245,7 +240,7 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
     let [begun, ended] = [rates.begun, rates.ended].map(|count| count as f64 / rates.seconds.max(1) as f64);
     let what =
         format!("{name}: falls behind: {} in, {} out, {calls}, {each}", per_second(begun), per_second(ended));
-    Some(incident(target, Kind::FallsBehind, what).labelled(limited).mended_by(to_do))
+    Some(incident(target, Kind::FallsBehind, what).labelled(limited).mended_by_remedy(remedy))
 }
 
 fn per_second(rate: f64) -> String {
