@@ -215,8 +215,10 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
     };
     is_behind.then_some(())?;
     let name = &target.action;
+    let mut all_run = None;
     let (limited, to_do) = match limit {
         CallLimit::Concurrency => {
+            all_run = Some(format!("{calls} of {calls} calls run"));
             ("concurrency limits the calls", format!("raise concurrency in [action:{name}], or set batch"))
         }
         CallLimit::Rate => ("rate delays the calls", format!("raise rate or host_rate in [action:{name}]")),
@@ -232,10 +234,7 @@ fn falling_behind(target: &TargetReport) -> Option<Incident> {
         ),
     };
     let remedy = Remedy::ConfigurationAdvice(to_do.into());
-    let calls = match limit {
-        CallLimit::Concurrency => format!("{calls} of {calls} calls run"),
-        CallLimit::Rate | CallLimit::Order => limited.to_owned(),
-    };
+    let calls = all_run.as_deref().unwrap_or(limited);
     let each = seconds_each.map_or("none ends".to_owned(), |each| format!("{} each", span(each)));
     let [begun, ended] = [rates.begun, rates.ended].map(|count| count as f64 / rates.seconds.max(1) as f64);
     let what =
