@@ -216,9 +216,10 @@ impl Schedule {
         let own_pause = self.policy.pause(made).max(error.retry_after.unwrap_or_default());
         let spared = self.is_spared(&item, back, &error);
         let limit = self.reached_limit(&item, used.age, spared, now);
-        match (self.decide(back, attempt, &error), limit) {
+        let decision = if spared { Decision::Hold } else { self.decide(back, attempt, &error) };
+        match (decision, limit) {
             // The state of the target is the cause, so no attempt is counted. Only what waits for a host of an event ages.
-            (Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp, None) if spared => {
+            (Decision::Hold, None) if spared => {
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
                 let used = UsedLimits { made, age: aged(used.age, pause, item.host.is_none()), ..used };
                 let reason = if is_target_down { WaitReason::TargetDown } else { WaitReason::Failed };

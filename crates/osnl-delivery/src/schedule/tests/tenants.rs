@@ -100,15 +100,16 @@ fn the_age_of_what_waits_for_a_host_is_kept_with_the_delivery() {
     let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_limits(limits);
     let mut script = Script::with_schedule(0, schedule);
     script.hosts.insert(DeliveryId(1), "gone:80".into());
-    let used = UsedLimits { attempts: 0, age: 59 * SECOND, made: 4 };
+    let used = UsedLimits { attempts: 2, age: 59 * SECOND, made: 4 };
     script.claim(ClaimedDelivery { used, ..claimed(1, "k") });
     script.begun();
     assert_eq!(script.fails(1, ErrorClass::Connect), ["gone:80 opened 1", "1 held 16"]);
-    assert_eq!((script.used(1).attempts, script.used(1).age), (0, 75 * SECOND));
+    assert_eq!((script.used(1).attempts, script.used(1).age), (2, 75 * SECOND));
     script.pass(16);
     script.begun();
-    let dead = "1 dead: cannot connect: x (after 75 s: retry_max_age)";
-    assert_eq!(script.fails(1, ErrorClass::Connect), [dead]);
+    // A refused probe costs no attempt: the age ends the delivery, and its reason says so.
+    let dead = "1 dead: status 403: x (after 75 s: retry_max_age)";
+    assert_eq!(script.fails(1, ErrorClass::Status(403)), ["gone:80 closed", dead]);
 }
 
 #[test]
