@@ -123,7 +123,7 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
                 Some(age) => tracing::info!(
                     action.names = actions,
                     retry_max_age = duration::shown(age),
-                    "a delivery that still fails this long after its first attempt becomes a dead letter; time while the target is down does not count"
+                    "a delivery that still fails this long after its first attempt becomes a dead letter; time while the target is down does not count, unless the event names the host"
                 ),
                 None => tracing::info!(
                     action.names = actions,
