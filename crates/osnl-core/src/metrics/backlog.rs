@@ -102,7 +102,11 @@ impl Backlog {
 
     /// Notes the messages at the broker of a listener that has this action.
     pub fn queued(&self, listener: &str, messages: QueuedMessages) {
-        self.state().queues.insert(listener.into(), messages);
+        let mut state = self.state();
+        // A queue that was not counted before has not grown by what waits in it.
+        if state.queues.insert(listener.into(), messages).is_none() {
+            state.samples.iter_mut().for_each(|sample| sample.queued = None);
+        }
     }
 
     /// Whether only `rate` keeps the next call from beginning.
@@ -259,14 +263,15 @@ mod tests {
 
     /// Plays seconds with a full window: a message is read for each that ends, half of them are the action's, and one
     /// delivery ends in two seconds. The broker is asked each ten seconds.
-    fn kept_at_broker(waiting: impl Fn(u64) -> Option<u64>) -> Backlog {
+    fn kept_at_broker<W: IntoIterator<Item = u64>>(waiting: impl Fn(u64) -> W) -> Backlog {
         let (backlog, start) = (Backlog::default(), Instant::now());
         for second in 0..300 {
             backlog.begun.add(second % 2);
             backlog.ended.add(second % 2);
             backlog.runs(load(Some(CallLimit::Concurrency)));
-            if let (true, Some(waiting)) = (second.is_multiple_of(10), waiting(second)) {
-                backlog.queued("l", QueuedMessages { waiting, read: second, window: 200 });
+            let answers = waiting(second).into_iter().enumerate();
+            for (n, waiting) in answers.filter(|_| second.is_multiple_of(10)) {
+                backlog.queued(&format!("l{n}"), QueuedMessages { waiting, read: second, window: 200 });
             }
             backlog.note(start + Duration::from_secs(second));
         }
@@ -281,14 +286,16 @@ mod tests {
         assert_eq!((found.limit, found.window), (CallLimit::Concurrency, Some(200)));
         // A journal on disk keeps what waits, or says that it is full.
         assert_eq!(slow.falling_behind(false), None);
-        // The queue stays as it is, is worked off after a stop, or was not counted before.
+        // The queue stays as it is, is worked off after a stop, or was not counted before, as that of another listener.
         assert_eq!(kept_at_broker(|_| Some(5000)).falling_behind(true), None);
         assert_eq!(kept_at_broker(|second| Some(5000 - second)).falling_behind(true), None);
         assert_eq!(
             kept_at_broker(|second| (second >= 200).then_some(5000 + second)).falling_behind(true),
             None
         );
-        assert_eq!(kept_at_broker(|_| None).falling_behind(true), None);
+        assert_eq!(kept_at_broker(|_| None::<u64>).falling_behind(true), None);
+        let joined = |second: u64| [Some(50), (second >= 250).then_some(5000)].into_iter().flatten();
+        assert_eq!(kept_at_broker(joined).falling_behind(true), None);
     }
 
     #[tokio::test]
