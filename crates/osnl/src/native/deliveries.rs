@@ -202,7 +202,8 @@ pub(super) fn kept_rule(
     }
 }
 
-/// Refuses options of an action that hold deliveries, if a listener of the action has no queue for waiting ones.
+/// Refuses options of an action that hold deliveries, if a listener of the action has no queue for waiting ones. Warns of
+/// waits that are too long.
 pub(super) fn kept_action(
     reader: &mut SectionReader<'_>,
     journal: &JournalConf,
@@ -210,6 +211,7 @@ pub(super) fn kept_action(
     rules: &[RuleConf],
     listeners: &[ListenerConf],
 ) {
+    warn_of_absent_hosts(reader, journal, action);
     if *journal != JournalConf::Memory {
         return;
     }
@@ -230,6 +232,22 @@ pub(super) fn kept_action(
             reader.warn(option, problem, "remove it, or set sqlite:// in [journal] connection");
         }
     }
+}
+
+/// Warns of waits for a host that an event names and that may never answer, unless `hold_max` ends them.
+fn warn_of_absent_hosts(reader: &mut SectionReader<'_>, journal: &JournalConf, action: &ActionConf) {
+    let DeliveryLimits { max_age, hold_max, on_dead: _ } = action.delivery.limits;
+    if hold_max.is_some() || action.driver.conf().traits().hosts.is_none() {
+        return;
+    }
+    let problem = match (max_age, *journal == JournalConf::Memory) {
+        (None, _) => "deliveries to a host that never answers wait without an end",
+        (Some(_), true) => {
+            "messages to hosts that never answer fill the window (prefetch), and all others wait"
+        }
+        (Some(_), false) => return,
+    };
+    reader.warn("hold_max", problem, "set it to the longest time for which a host may be down, such as 10m");
 }
 
 /// Returns a listener of these rules without a queue for dead letters, if the journal is `memory://`.

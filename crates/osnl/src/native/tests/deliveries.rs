@@ -301,6 +301,25 @@ fn a_rate_below_a_window_in_the_time_of_a_stay_is_warned_of() {
     check(pool, &format!("{mail}digest = 15m\n"), &[]);
 }
 
+#[test]
+fn a_wait_for_a_host_that_an_event_names_and_that_never_answers_is_warned_of() {
+    let check = |options: &str, expected: &[&str]| {
+        let text = format!("{WHOLE}on_failure = hook\n[action:hook]\ndriver = http\n{options}");
+        let found = warnings(&load(&text).unwrap());
+        let found: Vec<&str> =
+            found.iter().filter_map(|line| Some(line.split_once("[action:hook] hold_max: ")?.1)).collect();
+        assert_eq!(found.len(), expected.len(), "{options} {found:?}");
+        assert!(found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected)), "{found:?}");
+    };
+    let (host, memory) = ("url = {{ payload.callback }}\n", "[journal]\nconnection = memory://\n");
+    check(host, &[]);
+    let endless = "deliveries to a host that never answers wait without an end; set it to the longest time";
+    check(&format!("{host}retry_max_age = none\n"), &[endless]);
+    check(&format!("{host}{memory}"), &["messages to hosts that never answer fill the window (prefetch)"]);
+    check(&format!("{host}hold_max = 10m\nretry_max_age = none\n{memory}"), &[]);
+    check(&format!("url = http://hook/\nretry_max_age = none\n{memory}"), &[]);
+}
+
 /// A message that waits for the rate of one action has a place in the window of all.
 #[test]
 fn a_rate_that_keeps_the_window_of_other_actions_full_is_warned_of() {
