@@ -54,8 +54,8 @@ struct Host {
 #[derive(Debug)]
 struct HostHold {
     since: SystemTime,
-    reason: String,
-    class: ErrorClass,
+    /// The latest error, with a reason of a bounded length.
+    error: ActionError,
     hold: Hold,
 }
 
@@ -101,10 +101,16 @@ impl Hosts {
         }
     }
 
-    /// Returns the time for which a host that is held has kept a delivery waiting; zero while the host answers.
-    pub(super) fn kept_waiting(&self, name: &str, arrived: Option<Instant>, now: Instant) -> Duration {
-        let held = self.hosts.get(name).and_then(|host| host.held.as_ref());
-        held.map_or(Duration::ZERO, |held| held.hold.kept_waiting(arrived, now))
+    /// Returns the time for which a host that is held has kept a delivery waiting, and its latest error; `None` while
+    /// the host answers.
+    pub(super) fn kept_waiting(
+        &self,
+        name: &str,
+        arrived: Option<Instant>,
+        now: Instant,
+    ) -> Option<(Duration, &ActionError)> {
+        let held = self.hosts.get(name)?.held.as_ref()?;
+        Some((held.hold.kept_waiting(arrived, now), &held.error))
     }
 
     fn calls_at_once(&self) -> usize {
@@ -197,10 +203,11 @@ impl Hosts {
         if host.breaker.is_closed() {
             self.changed |= host.held.take().is_some();
         } else if let Some(error) = error {
-            let reason = cut(&error.to_string(), LONGEST_ANSWER).to_owned();
+            let reason = cut(&error.reason, LONGEST_ANSWER).to_owned();
+            let error = ActionError { reason, ..error.clone() };
             let before = host.held.take().map(|held| (held.since, held.hold));
             let (since, hold) = before.unwrap_or_else(|| (epoch::now(), begin_hold(runs, now)));
-            host.held = Some(HostHold { since, reason, class: error.class, hold });
+            host.held = Some(HostHold { since, error, hold });
             self.changed = true;
         }
         change
@@ -226,8 +233,8 @@ impl Hosts {
         let shown = |(name, host, held): (&Arc<str>, &Host, &HostHold)| HeldHost {
             host: name.chars().take(LONGEST_NAME).flat_map(shown_char).collect(),
             since: held.since,
-            reason: held.reason.clone(),
-            class: held.class,
+            reason: cut(&held.error.to_string(), LONGEST_ANSWER).to_owned(),
+            class: held.error.class,
             next_probe: host.breaker.next_probe_at(false),
         };
         (held.into_iter().map(shown).collect(), others)

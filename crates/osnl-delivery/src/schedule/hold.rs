@@ -3,8 +3,8 @@ use std::time::Duration;
 use osnl_journal::AttemptRetry;
 use tokio::time::Instant;
 
-use super::report::{Consequence, WaitReason, retried};
-use super::{DeliveryId, Schedule};
+use super::Schedule;
+use super::report::{Consequence, WaitReason, hold_is_over, retried};
 
 /// The seconds over which the deliveries of one host are spread, so that not all are due at once.
 const SPREAD: u32 = 30;
@@ -16,22 +16,36 @@ impl Schedule {
         self.hold.filter(|_| !self.probe_owed)?.reaches(self.limits.hold_max?, now)
     }
 
+    /// Gives up what has waited for `hold_max`: for the target, or for a host that its event names.
     pub(crate) fn give_up_held(&mut self, now: Instant, out: &mut Vec<Consequence>) {
-        let (Some(hold), Some(most)) = (self.hold, self.limits.hold_max) else { return };
-        if self.probe_owed || hold.lasted(now) < most {
+        let Some(most) = self.limits.hold_max else { return };
+        let hold = self.hold.filter(|hold| !self.probe_owed && hold.lasted(now) >= most);
+        if hold.is_none() && !self.has_hosts {
             return;
         }
-        let mut ids: Vec<DeliveryId> = self.fresh.iter().chain(&self.again).copied().collect();
-        ids.retain(|id| {
-            let item = self.items.get(id).filter(|item| item.host.is_none());
-            item.is_some_and(|item| hold.kept_waiting(item.arrived, now) >= most)
-        });
-        ids.sort_unstable();
-        let seconds = hold.lasted(now).as_secs();
-        for item in ids.into_iter().filter_map(|id| self.forget(id)).collect::<Vec<_>>() {
-            let reason = format!("the target was down for {seconds} s, and hold_max is over");
+        let mut over = Vec::new();
+        for id in self.fresh.iter().chain(&self.again) {
+            let Some(item) = self.items.get(id) else { continue };
+            let found = match &item.host {
+                Some(host) => {
+                    let waits = self.hosts.kept_waiting(host, item.arrived, now);
+                    let waits = waits.filter(|(waited, _)| *waited >= most);
+                    waits.map(|(waited, error)| {
+                        (format!("{error} ({})", hold_is_over(waited)), Some(error.clone()))
+                    })
+                }
+                None => hold.filter(|hold| hold.kept_waiting(item.arrived, now) >= most).map(|hold| {
+                    let seconds = hold.lasted(now).as_secs();
+                    (format!("the target was down for {seconds} s, and hold_max is over"), None)
+                }),
+            };
+            over.extend(found.map(|(reason, error)| (*id, reason, error)));
+        }
+        over.sort_unstable_by_key(|(id, ..)| *id);
+        for (id, reason, error) in over {
+            let Some(item) = self.forget(id) else { continue };
             let used = item.claimed.used;
-            out.push(self.given_up(item, reason, used, None));
+            out.push(self.given_up(item, reason, used, error));
         }
     }
 

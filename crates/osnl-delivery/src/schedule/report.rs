@@ -46,8 +46,8 @@ pub(crate) enum Consequence {
 pub(crate) struct EndedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) outcome: Outcome,
-    /// The result of the last attempt. If `hold_max` ended a wait: `None` for the target, the error of the dependency for
-    /// a dependency.
+    /// The result of the last attempt. If `hold_max` ended a wait: `None` for the target, the error of the dependency
+    /// or of the event's host otherwise.
     pub(crate) last: Option<Result<Completion, ActionError>>,
     /// The used limits. They include the last attempt if it failed, and not if it succeeded.
     pub(crate) used: UsedLimits,
@@ -173,7 +173,7 @@ impl Schedule {
         self.check_clock(self.runs, now);
         let waited = self.outages.kept_waiting(&dependency, item.arrived, now).unwrap_or_default();
         if self.limits.hold_max.is_some_and(|most| waited >= most) {
-            let reason = format!("{error} (for {} s, and hold_max is over)", waited.as_secs());
+            let reason = format!("{error} ({})", hold_is_over(waited));
             return out.push(self.given_up(item, reason, used, Some(error)));
         }
         let retry = AttemptRetry { due, used, answer: error.to_string() };
@@ -318,20 +318,20 @@ impl Schedule {
     }
 
     /// Returns the limit of time that ends the delivery, for the reason of the dead letter. A hold of the target stops the
-    /// age, and [`Self::give_up_held`] ends it. An event may name a host that never exists, so the hold of such a host adds
-    /// to the age, which ends the delivery with its next attempt.
+    /// age. An event may name a host that never exists, so the hold of such a host adds to the age, which ends the
+    /// delivery with its next attempt. [`Self::give_up_held`] ends what waits for either.
     fn reached_limit(&self, item: &Item, age: Duration, spared: bool, now: Instant) -> Option<String> {
         let waited = match &item.host {
             Some(host) => self.hosts.kept_waiting(host, item.arrived, now),
             None if spared => return None,
-            None => Duration::ZERO,
+            None => None,
         };
+        let waited = waited.map_or(Duration::ZERO, |(waited, _)| waited);
         let age = age.max(waited);
         if self.limits.max_age.is_some_and(|most| age >= most) {
             return Some(format!("after {} s: retry_max_age", age.as_secs()));
         }
-        let is_over = self.limits.hold_max.is_some_and(|most| waited >= most);
-        is_over.then(|| format!("for {} s, and hold_max is over", waited.as_secs()))
+        self.limits.hold_max.filter(|most| waited >= *most).map(|_| hold_is_over(waited))
     }
 
     fn decide(&self, back: Back, attempt: NonZeroU32, error: &ActionError) -> Decision {
@@ -369,6 +369,10 @@ impl Schedule {
             used,
         }))
     }
+}
+
+pub(super) fn hold_is_over(waited: Duration) -> String {
+    format!("for {} s, and hold_max is over", waited.as_secs())
 }
 
 /// Returns the age at the end of a pause. The pause is added at its beginning, because the journal has no clock that

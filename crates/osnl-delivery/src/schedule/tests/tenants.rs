@@ -94,6 +94,33 @@ fn what_waits_for_a_host_that_does_not_exist_ends_by_its_age_or_hold_max() {
     }
 }
 
+/// A host that is down has one probe in half a minute: if each wait ended with a probe, more could begin than end.
+#[test]
+fn what_has_waited_for_a_host_as_long_as_hold_max_ends_without_a_probe_of_its_own() {
+    let mut script = to(&["gone:80", "gone:80", "gone:80"], HostLimits::default());
+    script.schedule.limits.hold_max = Some(60 * SECOND);
+    script.arrived.insert(DeliveryId(5), script.now);
+    for id in script.begun() {
+        script.fails(id, ErrorClass::Connect);
+    }
+    script.pass(30);
+    assert_eq!(script.begun(), [1]);
+    for (id, host) in [(4, "gone:80"), (5, "good:80")] {
+        script.hosts.insert(DeliveryId(id), host.into());
+        script.add(id);
+    }
+    let given_up = |script: &mut Script| {
+        let mut out = Vec::new();
+        script.schedule.give_up_held(script.now, &mut out);
+        script.keep(out)
+    };
+    assert_eq!(given_up(&mut script), [""; 0]);
+    script.pass(30);
+    // The newer one has waited for half of the time, and the other host answers.
+    let dead = [2, 3].map(|id| format!("{id} dead: cannot connect: x (for 60 s, and hold_max is over)"));
+    assert_eq!(given_up(&mut script), dead);
+}
+
 #[test]
 fn the_age_of_what_waits_for_a_host_is_kept_with_the_delivery() {
     let limits = DeliveryLimits { max_age: Some(60 * SECOND), ..DeliveryLimits::default() };
