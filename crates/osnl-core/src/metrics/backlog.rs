@@ -46,13 +46,13 @@ pub struct QueuedMessages {
 }
 
 /// The counts at one moment, from which rates follow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct BacklogSample {
     at: Instant,
     begun: u64,
     ended: u64,
-    /// The sums over the listeners; `None` before the first answer of a broker.
-    queued: Option<QueuedMessages>,
+    /// By listener; without those whose broker has not answered.
+    queues: BTreeMap<Arc<str>, QueuedMessages>,
     load: CallLoad,
 }
 
@@ -102,11 +102,7 @@ impl Backlog {
 
     /// Notes the messages at the broker of a listener that has this action.
     pub fn queued(&self, listener: &str, messages: QueuedMessages) {
-        let mut state = self.state();
-        // A queue that was not counted before has not grown by what waits in it.
-        if state.queues.insert(listener.into(), messages).is_none() {
-            state.samples.iter_mut().for_each(|sample| sample.queued = None);
-        }
+        self.state().queues.insert(listener.into(), messages);
     }
 
     /// Whether only `rate` keeps the next call from beginning.
@@ -122,8 +118,8 @@ impl Backlog {
         if state.samples.back().is_some_and(|last| age(last) < INTERVAL) {
             return;
         }
-        let (load, queued) = (state.load, sum(state.queues.values()));
-        state.samples.push_back(BacklogSample { at, begun, ended, queued, load });
+        let (load, queues) = (state.load, state.queues.clone());
+        state.samples.push_back(BacklogSample { at, begun, ended, queues, load });
         while state.samples.front().is_some_and(|first| age(first) > WINDOW) {
             state.samples.pop_front();
         }
@@ -166,13 +162,16 @@ impl Backlog {
             return None;
         }
         let calls = at_limit(limit).map(|sample| sample.load.calls).max().unwrap_or_default();
-        let queued = last.queued.filter(|_| with_queues && newly_queued(first, last) > 0);
+        let window = (with_queues && newly_queued(first, last) > 0).then(|| {
+            let grows = counted_queues(first, last).filter(|(before, after)| after.waiting > before.waiting);
+            grows.map(|(_, after)| after.window).sum::<u64>()
+        });
         let rates = rates(first, last, with_queues);
         let running: usize = state.samples.iter().map(|sample| sample.load.deliveries).sum();
         let running = running as f64 / state.samples.len() as f64;
         let seconds_each =
             (rates.ended > 0).then(|| (running * lasts.as_secs_f64() / rates.ended as f64).round() as u64);
-        Some(FallingBehind { rates, limit, calls, seconds_each, window: queued.map(|queued| queued.window) })
+        Some(FallingBehind { rates, limit, calls, seconds_each, window })
     }
 
     fn state(&self) -> MutexGuard<'_, BacklogState> {
@@ -180,20 +179,25 @@ impl Backlog {
     }
 }
 
-fn sum<'a>(queues: impl Iterator<Item = &'a QueuedMessages>) -> Option<QueuedMessages> {
-    queues.copied().reduce(|sum, one| QueuedMessages {
-        waiting: sum.waiting + one.waiting,
-        read: sum.read + one.read,
-        window: sum.window + one.window,
-    })
+/// Returns the queues, before and after. One that was not counted before has not grown by what waits in it.
+fn counted_queues<'a>(
+    from: &'a BacklogSample,
+    to: &'a BacklogSample,
+) -> impl Iterator<Item = (&'a QueuedMessages, &'a QueuedMessages)> {
+    to.queues.iter().filter_map(move |(listener, after)| Some((from.queues.get(listener)?, after)))
 }
 
-/// Returns the deliveries that the growth of the queues stands for: as many for each message as of the messages that were
-/// read meanwhile, of which some match no rule of the action.
+/// Returns the deliveries that the growth of the queues stands for: as many for each message as of the messages that
+/// were read meanwhile, of which some match no rule of the action.
 fn newly_queued(from: &BacklogSample, to: &BacklogSample) -> u64 {
-    let Some((before, after)) = from.queued.zip(to.queued) else { return 0 };
-    let grown = after.waiting.saturating_sub(before.waiting);
-    match after.read.saturating_sub(before.read) {
+    let (mut waited, mut waiting, mut read) = (0u64, 0u64, 0u64);
+    for (before, after) in counted_queues(from, to) {
+        waited += before.waiting;
+        waiting += after.waiting;
+        read += after.read.saturating_sub(before.read);
+    }
+    let grown = waiting.saturating_sub(waited);
+    match read {
         0 => grown,
         read => grown.saturating_mul(to.begun.saturating_sub(from.begun)) / read,
     }

@@ -66,7 +66,7 @@ fn the_actions_of_a_listener_know_how_its_queue_grows() {
         }
     }
     let [own, other] = all.map(|series| series.backlog.falling_behind(true));
-    assert_eq!(own.map(|own| (own.rates.begun, own.window)), Some((360, Some(8))));
+    assert_eq!(own.map(|own| (own.rates.begun, own.window)), Some((360, Some(4))));
     assert_eq!(other, None);
 }
 
