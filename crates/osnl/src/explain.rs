@@ -207,8 +207,8 @@ impl<'a> Explainer<'a> {
             };
             for effect in effects.iter_mut().filter(begins) {
                 let Some(key) = &effect.key else { continue };
-                let source = &conf.rule.key;
-                let timed = |listener| TimedEvent { listener, source, key, time, message: &message };
+                let (rule, source) = (&conf.rule.name, &conf.rule.key);
+                let timed = |listener| TimedEvent { rule, listener, source, key, time, message: &message };
                 let events = heard.by.iter().map(timed);
                 match events.clone().find_map(|event| self.order.overtaken(event)) {
                     Some(why) => effect.too_old = Some(why),

@@ -62,6 +62,7 @@ impl<'r, 'a> FiredRule<'r, 'a> {
         for (resource, key) in arrival.parts.with_keys(rule, arrival.names) {
             let names = &super::narrowed(rule, arrival.names, arrival.parts, resource);
             let timed = time.zip(key.as_deref()).map(|(time, key)| TimedEvent {
+                rule: &rule.name,
                 listener: &arrival.received.origin.listener,
                 source: &rule.key,
                 key,

@@ -514,4 +514,6 @@ fn a_late_create_is_overtaken_by_the_delete_of_another_rule() {
     ] {
         check(create(), delete, from, expected, why);
     }
+    let both = rule("(create|delete)", "a", "resource", true);
+    check(both, rule("delete", "a", "none", false), ["l", "m"], 1, "one rule of two listeners");
 }

@@ -160,7 +160,8 @@ fn note_latest(
         let from = &received.origin.listener;
         let heard = if conf.listeners.contains(from) { slice::from_ref(from) } else { &conf.listeners[..] };
         for listener in heard {
-            order.note(TimedEvent { listener, source: &conf.rule.key, key, time: *time, message });
+            let (rule, source) = (&conf.rule.name, &conf.rule.key);
+            order.note(TimedEvent { rule, listener, source, key, time: *time, message });
         }
     })?)
 }
