@@ -183,8 +183,12 @@ impl Supervisor {
         }
     }
 
-    /// Answers the event that a line is about. Returns the reason to end the child if there is none.
+    /// Answers the event that a line is about. Returns the reason to end the child if there is none. A blank line reports
+    /// nothing.
     fn judge(&mut self, line: &[u8]) -> Option<EndCause> {
+        if line.trim_ascii().is_empty() {
+            return None;
+        }
         let (id, result) = match verdict::read(line) {
             Ok(ChildLine::Verdict(id, result)) => (id, result),
             Ok(ChildLine::Fatal(reason)) => return Some(EndCause::Fatal(reason)),

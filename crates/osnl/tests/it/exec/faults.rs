@@ -62,10 +62,10 @@ fn a_line_that_is_no_verdict_refuses_all_that_wait() {
 }
 
 #[test]
-fn the_last_verdict_of_a_child_may_lack_its_line_feed() {
-    for id in ["ID", "\"ID\""] {
+fn blank_lines_are_ignored_and_the_last_verdict_may_lack_its_line_feed() {
+    for (before, id) in [("", "ID"), ("", "\"ID\""), ("\n \r\n", "ID")] {
         let (_folder, stand) = obedient(|_, _, _| {});
-        let text = format!("{{\"id\": {id}, \"verdict\": \"done\", \"reason\": \"ticket 7\"}}");
+        let text = format!("{before}{{\"id\": {id}, \"verdict\": \"done\", \"reason\": \"ticket 7\"}}");
         assert_eq!(said(stand.attempt(&json!({"do": "last", "text": text}))), "ticket 7");
     }
 }
