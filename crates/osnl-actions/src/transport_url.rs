@@ -35,8 +35,10 @@ pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
 
 /// Returns the form of a URL for the driver of one that cannot be read.
 fn form_for(text: &str) -> &'static str {
-    match text.split_once("://").and_then(|(driver, _)| Driver::named(&driver.to_ascii_lowercase())) {
+    let driver = text.split_once("://").map_or("", |(driver, _)| driver).to_ascii_lowercase();
+    match Driver::named(&driver) {
         Some(Driver::Kafka) => "write kafka://user:password@host:port/",
+        Some(Driver::Amqp1) if driver == "amqps" => "write amqps://user:password@host:port/vhost",
         Some(Driver::Amqp1) => "write amqp://user:password@host:port/vhost",
         Some(Driver::Rabbit) | None => "write rabbit://user:password@host:port/vhost",
     }
@@ -145,6 +147,7 @@ mod tests {
             ("amqps://osnl:secret@mq1/v", None),
             ("rabbit://guest:guest@localhost:5672//", None),
             ("amqp://h1;h2/", Some("write amqp://user:password@host:port/vhost")),
+            ("amqps://h1;h2/", Some("write amqps://user:password@host:port/vhost")),
         ] {
             assert_eq!(said(url).as_deref(), expected, "{url}");
         }
