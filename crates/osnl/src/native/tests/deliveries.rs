@@ -30,7 +30,7 @@ fn a_pattern_for_a_path_with_brackets_is_told_with_dots() {
 #[test]
 fn a_name_that_no_event_has_is_told_at_each_option_that_reads_it() {
     let rule = "when = context.projectid == \"p\" and context.user == \"u\"\nkey = context.nosuch\n\
-                context.request_ids.0 = x\ncontext.roles.0 = x\n";
+                context.request_ids.0 = x\ncontext.roles.0 = x\ncontext.traceparent = ^00\n";
     // The trial on sample events tells of a name of the payload without a default.
     let action = "[action:web]\ndriver = http\nurl = https://h/{{ context.user_nam }}\n\
                   query.a = {{ payload.port.nosuch|default(\"-\") }}\nquery.b = {{ payload.prot.id|default(\"-\") }}\n\
