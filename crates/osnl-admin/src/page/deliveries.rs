@@ -225,9 +225,12 @@ fn can_change(delivery: &Delivery) -> bool {
     takes("discard").contains(&delivery.state)
 }
 
-/// Whether a probe of the target attempts the delivery now.
+/// Whether the delivery waits for its target alone, which a probe calls now.
 fn can_try(delivery: &Delivery) -> bool {
-    delivery.state == Phase::Retrying || delivery.waits_for == Some(DeliveryObstacle::TargetDown)
+    match &delivery.waits_for {
+        Some(obstacle) => *obstacle == DeliveryObstacle::TargetDown,
+        None => delivery.state == Phase::Retrying,
+    }
 }
 
 fn result(delivery: &Delivery) -> String {

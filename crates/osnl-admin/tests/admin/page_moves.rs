@@ -1,6 +1,6 @@
 use osnl::journal::{Begin, NewDelivery};
 use osnl_core::rule::{GuardHold, GuardKind, GuardName};
-use osnl_testkit::{Reply, Sink, closed_port, until};
+use osnl_testkit::{Reply, Sink, until};
 use serde_json::json;
 
 use crate::control_socket::SOON;
@@ -254,21 +254,35 @@ async fn deliveries_that_come_after_the_preview_are_not_changed() {
 
 #[tokio::test]
 async fn a_delivery_that_waits_for_a_target_that_is_down_is_tried_first_and_discarded_last() {
-    let action = format!("[action:third]\ndriver = http\nurl = http://127.0.0.1:{}/\n", closed_port());
+    let sink = Sink::start();
+    let headers = vec![("Retry-After".to_owned(), "600".to_owned())];
+    sink.reply_with(Reply::StatusWith { status: 429, headers, body: Vec::new() });
+    let action = format!("[action:third]\ndriver = http\nurl = {}\n", sink.url("/x"));
     let site = RunningDaemon::with("allow_changes = yes", &action).await;
     let session = log_in(&site.running).await;
-    // The second delivery is never attempted: the first one makes the probes.
+    // The second delivery is not attempted: no probe begins for ten minutes.
     for id in ["p1", "p2"] {
         site.keep(port(id), "third").await;
         let found = format!("/deliveries?about={id}");
         until(SOON, "it waits", async || site.read(&found, &session).await.contains("waiting: target down"))
             .await;
     }
-    let list = site.read("/deliveries?about=p2", &session).await;
-    let (_, row) = list.split_once("href=\"/deliveries/").unwrap();
-    let one = site.read(&format!("/deliveries/{}", row.split('"').next().unwrap()), &session).await;
-    let at = [">Try now</a>", ">Move</button>", ">Discard</a>"].map(|button| one.find(button));
-    assert!(at[0].is_some() && at.is_sorted(), "{at:?} {one}");
+    let page_of = async |id: &str| {
+        let list = site.read(&format!("/deliveries?about={id}"), &session).await;
+        let (_, row) = list.split_once("href=\"/deliveries/").unwrap();
+        format!("/deliveries/{}", row.split('"').next().unwrap())
+    };
+    let (failed, waiting) = (page_of("p1").await, page_of("p2").await);
+    for path in [&failed, &waiting] {
+        let one = site.read(path, &session).await;
+        let at = [">Try now</a>", ">Move</button>", ">Discard</a>"].map(|button| one.find(button));
+        assert!(at[0].is_some() && at.is_sorted(), "{at:?} {one}");
+    }
+    let own = csrf(&site.read("/", &session).await);
+    let pause = format!("csrf={own}&action=third&change=pause");
+    assert_eq!(site.running.ask("POST", "/actions/change", &session, &pause).await.0, 200);
+    let is_offered = async || site.read(&failed, &session).await.contains(">Try now</a>");
+    until(SOON, "a paused action is not probed", async || !is_offered().await).await;
     site.end().await;
 }
 
