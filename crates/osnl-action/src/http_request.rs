@@ -182,11 +182,7 @@ impl HttpAction {
             }
             AnswerEnd::BrokenOff(_) | AnswerEnd::Late(_) => "look at the target before you retry",
         };
-        ActionError {
-            own_kind: Some("unreadable reply"),
-            own_remedy: Some(remedy.into()),
-            ..ActionError::new(ErrorClass::Rejected, reason)
-        }
+        ActionError::unreadable("unreadable reply", reason, remedy)
     }
 
     /// Sends the request without an effect, and judges its answer like an attempt's; `None` if

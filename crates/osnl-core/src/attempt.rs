@@ -141,6 +141,17 @@ impl ActionError {
         Self { own_kind: Some(kind), ..Self::new(ErrorClass::Connect, reason) }
     }
 
+    /// Returns the error of an answer that cannot be read. The effect may be done, so another attempt might be a second one:
+    /// an operator decides.
+    pub fn unreadable(kind: &'static str, reason: impl Into<String>, remedy: &'static str) -> Self {
+        debug_assert!(UNREADABLE.contains(&kind), "the cause of the dead letter is known");
+        Self {
+            own_kind: Some(kind),
+            own_remedy: Some(remedy.into()),
+            ..Self::new(ErrorClass::Rejected, reason)
+        }
+    }
+
     pub fn dependency(name: impl Into<Arc<str>>, reason: impl Into<String>) -> Self {
         Self { dependency: Some(name.into()), ..Self::new(ErrorClass::Dependency, reason) }
     }
@@ -181,7 +192,10 @@ impl ActionError {
         match self.misfit.as_ref().map(|misfit| &misfit.option) {
             Some(Some(option)) => format!("{TEMPLATE}: {option}"),
             Some(None) => TEMPLATE.to_owned(),
-            None => self.class.to_string(),
+            None => match self.own_kind {
+                Some(kind) if UNREADABLE.contains(&kind) => kind.to_owned(),
+                Some(_) | None => self.class.to_string(),
+            },
         }
     }
 
@@ -199,7 +213,10 @@ const MISFIT: &str = "the action's template does not fit this event";
 /// The kind of a template's failure in [`ActionError::cause`], before the option.
 const TEMPLATE: &str = "template";
 
-/// The part that fails each retry until an operator corrects it.
+/// The kinds of an answer that cannot be read.
+const UNREADABLE: [&str; 2] = ["unreadable reply", "unreadable verdict"];
+
+/// The part that an operator corrects or looks at before a retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Uncorrected {
     /// A template: an option of the action such as `url`, or one of an enrichment such as `[enrich:port] id`. `None` if the
@@ -207,6 +224,8 @@ pub enum Uncorrected {
     Template(Option<String>),
     /// The event, for this action, or for its target.
     Event,
+    /// The effect, which may be done: the answer could not be read.
+    Effect,
 }
 
 impl Uncorrected {
@@ -216,6 +235,7 @@ impl Uncorrected {
         match cause.split_once(": ") {
             Some((TEMPLATE, option)) => Some(Self::Template(Some(option.to_owned()))),
             None if cause == TEMPLATE => Some(Self::Template(None)),
+            None if UNREADABLE.contains(&cause) => Some(Self::Effect),
             Some(_) | None => [ErrorClass::Content, ErrorClass::Rejected]
                 .into_iter()
                 .any(|class| cause == class.to_string())
@@ -229,7 +249,7 @@ impl Uncorrected {
         let own = match self {
             Self::Template(Some(option)) => format!("{MISFIT}: {option}: "),
             Self::Template(None) => format!("{MISFIT}: "),
-            Self::Event => return reason,
+            Self::Event | Self::Effect => return reason,
         };
         reason.strip_prefix(&*own).unwrap_or(reason)
     }
@@ -374,6 +394,11 @@ mod tests {
             ),
             (of(ErrorClass::Content), Some(Uncorrected::Event), "unusable notification: url: x"),
             (of(ErrorClass::Rejected), Some(Uncorrected::Event), "refused for good: url: x"),
+            (
+                ActionError::unreadable("unreadable reply", "url: x", ""),
+                Some(Uncorrected::Effect),
+                "unreadable reply: url: x",
+            ),
             (of(ErrorClass::Status(404)), None, ""),
             (of(ErrorClass::Connect), None, ""),
         ] {

@@ -26,6 +26,9 @@ use super::verdict::{self, ChildLine};
 const MOST_UNREAD: usize = 256 * 1024;
 /// The time for the child's last output after it has ended or closed its input.
 const LAST_CALL: Duration = Duration::from_secs(1);
+/// The remedy of a line that is no verdict.
+const UNREADABLE: &str =
+    "correct what the program writes to standard output, and look at the target before you retry";
 
 #[derive(Debug)]
 pub(super) struct ChildOrder {
@@ -259,7 +262,7 @@ impl Supervisor {
                      is its standard error"
                 );
                 if waiting > 0 {
-                    return unreadable(reason);
+                    return ActionError::unreadable("unreadable verdict", reason, UNREADABLE);
                 }
                 (class, reason)
             }
@@ -277,17 +280,6 @@ impl Supervisor {
             return ActionError::unrunnable(reason);
         }
         ActionError::new(class, reason)
-    }
-}
-
-/// The events may have had their effect, so another attempt might be a second one. An operator decides.
-fn unreadable(reason: String) -> ActionError {
-    let remedy =
-        "correct what the program writes to standard output, and look at the target before you retry";
-    ActionError {
-        own_kind: Some("unreadable verdict"),
-        own_remedy: Some(remedy.into()),
-        ..ActionError::new(ErrorClass::Rejected, reason)
     }
 }
 

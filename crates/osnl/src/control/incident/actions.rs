@@ -346,13 +346,16 @@ fn correction(of: &[(&TargetReport, &Uncorrected)]) -> String {
         Uncorrected::Template(Some(option)) if option.starts_with('[') => option.clone(),
         Uncorrected::Template(Some(option)) => format!("[action:{}] {option}", target.action),
         Uncorrected::Template(None) => format!("the template in [action:{}]", target.action),
-        Uncorrected::Event => format!("[action:{}]", target.action),
+        Uncorrected::Event | Uncorrected::Effect => format!("[action:{}]", target.action),
     };
     let mut places: Vec<String> = of.iter().map(place).collect();
     // Actions have an enrichment in common.
     places.dedup();
     let places = places.join(", ");
     match of {
+        [(_, Uncorrected::Effect), ..] => {
+            format!("the effects may be done, and a retry repeats them: look at the target of {places} first")
+        }
         [(_, Uncorrected::Event)] => {
             format!(
                 "a retry alone fails again: correct {places}, its rule, or its target first, and osnl reload"

@@ -406,11 +406,13 @@ fn dead_letters_that_a_retry_alone_cannot_deliver_tell_what_to_correct_first() {
     let first = "correct [action:hook] url, such as by a default for the value; osnl reload";
     let other =
         "a retry alone fails again: correct [action:hook], its rule, or its target first, and osnl reload";
+    let done = "the effects may be done, and a retry repeats them: look at the target of [action:hook] first";
     let url = in_option("url");
     for (reason, uncorrected, is_overtaken, expected) in [
         (misfit, url.clone(), false, format!("{first}; {retry}")),
         (misfit, url, true, format!("{first}; {overtaken}")),
         ("unusable notification: no instance", Some(Uncorrected::Event), false, format!("{other}; {retry}")),
+        ("unreadable verdict: ticket 7", Some(Uncorrected::Effect), false, format!("{done}; {retry}")),
         ("status 409", None, false, retry.to_owned()),
     ] {
         let dead_reason = Some(reason.to_owned());
