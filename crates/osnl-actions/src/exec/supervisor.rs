@@ -1,10 +1,12 @@
 //! When the child ends, all unanswered events fail, and the task ends too. The task ends only after the child
 //! and its whole group are gone, so that no event is attempted twice at once.
 //!
-//! A line that is no verdict may be the report of an effect, so it refuses the unanswered events for good.
+//! A line that is no verdict may be the report of an effect, so it refuses for good the unanswered events that the child may
+//! have read. The next child gets events only after a moment without such a line: one that greets holds its action, and
+//! costs no further events.
 
 use osnl_action::{ActionError, Completion, ErrorClass};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use super::verdict::{self, ChildLine};
 const MOST_UNREAD: usize = 256 * 1024;
 /// The time for the child's last output after it has ended or closed its input.
 const LAST_CALL: Duration = Duration::from_secs(1);
+/// The time without output after the start of a child whose predecessor wrote a line that is no verdict.
+const QUIET: Duration = Duration::from_secs(2);
 /// The remedy of a line that is no verdict.
 const UNREADABLE: &str =
     "correct what the program writes to standard output, and look at the target before you retry";
@@ -49,6 +53,8 @@ pub(super) struct Terms {
     /// Whether a child of this program has answered since the daemon's start, which proves that the
     /// program is the right one.
     pub(super) has_answered: Arc<AtomicBool>,
+    /// Whether the last child of this program ended because of a line that is no verdict.
+    pub(super) is_garbled: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -70,6 +76,12 @@ pub(super) struct Supervisor {
     out: BytesMut,
     heard: LineBuffer,
     unanswered: HashMap<u64, oneshot::Sender<Result<Completion, ActionError>>>,
+    /// The events of which the child has no byte yet, each with the place of its line in all that is written.
+    unseen: VecDeque<(u64, usize)>,
+    /// The bytes that the child's input has taken.
+    written: usize,
+    /// `None` if the child may be given events.
+    quiet_until: Option<Instant>,
     last_call: Option<Instant>,
 }
 
@@ -89,6 +101,9 @@ impl Supervisor {
             out: prologue.into(),
             heard: LineBuffer::new(terms.reply_limit),
             unanswered: HashMap::new(),
+            unseen: VecDeque::new(),
+            written: 0,
+            quiet_until: terms.is_garbled.load(Ordering::Relaxed).then(|| Instant::now() + QUIET),
             last_call: None,
             terms,
         }
@@ -104,18 +119,23 @@ impl Supervisor {
             cause = problem;
         }
         self.orders.close();
+        self.terms.is_garbled.store(matches!(cause, EndCause::Garbage(_)), Ordering::Relaxed);
         let status = self.wind_down(&cause).await;
         // The last words are in the pipe, which a process outside the group may hold open.
         let _ = timeout(LAST_CALL, self.chatter.relay_to_end()).await;
-        let waiting = std::mem::take(&mut self.unanswered);
-        let error = self.failure(cause, status, waiting.len());
-        for answer in waiting.into_values() {
+        let is_unseen = |id: &u64| self.unseen.iter().any(|(unseen, _)| unseen == id);
+        let (unseen, seen): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.unanswered).into_iter().partition(|(id, _)| is_unseen(id));
+        let error = self.failure(cause, status, (seen.len(), unseen.len()));
+        for (_, answer) in seen {
             let _ = answer.send(Err(error.clone()));
         }
-        // The child has not seen these. Without an answer they can be given to the next one.
-        while !error.class.is_final()
-            && let Ok(order) = self.orders.try_recv()
-        {
+        // These can be given to the next child.
+        let error = if error.class.is_final() { ActionError::unrunnable(error.reason) } else { error };
+        for (_, answer) in unseen {
+            let _ = answer.send(Err(error.clone()));
+        }
+        while let Ok(order) = self.orders.try_recv() {
             let _ = order.answer.send(Err(error.clone()));
         }
     }
@@ -123,7 +143,7 @@ impl Supervisor {
     async fn converse(&mut self) -> EndCause {
         let mut batch = Vec::new();
         loop {
-            let last_call = self.last_call;
+            let (last_call, quiet) = (self.last_call, self.quiet_until);
             let may_take = self.out.len() < MOST_UNREAD && last_call.is_none();
             tokio::select! {
                 biased;
@@ -135,8 +155,8 @@ impl Supervisor {
                         return cause;
                     },
                 },
-                written = write(&mut self.stdin, &self.out), if !self.out.is_empty() => match written {
-                    Ok(n) => self.out.advance(n),
+                written = write(&mut self.stdin, &self.out), if !self.out.is_empty() && quiet.is_none() => match written {
+                    Ok(n) => self.advance(n),
                     Err(_) => {
                         // The verdicts show whether the child has read the events before it closed
                         // its input.
@@ -152,6 +172,7 @@ impl Supervisor {
                 () = sleep_until(last_call.unwrap_or_else(Instant::now)), if last_call.is_some() => {
                     return EndCause::Gone;
                 }
+                () = sleep_until(quiet.unwrap_or_else(Instant::now)), if quiet.is_some() => self.quiet_until = None,
                 taken = self.orders.recv_many(&mut batch, 64), if may_take => {
                     if taken == 0 && self.unanswered.is_empty() {
                         return EndCause::Drained;
@@ -160,6 +181,7 @@ impl Supervisor {
                         return EndCause::Hung;
                     }
                     for order in batch.drain(..) {
+                        self.unseen.push_back((order.id, self.written + self.out.len()));
                         self.out.extend_from_slice(&order.line);
                         self.unanswered.insert(order.id, order.answer);
                     }
@@ -168,6 +190,12 @@ impl Supervisor {
                 never = self.chatter.relay() => match never {},
             }
         }
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.out.advance(written);
+        self.written += written;
+        while self.unseen.pop_front_if(|(_, begins)| *begins < self.written).is_some() {}
     }
 
     fn listen(&mut self) -> Option<EndCause> {
@@ -232,7 +260,7 @@ impl Supervisor {
         &self,
         cause: EndCause,
         status: io::Result<std::process::ExitStatus>,
-        waiting: usize,
+        (seen, unseen): (usize, usize),
     ) -> ActionError {
         let name = &self.terms.name;
         let ended = ending(status);
@@ -241,7 +269,7 @@ impl Supervisor {
         // Otherwise the event may have ended the child, and its attempts count.
         let has_answered = self.terms.has_answered.load(Ordering::Relaxed);
         let class = if has_answered { ErrorClass::Reset } else { ErrorClass::Connect };
-        let is_told = waiting > 0 || matches!(cause, EndCause::Drained);
+        let is_told = seen + unseen > 0 || matches!(cause, EndCause::Drained);
         let (class, reason) = match cause {
             EndCause::Drained => {
                 tracing::debug!(
@@ -261,10 +289,10 @@ impl Supervisor {
                     "{name} was ended, because {problem}; its standard output is for verdicts, for everything else \
                      is its standard error"
                 );
-                if waiting > 0 {
+                if seen > 0 {
                     return ActionError::unreadable("unreadable verdict", reason, UNREADABLE);
                 }
-                (class, reason)
+                (ErrorClass::Connect, reason)
             }
             EndCause::Fatal(reason) => (ErrorClass::Connect, format!("{name}: {reason}")),
         };

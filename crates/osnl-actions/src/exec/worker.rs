@@ -31,6 +31,7 @@ pub struct ExecWorker {
     ids: AtomicU64,
     starts: AtomicU64,
     has_answered: Arc<AtomicBool>,
+    is_garbled: Arc<AtomicBool>,
     abort: CancellationToken,
 }
 
@@ -56,8 +57,8 @@ impl Handle {
 impl ExecWorker {
     pub fn new(plan: ChildSettings) -> Self {
         let abort = CancellationToken::new();
-        let (slot, starts, has_answered) = Default::default();
-        Self { plan, slot, ids: AtomicU64::new(1), starts, has_answered, abort }
+        let (slot, starts, has_answered, is_garbled) = Default::default();
+        Self { plan, slot, ids: AtomicU64::new(1), starts, has_answered, is_garbled, abort }
     }
 
     pub fn plan(&self) -> &ChildSettings {
@@ -152,6 +153,7 @@ impl ExecWorker {
             hung: hung.clone(),
             abort: self.abort.clone(),
             has_answered: self.has_answered.clone(),
+            is_garbled: self.is_garbled.clone(),
         };
         let supervised = Supervisor::new(terms, (process, pipes), &prologue, taken).run();
         let task = || format!("the supervisor of {name} of action {action}");

@@ -61,6 +61,29 @@ fn a_line_that_is_no_verdict_refuses_all_that_wait() {
     }
 }
 
+/// A program that greets costs the event that it may have read, and then holds its action.
+#[test]
+fn a_greeting_refuses_no_event_that_the_program_has_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let greeted = folder.path().join("greeted");
+    let greeted = greeted.display();
+    let script = format!(
+        "#!/bin/sh\n[ -e {greeted} ] || read -r line\ntouch {greeted}\necho hello\ncat > /dev/null\n"
+    );
+    let stand = Stand::new(Exec::new(
+        "a",
+        Program::new([written(&folder, "greets", &script)]),
+        ExecOptions::default(),
+    ));
+    let event = json!({});
+    assert_eq!(stand.attempt(&event).unwrap_err().class, ErrorClass::Rejected);
+    for result in stand.attempts(&[event.clone(), event]) {
+        let error = result.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Connect, "{error}");
+        assert!(error.reason.contains("\"hello\" is not a JSON object"), "{error}");
+    }
+}
+
 #[test]
 fn blank_lines_are_ignored_and_the_last_verdict_may_lack_its_line_feed() {
     for (before, id) in [("", "ID"), ("", "\"ID\""), ("\n \r\n", "ID")] {
