@@ -78,7 +78,8 @@ impl LogDestination {
             Ok(_) => return None,
             Err(error) => error,
         };
-        let of_unit = ["/var/log/osnl", "/var/lib/osnl"].iter().any(|made| path.starts_with(made));
+        let of_unit =
+            ["/var/log/osnl", "/var/log/k2hr3", "/var/lib/osnl"].iter().any(|made| path.starts_with(made));
         let is_made = of_unit && error.kind() == io::ErrorKind::NotFound;
         (error.kind() != io::ErrorKind::PermissionDenied && !is_made).then_some(error)
     }

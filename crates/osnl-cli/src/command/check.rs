@@ -21,7 +21,7 @@ use osnl::native::{
 use osnl::probe::OwnDaemon;
 use osnl::queues::{DaemonCounts, tag_parts};
 use osnl_admin::AdminEndpoint;
-use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};
+use osnl_config::{ConfigError, ConfigErrors, Finding, ValueOrigin, Warning};
 use osnl_transport::Thorough;
 
 use self::report::CheckReport;
@@ -211,7 +211,7 @@ fn startable(
     http: &HttpOptions,
     as_user: Option<&SystemUser>,
 ) -> Result<AnyConf, ConfRefusal> {
-    let legacy = match &any_conf {
+    let words = match &any_conf {
         AnyConf::Native(loaded) => {
             let mut errors = loaded.refusals(http);
             errors.extend(unbound(loaded));
@@ -226,11 +226,23 @@ fn startable(
                 Err(ConfRefusal::Native(ConfigErrors(errors)))
             };
         }
-        AnyConf::OssWatcher(loaded) => loaded.native.conf.refusals(http),
-        AnyConf::K2hr3Osnl(loaded) => native_form(loaded)?.conf.refusals(http),
+        AnyConf::OssWatcher(loaded) => {
+            refused_at_start(&loaded.native.conf, &loaded.origin("DEFAULT", "log_file"), http)
+        }
+        AnyConf::K2hr3Osnl(loaded) => {
+            refused_at_start(&native_form(loaded)?.conf, &loaded.origin("DEFAULT", "log_file"), http)
+        }
     };
-    let words: Vec<String> = legacy.iter().map(ToString::to_string).collect();
     if words.is_empty() { Ok(any_conf) } else { Err(ConfRefusal::Other(words.join("\n"))) }
+}
+
+fn refused_at_start(conf: &Native, log_file: &ValueOrigin, http: &HttpOptions) -> Vec<String> {
+    let mut words: Vec<String> = conf.refusals(http).iter().map(ToString::to_string).collect();
+    words.extend(log_refusal(conf).map(|why| {
+        let finding = Finding::new("default", why).group("DEFAULT").option("log_file");
+        finding.from_origin(log_file).to_string()
+    }));
+    words
 }
 
 fn unbound(loaded: &LoadedConf) -> Option<ConfigError> {

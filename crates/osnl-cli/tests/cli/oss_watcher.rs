@@ -352,6 +352,15 @@ fn the_programs_flags_are_there_and_a_wrong_file_does_not_start() {
     let (code, _, stderr) = run(&["check", "-c", "shown.conf"]);
     assert_eq!(code, Some(78));
     assert!(stderr.contains("log file no/such/folder/oss.log"), "{stderr}");
+    let old = "[DEFAULT]\nlog_file = no/such/folder/k.log\n[k2hr3]\napi_url = http://127.0.0.1:1/\n";
+    place.write("k.conf", old);
+    for (flag, file) in [("--oss-watcher", "log.conf"), ("--k2hr3-osnl", "k.conf")] {
+        let (code, stdout, stderr) = run(&["check", flag, file]);
+        assert_eq!(code, Some(78), "{stdout}{stderr}");
+        let place = format!("{file}:2: [DEFAULT] log_file: log file no/such/folder/");
+        assert!(stderr.contains(&place), "{stderr}");
+    }
+    place.write("log.conf", "[DEFAULT]\nlog_file = oss.log\n[rest]\nhost = http://h\n");
     let (code, stdout, stderr) = run(&["check", "--oss-watcher", "log.conf"]);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("POST http://h:80/ for what comes"), "{stdout}");

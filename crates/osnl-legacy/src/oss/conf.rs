@@ -55,11 +55,12 @@ pub struct LoadedConf {
     pub files: Vec<String>,
     pub native: native::LoadedConf,
     document: Document,
+    layers: Layers,
 }
 
 impl std::fmt::Debug for LoadedConf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { conf, warnings, files, native: _, document: _ } = self;
+        let Self { conf, warnings, files, native: _, document: _, layers: _ } = self;
         let mut out = f.debug_struct("LoadedConf");
         out.field("conf", conf).field("warnings", warnings).field("files", files).finish_non_exhaustive()
     }
@@ -98,6 +99,11 @@ impl LoadedConf {
     #[must_use]
     pub fn document(&self) -> Document {
         self.document.clone()
+    }
+
+    #[must_use]
+    pub fn origin(&self, group: &str, option: &str) -> ValueOrigin {
+        self.layers.origin(group, option)
     }
 }
 
@@ -172,7 +178,7 @@ impl Conf {
         let told = at_home(told, &document, &layers, &files).0;
         warnings.extend(told.into_iter().map(|finding| Warning(finding.0)));
         in_order(&mut warnings, |warning| &warning.0, &files);
-        Ok(LoadedConf { conf, warnings, files, native, document })
+        Ok(LoadedConf { conf, warnings, files, native, document, layers })
     }
 }
 
