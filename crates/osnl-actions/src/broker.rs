@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use osnl_config::sections::SectionReader;
 use osnl_model::{TransportUrl, catalogue};
-use osnl_transport::{RabbitOptions, TrustWarning};
+use osnl_transport::RabbitOptions;
 
 pub(crate) use self::probe::CREATE_EXCHANGE;
 pub use self::probe::{broker, broker_probe, exchange, shards_probe};
@@ -19,7 +19,7 @@ pub trait BrokerReader {
 
     fn warn_of_service<'b>(&mut self, exchanges: impl IntoIterator<Item = &'b str>);
 
-    fn warn_of_trust(&mut self, options: &RabbitOptions);
+    fn warn_of_trust(&mut self, options: &RabbitOptions, remedy: &str);
 
     fn warn_of_limits(&mut self, url: &TransportUrl);
 
@@ -80,8 +80,8 @@ impl BrokerReader for SectionReader<'_> {
         }
     }
 
-    fn warn_of_trust(&mut self, options: &RabbitOptions) {
-        if let Some(TrustWarning { problem, remedy }) = options.tls().and_then(|tls| tls.warning()) {
+    fn warn_of_trust(&mut self, options: &RabbitOptions, remedy: &str) {
+        if let Some(problem) = options.tls().and_then(|tls| tls.warning()) {
             let option = ["tls", "ssl"].into_iter().find(|option| self.section.entry(option).is_some());
             self.warn(option.unwrap_or("transport_url"), problem, remedy);
         }

@@ -138,9 +138,9 @@ pub fn addresses(url: &TransportUrl) -> impl Iterator<Item = String> {
     url.hosts().iter().map(address)
 }
 
-/// Returns the logins that go to the brokers of a URL in clear.
+/// Returns the logins that go to the brokers of a URL in clear, on RabbitMQ with this remedy.
 #[must_use]
-pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLogin> {
+pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions, remedy: &'static str) -> Vec<SentLogin> {
     match Driver::for_url(url) {
         #[cfg(feature = "amqp1")]
         Driver::Amqp1 => {
@@ -150,6 +150,6 @@ pub fn broker_logins(url: &TransportUrl, options: &RabbitOptions) -> Vec<SentLog
         Driver::Kafka => {
             kafka::KafkaOptions::from_query(url).map(|options| options.logins(url)).unwrap_or_default()
         }
-        _ => options.logins(url),
+        _ => options.logins(url, remedy),
     }
 }

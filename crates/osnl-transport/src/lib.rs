@@ -103,7 +103,7 @@ pub use tap::{
     ExchangeFound, GroupLag, GroupSeen, Tap, TapBinding, TapBound, TapMessage, TapOpening, TapOptions,
     TapProperties, TopicSeen, TopicsSeen,
 };
-pub use tls::{TlsOptions, TlsVersions, Trust, TrustWarning};
+pub use tls::{SET_SSL, SET_VERIFY, TlsOptions, TlsVersions, Trust};
 pub use topology::{
     Argument, Binding, BrokerVersion, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, NO_STREAMS,
     OpenQueue, QueueArguments, QueueKind, QueueType, STREAM, Shards, Subscription,

@@ -67,7 +67,7 @@ use crate::remedy::Remedy;
 use crate::topology::{Binding, Declare, ListenOptions, QueueKind, Shards, Subscription, TopologyPlan, plan};
 use crate::{
     AlarmWatch, BindingWatch, BoxFuture, Consumer, QueueAccess, QueueSeen, Reconnect, Tap, TapOptions,
-    Transport, TransportError, TrustWarning,
+    Transport, TransportError,
 };
 
 const SUBSCRIBED: Duration = Duration::from_secs(60);
@@ -113,8 +113,10 @@ impl RabbitTransport {
         let options = RabbitOptions::from_query(url)?;
         let warning = options.tls().and_then(|tls| tls.warning());
         let transport = Self::new(url.clone(), options)?;
-        if let Some(TrustWarning { problem, remedy }) = warning {
+        if let Some(problem) = warning {
             let broker = transport.location();
+            let remedy =
+                "write tls=verify into the URL's query, and ssl_ca_file=FILE unless the system trusts the CA";
             tracing::warn!(broker.name = broker, reason = problem, remedy, "the broker is not verified",);
         }
         Ok(transport)

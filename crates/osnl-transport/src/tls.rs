@@ -27,12 +27,10 @@ pub struct TlsOptions {
     pub versions: TlsVersions,
 }
 
-/// A warning about a broker that is not verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrustWarning {
-    pub problem: &'static str,
-    pub remedy: &'static str,
-}
+/// The remedy for a login in clear, as a section has its options.
+pub const SET_SSL: &str = "set ssl = true, and use the broker's port with TLS";
+/// The remedy for a broker that is not verified, as a section has its options.
+pub const SET_VERIFY: &str = "set tls = verify, and ssl_ca_file unless the system trusts the CA";
 
 impl TlsOptions {
     /// Reads the files, to find an unusable one before the first connection.
@@ -40,20 +38,19 @@ impl TlsOptions {
         config(self).map(drop).map_err(|reason| TransportError::TlsFiles { reason })
     }
 
+    /// Returns the danger of a broker that is not verified. Its remedy depends on the form of the configuration.
     #[must_use]
-    pub fn warning(&self) -> Option<TrustWarning> {
-        let problem = match self.trust {
-            Trust::Unverified => {
-                "encrypted, but the broker's certificate is not verified, and a forged broker would get the password"
-            }
-            Trust::Ca { name: false, .. } => {
+    pub fn warning(&self) -> Option<&'static str> {
+        match self.trust {
+            Trust::Unverified => Some(
+                "encrypted, but the broker's certificate is not verified, and a forged broker would get the password",
+            ),
+            Trust::Ca { name: false, .. } => Some(
                 "encrypted, but the name in the broker's certificate is not verified, and any server with a certificate \
-                 of an authority of the system would get the password"
-            }
-            Trust::Ca { name: true, .. } => return None,
-        };
-        let remedy = "set tls = verify, and ssl_ca_file unless the system trusts the CA";
-        Some(TrustWarning { problem, remedy })
+                 of an authority of the system would get the password",
+            ),
+            Trust::Ca { name: true, .. } => None,
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use osnl_config::template::{Escape, Template};
 use osnl_config::{Options as _, ReadBySection, options, words};
 use osnl_model::{Framing, TransportUrl};
 use osnl_transport::{
-    BoxFuture, Declare, DriverSection as _, OptionError, RabbitOptions, RabbitSection, Shards, login_user,
-    set_permissions,
+    BoxFuture, Declare, DriverSection as _, OptionError, RabbitOptions, RabbitSection, SET_SSL, SET_VERIFY,
+    Shards, login_user, set_permissions,
 };
 
 use super::Publish;
@@ -100,7 +100,7 @@ impl ReadDriver for PublishConf {
             reader.refuse::<()>("mask_secrets", "requires format = notification", allowed);
         }
         let options = options?;
-        reader.warn_of_trust(&options);
+        reader.warn_of_trust(&options, SET_VERIFY);
         let own = own.filter(|_| !masks && fits_shards)?;
         Some(Self {
             name: reader.name().to_owned(),
@@ -265,7 +265,7 @@ impl DriverConf for PublishConf {
     }
 
     fn logins(&self) -> Vec<SentLogin> {
-        broker_logins(&self.url, &self.options)
+        broker_logins(&self.url, &self.options, SET_SSL)
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {

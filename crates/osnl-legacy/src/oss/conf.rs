@@ -172,10 +172,10 @@ impl Conf {
         let document = Document { sections, drivers: sources.drivers };
         let native =
             native::load_texts(&[("oss.conf in osnl's form".to_owned(), document.text(true))], &sources)
-                .map_err(|errors| at_home(errors, &document, &layers, &files))?;
+                .map_err(|errors| at_home(errors, &layers, &files))?;
         let told = native.warnings.iter().filter(|warning| !said(warning));
         let told = ConfigErrors(told.map(|warning| ConfigError(warning.0.clone())).collect());
-        let told = at_home(told, &document, &layers, &files).0;
+        let told = at_home(told, &layers, &files).0;
         warnings.extend(told.into_iter().map(|finding| Warning(finding.0)));
         in_order(&mut warnings, |warning| &warning.0, &files);
         Ok(LoadedConf { conf, warnings, files, native, document, layers })
@@ -183,33 +183,30 @@ impl Conf {
 }
 
 fn said(warning: &Warning) -> bool {
-    warning.0.option.as_deref() == Some("body")
+    matches!(warning.0.option.as_deref(), Some("body" | "transport_url"))
 }
 
-fn at_home(errors: ConfigErrors, document: &Document, layers: &Layers, files: &[String]) -> ConfigErrors {
+fn at_home(errors: ConfigErrors, layers: &Layers, files: &[String]) -> ConfigErrors {
     let file = files.last().map_or("oss.conf", String::as_str);
     let home = |error: ConfigError| {
-        let finding = error.0;
-        let sections =
-            document.sections.iter().filter(|section| Some(&section.heading) == finding.group.as_ref());
-        let from = sections
-            .flat_map(|section| &section.entries)
-            .find(|entry| Some(&entry.option) == finding.option.as_ref())
-            .map(|entry| entry.from.clone());
+        let mut finding = error.0;
         let mut groups = vec![schema::DEFAULT, schema::JOURNAL, schema::OSS, schema::REST, schema::RABBIT];
-        let mut finding = finding;
         if finding.group.as_deref() == Some(shown::CLOUD) {
             groups = vec![schema::OPENSTACK];
             finding.option = finding.option.map(|option| shown::openstack_option(&option).to_owned());
         }
+        // The paths are checked before; the scheme is that of the host.
+        if matches!(finding.option.as_deref(), Some("url_creation" | "url_deletion")) {
+            groups = vec![schema::REST];
+            finding.option = Some("host".to_owned());
+        }
         let option = finding.option.clone().unwrap_or_default();
         let origin = groups.into_iter().map(|group| (group, layers.origin(group, &option)));
         let found = origin.into_iter().find(|(_, origin)| *origin != ValueOrigin::Default);
-        ConfigError(match (found, from) {
-            (Some((group, origin)), _) => {
-                Finding { file: file.to_owned(), line: None, ..finding }.group(group).from_origin(&origin)
-            }
-            (None, _) => Finding { file: file.to_owned(), line: None, ..finding },
+        let finding = Finding { file: file.to_owned(), line: None, ..finding };
+        ConfigError(match found {
+            Some((group, origin)) => finding.group(group).from_origin(&origin),
+            None => finding,
         })
     };
     let mut errors: Vec<ConfigError> = errors.0.into_iter().map(home).collect();

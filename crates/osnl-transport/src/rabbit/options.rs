@@ -103,9 +103,9 @@ impl RabbitOptions {
 
     /// Returns the logins that are sent in clear. TLS that trusts any broker has a warning of its own.
     #[must_use]
-    pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
+    pub fn logins(&self, url: &TransportUrl, remedy: &'static str) -> Vec<SentLogin> {
         match self.tls() {
-            None => crate::logins::in_clear(url, "set ssl = true, and use the broker's port with TLS"),
+            None => crate::logins::in_clear(url, remedy),
             Some(_) => Vec::new(),
         }
     }

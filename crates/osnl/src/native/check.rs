@@ -14,7 +14,7 @@ use osnl_config::sections::{Findings, Layers, RawSection, SectionReader};
 use osnl_config::template::Template;
 use osnl_config::{ConfigError, Finding, Level, LogFile, Options as _, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern};
-use osnl_transport::RabbitOptions;
+use osnl_transport::{RabbitOptions, SET_SSL, SET_VERIFY};
 
 use super::action::{action, conditions};
 use super::admin::admin;
@@ -379,9 +379,9 @@ fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<L
             (Driver::Kafka, _) => of_kafka.as_ref().map(|options| options.logins(url)),
             (driver, Some(rabbit)) => {
                 if driver == Driver::Rabbit {
-                    reader.warn_of_trust(rabbit);
+                    reader.warn_of_trust(rabbit, SET_VERIFY);
                 }
-                Some(broker_logins(url, rabbit))
+                Some(broker_logins(url, rabbit, SET_SSL))
             }
             (_, None) => None,
         };

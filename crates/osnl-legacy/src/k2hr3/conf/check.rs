@@ -18,6 +18,9 @@ use super::schema::{DEFAULT, JOURNAL, K2HR3, NOTIFICATIONS};
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".info".len();
 /// The longest time-out of Python's sockets: milliseconds in 31 bits.
 const LONGEST_TIMEOUT: u32 = 2_147_483;
+const ENCRYPT: &str = "set tls = verify, or write ?ssl=1&ssl_ca_file=FILE into transport_url, and use the broker's port with TLS";
+const VERIFY: &str =
+    "set tls = verify, and write ssl_ca_file=FILE into transport_url's query unless the system trusts the CA";
 
 pub(super) fn check(file: &str, layers: &Layers, findings: &mut Findings) -> Option<Conf> {
     let mut of = |kind: &str, read: &mut dyn FnMut(&mut SectionReader<'_>)| {
@@ -125,8 +128,8 @@ fn trusting(reader: &mut SectionReader<'_>, url: TransportUrl) -> Option<Transpo
     let options = RabbitOptions::from_query(&url).map_err(|error| transport_url::option_refusal(&error));
     match transport_url::check(&url.to_string_with_secrets()).and(options) {
         Ok(options) => {
-            reader.warn_of_trust(&options);
-            reader.warn_of_logins(&broker_logins(&url, &options));
+            reader.warn_of_trust(&options, VERIFY);
+            reader.warn_of_logins(&broker_logins(&url, &options, ENCRYPT));
             reader.warn_of_limits(&url);
             Some(url)
         }

@@ -13,6 +13,10 @@ use super::schema::{
 };
 use super::{Conf, Plugin, RestSection};
 use osnl_actions::transport_url;
+use osnl_transport::RabbitOptions;
+
+const NO_TLS: &str = "this form has no TLS: write the native form with osnl config show --show-secrets --oss-watcher FILE, \
+                      and set tls = verify and the broker's port with TLS in its listener";
 
 pub(super) struct OssChecker<'a> {
     pub(super) file: &'a str,
@@ -62,9 +66,16 @@ impl OssChecker<'_> {
         let vhost = if vhost == "/" { String::new() } else { encoded(vhost) };
         let url = format!("rabbit://{}:{}@{host}:{port}/{vhost}", encoded(user), encoded(password));
         // A URL reads a comma, a slash, or an @ as the end of the name.
-        match is_host(&host) && transport_url::check(&url).is_ok() {
-            true => Some(url),
-            false => self.refuse(
+        match transport_url::check(&url) {
+            Ok(checked) if is_host(&host) => {
+                for login in RabbitOptions::default().logins(&checked, NO_TLS) {
+                    if let Some((problem, remedy)) = login.finding() {
+                        self.warn(RABBIT, "host", &problem, remedy);
+                    }
+                }
+                Some(url)
+            }
+            Ok(_) | Err(_) => self.refuse(
                 RABBIT,
                 "host",
                 "is not a host name or an address",

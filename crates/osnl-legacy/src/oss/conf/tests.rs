@@ -122,6 +122,32 @@ fn a_host_is_no_more_than_a_host() {
 }
 
 #[test]
+fn a_login_in_clear_has_a_remedy_that_this_form_has() {
+    let said = |loaded: &[Warning]| {
+        let said = loaded.iter().map(ToString::to_string);
+        said.filter(|warning| warning.contains(" in clear")).collect::<Vec<_>>()
+    };
+    let text = "[rest]\nhost = http://cmdb\nurl_creation = /c\nbody = json\n[rabbit]\nhost = mq1\n";
+    let clear = said(&load(text).unwrap().warnings);
+    let [rest, rabbit] = &clear[..] else { panic!("{clear:?}") };
+    assert!(rest.starts_with("/etc/oss.conf:2: [rest] host: the login goes to cmdb in clear"), "{rest}");
+    assert!(rest.contains("; write https://"), "{rest}");
+    assert!(rabbit.starts_with("/etc/oss.conf:6: [rabbit] host: the login goes to mq1 in clear"), "{rabbit}");
+    assert!(
+        rabbit.contains("config show --show-secrets --oss-watcher FILE, and set tls = verify"),
+        "{rabbit}"
+    );
+
+    let loaded = load(&text.replace("http://", "https://")).unwrap();
+    assert_eq!(said(&loaded.warnings), [rabbit.clone()]);
+    let heading = "[listener:oss_watcher]\n";
+    let converted = loaded.document().text(true).replace(heading, &format!("{heading}tls = verify\n"));
+    let sources = native::Sources { drivers: drivers(), ..native::Sources::default() };
+    let native = native::load_texts(&[("osnl.conf".to_owned(), converted)], &sources).unwrap();
+    assert_eq!(said(&native.warnings), Vec::<String>::new());
+}
+
+#[test]
 fn plug_ins_and_own_options_have_their_place() {
     let text = "[DEFAULT]\nenabled_plugins = rest_plugin.RESTNotify, new_plugin.YourPlugin\nplugin_path = /srv/plugins\n\
         events_creation = port.create.end\n[rabbit]\nuser = a@b\npassword = p/$$w\nvirtual_host = cloud\nhost = ::1\n[rest]\nhost = https://h\nbody = xml\nverify = no\n\

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use osnl_config::Kind;
 
 use super::super::*;
-use super::{load, with};
+use super::{load, warnings, with};
 
 #[test]
 fn errors_of_the_form_are_told_from_those_of_values() {
@@ -25,6 +25,23 @@ fn retries_is_another_name_of_max_retries() {
     check("retries = 3\nmax_retries = 2", 2);
     check("retries = -1", 0);
     check("max_retries = -1\nretries = 3", 0);
+}
+
+#[test]
+fn a_login_in_clear_has_a_remedy_that_this_form_has() {
+    let check = |query: &str, more: &str, remedy: Option<&str>| {
+        let lines = format!("transport_url = rabbit://u:hunter2@mq1:5671/{query}\n{more}");
+        let said = warnings(&load(&with("oslo_messaging_notifications", &lines)).unwrap());
+        assert_eq!(said.len(), usize::from(remedy.is_some()), "{said:?}");
+        assert!(said.iter().zip(remedy).all(|(said, remedy)| said.contains(remedy)), "{said:?}");
+    };
+    check("", "", Some("set tls = verify, or write ?ssl=1&ssl_ca_file=FILE into transport_url, and use"));
+    check("", "tls = verify", None);
+    check("?ssl=1&ssl_ca_file=/ca.pem", "", None);
+    let verify = Some("set tls = verify, and write ssl_ca_file=FILE into transport_url's query unless");
+    check("?ssl=1", "", verify);
+    check("", "tls = unverified", verify);
+    check("?ssl_ca_file=/ca.pem", "tls = verify", None);
 }
 
 #[test]
