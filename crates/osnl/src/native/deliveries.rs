@@ -146,8 +146,13 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
         say("down", &format!("{down}: {held}"));
         say("temporary", &format!("{uncounted}: {age}"));
         say("refusals", &format!("{counted}: at most {most}, {end}"));
-        let (timeout, pause) = (exact(settings.timeout), exact(settings.policy.max));
-        say("timeout", &format!("{timeout} per attempt; pauses between attempts 1 s to {pause}"));
+        let RetryPolicy { initial, max, .. } = settings.policy;
+        let mut pauses = exact(initial);
+        if max > initial {
+            pauses.push_str(&format!(" to {}", exact(max)));
+        }
+        let timeout = exact(settings.timeout);
+        say("timeout", &format!("{timeout} per attempt; pauses between attempts {pauses}"));
     }
 }
 

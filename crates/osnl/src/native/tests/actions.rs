@@ -77,6 +77,11 @@ fn numbers_of_a_check_have_the_form_of_the_other_screens() {
     ] {
         assert!(explained.contains(line), "{line}\n{explained}");
     }
+    for pause in ["0s", "1s"] {
+        let text = WHOLE.replace("[action:roles]", &format!("[action:roles]\nretry_interval = {pause}"));
+        let explained = load(&text).unwrap().conf.explain();
+        assert!(explained.contains("; pauses between attempts 1 s\n"), "{pause}\n{explained}");
+    }
 }
 
 #[test]
