@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use osnl_testkit::{
     Broker, DeclaredBinding, Notice, OsloPublisher, PublisherOptions, Reply, Sink, SinkRequest, Vhost,
     wait_until,
@@ -186,6 +188,12 @@ fn requeue_on_error_gives_the_message_back_unless_it_is_not_allowed() {
     let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
     publisher.notify_all(&notices(0..1));
     wait_until(SOON, "the message to come round three times", || side.made("back").len() >= 3);
+    let made = side.made("back");
+    // Each return has a pause of a second before it, less the jitter of a fifth.
+    for (earlier, later) in made.iter().zip(&made[1..]) {
+        let pause = later.at - earlier.at;
+        assert!(pause >= Duration::from_millis(800), "{pause:?}");
+    }
     for name in ["forbidden", "default"] {
         settled(&vhost, name);
         assert_eq!(side.made(name).len(), 1, "{name}");
