@@ -1,5 +1,6 @@
 //! The contract of a broker: listening, publishing, tapping, and the remedies for what the broker refuses.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -302,6 +303,8 @@ pub trait BindingWatch: Send {
 pub struct BindingLook {
     /// Bindings whose exchange does not exist.
     pub missing: Vec<Binding>,
+    /// Queues that do not exist, and so have no binding.
+    pub gone: BTreeSet<String>,
     /// Bindings that the broker refuses to make, each with its answer.
     pub refused: Vec<(Binding, TransportError)>,
     /// Exchanges that did not exist, and that osnl has made ([`Declare::Create`]).

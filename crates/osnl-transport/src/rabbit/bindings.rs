@@ -31,7 +31,7 @@ use lapin::options::ExchangeDeclareOptions;
 use tokio::time::timeout;
 
 use super::declare::{Declarer, bind, unbind};
-use super::failure::{OperationFailure, is_missing, reason, reply_code};
+use super::failure::{OperationFailure, is_missing, lacks_queue, reason, reply_code};
 use super::held::ConnectionGuard;
 use crate::body_flow::BodyFlow;
 use crate::topology::Binding;
@@ -194,7 +194,15 @@ impl<C: Borrow<Connection>> Declarer<C> {
                 }
                 (Ok(false), Some(options)) => {
                     let made = self.make_exchanges(&[exchange], &of_it, options).await;
-                    made.map(|()| look.made.push(exchange.to_owned()))
+                    match made {
+                        Err(failure) if lacks_queue(&failure.error) => {
+                            let bound = self.bind_all(&of_it, &mut look, answers).await;
+                            let has_queue = of_it.iter().any(|one| !look.gone.contains(&one.queue));
+                            look.made.extend(has_queue.then(|| exchange.to_owned()));
+                            bound
+                        }
+                        made => made.map(|()| look.made.push(exchange.to_owned())),
+                    }
                 }
                 (Err(failure), _) => Err(failure),
             };
@@ -247,10 +255,13 @@ impl<C: Borrow<Connection>> Declarer<C> {
                 break;
             }
             // Permissions for topics concern a key, all others the exchange or the queue.
-            if !words.contains("access to topic") {
+            if lacks_queue(&failure.error) {
+                look.gone.insert(bindings[at].queue.clone());
+            } else if words.contains("access to topic") {
+                look.refused.push((bindings[at].clone(), failure.into()));
+            } else {
                 return Err(failure);
             }
-            look.refused.push((bindings[at].clone(), failure.into()));
             bindings = &bindings[at + 1..];
         }
         Ok(())

@@ -60,6 +60,11 @@ pub(super) fn is_missing(error: &lapin::Error) -> bool {
     reply_code(error) == Some(NOT_FOUND) && !is_away()
 }
 
+/// Returns whether a queue to bind is missing. RabbitMQ names a missing exchange first.
+pub(super) fn lacks_queue(error: &lapin::Error) -> bool {
+    is_missing(error) && reason(error).contains("no queue")
+}
+
 pub(super) fn reason(error: &lapin::Error) -> String {
     match error.kind() {
         // Some of RabbitMQ's texts have several lines, which a log line cannot have.

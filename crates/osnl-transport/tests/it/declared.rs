@@ -251,7 +251,11 @@ async fn bindings_are_made_again_and_a_refusal_ends_nothing() {
         let seen = within(watch.look(&bindings)).await.unwrap().unwrap();
         match declare {
             Declare::Create => assert_eq!((seen.made, bound()), (vec!["neutron".to_owned()], 2)),
-            Declare::Passive | Declare::Nothing => assert_eq!((seen.missing, bound()), (bindings, 0)),
+            Declare::Passive | Declare::Nothing => assert_eq!((seen.missing, bound()), (bindings.clone(), 0)),
         }
+        service();
+        vhost.delete_queue("p");
+        let seen = within(watch.look(&bindings)).await.unwrap().unwrap();
+        assert!(seen.gone.contains("p") && seen.missing.is_empty() && seen.refused.is_empty(), "{seen:?}");
     }
 }

@@ -55,11 +55,7 @@ impl BindingWatch for LoneWatch {
             let Some(mut watch) = open else { return Ok(None) };
             let look = watch.look(bindings).await.ok().flatten();
             self.open = look.is_some().then_some(watch);
-            // A queue that is gone is no refusal: the next subscription finds it missing.
-            let is_gone = |(_, error): &(Binding, TransportError)| {
-                matches!(error, TransportError::Refused { code: Some(404), .. })
-            };
-            Ok(look.filter(|look| !look.refused.iter().any(is_gone)))
+            Ok(look)
         })
     }
 }

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | bound, or no answer | [`BINDING_INTERVAL`] |
 //! | the exchange was missing | [`MISSING`]: what is published to it before the binding does not arrive |
-//! | refused | [`REFUSED`], since the broker logs each refusal, or with the next reload |
+//! | refused, or no such queue | [`REFUSED`], since the broker logs each refusal, or with the next reload |
 //!
 //! A queue that is left is not bound again; its bindings are removed at each look, which notices a node that is cut off
 //! as the other looks do.
@@ -31,12 +31,13 @@ use crate::listener::{BindingGaps, ConnectionTrouble, Listener, UnboundLooks};
 const MISSING: Duration = Duration::from_secs(1);
 const REFUSED: Duration = Duration::from_secs(60);
 
-/// The state of a binding at the latest look.
+/// The state of a binding at the latest look. `Gone`: its queue does not exist, as the next subscription finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum BindingState {
     Bound,
     Missing { since: Instant },
     Refused { words: String },
+    Gone,
 }
 
 /// A binding of the subscription, and the time of its next look.
@@ -133,12 +134,13 @@ impl KeptBindings {
                     one.looks.missing = Some(one.due);
                     match before {
                         BindingState::Missing { .. } => before.clone(),
-                        BindingState::Bound | BindingState::Refused { .. } => {
+                        BindingState::Bound | BindingState::Refused { .. } | BindingState::Gone => {
                             changes.missing.insert(exchange.clone());
                             BindingState::Missing { since: now }
                         }
                     }
                 }
+                (None, _) if look.gone.contains(&one.binding.queue) => BindingState::Gone,
                 (None, before) => {
                     if let BindingState::Missing { since } = before
                         && !changes.bound.iter().any(|(known, _)| known == exchange)
@@ -188,7 +190,7 @@ impl KeptBindings {
     fn gaps(&self) -> BindingGaps {
         let refused = self.0.iter().filter_map(|one| match &one.state {
             BindingState::Refused { words } => Some(words.clone()),
-            BindingState::Bound | BindingState::Missing { .. } => None,
+            BindingState::Bound | BindingState::Missing { .. } | BindingState::Gone => None,
         });
         let mut unbound = BTreeMap::<String, UnboundLooks>::new();
         for one in self.0.iter().filter(|one| !one.looks.is_none()) {
@@ -207,7 +209,7 @@ fn pause(state: &BindingState) -> Duration {
     match state {
         BindingState::Bound => BINDING_INTERVAL,
         BindingState::Missing { .. } => MISSING,
-        BindingState::Refused { .. } => REFUSED,
+        BindingState::Refused { .. } | BindingState::Gone => REFUSED,
     }
 }
 
@@ -409,7 +411,7 @@ mod tests {
         let look = BindingLook {
             missing: nova.clone(),
             refused: neutron.iter().map(refused).collect(),
-            made: Vec::new(),
+            ..BindingLook::default()
         };
         let changes = kept.seen(&all, Some(look.clone()), at(5));
         assert_eq!((changes.missing.len(), changes.refused.len()), (1, 1), "{changes:?}");
@@ -471,6 +473,27 @@ mod tests {
         }
         let looks = UnboundLooks { missing: None, refused: Some(begun + Duration::from_secs(15)) };
         assert_eq!(kept.gaps().unbound, [("nova".to_owned(), looks)].into());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_is_gone_hides_nothing_about_the_others() {
+        let (nova, begun) = (bindings(&["nova"]), Instant::now());
+        let at = |seconds: u64| begun + Duration::from_secs(seconds);
+        let deleted: Vec<Binding> =
+            nova.iter().map(|one| Binding { queue: "deleted".into(), ..one.clone() }).collect();
+        let all = [nova.clone(), deleted.clone()].concat();
+        let found = Subscription { bindings: all.clone(), unbound: Vec::new(), ..subscription("q").await };
+        let mut kept = KeptBindings::new(&found, &BTreeMap::new(), begun);
+        let gone = BindingLook { gone: ["deleted".to_owned()].into(), ..BindingLook::default() };
+        let look = BindingLook { refused: nova.iter().map(refused).collect(), ..gone.clone() };
+        assert_eq!(kept.seen(&all, Some(look), at(5)).refused.len(), 1);
+        assert_eq!(kept.gaps().refused.len(), 2);
+        let look = BindingLook { missing: nova, ..gone };
+        assert_eq!(kept.seen(&all, Some(look), at(65)).missing, ["nova".to_owned()].into());
+        assert_eq!((kept.gaps().is_unbound, kept.due(at(124)).contains(&deleted[0])), (false, false));
+        // Its exchange has lost nothing for it.
+        let changes = kept.seen(&deleted, Some(BindingLook::default()), at(125));
+        assert!(changes.is_none(), "{changes:?}");
     }
 
     fn removed() -> Vec<Binding> {
