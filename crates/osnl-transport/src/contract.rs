@@ -91,8 +91,8 @@ pub trait Transport: Send + Sync {
         &'a self,
         _options: &'a ListenOptions,
         _found: &'a Subscription,
-    ) -> BoxFuture<'a, Result<Option<Box<dyn BindingWatch>>, TransportError>> {
-        Box::pin(std::future::ready(Ok(None)))
+    ) -> Option<BoxFuture<'a, Result<Box<dyn BindingWatch>, TransportError>>> {
+        None
     }
 
     /// Returns the access to messages that wait in a queue, for dead letter queues; `None` if the broker has none.

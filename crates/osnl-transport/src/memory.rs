@@ -307,10 +307,10 @@ impl Transport for MemoryTransport {
         &'a self,
         _: &'a ListenOptions,
         _: &'a Subscription,
-    ) -> BoxFuture<'a, Result<Option<Box<dyn BindingWatch>>, TransportError>> {
-        let watch = || Some(Box::new(MemoryBindingWatch(self.broker.clone())) as Box<dyn BindingWatch>);
+    ) -> Option<BoxFuture<'a, Result<Box<dyn BindingWatch>, TransportError>>> {
+        let watch = || Box::new(MemoryBindingWatch(self.broker.clone())) as Box<dyn BindingWatch>;
         let opened = self.broker.lock().refusal().map(|()| watch());
-        Box::pin(std::future::ready(opened))
+        Some(Box::pin(std::future::ready(opened)))
     }
 
     fn location(&self) -> String {

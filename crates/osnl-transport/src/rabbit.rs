@@ -280,8 +280,8 @@ impl Transport for RabbitTransport {
         &'a self,
         options: &'a ListenOptions,
         found: &'a Subscription,
-    ) -> BoxFuture<'a, Result<Option<Box<dyn BindingWatch>>, TransportError>> {
-        Box::pin(async move {
+    ) -> Option<BoxFuture<'a, Result<Box<dyn BindingWatch>, TransportError>>> {
+        Some(Box::pin(async move {
             let (connection, _, ConnectionFacts { greeting, body_flow, .. }) = self.connect().await?;
             let kinds = self.kinds(options, &greeting);
             let bindings: Vec<&Binding> = found.bindings.iter().chain(&found.unbound).collect();
@@ -289,8 +289,8 @@ impl Transport for RabbitTransport {
             let connection = Arc::new(ConnectionGuard::new(connection));
             // Without a consumer, silence of a node that is cut off costs nothing.
             let watch = RabbitBindingWatch::new(connection, body_flow, makes, false);
-            Ok(Some(Box::new(watch) as Box<dyn BindingWatch>))
-        })
+            Ok(Box::new(watch) as Box<dyn BindingWatch>)
+        }))
     }
 
     fn register<'a>(&'a self, shards: &'a Shards) -> BoxFuture<'a, Result<(), TransportError>> {

@@ -246,6 +246,12 @@ impl Gauges {
         *self.gaps.lock().unwrap_or_else(PoisonError::into_inner) = gaps;
     }
 
+    /// Forgets the present faults, since nothing looks at the bindings any more.
+    pub(super) fn forget_gaps(&self) {
+        self.failed(None);
+        self.set_gaps(BindingGaps { unbound: self.gaps().unbound, ..BindingGaps::default() });
+    }
+
     #[must_use]
     pub fn gaps(&self) -> BindingGaps {
         self.gaps.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -247,7 +247,7 @@ async fn bindings_are_made_again_and_a_refusal_ends_nothing() {
 
         // Without a subscription as well.
         vhost.delete_exchange("neutron");
-        let mut watch = transport.watch_bindings(&options, &found).await.unwrap().unwrap();
+        let mut watch = transport.watch_bindings(&options, &found).unwrap().await.unwrap();
         let seen = within(watch.look(&bindings)).await.unwrap().unwrap();
         match declare {
             Declare::Create => assert_eq!((seen.made, bound()), (vec!["neutron".to_owned()], 2)),

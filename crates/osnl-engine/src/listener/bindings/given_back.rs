@@ -31,8 +31,8 @@ impl LoneWatch {
         if Instant::now() < self.not_before {
             return None;
         }
-        match self.transport.watch_bindings(&self.options, &self.found).await {
-            Ok(watch) => watch,
+        match self.transport.watch_bindings(&self.options, &self.found)?.await {
+            Ok(watch) => Some(watch),
             Err(error) => {
                 tracing::debug!(%error, "the bindings cannot be looked at");
                 self.not_before = Instant::now() + self.backoff.after(&error);
@@ -79,7 +79,12 @@ impl Listener {
             not_before: Instant::now(),
         };
         // The broker deletes such a queue without a consumer, with its bindings.
-        let watch = (!self.is_auto_deleted()).then(|| Box::new(watch) as Box<dyn BindingWatch>);
+        let is_kept = !self.is_auto_deleted();
+        let is_watched = is_kept && self.transport.watch_bindings(&self.config.options, &found).is_some();
+        if !is_watched {
+            self.gauges.forget_gaps();
+        }
+        let watch = is_watched.then(|| Box::new(watch) as Box<dyn BindingWatch>);
         tokio::join!(self.keep_bound(&found, kept, watch), self.oversee(&found));
         pending().await
     }
@@ -87,16 +92,19 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use osnl_model::{Priority, Target};
     use osnl_transport::{Declare, MemoryBroker, QueueKind};
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
     use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::listener::holding::HoldingEndpoint;
-    use crate::listener::{GIVE_BACK_AFTER, GapBook, GapCause, ListenerConfig};
+    use crate::listener::{
+        BindingGaps, GIVE_BACK_AFTER, GapBook, GapCause, ListenerConfig, UnboundLooks, subscription,
+    };
     use osnl_core::metrics::Counters;
     use osnl_core::shutdown::Shutdown;
 
@@ -137,5 +145,22 @@ mod tests {
         assert_eq!((gaps, state.borrow().name()), (vec![(GapCause::ExchangeMissing, true)], "blocked"));
         shutdown.drain.cancel();
         running.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_look_no_exchange_is_missing() {
+        let kind = QueueKind { auto_delete: true, ..QueueKind::OSLO };
+        let options = ListenOptions::new(Some("p"), 4, Declare::Passive, kind);
+        let config = ListenerConfig::new("l".into(), Vec::new(), options);
+        let (endpoint, counters) = (Arc::new(HoldingEndpoint::default()), Arc::new(Counters::default()));
+        let listener = Listener::new(config, Arc::new(MemoryBroker::new().transport()), endpoint, counters);
+        let found = subscription("p").await;
+        let mut kept = listener.kept_bindings(&found);
+        let unbound = [("nova".to_owned(), UnboundLooks::default())].into();
+        let seen = BindingGaps { missing: ["nova".to_owned()].into(), unbound, ..BindingGaps::default() };
+        listener.gauges.set_gaps(seen.clone());
+        let looks = listener.keep_bound_unread(&found, &mut kept);
+        assert!(timeout(Duration::from_secs(9), looks).await.is_err());
+        assert_eq!(listener.gauges.gaps(), BindingGaps { missing: BTreeSet::new(), ..seen });
     }
 }
