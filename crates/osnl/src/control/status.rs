@@ -207,6 +207,9 @@ pub struct ListenerStatus {
     /// The exchanges that should fill the queue and do not exist.
     #[serde(skip)]
     pub missing_exchanges: Vec<String>,
+    /// The remedy for them, also while the listener is blocked for another reason.
+    #[serde(skip)]
+    pub exchange_remedy: Option<Remedy>,
     /// Seconds since the broker's latest answer about the queue.
     #[serde(default)]
     pub queue_seen_seconds: Option<u64>,

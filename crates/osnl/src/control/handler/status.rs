@@ -515,6 +515,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
             true => heard.gauges.gaps().missing.into_iter().collect(),
             false => Vec::new(),
         },
+        exchange_remedy: heard.gauges.trouble().and_then(|trouble| trouble.remedy),
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),
         queue_waiting_seconds: waiting_since.map(time::age),

@@ -118,7 +118,7 @@ fn unbound(listener: &ListenerStatus) -> Vec<Incident> {
         let subject = format!("exchange {exchange}");
         let what = format!("{subject}{of_vhost}: it does not exist");
         let known = listener.silence.as_ref().filter(|finding| finding.subject == subject);
-        let remedy = known.map(|finding| &finding.command).or(listener.remedy.as_ref());
+        let remedy = known.map(|finding| &finding.command).or(listener.exchange_remedy.as_ref());
         let found = Incident::new(Kind::ExchangeMissing, Severity::Warning, subject, what);
         let found = found.named_by_listener(&listener.name).at(listener.place.clone()).because(UNBOUND);
         let found = remedy.cloned().into_iter().fold(found, Incident::mended_by_remedy);

@@ -24,7 +24,7 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     assert_eq!(judge_listener(&long)[0].severity, Critical);
     let missing = ListenerStatus {
         reason: Some("exchange \"nova\" does not exist yet".to_owned()),
-        remedy: Some(Remedy::command("rabbitmqctl list_exchanges")),
+        exchange_remedy: Some(Remedy::command("rabbitmqctl list_exchanges")),
         missing_exchanges: vec!["ironic".to_owned(), "nova".to_owned()],
         ..listener("listening")
     };
@@ -44,16 +44,15 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     let findings = [FindingKind::ExchangeType, FindingKind::Unread].map(finding).to_vec();
     let management = Some(ManagementStatus { findings, ..ManagementStatus::default() });
     let queue_lossy = Some("queue osnl can lose messages: at its length".to_owned());
-    let missing_exchanges = vec!["nova".to_owned()];
-    let lost = ListenerStatus { management, missing_exchanges, queue_lossy, ..blocked };
-    let kinds = judge_listener(&lost).iter().map(|one| one.kind).collect::<Vec<_>>();
-    let expected = [
-        IncidentKind::ListenerBlocked,
-        IncidentKind::ExchangeMissing,
-        IncidentKind::QueueLossy,
-        IncidentKind::ExchangeType,
-    ];
+    let (missing_exchanges, exchange_remedy) = (missing.missing_exchanges, missing.exchange_remedy);
+    let lost = ListenerStatus { management, missing_exchanges, exchange_remedy, queue_lossy, ..blocked };
+    let found = judge_listener(&lost);
+    let kinds = found.iter().map(|one| one.kind).collect::<Vec<_>>();
+    let absent = IncidentKind::ExchangeMissing;
+    let expected =
+        [IncidentKind::ListenerBlocked, absent, absent, IncidentKind::QueueLossy, IncidentKind::ExchangeType];
     assert_eq!(kinds, expected);
+    assert_eq!(found[1].command.as_deref(), Some("rabbitmqctl list_exchanges"));
     let stalled = ListenerStatus { stalled: Some("4 messages wait".to_owned()), ..listener("listening") };
     let what = "nova: stalled: 4 messages wait";
     check(&judge_listener(&stalled), &[(IncidentKind::ListenerStalled, Critical, what, "", "see the log")]);
