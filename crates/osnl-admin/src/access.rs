@@ -142,9 +142,14 @@ fn named_host(head: &Parts) -> Option<&str> {
 /// Whether the request is a load balancer's check in HTTP/1.0, where Host is optional. A browser always sends it.
 fn is_plain_probe(head: &Parts) -> bool {
     head.version == Version::HTTP_10
-        && matches!(head.uri.path(), "/livez" | "/readyz")
+        && is_probe(head.uri.path())
         && head.uri.authority().is_none()
         && !head.headers.contains_key(HOST)
+}
+
+/// Whether the path tells only if the daemon works, or is ready.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz")
 }
 
 /// Returns the caller's name for the log, behind the name of the token's owner.

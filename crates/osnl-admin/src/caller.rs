@@ -7,6 +7,8 @@ use osnl::control::routes::{Right, Route};
 use osnl::control::{Code, ControlRequest, RequestRefusal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::access::is_probe;
+
 pub(crate) struct Caller {
     pub(crate) name: Arc<str>,
     pub(crate) rights: Rights,
@@ -23,7 +25,9 @@ pub(crate) enum Rights {
     All,
     /// On the control socket the members of this group may read.
     Reads(String),
-    /// Other users have none on the control socket, nor on a Unix socket of `[admin]` without token and certificates.
+    /// On a Unix socket of `[admin]` without a token other users may ask whether the daemon works and is ready.
+    Probes,
+    /// On the control socket other users have none.
     Nothing,
     /// Too many callers with these rights are being answered on the control socket.
     Later,
@@ -56,9 +60,14 @@ impl Caller {
         poll(&mut state, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
-    pub(crate) fn may_ask(&self) -> Result<(), RequestRefusal> {
+    pub(crate) fn may_ask(&self, path: &str) -> Result<(), RequestRefusal> {
         let (code, why) = match self.rights {
             Rights::AsConfigured | Rights::All | Rights::Reads(_) => return Ok(()),
+            Rights::Probes if is_probe(path) => return Ok(()),
+            Rights::Probes => (
+                Code::Forbidden,
+                "only root and the daemon's own user may ask; for other users, set token in [admin]",
+            ),
             Rights::Nothing => (Code::Forbidden, "only root and the daemon's own user may ask"),
             Rights::Later => {
                 (Code::Unavailable, "too many requests are being answered; ask again in a moment")

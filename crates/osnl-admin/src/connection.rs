@@ -58,7 +58,7 @@ impl Shares {
     ) {
         let share = match caller.rights {
             Rights::AsConfigured | Rights::All => &mut self.first,
-            Rights::Reads(_) | Rights::Nothing | Rights::Later => &mut self.others,
+            Rights::Reads(_) | Rights::Probes | Rights::Nothing | Rights::Later => &mut self.others,
         };
         let share = if caller.is_own() && !share.make_room() {
             caller.rights = Rights::Later;

@@ -63,7 +63,7 @@ enum Socket {
     Unix {
         listener: UnixListener,
         path: PathBuf,
-        /// Whether each caller must have a token or a certificate. Otherwise only root and the daemon's own user may ask.
+        /// Whether each caller must have a token. Otherwise only root and the daemon's own user may ask for more than probes.
         has_proof: bool,
     },
     Control(ControlSocket, SocketPlace),
@@ -288,7 +288,7 @@ impl Socket {
                 let by = format!("the admin endpoint for {}", user(&stream));
                 // The mode of the socket may have been changed.
                 let may_ask = *has_proof || stream.peer_cred().is_ok_and(|peer| may_ask(peer.uid()));
-                let rights = if may_ask { Rights::AsConfigured } else { Rights::Nothing };
+                let rights = if may_ask { Rights::AsConfigured } else { Rights::Probes };
                 let caller = Caller::new(by, rights, &stream);
                 Ok((Box::new(stream), caller))
             }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Access, bearer, named};
+use crate::access::{Access, bearer, is_probe, named};
 use crate::answer::{self, AdminAnswer};
 use crate::api::openapi;
 use crate::caller::{Caller, Rights};
@@ -114,11 +114,11 @@ impl Service {
 
     async fn answered(&self, request: Request<Incoming>, caller: &Caller, busy: &Busy) -> AdminAnswer {
         // The first request of a connection has waited to be accepted, and a probe has a short time-out.
-        let is_probe = caller.asks_first() && matches!(request.uri().path(), "/livez" | "/readyz");
-        if caller.rights != Rights::All && !is_probe {
+        let is_urgent = caller.asks_first() && is_probe(request.uri().path());
+        if caller.rights != Rights::All && !is_urgent {
             self.pace.turn().await;
         }
-        if let Err(refusal) = caller.may_ask() {
+        if let Err(refusal) = caller.may_ask(request.uri().path()) {
             return answer::refused(&refusal);
         }
         let (head, body) = request.into_parts();
@@ -132,7 +132,7 @@ impl Service {
                 other_method("GET, HEAD")
             }
             "/livez" => answer::body(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
-            "/readyz" => self.readiness(&head, &caller.name).await,
+            "/readyz" => self.readiness(&head, caller).await,
             _ if let (Some(pages), Some(page)) = (&self.pages, page::find_for(&head)) => {
                 // A page asks for a login instead of refusing a wrong token.
                 // A proxy may add a token of its own to the requests of a session.
@@ -158,15 +158,17 @@ impl Service {
     }
 
     /// Without the token the answer is only yes or no.
-    async fn readiness(&self, head: &Parts, by: &str) -> AdminAnswer {
+    async fn readiness(&self, head: &Parts, caller: &Caller) -> AdminAnswer {
         let (is_ready, why) = match self.is_ready().await {
             Ok(readiness) => readiness,
             Err(refusal) => return answer::refused(&answer::in_public(refusal)),
         };
         let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        match self.owner(head, by) {
+        let in_brief = || answer::json(code, &json!({"ready": is_ready}));
+        match self.owner(head, &caller.name) {
+            Ok(_) if caller.rights == Rights::Probes => in_brief(),
             Ok(_) => answer::json(code, &why),
-            Err(refused) => waiting(answer::json(code, &json!({"ready": is_ready})), Some(refused)),
+            Err(refused) => waiting(in_brief(), Some(refused)),
         }
     }
 

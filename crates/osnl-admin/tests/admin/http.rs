@@ -207,6 +207,13 @@ async fn a_stranger_reads_nothing_though_the_mode_of_the_admin_socket_is_wrong()
             let stream = connect_as_stranger(&path);
             let (status, answer) = ask_on(stream, "anything", "GET", asked, head, "").await;
             assert_eq!(status, expected, "{more}{asked}: {answer}");
+            assert_eq!(answer.contains("set token in [admin]"), expected == 403, "{answer}");
+        }
+        for asked in ["/livez", "/readyz"] {
+            let stream = connect_as_stranger(&path);
+            let (status, answer) = ask_on(stream, "anything", "GET", asked, head, "").await;
+            assert!([200, 503].contains(&status), "{more}{asked}: {answer}");
+            assert!(expected == 200 || !answer.contains("listeners"), "{more}{asked}: {answer}");
         }
         running.end().await;
     }
