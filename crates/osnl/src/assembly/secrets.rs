@@ -43,7 +43,13 @@ pub(super) fn watch(
                 let is_new =
                     changed != tried && !(changed.is_empty() && state.reloads().borrow().failed.is_none());
                 if is_new {
-                    for ChangedSecret { section, option, file, .. } in &changed {
+                    if changed.iter().any(|secret| secret.is_system) {
+                        tracing::info!(
+                            "the system's CA certificates have changed: what uses TLS without ca_file reads them again"
+                        );
+                    }
+                    let of_section = changed.iter().filter(|secret| !secret.is_system);
+                    for ChangedSecret { section, option, file, .. } in of_section {
                         tracing::info!(
                             config.section = section,
                             config.option = option,

@@ -1,8 +1,8 @@
 //! The differences between two configurations, section by section. Pure.
 //!
 //! Effective values are compared: secrets, certificates, and entries of `clouds.yaml` by content, plug-ins and programs
-//! by modification time. A section without a `ca_file` names the system's certificates, which are compared by size and
-//! time, as those of a folder are.
+//! by modification time. A section with TLS and without a `ca_file` names the system's certificates, which are compared by
+//! their files' states, as those of a folder are.
 //! Reports name options, never values.
 
 use std::cell::OnceCell;
@@ -168,6 +168,12 @@ pub(super) struct NamedFile {
     pub(super) digest: String,
 }
 
+impl NamedFile {
+    pub(super) fn is_system(&self) -> bool {
+        self.file == SystemFiles::NAME
+    }
+}
+
 /// The option without which a section trusts the system's certificates.
 const TRUST: &str = "ca_file";
 
@@ -209,7 +215,8 @@ fn named_file(
         Some(NamedFile { section: section.heading(), option: option.to_owned(), file, digest })
     };
     let Some(value) = resolved(option) else {
-        return if option == TRUST { named(SystemFiles::NAME.to_owned(), system.digest()) } else { None };
+        let needs_system = option == TRUST && may_have_tls(resolved);
+        return if needs_system { named(SystemFiles::NAME.to_owned(), system.digest()) } else { None };
     };
     let content = match option {
         "cloud" => {
@@ -222,6 +229,19 @@ fn named_file(
         _ => return None,
     };
     named(value, osnl_model::BodyDigest::new(&content).to_string())
+}
+
+/// Whether a section may connect with TLS, as by a redirect, or to a service of a cloud that Keystone names.
+fn may_have_tls(resolved: impl Fn(&str) -> Option<String>) -> bool {
+    let is_plain = |address: String| {
+        let address = address.to_ascii_lowercase();
+        ["http://", "udp://", "tcp://", "/"].iter().any(|scheme| address.starts_with(scheme))
+    };
+    let is_plain = ["url", "api_url", "server"].iter().any(|option| resolved(option).is_some_and(is_plain))
+        || resolved("tls").is_some_and(|tls| tls == "none");
+    let goes_elsewhere = ["cloud", "auth_url"].iter().any(|option| resolved(option).is_some())
+        || resolved("redirects").is_some_and(|most| most != "0");
+    !is_plain || goes_elsewhere
 }
 
 /// Whether an option names a file read when the action is built. Listeners read theirs for each connection.
@@ -306,6 +326,25 @@ mod tests {
             matches!(&changed[..], [one] if one.options == ["ca_file"] && one.is_by_files),
             "{changed:?}"
         );
+    }
+
+    #[test]
+    fn only_sections_that_may_have_tls_name_the_system_s_certificates() {
+        let mail = "driver = mail\nserver = h\nfrom = a@b\nto = a@b\n";
+        for (lines, expected) in [
+            ("driver = k2hr3\napi_url = https://k/v1/role\n".to_owned(), true),
+            ("driver = k2hr3\napi_url = http://k/v1/role\n".to_owned(), false),
+            ("driver = http\nurl = http://h/\n".to_owned(), false),
+            ("driver = http\nurl = http://h/\nredirects = 1\n".to_owned(), true),
+            (mail.to_owned(), true),
+            (format!("{mail}tls = none\n"), false),
+            ("driver = syslog\n".to_owned(), false),
+        ] {
+            let text = BEFORE.replace("driver = k2hr3\napi_url = https://k/v1/role\n", &lines);
+            let loaded = load_texts(&[("f".to_owned(), text)], &Sources::default());
+            let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));
+            assert_eq!(named_files(&loaded.layers).iter().any(NamedFile::is_system), expected, "{lines}");
+        }
     }
 
     #[test]

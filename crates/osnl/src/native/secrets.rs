@@ -12,12 +12,16 @@ pub(crate) struct ChangedSecret {
     pub(crate) section: String,
     pub(crate) option: String,
     pub(crate) file: String,
+    /// Whether the file stands for the system's CA certificates, which several sections may use.
+    pub(crate) is_system: bool,
     digest: Option<String>,
 }
 
 impl From<NamedFile> for ChangedSecret {
-    fn from(NamedFile { section, option, file, digest }: NamedFile) -> Self {
-        Self { section, option, file, digest: Some(digest) }
+    fn from(named: NamedFile) -> Self {
+        let is_system = named.is_system();
+        let NamedFile { section, option, file, digest } = named;
+        Self { section, option, file, is_system, digest: Some(digest) }
     }
 }
 
@@ -38,7 +42,8 @@ impl LoadedConf {
                 let file = is.file.as_ref()?.path.display().to_string();
                 let digest = content(is).map(|text| BodyDigest::new(text.as_bytes()).to_string());
                 let (section, option) = (heading.clone(), is.option.clone());
-                (content(was) != content(is)).then_some(ChangedSecret { section, option, file, digest })
+                let secret = ChangedSecret { section, option, file, is_system: false, digest };
+                (content(was) != content(is)).then_some(secret)
             });
             changed.collect()
         };
