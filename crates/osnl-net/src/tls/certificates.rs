@@ -1,3 +1,4 @@
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use openssl_probe::ProbeResult;
@@ -34,8 +35,8 @@ pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// Returns names, sizes, and times of the files that [`system_certificates`] reads. To read the certificates themselves takes
-/// a hundred times as long.
+/// Returns names, identities, sizes, and times of the files that [`system_certificates`] reads. To read the certificates
+/// themselves takes a hundred times as long.
 #[must_use]
 pub fn system_files() -> String {
     let (file, folders) = (std::env::var_os("SSL_CERT_FILE"), std::env::var_os("SSL_CERT_DIR"));
@@ -56,7 +57,10 @@ fn state_of(paths: &[PathBuf]) -> String {
     let mut all: Vec<PathBuf> = paths.iter().flat_map(inside).chain(paths.iter().cloned()).collect();
     all.sort();
     let state = |path: &PathBuf| match std::fs::metadata(path) {
-        Ok(found) => format!("{} {} {:?}\n", path.display(), found.len(), found.modified().ok()),
+        Ok(found) => {
+            let (file, modified) = ((found.dev(), found.ino()), found.modified().ok());
+            format!("{} {file:?} {} {modified:?}\n", path.display(), found.len())
+        }
         Err(_) => format!("{} is missing\n", path.display()),
     };
     all.iter().map(state).collect()
@@ -160,6 +164,14 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.clone() + &text).unwrap();
         let longer = state_of(&folder);
+        // A package has the times of its own files.
+        let (copy, modified) = (file.with_extension("new"), file.metadata().unwrap().modified().unwrap());
+        std::fs::copy(&file, &copy).unwrap();
+        std::fs::File::options().write(true).open(&copy).unwrap().set_modified(modified).unwrap();
+        let of_file = || state_of(std::slice::from_ref(&file));
+        let former = of_file();
+        std::fs::rename(&copy, &file).unwrap();
+        assert_ne!(of_file(), former);
         std::fs::remove_file(&file).unwrap();
         let [gone, none] = [&folder, &[file]].map(|paths| state_of(paths));
         assert!(before != longer && longer != gone && none.contains("is missing"), "{before}{longer}{gone}");
