@@ -1,6 +1,8 @@
 //! Checks whether a journal is possible at a place, and creates and changes nothing there. SQLite opens no file before this
 //! check: even its readers make files beside it.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use rusqlite::{ErrorCode, OpenFlags};
@@ -50,14 +52,42 @@ fn judge_tables(file: &Path) -> Result<(), OpenError> {
     });
     let is_empty = |more: &&str| std::fs::metadata(beside(file, more)).map_or(0, |found| found.len()) == 0;
     match opened.map(|connection| schema::check(&connection)) {
-        Ok(Ok(_) | Err(OpenError::Sqlite(_))) => Ok(()),
+        Ok(Ok(schema::VERSION)) => Ok(()),
+        Ok(Ok(_) | Err(OpenError::Sqlite(_))) => judge_wal(file),
         Ok(Err(error)) => Err(error),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             // These may have the first page.
-            if ["-wal", "-journal"].iter().all(is_empty) { Err(error.into()) } else { Ok(()) }
+            if ["-wal", "-journal"].iter().all(is_empty) { Err(error.into()) } else { judge_wal(file) }
         }
-        Err(_) => Ok(()),
+        Err(_) => judge_wal(file),
     }
+}
+
+/// Judges a file by the latest first page in its WAL, where all tables of a killed program may be.
+fn judge_wal(file: &Path) -> Result<(), OpenError> {
+    marks_in_wal(file).map_or(Ok(()), |(application, version)| schema::judge_marks(application, version))
+}
+
+/// Reads `application_id` and `user_version` from a WAL, by the [format of SQLite](https://sqlite.org/walformat.html).
+fn marks_in_wal(file: &Path) -> Option<(i64, i64)> {
+    let path = beside(file, "-wal");
+    let mut wal = path.is_file().then(|| File::open(&path).ok()).flatten()?;
+    let mut header = [0; 32];
+    wal.read_exact(&mut header).ok()?;
+    let number = |bytes: &[u8], at: usize| {
+        let bytes = bytes.get(at..)?.first_chunk::<4>()?;
+        Some(i64::from(i32::from_be_bytes(*bytes)))
+    };
+    let rest_of_page = number(&header, 8)? - 100;
+    let (mut marks, mut frame) = (None, [0; 24 + 100]);
+    while rest_of_page > 0 && wal.read_exact(&mut frame).is_ok() && frame[8..16] == header[16..24] {
+        let (frame, page) = frame.split_at(24);
+        if number(frame, 0) == Some(1) && page.starts_with(b"SQLite format 3\0") {
+            marks = number(page, 68).zip(number(page, 60));
+        }
+        wal.seek(SeekFrom::Current(rest_of_page)).ok()?;
+    }
+    marks
 }
 
 #[cfg(test)]
@@ -132,6 +162,39 @@ mod tests {
             }
             assert!(state() == before, "{sql} {mode}");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{sql} {mode}");
+        }
+    }
+
+    #[test]
+    fn a_file_whose_tables_are_in_its_wal_alone_is_judged_by_them() {
+        let own = osnl_testkit::fixture::text("journal/v1.sql");
+        let newer = own.clone() + "PRAGMA user_version = 11";
+        for (sql, expected) in [
+            ("CREATE TABLE t (x)", Some("another program's tables")),
+            (newer.as_str(), Some("a newer osnl")),
+            (own.as_str(), None),
+        ] {
+            let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+            let [open, left] = folders.each_ref().map(|folder| folder.path().join("other.db"));
+            let connection = Connection::open(&open).unwrap();
+            connection.pragma_update(None, "journal_mode", "wal").unwrap();
+            connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+            connection.execute_batch(sql).unwrap();
+            // As a killed program leaves them.
+            for more in ["", "-wal"] {
+                std::fs::copy(beside(&open, more), beside(&left, more)).unwrap();
+            }
+            let Some(expected) = expected else {
+                judge_tables(&left).unwrap();
+                continue;
+            };
+            let state = || ["", "-wal"].map(|more| std::fs::read(beside(&left, more)).unwrap());
+            let before = state();
+            let options = SqliteOptions::new(&left).bounded(|bounds| bounds.allow_volatile = true);
+            let error = SqliteJournal::open(options, Arc::default()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(state() == before, "{sql}");
+            assert_eq!(std::fs::read_dir(folders[1].path()).unwrap().count(), 2, "{sql}");
         }
     }
 

@@ -142,13 +142,19 @@ pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
     let version = pragma("user_version")?;
     let application = pragma("application_id")?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match (application, version, tables) {
-        (0, 0, 0) => Ok(0),
-        (APPLICATION, VERSION, _) => {
-            has_only_our_objects(connection)?;
-            Ok(version)
-        }
-        (APPLICATION, 1.., _) => Err(OpenError::Newer { found: version, known: VERSION }),
+    if (application, version, tables) == (0, 0, 0) {
+        return Ok(0);
+    }
+    judge_marks(application, version)?;
+    has_only_our_objects(connection)?;
+    Ok(version)
+}
+
+/// Judges `application_id` and `user_version` of a file that is not empty.
+pub(super) fn judge_marks(application: i64, version: i64) -> Result<(), OpenError> {
+    match (application, version) {
+        (APPLICATION, VERSION) => Ok(()),
+        (APPLICATION, 1..) => Err(OpenError::Newer { found: version, known: VERSION }),
         _ => Err(OpenError::NotAJournal("it holds another program's tables".to_owned())),
     }
 }
