@@ -45,7 +45,7 @@ pub(super) fn watch(
                 if is_new {
                     if changed.iter().any(|secret| secret.is_system) {
                         tracing::info!(
-                            "the system's CA certificates have changed: what uses TLS without ca_file reads them again"
+                            "the system's CA certificates have changed: sections with TLS and without ca_file read them again"
                         );
                     }
                     let of_section = changed.iter().filter(|secret| !secret.is_system);
