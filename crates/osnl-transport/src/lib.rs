@@ -82,6 +82,7 @@ pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, Messa
 pub use options::{DriverOptions, DriverSection, OptionError};
 pub use outgoing::OutgoingMessage;
 pub use rabbit::RabbitTransport;
+pub use rabbit::dead_letters::DeadLettersRisk;
 #[doc(hidden)]
 pub use rabbit::frames::frames_in_pieces;
 pub use rabbit::greeting::Greeting;

@@ -31,7 +31,7 @@ use osnl_brokers::kafka::KafkaTransport;
 #[cfg(feature = "kafka")]
 use osnl_model::Priority;
 use osnl_transport::{
-    AS_CONFIGURED, BrokerInspection, BrokerVersion, Declare, ExchangeInspection, NO_STREAMS,
+    AS_CONFIGURED, BrokerInspection, BrokerVersion, DeadLettersRisk, Declare, ExchangeInspection, NO_STREAMS,
     QueueAccess as _, QueueInspection, QueueKind, QueueMade, QueueType, RabbitTransport, Thorough,
     login_user, take_over_policy,
 };
@@ -240,12 +240,19 @@ async fn dead_letters(
     let Some(name) = conf.dead_letter_queue().filter(|_| reached) else { return Vec::new() };
     let probe = |what: &str| Probe::new(format!("listener:{}", conf.name), format!("{what} {name}"));
     let kind = QueueKind::dead_letters();
-    let asked = tokio::time::timeout(limit, transport.depth(&name));
+    let asked = tokio::time::timeout(limit, async {
+        let Some(waiting) = transport.depth(&name).await? else { return Ok(None) };
+        Ok::<_, osnl_transport::TransportError>(Some((waiting, transport.dead_letters_risk(&name).await?)))
+    });
     let (seen, proven) = tokio::join!(asked, transport.prove(&name, &[], Some(&kind), thorough, limit));
     let queue = probe("dead letter queue");
     let queue = match seen {
-        Ok(Ok(Some(0))) => queue.fine("exists, no dead letter waits"),
-        Ok(Ok(Some(waiting))) => queue.warning(
+        Ok(Ok(Some((waiting, Some(DeadLettersRisk { difference, consequence, remedy }))))) => {
+            let waiting = counted(u64::from(waiting), "message waits", "messages wait");
+            queue.warning(format!("exists, {waiting}; {difference}: {consequence}"), &remedy)
+        }
+        Ok(Ok(Some((0, None)))) => queue.fine("exists, no dead letter waits"),
+        Ok(Ok(Some((waiting, None)))) => queue.warning(
             format!("exists, {waiting} dead letters or unreadable messages wait"),
             "see osnl deliveries list --state dead and osnl quarantine list",
         ),

@@ -185,11 +185,15 @@ fn a_dead_letter_queue_without_a_bound_is_used_and_warned_of_once() {
     rig.vhost.make_quorum_queue(DEAD);
     rig.publish([(1, 1)]);
     are_dead(&rig, 1);
-    let warnings = |rig: &Rig| rig.log().matches("the dead letter queue has no bound").count();
+    let warnings = |rig: &Rig| rig.log().matches("the dead letter queue may lose letters").count();
     wait_until(SOON, "the log has the warning", || warnings(&rig) == 1);
     let log = rig.log();
     assert!(log.contains("x-max-length-bytes: configured 1073741824, found none"), "{log}");
     assert!(log.contains("rabbitmqctl set_policy -p ") && log.contains("reject-publish"), "{log}");
+    let (_, checked, _) = rig.ask(&["check", "--connect"]);
+    let expected =
+        "exists, 1 message waits; x-max-length-bytes: configured 1073741824, found none: unless a policy";
+    assert!(checked.contains(expected), "{checked}");
     rig.publish([(2, 2)]);
     are_dead(&rig, 2);
     assert_eq!(warnings(&rig), 1);

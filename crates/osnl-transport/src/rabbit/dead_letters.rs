@@ -45,12 +45,13 @@ use super::properties::properties;
 use super::refusal::Difference;
 use super::remedy::dead_letters_policy;
 use super::returned::delivery_count;
+use super::returns::difference;
 use super::side::SideChannel;
 use crate::bodies::BodyBounds;
 use crate::body_flow::BodyFlow;
 use crate::dead_letters::{MOST_READ, QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
 use crate::topology::{BrokerVersion, QueueKind};
-use crate::{BoxFuture, TransportError};
+use crate::{AS_CONFIGURED, BoxFuture, TransportError};
 
 const MOST: u16 = 10_000;
 const _: () = assert!(MOST as usize == MOST_READ);
@@ -158,20 +159,19 @@ impl QueuePublisher {
         if difference.is_late_take_over() || !warned.insert(queue.to_owned()) {
             return;
         }
-        let reason = difference.to_string();
-        if difference.lacks_bound() {
-            tracing::warn!(
+        match DeadLettersRisk::read(&difference, virtual_host, queue) {
+            Some(DeadLettersRisk { difference, consequence, remedy }) => tracing::warn!(
                 queue.name = queue,
-                reason,
-                remedy = dead_letters_policy(virtual_host, queue),
-                "the dead letter queue has no bound or drops letters beyond it, unless a policy sets both"
-            );
-        } else {
-            tracing::warn!(
+                reason = difference,
+                consequence,
+                remedy,
+                "the dead letter queue may lose letters or fill the broker's disk"
+            ),
+            None => tracing::warn!(
                 queue.name = queue,
-                reason,
+                reason = difference.to_string(),
                 "the dead letter queue has other arguments than osnl gives it, and is used as it is"
-            );
+            ),
         }
     }
 
@@ -179,6 +179,25 @@ impl QueuePublisher {
         if let Ok(mut kept) = timeout(CLOSE_TIMEOUT, self.link.lock()).await {
             kept.take();
         }
+    }
+}
+
+/// The risk to the letters of a queue that osnl would have declared otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLettersRisk {
+    pub difference: String,
+    pub consequence: &'static str,
+    pub remedy: String,
+}
+
+impl DeadLettersRisk {
+    fn read(difference: &Difference<'_>, virtual_host: &str, queue: &str) -> Option<Self> {
+        let (consequence, is_for_policy) = difference.risk_to_letters()?;
+        let remedy = match is_for_policy {
+            true => dead_letters_policy(virtual_host, queue),
+            false => AS_CONFIGURED.to_owned(),
+        };
+        Some(Self { difference: difference.to_string(), consequence, remedy })
     }
 }
 
@@ -233,6 +252,13 @@ impl Link {
             Err(_) if exists => Ok(None),
             Err(error) => Err(side.closed_by(&format!("declare queue \"{queue}\""), error).into()),
         }
+    }
+
+    /// Returns the risk to the letters of an existing queue, without a declaration that the broker accepts.
+    async fn risk(&self, queue: &str, virtual_host: &str) -> Option<DeadLettersRisk> {
+        let kind = QueueKind::dead_letters().for_broker(self.version);
+        let refusal = difference(&mut SideChannel::new(&*self.connection), queue, &kind).await?;
+        DeadLettersRisk::read(&Difference::read(&refusal), virtual_host, queue)
     }
 
     async fn publish(&self, queue: &str, messages: &[QueuedMessage]) -> Result<(), TransportError> {
@@ -321,6 +347,18 @@ fn published(message: &QueuedMessage) -> BasicProperties {
     let properties = content_type.into_iter().fold(properties, |with, of| with.with_content_type(of.into()));
     let encoding = message.properties.content_encoding.as_deref();
     encoding.into_iter().fold(properties, |with, of| with.with_content_encoding(of.into()))
+}
+
+impl RabbitTransport {
+    /// Returns the risk to the letters of an existing dead letter queue, if the broker tells one. Makes nothing.
+    pub fn dead_letters_risk<'a>(
+        &'a self,
+        queue: &'a str,
+    ) -> BoxFuture<'a, Result<Option<DeadLettersRisk>, TransportError>> {
+        Box::pin(self.queue_publisher.with_link(self, queue, 0, async move |link: &mut Link| {
+            Ok(link.risk(queue, self.url.virtual_host()).await)
+        }))
+    }
 }
 
 impl QueueAccess for RabbitTransport {

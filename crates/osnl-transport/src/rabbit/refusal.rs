@@ -40,9 +40,26 @@ impl<'a> Difference<'a> {
         matches!(self, Self::Named { argument: CONSUMER_DISCONNECTED, .. })
     }
 
-    /// Whether a dead letter queue with this difference grows without a bound, or drops letters beyond it.
-    pub(super) fn lacks_bound(&self) -> bool {
-        matches!(self, Self::Named { argument: "x-max-length-bytes" | "x-overflow", found: "none", .. })
+    /// Returns the consequence for a dead letter queue that loses letters or has no bound, and whether a policy mends it.
+    pub(super) fn risk_to_letters(&self) -> Option<(&'static str, bool)> {
+        let (consequence, is_for_policy) = match self {
+            Self::Named { argument: "x-max-length-bytes", found: "none", .. } => {
+                ("unless a policy bounds it, it grows until the broker's disk is full", true)
+            }
+            Self::Named { argument: "x-overflow", found: "none", .. } => (
+                "unless a policy says reject-publish, the broker drops the oldest letters beyond its bound",
+                true,
+            ),
+            Self::Named { argument: "x-overflow", found: "drop-head", .. } => {
+                ("the broker drops the oldest letters beyond its bound", false)
+            }
+            Self::Named { argument: "x-max-length", asked: "none", .. } => (
+                "unless its overflow is reject-publish, the broker drops the oldest letters beyond its bound",
+                true,
+            ),
+            Self::Named { .. } | Self::Other(_) => (self.loss()?, false),
+        };
+        Some((consequence, is_for_policy))
     }
 
     pub(super) fn with_type(&self, ours: &QueueKind) -> QueueKind {
@@ -117,10 +134,25 @@ mod tests {
             assert_eq!(difference.loss().is_some(), is_lossy, "{difference}");
         }
         assert_eq!(Difference::Other("405 RESOURCE_LOCKED").loss(), None);
-        let lacks_bound =
-            |argument, found| Difference::Named { argument, asked: "1073741824", found }.lacks_bound();
-        assert!(lacks_bound("x-max-length-bytes", "none") && lacks_bound("x-overflow", "none"));
-        assert!(!lacks_bound("x-max-length-bytes", "5") && !lacks_bound("x-single-active-consumer", "none"));
+    }
+
+    #[test]
+    fn a_dead_letter_queue_that_loses_letters_or_has_no_bound_is_a_risk() {
+        for (argument, asked, found, is_for_policy) in [
+            ("x-max-length-bytes", "1073741824", "none", Some(true)),
+            ("x-overflow", "reject-publish", "none", Some(true)),
+            ("x-overflow", "reject-publish", "drop-head", Some(false)),
+            ("x-max-length", "none", "100", Some(true)),
+            ("x-message-ttl", "none", "60000", Some(false)),
+            ("durable", "true", "false", Some(false)),
+            ("x-max-length-bytes", "1073741824", "5", None),
+            ("x-overflow", "reject-publish", "reject-publish-dlx", None),
+            ("x-single-active-consumer", "true", "none", None),
+        ] {
+            let difference = Difference::Named { argument, asked, found };
+            let risk = difference.risk_to_letters();
+            assert_eq!(risk.map(|(_, is_for_policy)| is_for_policy), is_for_policy, "{difference}");
+        }
     }
 
     #[test]

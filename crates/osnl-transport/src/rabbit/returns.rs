@@ -15,7 +15,8 @@ use super::failure::{PRECONDITION_FAILED, reason, reply_code};
 use super::refusal::Difference;
 use super::side::SideChannel;
 use crate::topology::{
-    Argument, BrokerVersion, CONSUMER_DISCONNECTED, DELIVERY_LIMIT, QueueKind, QueueType, TYPE,
+    Argument, BrokerVersion, CONSUMER_DISCONNECTED, DELIVERY_LIMIT, QueueArguments, QueueKind, QueueType,
+    TYPE,
 };
 
 /// The argument that is compared last. The broker makes no queue with an unknown value (`rabbit_amqqueue.erl`,
@@ -104,18 +105,34 @@ async fn argument<C: Borrow<Connection>>(
 ) -> ArgumentValue {
     let mut arguments = kind.declared_arguments();
     arguments.insert(argument.to_owned(), value);
+    let refusal = refusal(side, name, kind, arguments, refused).await;
+    refusal.map_or(ArgumentValue::Unknown, |refusal| read(&refusal, argument))
+}
+
+/// Returns the broker's words about the first difference of an existing queue from `kind`, or about an argument that no
+/// queue has if they are equal; `None` if the broker does not tell.
+pub(super) async fn difference<C: Borrow<Connection>>(
+    side: &mut SideChannel<C>,
+    name: &str,
+    kind: &QueueKind,
+) -> Option<String> {
+    refusal(side, name, kind, kind.declared_arguments(), LOCATOR).await
+}
+
+async fn refusal<C: Borrow<Connection>>(
+    side: &mut SideChannel<C>,
+    name: &str,
+    kind: &QueueKind,
+    mut arguments: QueueArguments,
+    refused: &str,
+) -> Option<String> {
     arguments.insert(refused.to_owned(), Argument::Text(NOBODY_HAS.to_owned()));
     let options =
         QueueDeclareOptions { durable: kind.durable, auto_delete: kind.auto_delete, ..Default::default() };
-    let Ok(channel) = side.channel().await else { return ArgumentValue::Unknown };
-    let Err(error) = channel.queue_declare(name.into(), options, table(&arguments)).await else {
-        return ArgumentValue::Unknown;
-    };
+    let channel = side.channel().await.ok()?;
+    let error = channel.queue_declare(name.into(), options, table(&arguments)).await.err()?;
     let failure = side.closed_by("look at a queue", error);
-    match reply_code(&failure.error) {
-        Some(PRECONDITION_FAILED) => read(&reason(&failure.error), argument),
-        Some(_) | None => ArgumentValue::Unknown,
-    }
+    (reply_code(&failure.error) == Some(PRECONDITION_FAILED)).then(|| reason(&failure.error))
 }
 
 fn read(refusal: &str, asked: &str) -> ArgumentValue {
