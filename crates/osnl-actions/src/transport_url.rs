@@ -91,9 +91,9 @@ fn check_rabbitmq_form(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
     None
 }
 
-/// Whether a URL of AMQP 1.0 names a virtual host at a port that is also RabbitMQ's, and no addressing mode.
+/// Whether a URL of AMQP 1.0 names a user or a virtual host at a port that is also RabbitMQ's, and no addressing mode.
 pub(crate) fn may_be_rabbitmq(url: &TransportUrl) -> bool {
-    url.virtual_host() != "/"
+    (url.virtual_host() != "/" || url.hosts().iter().any(|host| host.username.is_some()))
         && url.hosts().iter().any(|host| matches!(host.port_or(5672), 5671 | 5672))
         && !url.query().iter().any(|(name, _)| name == "addressing_mode")
 }

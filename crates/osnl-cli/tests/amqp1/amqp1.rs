@@ -95,7 +95,8 @@ fn a_url_that_may_be_of_rabbitmq_is_warned_of_with_the_right_scheme() {
     for (url, expected) in [
         ("amqp://osnl:secret@mq1:5672/openstack", Some("; for RabbitMQ write rabbit://\n")),
         ("amqps://osnl:secret@mq1:5671/openstack", Some("; for RabbitMQ write rabbit://...?ssl=1\n")),
-        ("amqp://osnl:secret@mq1:5672/", None),
+        ("amqp://osnl:secret@mq1/", Some("; for RabbitMQ write rabbit://\n")),
+        ("amqp://mq1:5672/", None),
         ("amqp://osnl:secret@mq1:5673/openstack", None),
         ("amqp://osnl:secret@mq1:5672/openstack?addressing_mode=legacy", None),
     ] {
