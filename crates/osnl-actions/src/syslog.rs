@@ -12,7 +12,8 @@
 //!
 //! Syslog has no acknowledgement: messages in a breaking connection are lost without notice. A
 //! connection that the collector has closed is noticed before the next message, and replaced. The collector's name is
-//! looked up again each minute, and a connection to an address that it no longer has is replaced too.
+//! looked up again each minute, and a connection to an address that it no longer has is replaced too. While the
+//! collector's certificate ends soon, its connection is replaced each hour.
 
 mod conf;
 mod message;
@@ -109,13 +110,14 @@ impl Syslog {
             }
             (SyslogServer::Tcp(place) | SyslogServer::Tls(place), config) => {
                 let (stream, trial) = place.connect().await?;
-                let address = stream.peer_addr().ok().map(|address| place.kept(address));
+                let mut address = stream.peer_addr().ok().map(|address| place.kept(address));
                 let stream: Box<dyn ServerStream> = match config {
                     None => Box::new(stream),
                     Some(config) => {
                         let TlsConnection { stream, certificate_ends } =
                             place.encrypt(stream, config).await?;
                         self.certificate.note(certificate_ends);
+                        address = address.map(|kept| kept.with_certificate(certificate_ends));
                         stream
                     }
                 };
@@ -153,6 +155,12 @@ impl Syslog {
             && address.has_moved(Instant::now()).await
         {
             *open = None;
+        }
+        if let Some(OpenSyslog { address: Some(address), .. }) = open
+            && address.is_renewal_due(Instant::now())
+            && let Ok(renewed) = self.open().await
+        {
+            *open = Some(renewed);
         }
         // A cancelled attempt may leave a partial frame, so the connection is dropped with it.
         let mut using = match open.take() {

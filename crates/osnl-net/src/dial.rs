@@ -18,12 +18,17 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::tls::EXPIRES_SOON;
+
 /// The limit of a connection whose caller has no deadline of its own. It is shorter than the usual attempt, whose error
 /// would name no address.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The time after which a kept connection's name is looked up again.
 pub const LOOKED_UP_FOR: Duration = Duration::from_secs(60);
+
+/// The time after which a kept connection shows whether a certificate that ends soon has been renewed.
+pub const RENEWED_AFTER: Duration = Duration::from_secs(3600);
 
 /// The pause before the next address, as RFC 8305 recommends.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -115,19 +120,28 @@ impl Drop for Trial {
     }
 }
 
-/// The address of a kept connection, whose name is looked up again after each [`LOOKED_UP_FOR`].
+/// The address of a kept connection, whose name is looked up again after each [`LOOKED_UP_FOR`], and the end of the
+/// certificate that it has shown.
 #[derive(Debug)]
 pub struct KeptAddress {
     host: String,
     port: u16,
     address: SocketAddr,
     looked_up: Instant,
+    certificate_ends: Option<i64>,
+    renewed: Instant,
 }
 
 impl KeptAddress {
     #[must_use]
     pub fn new(host: &str, port: u16, address: SocketAddr, looked_up: Instant) -> Self {
-        Self { host: host.to_owned(), port, address, looked_up }
+        let host = host.to_owned();
+        Self { host, port, address, looked_up, certificate_ends: None, renewed: looked_up }
+    }
+
+    #[must_use]
+    pub fn with_certificate(self, ends: Option<i64>) -> Self {
+        Self { certificate_ends: ends, ..self }
     }
 
     #[must_use]
@@ -143,6 +157,18 @@ impl KeptAddress {
         self.looked_up = now;
         let found = timeout(RESOLVED, look_up(&self.host, self.port)).await;
         found.is_ok_and(|found| found.is_ok_and(|found| !found.contains(&self.address)))
+    }
+
+    /// Whether another connection may show a renewed certificate, once in [`RENEWED_AFTER`] while this one's ends soon.
+    /// A caller that gets no other connection keeps this one, since an ended certificate does not end it.
+    pub fn is_renewal_due(&mut self, now: Instant) -> bool {
+        let soon = jiff::Timestamp::now().as_second() + EXPIRES_SOON.as_secs().cast_signed();
+        let is_due = self.certificate_ends.is_some_and(|ends| ends < soon)
+            && now.duration_since(self.renewed) >= RENEWED_AFTER;
+        if is_due {
+            self.renewed = now;
+        }
+        is_due
     }
 }
 
@@ -330,6 +356,22 @@ mod tests {
         check("127.0.0.1", "127.0.0.9:514", 59, false).await;
         check("127.0.0.1", "127.0.0.9:514", 61, true).await;
         check("moved.invalid", "127.0.0.9:514", 61, false).await;
+    }
+
+    #[test]
+    fn a_connection_is_renewed_each_hour_while_its_certificate_ends_soon() {
+        let (begun, today) = (Instant::now(), jiff::Timestamp::now().as_second());
+        let day = |days: i64| today + days * 86_400;
+        for (ends, expected) in [
+            (None, [false; 4]),
+            (Some(day(15)), [false; 4]),
+            (Some(day(13)), [false, true, false, true]),
+            (Some(day(-1)), [false, true, false, true]),
+        ] {
+            let mut kept = KeptAddress::new("mq", 1, local(1), begun).with_certificate(ends);
+            let due = |seconds| kept.is_renewal_due(begun + Duration::from_secs(seconds));
+            assert_eq!([3599, 3600, 7199, 7200].map(due), expected, "{ends:?}");
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub use hyper::{HeaderMap, Method, StatusCode, header};
 
 pub use self::answer::{Answer, AnswerEnd};
 pub use self::client::{BODY_WAIT, Client, Request};
-pub use self::expiry::{EXPIRES_SOON, Expiry, ExpiryKind};
+pub use self::expiry::{Expiry, ExpiryKind};
 pub use self::failure::{Failure, FailureClass};
 pub use self::guard::{AddressClass, AddressGuard, AllowedHost, Forbidden, NoHost};
 pub use self::options::{ClientCertificate, HttpError, HttpOptions, Pool, Verification};

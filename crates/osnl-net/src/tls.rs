@@ -50,7 +50,7 @@ pub use certificates::{
     ClientIdentity, FileError, certificates_from, content_or_state, identity, system_certificates,
     system_files,
 };
-pub use expiry::{LatestEnd, Validity, ends_at, validity};
+pub use expiry::{EXPIRES_SOON, LatestEnd, Validity, ends_at, validity};
 pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};
 
 /// The meaning of a certificate's common name, which old certificates have instead of alternative names.

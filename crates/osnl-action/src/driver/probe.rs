@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use osnl_net::http::EXPIRES_SOON;
+use osnl_net::tls::EXPIRES_SOON;
 
 pub use self::certificate::{client_certificate_probe, server_certificate_probe};
 pub(crate) use self::target::NO_REQUEST;

@@ -7,9 +7,6 @@ use rustls::pki_types::CertificateDer;
 
 use crate::tls::{certificates_from, ends_at};
 
-/// A certificate or credential that expires sooner needs the operator's attention.
-pub const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
-
 /// The most files of client certificates whose ends are kept.
 const MOST_FILES: usize = 64;
 

@@ -1,11 +1,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rustls::pki_types::CertificateDer;
 
 use crate::tls::common_name::Elements;
+
+/// A certificate or credential that expires sooner needs the operator's attention.
+pub const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
 
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;

@@ -45,6 +45,7 @@ pub(super) async fn connect(
     let certificate_ends = carrier.certificate_ends;
     let (port, now) = (host.port_or(DEFAULT_PORT), std::time::Instant::now());
     let kept = trial.address().map(|accepted| KeptAddress::new(&host.hostname, port, accepted, now));
+    let kept = kept.map(|kept| kept.with_certificate(certificate_ends));
 
     // Longer than the time-out below, which ends the attempt. The silence limit ends the library's thread, which waits
     // for this stream without a time-out.

@@ -1,7 +1,8 @@
 //! Publishes messages with the broker's confirms.
 //!
 //! The first send opens a connection, which is kept; the next send opens another after its loss, or when the broker's name
-//! has moved to other addresses. A former connection closes after its last confirm.
+//! has moved to other addresses. While the broker's certificate ends soon, each hour a send opens another if it can. A
+//! former connection closes after its last confirm.
 //!
 //! A connection has two channels with `confirm.select`. On the first any number of messages wait for confirms. The second
 //! has one `mandatory` message at a time: the broker confirms several messages with one answer, so only a single open
@@ -155,6 +156,11 @@ impl RabbitPublisher {
                 break;
             }
             if link.blocked().is_none() {
+                if let Some(address) = &mut state.address
+                    && address.is_renewal_due(Instant::now())
+                {
+                    return Ok(self.open(state, transport).await.unwrap_or(link));
+                }
                 return Ok(link);
             }
             // A message given to the client library now would wait in memory, beside the copy of a later attempt.
@@ -166,16 +172,20 @@ impl RabbitPublisher {
             return Err(failure.clone());
         }
         self.keep(None);
-        let opened = match transport.connect().await {
-            Ok((connection, host, seen)) => {
-                state.address = seen.address;
-                Link::open(connection, host).await
-            }
-            Err(error) => Err(error),
-        };
+        let opened = self.open(state, transport).await;
         self.attempts.fetch_add(1, Ordering::Relaxed);
         state.failure = opened.as_ref().err().cloned();
-        let link = Arc::new(opened?);
+        opened
+    }
+
+    async fn open(
+        &self,
+        state: &mut RabbitPublisherState,
+        transport: &RabbitTransport,
+    ) -> Result<Arc<Link>, TransportError> {
+        let (connection, host, seen) = transport.connect().await?;
+        let link = Arc::new(Link::open(connection, host).await?);
+        state.address = seen.address;
         self.keep(Some(link.clone()));
         Ok(link)
     }
@@ -222,7 +232,7 @@ mod tests {
     use std::time::Duration;
 
     use osnl_model::TransportUrl;
-    use osnl_net::dial::LOOKED_UP_FOR;
+    use osnl_net::dial::{LOOKED_UP_FOR, RENEWED_AFTER};
     use osnl_testkit::{Broker, wait_until};
 
     use super::*;
@@ -237,20 +247,25 @@ mod tests {
         let publisher = &transport.publisher;
         let (target, priority) = (Target::new("neutron", "notifications"), Priority::Info);
         let send = || publisher.send(&transport, &target, &priority, OutgoingMessage::json("{}"));
-        let looked_up_at = async |host: &str, age: Duration| {
+        let kept_since = async |host: &str, age: Duration, ends: Option<i64>| {
             let (address, at) = ("192.0.2.1:5672".parse().unwrap(), Instant::now().checked_sub(age).unwrap());
-            publisher.turn.lock().await.address = Some(KeptAddress::new(host, 5672, address, at));
+            let kept = KeptAddress::new(host, 5672, address, at).with_certificate(ends);
+            publisher.turn.lock().await.address = Some(kept);
         };
         send().await.unwrap();
         let first = publisher.open_link().unwrap();
-        for (host, age) in [("127.0.0.1", Duration::ZERO), ("moved.invalid", LOOKED_UP_FOR)] {
-            looked_up_at(host, age).await;
+        for (host, age, ends, is_kept) in [
+            ("127.0.0.1", Duration::ZERO, Some(0), true),
+            ("moved.invalid", RENEWED_AFTER, None, true),
+            ("127.0.0.1", LOOKED_UP_FOR, None, false),
+            ("moved.invalid", RENEWED_AFTER, Some(0), false),
+        ] {
+            let before = publisher.open_link().unwrap();
+            kept_since(host, age, ends).await;
             send().await.unwrap();
-            assert!(Arc::ptr_eq(&first, &publisher.open_link().unwrap()), "{host}");
+            let is_same = Arc::ptr_eq(&before, &publisher.open_link().unwrap());
+            assert_eq!(is_same, is_kept, "{host} {age:?} {ends:?}");
         }
-        looked_up_at("127.0.0.1", LOOKED_UP_FOR).await;
-        send().await.unwrap();
-        assert!(!Arc::ptr_eq(&first, &publisher.open_link().unwrap()));
         assert!(first.is_open(), "a send may wait for its confirm");
         drop(first);
         let is_alone = || vhost.connections() == 1;

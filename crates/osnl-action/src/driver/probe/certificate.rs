@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use osnl_net::http::EXPIRES_SOON;
+use osnl_net::tls::EXPIRES_SOON;
 
 use super::{Probe, RENEW};
 

@@ -1,6 +1,7 @@
 use std::time::{Duration, SystemTime};
 
-use osnl_net::http::{EXPIRES_SOON, ExpiryKind};
+use osnl_net::http::ExpiryKind;
+use osnl_net::tls::EXPIRES_SOON;
 
 use super::{Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, grouped, lasting};
 use crate::control::time::{self, span};
