@@ -128,14 +128,19 @@ pub fn transport_with(
     }
 }
 
-/// Returns the hosts of a URL as `host:port`, with the driver's port for a host without one.
+/// Returns the hosts of a URL as `host:port`, with the driver's port for a host without one. A name that is written in
+/// several ways is one host: in lower case, without the dot at its end.
 pub fn addresses(url: &TransportUrl) -> impl Iterator<Item = String> {
     let address = match Driver::for_url(url) {
         #[cfg(feature = "kafka")]
         Driver::Kafka => kafka::address,
         _ => osnl_transport::parts::address,
     };
-    url.hosts().iter().map(address)
+    url.hosts().iter().map(move |host| {
+        let mut host = host.clone();
+        host.hostname = host.hostname.trim_end_matches('.').to_ascii_lowercase();
+        address(&host)
+    })
 }
 
 /// Returns the logins that go to the brokers of a URL in clear, on RabbitMQ with this remedy.

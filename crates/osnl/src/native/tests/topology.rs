@@ -126,6 +126,8 @@ fn an_event_that_arrives_twice_is_told() {
     let same = "[rule:gone] listeners: each event of topic notifications arrives at the listeners neutron and second";
     check(here, "", Some(same));
     check("transport_url = rabbit://u:hunter2@mq2,other:hunter3@localhost:5672/\n", "", Some(same));
+    check("transport_url = rabbit://u:hunter2@LocalHost./\n", "", Some(same));
+    check("transport_url = rabbit://u:hunter2@localhost:5671/?ssl=1\n", "", Some(same));
     check(&format!("{here}topics = notifications, versioned_notifications"), "", Some(same));
     let both = "an event of a service that publishes to notifications and audit arrives at the listeners";
     check(&format!("{here}topics = audit"), "", Some(both));
