@@ -11,7 +11,7 @@ mod bindings;
 mod connect;
 mod consumer;
 mod cut;
-pub mod dead_letters;
+pub(crate) mod dead_letters;
 mod declare;
 mod failure;
 pub(crate) mod frames;
