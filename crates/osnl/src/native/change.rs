@@ -215,7 +215,9 @@ fn named_file(
         Some(NamedFile { section: section.heading(), option: option.to_owned(), file, digest })
     };
     let Some(value) = resolved(option) else {
-        let needs_system = option == TRUST && may_have_tls(resolved);
+        // What only other drivers have resolves to their defaults.
+        let own = |option: &str| section.option_names().any(|own| own == option).then(|| resolved(option))?;
+        let needs_system = option == TRUST && may_have_tls(own);
         return if needs_system { named(SystemFiles::NAME.to_owned(), system.digest()) } else { None };
     };
     let content = match option {

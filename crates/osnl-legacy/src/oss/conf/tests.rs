@@ -139,7 +139,7 @@ fn a_login_in_clear_has_a_remedy_that_this_form_has() {
     );
 
     let loaded = load(&text.replace("http://", "https://")).unwrap();
-    assert_eq!(said(&loaded.warnings), [rabbit.clone()]);
+    assert_eq!(said(&loaded.warnings), std::slice::from_ref(rabbit));
     let heading = "[listener:oss_watcher]\n";
     let converted = loaded.document().text(true).replace(heading, &format!("{heading}tls = verify\n"));
     let sources = native::Sources { drivers: drivers(), ..native::Sources::default() };
