@@ -202,7 +202,8 @@ impl Hosts {
         let Some(host) = self.hosts.get_mut(name) else { return change };
         if host.breaker.is_closed() {
             self.changed |= host.held.take().is_some();
-        } else if let Some(error) = error {
+        } else if let Some(error) = error.filter(|error| !error.class.is_final()) {
+            // A final error is of one event. The error of the host stands, also for others that wait for it.
             let reason = cut(&error.reason, LONGEST_ANSWER).to_owned();
             let error = ActionError { reason, ..error.clone() };
             let before = host.held.take().map(|held| (held.since, held.hold));
@@ -285,6 +286,20 @@ mod tests {
         );
         hosts.change(HostLimits::default(), 4, now);
         assert!(hosts.may_begin("bad\u{1b}[31m\\:80", false, now));
+    }
+
+    #[test]
+    fn an_event_at_fault_is_no_reason_for_what_waits_for_its_host() {
+        let (now, name): (_, Arc<str>) = (Instant::now(), "h:80".into());
+        let mut hosts = Hosts::new(HostLimits::default(), 4);
+        fails(&mut hosts, &name, now);
+        for class in [ErrorClass::Content, ErrorClass::Rejected] {
+            let failed = FailedKey { key: "k", before: false };
+            let own = ActionError::new(class, "its own");
+            assert_eq!(hosts.failure(&name, failed, &own, &POLICY, now), BreakerChange::None);
+            let (_, error) = hosts.kept_waiting(&name, None, now).unwrap();
+            assert_eq!(error.to_string(), "cannot connect: refused");
+        }
     }
 
     #[test]
