@@ -20,7 +20,8 @@ const REMIND: Duration = Duration::from_secs(60);
 impl DeliveryLoop {
     /// Logs and counts the end of a delivery, then ends its claim.
     pub(super) fn record_end(&mut self, ended: EndedDelivery) {
-        let EndedDelivery { claimed: ClaimedDelivery { id, key, event, .. }, outcome, last, used } = ended;
+        let EndedDelivery { claimed, outcome, last, used } = ended;
+        let ClaimedDelivery { id, key, event, used: before, .. } = claimed;
         let sent = self.sent.remove(&id);
         let took = sent.as_ref().map(|sent| sent.took);
         let (action, rule, message) = (&*self.name, &*event.rule, message_id(&event));
@@ -62,8 +63,11 @@ impl DeliveryLoop {
                 answer = error.to_string();
                 cause = Some(error.cause());
                 remedy = error.remedy();
-                self.record_failure(&answer, remedy.clone(), Some(error.class));
-                self.journal.attempted(id, used, &answer);
+                // What `hold_max` ends while it waits for a host of its event has made no attempt.
+                if used.made > before.made || error.class == ErrorClass::Dependency {
+                    self.record_failure(&answer, remedy.clone(), Some(error.class));
+                    self.journal.attempted(id, used, &answer);
+                }
                 if let Some(sent) = sent {
                     self.journal.sent(id, used.made, sent);
                 }

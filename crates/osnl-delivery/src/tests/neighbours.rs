@@ -77,11 +77,16 @@ pub(super) struct Street {
 
 impl Street {
     pub(super) fn start(journal: Arc<dyn Journal>) -> Self {
+        Self::with(journal, Arc::default(), None)
+    }
+
+    fn with(journal: Arc<dyn Journal>, counters: Arc<Counters>, hold_max: Option<Duration>) -> Self {
         let action = Arc::new(Judge::default());
         let sample = DeliverySettings::sample(6, Duration::from_secs(1), Duration::from_secs(60));
         let policy = RetryPolicy { jitter: 0.2, ..sample.policy };
-        let settings = DeliverySettings { concurrency: 16, policy, ..sample };
-        let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, Arc::default());
+        let mut settings = DeliverySettings { concurrency: 16, policy, ..sample };
+        settings.limits.hold_max = hold_max;
+        let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, counters);
         let breaker = looped.state();
         let shutdown = Shutdown::new();
         let mut task = tokio::task::JoinSet::new();
@@ -196,5 +201,19 @@ async fn hosts_that_fail_hold_up_no_other() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(street.action.good.load(Ordering::Relaxed), 50, "each within a second");
+    street.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hold_max_ends_beside_a_host_counts_no_attempt_that_was_not_made() {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(100), counters.clone()));
+    let mut street = Street::with(journal, counters.clone(), Some(Duration::from_secs(10)));
+    for n in 0..20 {
+        street.append(&format!("to gone:80 {n}")).await;
+    }
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let made = street.action.bad.load(Ordering::Relaxed);
+    assert_eq!((counters.dead.get(), counters.failures.get()), (20, made));
     street.stop().await;
 }
