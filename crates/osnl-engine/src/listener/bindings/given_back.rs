@@ -54,7 +54,10 @@ impl BindingWatch for LoneWatch {
             };
             let Some(mut watch) = open else { return Ok(None) };
             let look = watch.look(bindings).await.ok().flatten();
-            self.open = look.is_some().then_some(watch);
+            if look.is_some() {
+                self.backoff = Backoff::new(self.transport.reconnect());
+                self.open = Some(watch);
+            }
             Ok(look)
         })
     }
