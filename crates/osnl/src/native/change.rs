@@ -149,7 +149,11 @@ impl SectionValues {
             let OptionValue { value, file, .. } = section.values.get(option).unwrap_or(&nothing);
             (value.clone(), file.clone())
         };
-        let is_other = |option: &&String| of(self, option) != of(new, option);
+        let is_other = |option: &&String| match (of(self, option), of(new, option)) {
+            // The system's certificates count from or until the change of another option.
+            ((None, was), (None, is)) => was.zip(is).is_some_and(|(was, is)| was != is),
+            (was, is) => was != is,
+        };
         let other: Vec<String> = options.into_iter().filter(is_other).cloned().collect();
         let is_by_files = other.iter().all(|option| of(self, option).0 == of(new, option).0);
         (other, is_by_files)
@@ -361,6 +365,7 @@ mod tests {
             ("^one$", "^two$", "changed rule:r event_type"),
             ("^one$", "^one$\npayload.a = b", "changed rule:r payload.a"),
             ("https://k/", "https://other/", "changed action:a api_url"),
+            ("https://k/", "http://k/", "changed action:a api_url"),
             ("[action:a]", "[action:b]\ndriver = dump\n[action:a]", "added action:b"),
             ("[rule:r]", "[rule:s]", "added rule:s\nremoved rule:r"),
             ("[listener:l]", "[DEFAULT]\ndebug = true\n[listener:l]", "changed DEFAULT debug"),
