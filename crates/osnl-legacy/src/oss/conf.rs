@@ -195,10 +195,13 @@ fn at_home(errors: ConfigErrors, layers: &Layers, files: &[String]) -> ConfigErr
             groups = vec![schema::OPENSTACK];
             finding.option = finding.option.map(|option| shown::openstack_option(&option).to_owned());
         }
-        // The paths are checked before; the scheme is that of the host.
+        // The paths are checked before; the scheme is that of the host, and the port is another option.
         if matches!(finding.option.as_deref(), Some("url_creation" | "url_deletion")) {
             groups = vec![schema::REST];
             finding.option = Some("host".to_owned());
+            let with_port =
+                |mend: String| mend.replace("https://,", "https://, and the port with TLS into port,");
+            finding.allowed = finding.allowed.map(with_port);
         }
         let option = finding.option.clone().unwrap_or_default();
         let origin = groups.into_iter().map(|group| (group, layers.origin(group, &option)));

@@ -97,7 +97,7 @@ impl OssChecker<'_> {
                 REST,
                 "host",
                 problem,
-                "write https://host (without one the program could not call it)",
+                "write https://host, and the port with TLS into port (without a scheme the program could not call it)",
             );
             host = format!("http://{host}");
         }

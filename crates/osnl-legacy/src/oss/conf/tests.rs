@@ -131,7 +131,7 @@ fn a_login_in_clear_has_a_remedy_that_this_form_has() {
     let clear = said(&load(text).unwrap().warnings);
     let [rest, rabbit] = &clear[..] else { panic!("{clear:?}") };
     assert!(rest.starts_with("/etc/oss.conf:2: [rest] host: the login goes to cmdb in clear"), "{rest}");
-    assert!(rest.contains("; write https://"), "{rest}");
+    assert!(rest.contains("; write https://, and the port with TLS into port, or"), "{rest}");
     assert!(rabbit.starts_with("/etc/oss.conf:6: [rabbit] host: the login goes to mq1 in clear"), "{rabbit}");
     assert!(
         rabbit.contains("config show --show-secrets --oss-watcher FILE, and set tls = verify"),
