@@ -4,6 +4,8 @@
 //! A broker is a variant of [`Driver`] with its schemes and abilities, and an arm of [`transport_with`]. Its crate runs
 //! the promises of a consumer as tests, by a `BrokerRig` of `osnl-testkit`.
 
+use std::collections::BTreeSet;
+
 use osnl_config::shown;
 use osnl_config::typed::ValueRefusal;
 use osnl_model::{SentLogin, TransportUrl, nearest};
@@ -141,6 +143,16 @@ pub fn addresses(url: &TransportUrl) -> impl Iterator<Item = String> {
         host.hostname = host.hostname.trim_end_matches('.').to_ascii_lowercase();
         address(&host)
     })
+}
+
+/// Returns the hosts of a URL to compare it with another of its driver: RabbitMQ has one port for TLS, and one without it.
+#[must_use]
+pub fn brokers(url: &TransportUrl) -> BTreeSet<String> {
+    let with_tls = |host: String| match host.strip_suffix(":5671") {
+        Some(name) => format!("{name}:5672"),
+        None => host,
+    };
+    addresses(url).map(with_tls).collect()
 }
 
 /// Returns the logins that go to the brokers of a URL in clear, on RabbitMQ with this remedy.

@@ -10,7 +10,7 @@ use osnl_action::driver::{
     OF_EVERY_DRIVER, OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, SentLogin, Traits,
 };
 use osnl_action::http_request::cloud_event::AttributeTemplates;
-use osnl_brokers::{Driver, addresses, broker_logins, transport_with};
+use osnl_brokers::{Driver, addresses, broker_logins, brokers, transport_with};
 use osnl_config::OptionValue;
 use osnl_config::template::{Escape, Template};
 use osnl_config::{Options as _, ReadBySection, options, words};
@@ -320,9 +320,9 @@ impl DriverConf for PublishConf {
     }
 
     fn feeds(&self, subscription: &ListenerSubscription<'_>) -> bool {
-        let theirs: Vec<String> = addresses(subscription.transport_url).collect();
-        let same = self.url.virtual_host() == subscription.transport_url.virtual_host()
-            && addresses(&self.url).any(|host| theirs.contains(&host));
+        let theirs = subscription.transport_url;
+        let same = self.url.virtual_host() == theirs.virtual_host()
+            && !brokers(&self.url).is_disjoint(&brokers(theirs));
         // A queue that is read as it is may be bound to any exchange, and Kafka has none.
         let reads = |exchange: &str| {
             subscription.exchanges.is_empty() || subscription.exchanges.iter().any(|own| own == exchange)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use osnl_brokers::Driver;
+use osnl_brokers::{Driver, brokers};
 use osnl_config::Warning;
 
 use super::SHARED;
@@ -55,7 +55,7 @@ impl LoadedConf {
 fn events_at_both(one: &ListenerConf, other: &ListenerConf) -> Option<String> {
     let (url, others) = (&one.transport_url, &other.transport_url);
     let is_one_broker = one.driver() == other.driver()
-        && !brokers(one).is_disjoint(&brokers(other))
+        && !brokers(url).is_disjoint(&brokers(others))
         && url.virtual_host() == others.virtual_host();
     // With AMQP 1.0, each message goes to one reader of its address.
     if !is_one_broker
@@ -70,15 +70,6 @@ fn events_at_both(one: &ListenerConf, other: &ListenerConf) -> Option<String> {
     }
     let (first, second) = (plain_topic(one)?, plain_topic(other)?);
     Some(format!("an event of a service that publishes to {first} and {second}"))
-}
-
-/// Returns the hosts of a listener. RabbitMQ has one port for TLS, and one without it.
-fn brokers(listener: &ListenerConf) -> BTreeSet<String> {
-    let with_tls = |host: String| match host.strip_suffix(":5671") {
-        Some(name) => format!("{name}:5672"),
-        None => host,
-    };
-    listener.hosts().into_iter().map(with_tls).collect()
 }
 
 fn share<T: PartialEq>(one: &[T], other: &[T]) -> bool {

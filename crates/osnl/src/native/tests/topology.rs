@@ -1,6 +1,6 @@
 use osnl_transport::{Argument, Declare, QueueKind, QueueType};
 
-use super::{WHOLE, load};
+use super::{WHOLE, load, warnings};
 use crate::native::ListenerConf;
 
 fn with(lines: &str) -> String {
@@ -138,4 +138,20 @@ fn an_event_that_arrives_twice_is_told() {
     let versioned = "topics = versioned_notifications, versioned_audit";
     let of_one = "[listener:neutron] topics: an event of a service that publishes to versioned_audit and";
     check("transport_url = rabbit://u:hunter2@elsewhere/", versioned, Some(of_one));
+}
+
+#[test]
+fn an_action_that_publishes_to_the_queue_of_its_listener_is_told() {
+    let check = |url: &str, expected: bool| {
+        let text = format!(
+            "{WHOLE}[rule:again]\nactions = again\nevent_type = ^port\\.create\\.end$\n\
+             [action:again]\ndriver = publish\ntransport_url = {url}\nexchange = neutron\n"
+        );
+        let is_told = warnings(&load(&text).unwrap()).iter().any(|said| said.contains(", in a loop"));
+        assert_eq!(is_told, expected, "{url}");
+    };
+    check("rabbit://u:hunter2@LocalHost./", true);
+    check("rabbit://u:hunter2@localhost:5671/?ssl=1", true);
+    check("rabbit://u:hunter2@localhost/other", false);
+    check("rabbit://u:hunter2@elsewhere/", false);
 }
