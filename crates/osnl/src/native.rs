@@ -37,7 +37,6 @@ mod drivers;
 mod empty_names;
 mod enrich;
 mod equalities;
-mod event_order;
 mod explain;
 mod fallback;
 mod findings;
@@ -241,7 +240,6 @@ impl LoadedConf {
         warnings.extend(self.guest_hosts());
         warnings.extend(self.service_exchanges());
         warnings.extend(self.not_deletions());
-        warnings.extend(self.half_ordered());
         warnings.extend(self.placeholders());
         in_order(&mut warnings, |warning| &warning.0, &self.files);
         warnings

@@ -200,38 +200,6 @@ fn the_explanation_says_which_journal_forgets_the_order_of_events() {
     }
 }
 
-#[test]
-fn a_rule_that_orders_creations_beside_other_deletions_is_warned_of() {
-    let check = |gone: &str, made: &str, event: &str, expected: Option<&str>| {
-        let actions = "actions = roles, record\n";
-        let text = WHOLE.replace(actions, &format!("{actions}{gone}"));
-        let made = format!("[rule:made]\nactions = record\nevent_type = {event}\n{made}");
-        let found: Vec<String> = load(&(text + &made))
-            .unwrap()
-            .all_warnings()
-            .iter()
-            .map(ToString::to_string)
-            .filter(|found| found.contains("orders no event"))
-            .collect();
-        assert_eq!(found.len(), usize::from(expected.is_some()), "{found:?}");
-        assert!(expected.is_none_or(|expected| found[0].contains(expected)), "{found:?}");
-    };
-    let timed = "order_by_event_time = true\n";
-    let keyed = format!("{timed}key = payload.port.id\n");
-    let create = "^port\\.create\\.end$";
-    let gone = "[rule:made] order_by_event_time: orders no event of [rule:gone] of the same listener, which has the \
-                deletions of port without this option";
-    check("", timed, create, Some(gone));
-    check(timed, "", create, Some("[rule:gone] order_by_event_time: orders no event of [rule:made]"));
-    check(timed, timed, create, None);
-    check("", "", create, None);
-    check("", timed, "^port\\.", None);
-    check(timed, "", "^network\\.create\\.end$", None);
-    let text =
-        "which has the creations of port without this option; set order_by_event_time = true there too";
-    check(&keyed, "", create, Some(text));
-}
-
 /// A message that waits returns to its queue each 15 minutes, and a delivery limit drops it in the end.
 #[test]
 fn a_wait_that_a_delivery_limit_cuts_off_is_refused() {
