@@ -247,9 +247,10 @@ async fn dead_letters(
     let (seen, proven) = tokio::join!(asked, transport.prove(&name, &[], Some(&kind), thorough, limit));
     let queue = probe("dead letter queue");
     let queue = match seen {
-        Ok(Ok(Some((waiting, Some(DeadLettersRisk { difference, consequence, remedy }))))) => {
+        Ok(Ok(Some((waiting, Some(DeadLettersRisk { reason, may_be_mended, remedy }))))) => {
             let waiting = counted(u64::from(waiting), "message waits", "messages wait");
-            queue.warning(format!("exists, {waiting}; {difference}: {consequence}"), &remedy)
+            let said = format!("exists, {waiting}; {reason}");
+            if may_be_mended { queue.note(said, &remedy) } else { queue.warning(said, &remedy) }
         }
         Ok(Ok(Some((0, None)))) => queue.fine("exists, no dead letter waits"),
         Ok(Ok(Some((waiting, None)))) => queue.warning(

@@ -160,10 +160,9 @@ impl QueuePublisher {
             return;
         }
         match DeadLettersRisk::read(&difference, virtual_host, queue) {
-            Some(DeadLettersRisk { difference, consequence, remedy }) => tracing::warn!(
+            Some(DeadLettersRisk { reason, remedy, .. }) => tracing::warn!(
                 queue.name = queue,
-                reason = difference,
-                consequence,
+                reason,
                 remedy,
                 "the dead letter queue may lose letters or fill the broker's disk"
             ),
@@ -185,19 +184,21 @@ impl QueuePublisher {
 /// The risk to the letters of a queue that osnl would have declared otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLettersRisk {
-    pub difference: String,
-    pub consequence: &'static str,
+    /// The difference, and its consequence.
+    pub reason: String,
+    /// Whether a policy, which AMQP does not show, may have mended it.
+    pub may_be_mended: bool,
     pub remedy: String,
 }
 
 impl DeadLettersRisk {
     fn read(difference: &Difference<'_>, virtual_host: &str, queue: &str) -> Option<Self> {
-        let (consequence, is_for_policy) = difference.risk_to_letters()?;
-        let remedy = match is_for_policy {
+        let (consequence, may_be_mended) = difference.risk_to_letters()?;
+        let remedy = match may_be_mended {
             true => dead_letters_policy(virtual_host, queue),
             false => AS_CONFIGURED.to_owned(),
         };
-        Some(Self { difference: difference.to_string(), consequence, remedy })
+        Some(Self { reason: format!("{difference}: {consequence}"), may_be_mended, remedy })
     }
 }
 
