@@ -62,6 +62,7 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     ("crates/osnl-admin/src/page/change.rs", "the first 10,000 letters of each queue", "osnl-transport/src/dead_letters.rs", "MOST_READ: usize = 10_000;"),
     ("crates/osnl/src/control/answer.rs", "the first 10,000 letters of each queue", "osnl-transport/src/dead_letters.rs", "MOST_READ: usize = 10_000;"),
     ("crates/osnl/src/control/quarantine.rs", "the first 10,000 letters of each queue", "osnl-transport/src/dead_letters.rs", "MOST_READ: usize = 10_000;"),
+    ("docs/concepts.md", "[two files](journal.md#bounds) of 64 MiB", "osnl-journal/src/sqlite/archive.rs", "const LARGEST: u64 = 64 << 20;"),
     ("docs/concepts.md", "`max_dead` (10,000) dead letters", "osnl-journal/src/bounds.rs", "max_dead: u64 = \"10000\""),
     ("docs/concepts.md", "to the broker's queue after 5 minutes", "osnl-engine/src/listener.rs", "GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);"),
     ("docs/concepts.md", "`retry_max_age` (24 hours;", "osnl/src/native/deliveries.rs", "retry_max_age: Option<Duration> as max_age = \"24h\""),
