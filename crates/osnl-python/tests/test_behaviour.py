@@ -240,6 +240,9 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
                 text = files[0].read_text(encoding='utf-8')
                 self.assertIn(f'\n{part} ', text)
                 self.assertIn('librdkafka - Apache Kafka C driver library', text)
+                fields = metadata.metadata(wheel)
+                self.assertIn(' AND BSD-2-Clause AND ', fields['License-Expression'])
+                self.assertIn('LICENSE-THIRD-PARTY.txt', fields.get_all('License-File'))
 
     def test_the_bills_of_materials(self):
         """Each wheel names its crates where scanners look for them."""

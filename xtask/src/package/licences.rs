@@ -55,19 +55,56 @@ pub(super) fn text(package: &str, features: &str) -> Result<String> {
 /// The licences of what no crate names: our code, SQLite, librdkafka, and the recorded notifications.
 const OTHERS: [&str; 4] = ["MIT OR Apache-2.0", "blessing", "BSD-2-Clause", "Apache-2.0"];
 
-/// Returns the licences of a package and of its libraries as one SPDX expression.
-pub(super) fn expression(package: &str, features: &str) -> Result<String> {
+/// Returns the licences of a package, of its libraries, and of what is beside it, as one SPDX expression.
+pub(super) fn expression(package: &str, features: &str, beside: &[&str]) -> Result<String> {
     let parts = parts(package, features)?;
-    Ok(joined(parts.iter().map(|part| part.licence.as_str()).chain(OTHERS)))
+    let libraries = parts.iter().map(|part| part.licence.as_str());
+    Ok(joined(libraries.chain(OTHERS).chain(beside.iter().copied())))
 }
 
-/// Joins expressions by AND, which binds tighter than OR: a choice has parentheses.
+/// Joins expressions by AND, each term once. A choice between licences stays whole, in parentheses: no term is nested.
 fn joined<'a>(licences: impl Iterator<Item = &'a str>) -> String {
-    let each: BTreeSet<String> = licences
-        .map(|licence| licence.replace('/', " OR "))
-        .map(|licence| if licence.contains(" OR ") { format!("({licence})") } else { licence })
-        .collect();
-    each.into_iter().collect::<Vec<_>>().join(" AND ")
+    let mut terms = BTreeSet::new();
+    for licence in licences {
+        add_terms(&licence.replace('/', " OR "), &mut terms);
+    }
+    terms.into_iter().collect::<Vec<_>>().join(" AND ")
+}
+
+fn add_terms(expression: &str, terms: &mut BTreeSet<String>) {
+    // AND binds tighter than OR.
+    let choices: BTreeSet<&str> = split(expression, " OR ").into_iter().collect();
+    if choices.len() > 1 {
+        terms.insert(format!("({})", choices.into_iter().collect::<Vec<_>>().join(" OR ")));
+        return;
+    }
+    match split(expression, " AND ").as_slice() {
+        [term] => match term.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')) {
+            Some(inner) => add_terms(inner, terms),
+            None => {
+                terms.insert((*term).to_owned());
+            }
+        },
+        parts => parts.iter().for_each(|part| add_terms(part, terms)),
+    }
+}
+
+/// Splits an expression at an operator outside parentheses.
+fn split<'a>(expression: &'a str, operator: &str) -> Vec<&'a str> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0);
+    for (at, c) in expression.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ if depth == 0 && expression[at..].starts_with(operator) => {
+                parts.push(&expression[start..at]);
+                start = at + operator.len();
+            }
+            _ => {}
+        }
+    }
+    parts.push(&expression[start..]);
+    parts
 }
 
 fn parts(package: &str, features: &str) -> Result<Vec<ForeignCrate>> {
@@ -171,8 +208,9 @@ fn is_licence(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::FEATURES;
-    use super::{is_licence, joined, parts, text};
+    use super::super::wheel::WHEELS;
+    use super::super::{FEATURES, FEATURES_OF_WHEEL, PROGRAM};
+    use super::*;
 
     #[test]
     fn licences_are_known_by_their_names() {
@@ -186,11 +224,32 @@ mod tests {
 
     #[test]
     fn licences_are_joined_and_each_expression_keeps_its_meaning() {
-        let licences = ["Apache-2.0/MIT", "ISC", "MIT OR BSD-2-Clause AND Zlib", "ISC", "Apache-2.0 OR MIT"];
-        assert_eq!(
-            joined(licences.into_iter()),
-            "(Apache-2.0 OR MIT) AND (MIT OR BSD-2-Clause AND Zlib) AND ISC"
-        );
+        let check = |licences: &[&str], expected: &str| {
+            assert_eq!(joined(licences.iter().copied()), expected, "{licences:?}");
+        };
+        check(&["Apache-2.0/MIT", "ISC", "MIT OR Apache-2.0", "ISC"], "(Apache-2.0 OR MIT) AND ISC");
+        check(&["MIT OR BSD-2-Clause AND Zlib"], "(BSD-2-Clause AND Zlib OR MIT)");
+        check(&["(MIT OR Apache-2.0) AND Unicode-3.0", "MIT"], "(Apache-2.0 OR MIT) AND MIT AND Unicode-3.0");
+        check(&["((Zlib OR MIT) AND ISC)"], "(MIT OR Zlib) AND ISC");
+    }
+
+    /// A source distribution and the wheels that are made of it must name the same licences, so a file names them.
+    #[test]
+    fn wheels_and_image_name_the_licences_of_all_that_they_contain() {
+        let check = |file: &str, begin: &str, licences: String| {
+            let text = std::fs::read_to_string(step::root().join(file)).unwrap();
+            let line = format!("{begin}\"{licences}\"");
+            assert!(text.lines().any(|found| found == line), "{file} must have the line {line}");
+        };
+        for (project, package, _) in WHEELS {
+            let licences = expression(package, FEATURES_OF_WHEEL, &[]).unwrap();
+            check(&format!("{project}/pyproject.toml"), "license = ", licences);
+        }
+        // glibc, libgcc, OpenSSL, zlib, and the CA certificates.
+        let beside =
+            ["LGPL-2.1-or-later", "GPL-3.0-or-later WITH GCC-exception-3.1", "Apache-2.0", "Zlib", "MPL-2.0"];
+        let licences = expression(PROGRAM, FEATURES, &beside).unwrap();
+        check("packaging/container/Containerfile", "LABEL org.opencontainers.image.licenses=", licences);
     }
 
     #[test]

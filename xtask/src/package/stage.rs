@@ -84,7 +84,7 @@ impl Stage {
     }
 
     pub(super) fn rpm(&self) -> Result<Vec<PathBuf>> {
-        let licence = format!("license = \"{}\"", licences::expression(PROGRAM, FEATURES)?);
+        let licence = format!("license = \"{}\"", licences::expression(PROGRAM, FEATURES, &[])?);
         let this_osnl = format!("{licence}\nrequires = {{ osnl = \"= {}-{REVISION}\" }}", version()?);
         let compression = match self.profile {
             Profile::Dist => "zstd",

@@ -17,7 +17,7 @@ use super::{FEATURES, FEATURES_OF_WHEEL, PROGRAM, folder, licences};
 use crate::{setup, step};
 
 /// A project, the package that it builds, and how its wheel's name begins.
-const WHEELS: [(&str, &str, &str); 2] =
+pub(super) const WHEELS: [(&str, &str, &str); 2] =
     [("packaging/pypi/osnl", PROGRAM, "osnl-"), ("crates/osnl-python", "osnl-python", "osnl_k2hr3-")];
 
 /// The file of foreign licences. It has this name because `license-files` of both projects takes `LICENSE-*` into

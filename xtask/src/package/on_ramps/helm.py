@@ -130,6 +130,7 @@ def wrong_values():
 def main():
     shutil.rmtree(WORK / "helm", ignore_errors=True)
     report = helm.lint(CHART, {"image": IMAGE, "listeners": {"nova": CLUSTER}, "conf": "[rule:x]"}, strict=True)
+    # Severity 1 is a recommendation: the one that the chart does not follow is an icon, which osnl does not have.
     same([message for message in report["messages"] if message["severity"] > 1], [], "what helm lint says")
     texts = {path.stem: rendered(yaml.safe_load(path.read_text())) for path in sorted(EXAMPLES.glob("*.yaml"))}
     for name, text in texts.items():
