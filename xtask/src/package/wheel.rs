@@ -1,8 +1,10 @@
 //! Wheels for PyPI: `osnl`, which is the program, and `osnl-k2hr3`, the module k2hr3_osnl.
 //!
 //! maturin builds both, in an environment of its own under `target/`. `package wheel-test` installs both into a fresh
-//! environment without an index and without a compiler in its PATH.
+//! environment without an index and without a compiler in its PATH. With `--candidate` it does the same with wheels that
+//! pip has built from the source distributions.
 
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -40,7 +42,6 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
         Profile::Debug => FEATURES,
     };
     for (project, package, _) in WHEELS {
-        let place = step::root().join(project);
         let mut build = step::building(&maturin);
         build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
         match profile {
@@ -52,17 +53,22 @@ pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
                 build.args(["--profile", "dev", "--auditwheel", "skip"]);
             }
         }
-        build.args(["--features", features]).current_dir(&place).stdin(Stdio::null());
         // Another target folder would build everything again.
-        build.env("CARGO_TARGET_DIR", step::target_dir());
-        let listed = place.join(LICENCES);
-        std::fs::write(&listed, licences::text(package, features)?)
-            .with_context(|| listed.display().to_string())?;
-        let built = step::run(&mut build).with_context(|| format!("the wheel of {project}"));
-        let _ = std::fs::remove_file(&listed);
-        built?;
+        build.args(["--features", features]).env("CARGO_TARGET_DIR", step::target_dir());
+        with_licences(project, &licences::text(package, features)?, &mut build)
+            .with_context(|| format!("the wheel of {project}"))?;
     }
     WHEELS.iter().map(|(_, _, name)| file(&out, name)).collect()
+}
+
+/// Runs a command of maturin in the folder of a project, which has the file of foreign licences as long as it runs.
+fn with_licences(project: &str, licences: &str, maturin: &mut Command) -> Result<()> {
+    let place = step::root().join(project);
+    let listed = place.join(LICENCES);
+    std::fs::write(&listed, licences).with_context(|| listed.display().to_string())?;
+    let done = step::run(maturin.current_dir(&place).stdin(Stdio::null()));
+    let _ = std::fs::remove_file(&listed);
+    done
 }
 
 /// Returns the files of a release for PyPI: the wheels, and source distributions for other systems. twine refuses what
@@ -72,10 +78,12 @@ pub(super) fn for_pypi() -> Result<Vec<PathBuf>> {
     let maturin = setup::maturin_with_zig()?;
     let out = folder()?.join("sources");
     let _ = std::fs::remove_dir_all(&out);
-    for (project, _, name) in WHEELS {
+    std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
+    for (project, package, name) in WHEELS {
+        // As pip calls it, with the crates of all features: cargo reads none if one is missing.
         let mut sources = step::building(&maturin);
-        sources.args(["sdist", "--out"]).arg(&out).current_dir(step::root().join(project));
-        step::run(sources.stdin(Stdio::null()))
+        sources.args(["pep517", "write-sdist", "--sdist-directory"]).arg(&out);
+        with_licences(project, &licences::text(package, FEATURES_OF_WHEEL)?, &mut sources)
             .with_context(|| format!("the source distribution of {project}"))?;
         files.push(file(&out, name)?);
     }
@@ -88,14 +96,18 @@ pub(super) fn for_pypi() -> Result<Vec<PathBuf>> {
 fn for_older_glibc(build: &mut Command, maturin: &Path) -> Result<()> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     build.args(["--zig", "--compatibility", GLIBC, "--target", &target]);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = maturin.parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
-    build.env("PATH", std::env::join_paths(folders)?);
+    build.env("PATH", path_with(maturin)?);
     // librdkafka's configure asks for the compiler by this name; the system's would use functions of its newer glibc.
     build.env("CC", zig_compiler(maturin)?);
     // librdkafka's list of exported functions names some that this build lacks, which LLVM's linker refuses else.
     build.env("LDFLAGS", "-Wl,--undefined-version");
     Ok(())
+}
+
+fn path_with(maturin: &Path) -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = maturin.parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
+    Ok(std::env::join_paths(folders)?)
 }
 
 fn zig_compiler(maturin: &Path) -> Result<PathBuf> {
@@ -123,15 +135,44 @@ pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
     let started = Instant::now();
     let wheels = match origin {
         Origin::Build(profile) => make(profile)?,
-        Origin::Candidate => {
-            released()?.into_iter().filter(|file| file.extension().is_some_and(|it| it == "whl")).collect()
-        }
+        Origin::Candidate => released_with(".whl")?,
     };
     println!("package: made {} wheels in {:.1} s", wheels.len(), started.elapsed().as_secs_f32());
     let environment = folder()?.join(format!("venv-{}", std::process::id()));
-    let result = in_environment(&environment, python, &wheels);
+    let mut result = in_environment(&environment, python, &wheels);
+    if result.is_ok() && origin == Origin::Candidate {
+        result = from_sources().and_then(|wheels| in_environment(&environment, python, &wheels));
+    }
     let _ = std::fs::remove_dir_all(&environment);
     result
+}
+
+fn released_with(ending: &str) -> Result<Vec<PathBuf>> {
+    Ok(released()?.into_iter().filter(|file| file.to_string_lossy().ends_with(ending)).collect())
+}
+
+/// Builds wheels from the released source distributions as pip does, with the profile for tests.
+fn from_sources() -> Result<Vec<PathBuf>> {
+    setup::kafka()?;
+    let maturin = setup::maturin()?;
+    let started = Instant::now();
+    let out = folder()?.join("wheels-of-sources");
+    let _ = std::fs::remove_dir_all(&out);
+    // pip unpacks into a folder of another name each time, so what is built there serves no later build.
+    let target = out.join("target");
+    let mut pip = step::building(maturin.with_file_name("python"));
+    pip.args(["-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]);
+    pip.args(["--no-build-isolation", "--wheel-dir"]).arg(&out).args(released_with(".tar.gz")?);
+    pip.env("PATH", path_with(&maturin)?).env("CARGO_TARGET_DIR", &target);
+    pip.env("MATURIN_PEP517_ARGS", format!("--profile dev --features {FEATURES}"));
+    step::run(pip.stdin(Stdio::null())).context("the wheels of the source distributions")?;
+    // Nothing but SQLite calls it, by the flags of `.cargo/config.toml`.
+    let mut grep = Command::new("grep");
+    step::run(grep.args(["--quiet", "__memcpy_chk"]).arg(target.join("debug/osnl")).stdin(Stdio::null()))
+        .context("a source distribution lacks the flags of .cargo/config.toml")?;
+    let _ = std::fs::remove_dir_all(&target);
+    println!("package: built the sources in {:.1} s", started.elapsed().as_secs_f32());
+    WHEELS.iter().map(|(_, _, name)| file(&out, name)).collect()
 }
 
 pub(super) fn install(environment: &Path, python: &str, wheels: &[PathBuf]) -> Result<()> {
@@ -146,6 +187,7 @@ pub(super) fn install(environment: &Path, python: &str, wheels: &[PathBuf]) -> R
 }
 
 fn in_environment(environment: &Path, python: &str, wheels: &[PathBuf]) -> Result<ExitCode> {
+    let _ = std::fs::remove_dir_all(environment);
     install(environment, python, wheels)?;
     let bin = environment.join("bin");
     let broker = Broker::start();
