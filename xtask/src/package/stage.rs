@@ -15,6 +15,17 @@ use crate::{setup, step};
 /// The newest glibc that a released package may need, that of RHEL 9: `README.md` and `docs/install.md` promise it.
 const NEWEST_GLIBC: (u32, u32) = (2, 34);
 
+/// Completes the package of line tables as debhelper does: cargo-deb gives it no documentation, no sums, and an old
+/// priority. What it contains is compressed already.
+const DBGSYM: &str = "umask 022
+    dpkg-deb --raw-extract \"$1\" dbgsym
+    mkdir -p dbgsym/usr/share/doc
+    ln -s osnl dbgsym/usr/share/doc/osnl-dbgsym
+    sed -i 's/^Recommends: osnl /Depends: osnl /; s/^Priority: extra/Priority: optional/' dbgsym/DEBIAN/control
+    (cd dbgsym && find usr -type f -exec md5sum {} + > DEBIAN/md5sums)
+    dpkg-deb --root-owner-group -Zxz -z1 --build dbgsym \"$1\" > /dev/null
+    rm -r dbgsym";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {
     Dist,
@@ -80,7 +91,11 @@ impl Stage {
             Profile::Dist => ["--dbgsym", "--compress-debug-symbols=zlib"].as_slice(),
             Profile::Debug => &["--strip", "--fast", "--compress-type=gz"],
         });
-        self.made(deb.env("CARGO_TARGET_DIR", &self.folder), "deb")
+        let packages = self.made(deb.env("CARGO_TARGET_DIR", &self.folder), "deb")?;
+        for package in packages.iter().filter(|package| package.to_string_lossy().ends_with(".ddeb")) {
+            super::sh(&self.folder, DBGSYM, &[&package.display().to_string()])?;
+        }
+        Ok(packages)
     }
 
     pub(super) fn rpm(&self) -> Result<Vec<PathBuf>> {
