@@ -132,8 +132,8 @@ fn lint() -> Result<ExitCode> {
     lintian.args(["--allow-root", "--no-cfg", "--info", "--display-info", "--pedantic"]);
     // Until `publish --maintainer` names an address, which takes the reason of two overrides away, no package has one; the
     // package of line tables has no overrides.
-    lintian.args(["--suppress-tags=unused-override,malformed-contact", "--fail-on=error,warning,info,pedantic"]);
-    lintian.args(stage.deb()?);
+    lintian.arg("--suppress-tags=unused-override,malformed-contact");
+    lintian.arg("--fail-on=error,warning,info,pedantic").args(stage.deb()?);
     let mut rpmlint = Command::new("rpmlint");
     // `publish` takes the reason of one exception away.
     rpmlint.args(["--strict", "--ignore-unused-rpmlintrc", "--rpmlintrc"]);
