@@ -46,12 +46,8 @@ impl Process {
     }
 
     pub(super) fn cpu(&self) -> Result<Duration> {
-        let stat = self.proc("stat")?;
-        // The name of the program is in parentheses and may contain any character.
-        let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok()).context("stat");
-        // utime and stime are the 14th and 15th field; the list begins with the third.
-        Ok(TICK * (ticks(11)? + ticks(12)?))
+        let [own, _] = cpu(&self.proc("stat")?).with_context(|| format!("no CPU time of {}", self.name))?;
+        Ok(own)
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -116,6 +112,21 @@ pub(super) struct Watched {
     pub(super) descriptors: usize,
 }
 
+/// Returns the CPU time of all processes that this one has started and that have ended.
+pub(super) fn cpu_of_ended() -> Result<Duration> {
+    let [_, ended] = cpu(&std::fs::read_to_string("/proc/self/stat")?).context("/proc/self/stat")?;
+    Ok(ended)
+}
+
+/// Returns the CPU time of a process, and that of its children that have ended.
+fn cpu(stat: &str) -> Option<[Duration; 2]> {
+    // The name of the program is in parentheses and may contain any character. The list begins with the third field;
+    // utime, stime, cutime, and cstime are the 14th to 17th.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u32>().ok();
+    Some([TICK * (ticks(11)? + ticks(12)?), TICK * (ticks(13)? + ticks(14)?)])
+}
+
 fn anonymous_peak(status: &str) -> Option<f64> {
     Some((kibibytes(status, "VmHWM:")? - kibibytes(status, "RssFile:")?) / 1024.0)
 }
@@ -128,6 +139,13 @@ fn kibibytes(status: &str, name: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cpu_times_are_those_of_the_process_and_of_its_ended_children() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 150 40 0 0 12 3 400 50 20 0 1 0 99 1000 20";
+        assert_eq!(cpu(stat), Some([Duration::from_millis(150), Duration::from_millis(4_500)]));
+        assert_eq!(cpu("7 (a) S 1"), None);
+    }
 
     #[test]
     fn pages_of_files_are_no_part_of_the_peak() {
