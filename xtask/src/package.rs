@@ -130,8 +130,8 @@ fn lint() -> Result<ExitCode> {
     let stage = Stage::make(Profile::Dist)?;
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--no-cfg", "--info", "--display-info", "--pedantic"]);
-    // Until `publish --maintainer` names an address, which takes the reason of two overrides away, no package has one; the
-    // package of line tables has no overrides.
+    // Until `publish --maintainer` names an address, no package has one, and that of line tables has no overrides. An
+    // address takes the reason of two overrides away.
     lintian.arg("--suppress-tags=unused-override,malformed-contact");
     lintian.arg("--fail-on=error,warning,info,pedantic").args(stage.deb()?);
     let mut rpmlint = Command::new("rpmlint");

@@ -1,8 +1,8 @@
 //! Two hours of a cloud's events through a journal that prunes, with a target that is away in each hour: nothing may be
 //! lost, and nothing may grow.
 //!
-//! The speed of a shared machine changes by a third from minute to minute, so CPU is compared as the ratio to that of the
-//! publisher, a new process with the same work each minute.
+//! The speed of a shared machine changes by a third from minute to minute, so CPU is compared as a multiple of the
+//! publisher's, which is a new process with the same work each minute.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

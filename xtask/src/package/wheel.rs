@@ -1,8 +1,8 @@
 //! Wheels for PyPI: `osnl`, which is the program, and `osnl-k2hr3`, the module k2hr3_osnl.
 //!
 //! maturin builds both, in an environment of its own under `target/`. `package wheel-test` installs both into a fresh
-//! environment without an index and without a compiler in its PATH. With `--candidate` it does the same with wheels that
-//! pip has built from the source distributions.
+//! environment without an index and without a compiler in its PATH. With `--candidate` it does the same with wheels
+//! that pip has built from the source distributions.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
