@@ -167,9 +167,11 @@ fn from_sources() -> Result<Vec<PathBuf>> {
     pip.env("MATURIN_PEP517_ARGS", format!("--profile dev --features {FEATURES}"));
     step::run(pip.stdin(Stdio::null())).context("the wheels of the source distributions")?;
     // Nothing but SQLite calls it, by the flags of `.cargo/config.toml`.
-    let mut grep = Command::new("grep");
-    step::run(grep.args(["--quiet", "__memcpy_chk"]).arg(target.join("debug/osnl")).stdin(Stdio::null()))
-        .context("a source distribution lacks the flags of .cargo/config.toml")?;
+    for built in ["debug/osnl", "debug/libosnl_python.so"] {
+        let mut grep = Command::new("grep");
+        step::run(grep.args(["--quiet", "__memcpy_chk"]).arg(target.join(built)).stdin(Stdio::null()))
+            .with_context(|| format!("{built}: the source distribution lacks the flags of SQLite"))?;
+    }
     let _ = std::fs::remove_dir_all(&target);
     println!("package: built the sources in {:.1} s", started.elapsed().as_secs_f32());
     WHEELS.iter().map(|(_, _, name)| file(&out, name)).collect()
