@@ -43,7 +43,7 @@ use super::held::{CLOSE_TIMEOUT, ConnectionGuard};
 use super::marks::texts;
 use super::properties::properties;
 use super::refusal::Difference;
-use super::remedy::dead_letters_policy;
+use super::remedy::{dead_letters_anew, dead_letters_policy};
 use super::returned::delivery_count;
 use super::returns::difference;
 use super::side::SideChannel;
@@ -51,7 +51,7 @@ use crate::bodies::BodyBounds;
 use crate::body_flow::BodyFlow;
 use crate::dead_letters::{MOST_READ, QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
 use crate::topology::{BrokerVersion, QueueKind};
-use crate::{AS_CONFIGURED, BoxFuture, TransportError};
+use crate::{BoxFuture, TransportError};
 
 const MOST: u16 = 10_000;
 const _: () = assert!(MOST as usize == MOST_READ);
@@ -196,7 +196,7 @@ impl DeadLettersRisk {
         let (consequence, may_be_mended) = difference.risk_to_letters()?;
         let remedy = match may_be_mended {
             true => dead_letters_policy(virtual_host, queue),
-            false => AS_CONFIGURED.to_owned(),
+            false => dead_letters_anew(virtual_host, queue),
         };
         Some(Self { reason: format!("{difference}: {consequence}"), may_be_mended, remedy })
     }
@@ -661,6 +661,23 @@ impl QueueReader for RabbitQueueReader {
 mod tests {
     use super::*;
     use futures_util::stream::{self, pending};
+
+    #[test]
+    fn a_dead_letter_queue_is_deleted_only_after_its_letters_were_dealt_with() {
+        for (argument, asked, found) in [
+            ("x-overflow", "reject-publish", "drop-head"),
+            ("x-message-ttl", "none", "60000"),
+            ("durable", "true", "false"),
+        ] {
+            let difference = Difference::Named { argument, asked, found };
+            let remedy = DeadLettersRisk::read(&difference, "/v", "osnl.dead").unwrap().remedy;
+            let (letters, deletion) = remedy.split_once("then stop osnl").unwrap();
+            assert!(letters.contains("osnl deliveries") && letters.contains("osnl quarantine"), "{remedy}");
+            assert!(deletion.contains("only when the queue is empty"), "{remedy}");
+            // RabbitMQ refuses --if-empty for a quorum queue.
+            assert!(deletion.contains("rabbitmqctl delete_queue -p /v osnl.dead;"), "{remedy}");
+        }
+    }
 
     async fn waited(body_flow: &BodyFlow, messages: impl Stream<Item = u8>) -> (u64, Option<Option<u8>>) {
         let begun = Instant::now();

@@ -154,6 +154,16 @@ pub(super) fn dead_letters_policy(virtual_host: &str, queue: &str) -> String {
     set_policy(virtual_host, ("queues", queue), &definition)
 }
 
+/// Returns the steps that replace a dead letter queue that no policy mends, without a loss of its letters.
+pub(super) fn dead_letters_anew(virtual_host: &str, queue: &str) -> String {
+    format!(
+        "release, retry, or discard what osnl deliveries list and osnl quarantine list show, then stop osnl, and only \
+         when the queue is empty: rabbitmqctl delete_queue -p {} {}; osnl makes it anew",
+        shell_quoted(virtual_host),
+        shell_quoted(queue),
+    )
+}
+
 fn set_policy(virtual_host: &str, (kind, queue): (&str, &str), definition: &str) -> String {
     let pattern = format!("^{}$", escaped(queue));
     format!(
