@@ -2,7 +2,7 @@
 //! check: even its readers make files beside it.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::Read as _;
 use std::path::Path;
 
 use rusqlite::{ErrorCode, OpenFlags};
@@ -68,7 +68,8 @@ fn judge_wal(file: &Path) -> Result<(), OpenError> {
     marks_in_wal(file).map_or(Ok(()), |(application, version)| schema::judge_marks(application, version))
 }
 
-/// Reads `application_id` and `user_version` from a WAL, by the [format of SQLite](https://sqlite.org/walformat.html).
+/// Reads `application_id` and `user_version` from a WAL, by the [format of SQLite](https://sqlite.org/walformat.html). A
+/// transaction counts if its frames and all before it have their checksums: a power failure may have torn the last one.
 fn marks_in_wal(file: &Path) -> Option<(i64, i64)> {
     let path = beside(file, "-wal");
     let mut wal = path.is_file().then(|| File::open(&path).ok()).flatten()?;
@@ -78,16 +79,38 @@ fn marks_in_wal(file: &Path) -> Option<(i64, i64)> {
         let bytes = bytes.get(at..)?.first_chunk::<4>()?;
         Some(i64::from(i32::from_be_bytes(*bytes)))
     };
-    let rest_of_page = number(&header, 8)? - 100;
-    let (mut marks, mut frame) = (None, [0; 24 + 100]);
-    while rest_of_page > 0 && wal.read_exact(&mut frame).is_ok() && frame[8..16] == header[16..24] {
+    let word: fn([u8; 4]) -> u32 = match number(&header, 0)? {
+        0x377f_0682 => u32::from_le_bytes,
+        0x377f_0683 => u32::from_be_bytes,
+        _ => return None,
+    };
+    let page_size = usize::try_from(number(&header, 8)?).ok().filter(|size| (512..=65_536).contains(size))?;
+    let mut frame = vec![0; 24 + page_size];
+    let mut sum = checksum([0; 2], &header[..24], word);
+    let mut is_whole = header[24..] == *sum.map(u32::to_be_bytes).as_flattened();
+    let (mut written, mut committed) = (None, None);
+    while is_whole && wal.read_exact(&mut frame).is_ok() && frame[8..16] == header[16..24] {
         let (frame, page) = frame.split_at(24);
+        sum = checksum(checksum(sum, &frame[..8], word), page, word);
+        is_whole = frame[16..] == *sum.map(u32::to_be_bytes).as_flattened();
         if number(frame, 0) == Some(1) && page.starts_with(b"SQLite format 3\0") {
-            marks = number(page, 68).zip(number(page, 60));
+            written = number(page, 68).zip(number(page, 60));
         }
-        wal.seek(SeekFrom::Current(rest_of_page)).ok()?;
+        let is_commit = number(frame, 4) != Some(0);
+        if is_whole && is_commit {
+            committed = written;
+        }
     }
-    marks
+    committed
+}
+
+/// Continues the checksum of a WAL.
+fn checksum(sum: [u32; 2], bytes: &[u8], word: fn([u8; 4]) -> u32) -> [u32; 2] {
+    let (pairs, _) = bytes.as_chunks::<4>().0.as_chunks::<2>();
+    pairs.iter().fold(sum, |[first, second], [left, right]| {
+        let first = first.wrapping_add(word(*left)).wrapping_add(second);
+        [first, second.wrapping_add(word(*right)).wrapping_add(first)]
+    })
 }
 
 #[cfg(test)]
@@ -195,6 +218,42 @@ mod tests {
             assert!(error.contains(expected), "{error}");
             assert!(state() == before, "{sql}");
             assert_eq!(std::fs::read_dir(folders[1].path()).unwrap().count(), 2, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_a_power_failure_has_torn_is_not_judged() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [open, left] = folders.each_ref().map(|folder| folder.path().join("journal.db"));
+        let connection = Connection::open(&open).unwrap();
+        connection.pragma_update(None, "journal_mode", "wal").unwrap();
+        connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        let wal = || std::fs::read(beside(&open, "-wal")).unwrap();
+        connection.execute_batch("CREATE TABLE t (x)").unwrap();
+        let foreign = wal();
+        let newer = format!(
+            "BEGIN; PRAGMA application_id = {}; PRAGMA user_version = 11; COMMIT",
+            schema::APPLICATION
+        );
+        connection.execute_batch(&newer).unwrap();
+        let newer = wal();
+        std::fs::copy(&open, &left).unwrap();
+        let torn = |wal: &[u8]| {
+            let mut wal = wal.to_vec();
+            *wal.last_mut().unwrap() ^= 1;
+            wal
+        };
+        for (wal, expected) in [
+            (torn(&foreign), None),
+            (torn(&newer), Some("another program's tables")),
+            (foreign, Some("another program's tables")),
+            (newer, Some("a newer osnl")),
+        ] {
+            std::fs::write(beside(&left, "-wal"), wal).unwrap();
+            match (judge_tables(&left), expected) {
+                (Err(error), Some(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+                (judged, expected) => assert!(judged.is_ok() && expected.is_none(), "{expected:?}"),
+            }
         }
     }
 
