@@ -41,6 +41,12 @@ pub(crate) struct CheckArgs {
     pub(crate) oss_watcher: Option<PathBuf>,
 }
 
+impl CheckArgs {
+    pub(crate) fn is_old_form(&self) -> bool {
+        self.k2hr3_osnl.is_some() || self.oss_watcher.is_some()
+    }
+}
+
 /// The daemon, or the files of one.
 #[derive(Clone, Debug, Args)]
 #[group(multiple = true)]

@@ -108,7 +108,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     if !args.connect {
         warnings.extend(unusable_places(&native));
     }
-    let mut report = CheckReport { explanation: native.explain(), warnings, trial, probes: None };
+    let explanation = explanation(&native, &args.of);
+    let mut report = CheckReport { explanation, warnings, trial, probes: None };
     if args.connect {
         let thorough = if args.declare { Thorough::Does } else { Thorough::Asks };
         let daemon = own_daemon(&native, &args.of);
@@ -135,6 +136,11 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     }
 }
 
+fn explanation(native: &Native, of: &CheckArgs) -> String {
+    let form = if of.is_old_form() { OWN_FORM } else { "" };
+    format!("{form}{}", native.explain())
+}
+
 fn unusable_places(native: &Native) -> impl Iterator<Item = Note> {
     let unusable = native.places(None).into_iter().filter(|probe| probe.verdict != ProbeVerdict::Fine);
     unusable.map(|Probe { section, what, found, advice, .. }| {
@@ -155,9 +161,11 @@ fn rights(any_conf: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe>
 }
 
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The first line about a file of another program, because the explanation names options that this file cannot have.
+const OWN_FORM: &str = "In osnl's own form, whose options are named below (osnl config show prints it):\n";
 
 pub(super) fn own_daemon(native: &Native, of: &CheckArgs) -> OwnDaemon {
-    if of.k2hr3_osnl.is_some() || of.oss_watcher.is_some() {
+    if of.is_old_form() {
         return OwnDaemon::Unknown("under this name osnl has no control socket".to_owned());
     }
     let status = match daemon_status(native) {

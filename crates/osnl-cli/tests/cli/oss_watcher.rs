@@ -364,6 +364,7 @@ fn the_programs_flags_are_there_and_a_wrong_file_does_not_start() {
     let (code, stdout, stderr) = run(&["check", "--oss-watcher", "log.conf"]);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("POST http://h:80/ for what comes"), "{stdout}");
+    assert!(stdout.contains("In osnl's own form, whose options are named below"), "{stdout}");
 }
 
 #[test]
