@@ -4,6 +4,24 @@ use super::{CatalogueEvent, PayloadForm};
 use crate::nearest;
 use crate::path::index;
 
+/// The fields of Neutron's API extensions (neutron-lib 5.0.1) that no recorded message has. A cloud sends those of the
+/// extensions that it loads.
+const OF_EXTENSIONS: [(&str, &str); 5] = [
+    ("floatingip", "distributed qos_network_policy_id"),
+    ("network", "is_default project_default pvlan segments"),
+    (
+        "port",
+        "data_plane_status device_profile dns_domain hardware_offload_type hints numa_affinity_policy \
+         propagate_uplink_status pvlan_community pvlan_type trunk_details trusted",
+    ),
+    (
+        "router",
+        "conntrack_helpers enable_default_route_bfd enable_default_route_ecmp enable_ndp_proxy enable_snat evpn_vni \
+         external_gateways service_type_id",
+    ),
+    ("subnet", "dns_publish_fixed_ip leak_routes"),
+];
+
 /// A path of a template that no payload of an event has, for a warning with a suggestion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LackingPath {
@@ -34,7 +52,7 @@ pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
         let is_listed = path.split('.').any(|key| key == "*");
         !is_listed && events.iter().any(|event| event.has_field(path))
     };
-    if events.is_empty() || any_has(path) {
+    if events.is_empty() || any_has(path) || events.iter().any(|event| is_of_extension(event, path)) {
         return None;
     }
     let known: BTreeSet<Vec<&'static str>> =
@@ -53,6 +71,16 @@ pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
     });
     let near = near.or_else(|| same_name(&known, path)).or_else(|| other_word(&keys, inside, path));
     Some(LackingPath { inside: inside.to_owned(), keys, near })
+}
+
+fn is_of_extension(event: &CatalogueEvent, path: &str) -> bool {
+    let mut keys = path.split('.');
+    let resource = keys.next().unwrap_or_default();
+    // A bulk request has a list of resources.
+    let name = resource.strip_suffix('s').unwrap_or(resource);
+    let Some(field) = keys.find(|key| index(key).is_none()) else { return false };
+    let is_it = |(of, fields): &(&str, &str)| *of == name && fields.split(' ').any(|known| known == field);
+    event.service == "neutron" && event.has_field(resource) && OF_EXTENSIONS.iter().any(is_it)
 }
 
 fn below(known: &[&'static str], inside: &str) -> Option<&'static str> {

@@ -46,6 +46,11 @@ fn what_may_be_there_is_not_lacking() {
     assert_eq!(lacking("port.delete.end", "port.fixed_ips.0.ip_address"), None);
     assert_eq!(lacking("instance.delete.end", "nova_object.data.metadata.role"), None);
     assert_eq!(lacking("aggregate.create.end", "aggregate_id"), None);
+    // Where an extension is loaded.
+    assert_eq!(lacking("port.delete.end", "port.trunk_details.trunk_id"), None);
+    assert_eq!(lacking("port.create.end", "ports.0.dns_domain"), None);
+    assert_ne!(lacking("router.create.end", "router.trunk_details"), None);
+    assert_ne!(lacking("network.create.end", "port.trunk_details"), None);
     assert_eq!(lacking("made.up", "anything"), None);
     assert_eq!(lacking("port.delete.start", "port.id").unwrap().keys, ["port_id"]);
     let list = lacking("port.delete.end", "port.fixed_ips.first").unwrap();

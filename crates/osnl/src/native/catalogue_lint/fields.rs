@@ -50,6 +50,10 @@ fn found(events: &[&'static CatalogueEvent], path: &str) -> PathFields {
     for event in events.iter().filter(|event| event.has_field(path)) {
         values.add(event, path);
     }
+    if values.event.is_empty() && events.iter().any(|event| event.service == "neutron") {
+        // A field of an extension may have any type.
+        (values.text, values.number, values.boolean) = (true, true, true);
+    }
     PathFields::Values(values)
 }
 

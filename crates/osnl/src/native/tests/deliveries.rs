@@ -30,11 +30,13 @@ fn a_pattern_for_a_path_with_brackets_is_told_with_dots() {
 #[test]
 fn a_name_that_no_event_has_is_told_at_each_option_that_reads_it() {
     let rule = "when = context.projectid == \"p\" and context.user == \"u\"\nkey = context.nosuch\n\
-                context.request_ids.0 = x\ncontext.roles.0 = x\ncontext.traceparent = ^00\n";
+                context.request_ids.0 = x\ncontext.roles.0 = x\ncontext.traceparent = ^00\n\
+                payload.port.data_plane_status = ACTIVE\n";
     // The trial on sample events tells of a name of the payload without a default.
     let action = "[action:web]\ndriver = http\nurl = https://h/{{ context.user_nam }}\n\
                   query.a = {{ payload.port.nosuch|default(\"-\") }}\nquery.b = {{ payload.prot.id|default(\"-\") }}\n\
-                  query.c = {{ payload.message|default(\"-\") }}\nquery.d = {{ payload.port.gone }}\n";
+                  query.c = {{ payload.message|default(\"-\") }}\nquery.d = {{ payload.port.gone }}\n\
+                  query.e = {{ payload.port.trunk_details|default(\"-\") }}\n";
     let text = WHOLE.replace("[rule:gone]\n", &format!("[rule:gone]\n{rule}")).replace(", record", ", web");
     let check = |text: &str, expected: &[&str]| {
         let told = load(&format!("{text}{action}")).unwrap().never_sent();
