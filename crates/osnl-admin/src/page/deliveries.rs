@@ -6,8 +6,9 @@ use askama::Template;
 use hyper::Method;
 use osnl::control::routes::{RouteLookup, Sender, find};
 use osnl::control::{
-    AttemptAnswer, ControlRequest, Delivery, DeliveryGroup, DeliveryObstacle, List, ListOrder,
-    RequestRefusal, Show, StateTone, StateTotals, Which, counted, grouped, millis, query, short_answer,
+    AttemptAnswer, ControlRequest, Delivery, DeliveryGroup, DeliveryObstacle, Incident, IncidentKind, List,
+    ListOrder, RequestRefusal, Show, StateTone, StateTotals, Status, Which, counted, grouped, millis, query,
+    short_answer,
 };
 use osnl::journal::query::Phase;
 use osnl_model::cut;
@@ -17,6 +18,7 @@ use super::incident::action_path;
 use super::{Frame, PageAnswer, PageVisit, ask, bad, shown, text};
 
 const LISTED: &str = "50";
+const PRIMARY: &str = " primary";
 /// The most deliveries that a search counts, as a million would take seconds.
 const COUNTED: u64 = 1000;
 const MOST_ROWS: u32 = 100;
@@ -49,6 +51,8 @@ struct DeliveryPage {
     moving: Vec<Arc<str>>,
     /// Whether a release calls a deletion.
     releases_deletions: bool,
+    /// The style of the button that calls the target now; `None` without that button.
+    try_style: Option<&'static str>,
     first: u64,
     attempts: Vec<ShownAttempt>,
     payload: String,
@@ -128,8 +132,16 @@ pub(super) async fn one(visit: PageVisit<'_>, id: &str) -> PageAnswer {
     let show: Show = ask(visit, &request(&format!("/deliveries/{id}"), "")?).await?;
     let delivery = &show.delivery;
     let actions = visit.handler.actions().unwrap_or_default();
+    let try_style = match can_try(delivery) {
+        true => {
+            let status = visit.handler.status().await;
+            Some(status.map_or(PRIMARY, |status| try_style(&status, &delivery.action)))
+        }
+        false => None,
+    };
     let page = DeliveryPage {
         releases_deletions: visit.handler.deletes(&delivery.action),
+        try_style,
         frame: Frame::new(visit, format!("Delivery {}", delivery.id), "/deliveries"),
         changes: CHANGES.iter().copied().filter(|(verb, _)| takes(verb).contains(&delivery.state)).collect(),
         moving: actions.into_iter().filter(|action| **action != *delivery.action).collect(),
@@ -231,6 +243,16 @@ fn can_try(delivery: &Delivery) -> bool {
         Some(obstacle) => *obstacle == DeliveryObstacle::TargetDown,
         None => delivery.state == Phase::Retrying,
     }
+}
+
+/// A call now meets a refusal, or a limit of the target, again.
+fn try_style(status: &Status, action: &str) -> &'static str {
+    let keeps_back = |incident: &&Incident| {
+        matches!(incident.kind, IncidentKind::TargetDown | IncidentKind::TargetRefuses)
+            && incident.actions.iter().any(|name| **name == *action)
+    };
+    let mut found = status.incidents.iter().filter(keeps_back).peekable();
+    if found.peek().is_none() || found.any(|incident| incident.is_probe_helpful) { PRIMARY } else { "" }
 }
 
 fn result(delivery: &Delivery) -> String {

@@ -277,6 +277,8 @@ async fn a_delivery_that_waits_for_a_target_that_is_down_is_tried_first_and_disc
         let one = site.read(path, &session).await;
         let at = [">Try now</a>", ">Move</button>", ">Discard</a>"].map(|button| one.find(button));
         assert!(at[0].is_some() && at.is_sorted(), "{at:?} {one}");
+        // The target has asked to wait.
+        assert!(one.contains("<a class=\"button\" href=\"/actions/change?action=third"), "{one}");
     }
     let own = csrf(&site.read("/", &session).await);
     let pause = format!("csrf={own}&action=third&change=pause");
