@@ -128,7 +128,10 @@ impl KafkaSection {
     pub fn logins(&self, url: &TransportUrl) -> Vec<SentLogin> {
         let security = self.security();
         match security.sasl && !security.tls && self.sasl_mechanism.0 == "PLAIN" {
-            true => in_clear(url, "set security_protocol = SASL_SSL, or a sasl_mechanism of SCRAM"),
+            true => in_clear(
+                url,
+                "write security_protocol=SASL_SSL, or a sasl_mechanism of SCRAM, into transport_url's query",
+            ),
             false => Vec::new(),
         }
     }

@@ -93,6 +93,15 @@ fn a_login_that_would_be_left_out_is_refused() {
     assert!(none.ends_with("the URL has no user"), "{none}");
 }
 
+/// The query is the one place that each form of the configuration has.
+#[test]
+fn a_login_in_clear_is_mended_in_the_query() {
+    let logins = |query: &str| KafkaOptions::from_query(&url(query)).unwrap().logins(&url(query));
+    let found = logins("security_protocol=SASL_PLAINTEXT").remove(0).finding().unwrap();
+    assert!(found.1.contains("security_protocol=SASL_SSL") && found.1.contains("query"), "{found:?}");
+    assert_eq!(logins("security_protocol=SASL_SSL"), []);
+}
+
 #[test]
 fn one_answer_has_room_for_what_one_partition_may_bring() {
     for (query, partition, answer) in [
