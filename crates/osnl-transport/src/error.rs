@@ -74,8 +74,8 @@ pub const ALARM_REMEDY: &str =
     "rabbitmq-diagnostics alarms  # then free memory or disk at the node that it names";
 
 /// The remedy of a queue that differs from its configuration.
-pub const AS_CONFIGURED: &str =
-    "to have it created as configured: stop its consumers, empty it, and delete it";
+pub const AS_CONFIGURED: &str = "to have it created as configured: let osnl read it empty, stop its consumers, and \
+                                 delete it while it is empty";
 
 /// The code of AMQP for a missing exchange, queue, or topic.
 pub const NOT_FOUND: u16 = 404;

@@ -69,7 +69,8 @@ fn everything_is_looked_at_and_left_as_it_was() {
         output.status.code()
     };
     let neutron = "ok       [listener:l] exchange neutron: exists: topic, durable";
-    let late = "osnl uses it as it is; to have it created as configured: stop its consumers, empty it, and delete it";
+    let late = "osnl uses it as it is; to have it created as configured: let osnl read it empty, stop its consumers, and \
+                delete it while it is empty";
     assert_eq!(
         check(
             "exchange = neutron\npool = alike",
