@@ -11,9 +11,9 @@
 //! The crate syslog 7 supports neither TLS nor octet counting.
 //!
 //! Syslog has no acknowledgement: messages in a breaking connection are lost without notice. A
-//! connection that the collector has closed is noticed before the next message, and replaced. The collector's name is
-//! looked up again each minute, and a connection to an address that it no longer has is replaced too. While the
-//! collector's certificate ends soon, its connection is replaced each hour.
+//! connection that the collector has closed is noticed before the next message, and replaced. A connection is replaced
+//! too when the collector's name has moved to other addresses, and each hour while the collector's certificate ends soon:
+//! messages use the former one until the next one is open.
 
 mod conf;
 mod message;
@@ -22,12 +22,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use osnl_action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_config::template::Template;
 use osnl_core::misfit::Misfit;
-use osnl_net::dial::{KeptAddress, Trial};
+use osnl_net::dial::{KeptAddress, Successor, Trial};
 use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use rustls::ClientConfig;
@@ -60,18 +59,26 @@ impl fmt::Display for SyslogServer {
 }
 
 pub struct Syslog {
-    server: SyslogServer,
+    collector: Arc<Collector>,
     header: Header,
     text: Template,
-    tls: Option<Arc<ClientConfig>>,
     open: Mutex<Option<OpenSyslog>>,
+}
+
+/// The server, the configuration of TLS, and the latest certificate.
+struct Collector {
+    server: SyslogServer,
+    tls: Option<Arc<ClientConfig>>,
     certificate: LatestEnd,
 }
 
+/// A connection and its address; `None` for a Unix socket.
+type ConnectedSyslog = (SyslogConnection, Option<KeptAddress>);
+
 struct OpenSyslog {
     connection: SyslogConnection,
-    /// The collector's address; `None` for a Unix socket.
-    address: Option<KeptAddress>,
+    address: Option<SocketAddr>,
+    successor: Option<Successor<ConnectedSyslog>>,
 }
 
 enum SyslogConnection {
@@ -80,29 +87,20 @@ enum SyslogConnection {
     Stream(Box<dyn ServerStream>),
 }
 
-impl Syslog {
-    fn message(&self, event: &Event) -> Result<String, ActionError> {
-        let text = self.text.render(&event_names::for_event(event));
-        let text = text.map_err(|error| ActionError::template(Misfit::in_option("message", error)))?;
-        Ok(self.header.message(&event.notification, event.received.origin.received, &text))
-    }
-
-    async fn open(&self) -> Result<OpenSyslog, ActionError> {
+impl Collector {
+    async fn connect(&self) -> Result<ConnectedSyslog, ActionError> {
         let failed = |error| ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server));
         match (&self.server, &self.tls) {
             (SyslogServer::Unix(path), _) => {
                 let socket = UnixDatagram::unbound().map_err(failed)?;
                 socket.connect(path).map_err(failed)?;
-                Ok(OpenSyslog { connection: SyslogConnection::Unix(socket), address: None })
+                Ok((SyslogConnection::Unix(socket), None))
             }
             (SyslogServer::Udp(place), _) => {
                 let mut failure = failed(std::io::Error::other("the name has no address"));
                 for address in place.addresses().await? {
                     match udp(address).await {
-                        Ok(socket) => {
-                            let (connection, address) = (SyslogConnection::Udp(socket), place.kept(address));
-                            return Ok(OpenSyslog { connection, address: Some(address) });
-                        }
+                        Ok(socket) => return Ok((SyslogConnection::Udp(socket), Some(place.kept(address)))),
                         Err(error) => failure = failed(error),
                     }
                 }
@@ -122,9 +120,35 @@ impl Syslog {
                     }
                 };
                 trial.passed();
-                Ok(OpenSyslog { connection: SyslogConnection::Stream(stream), address })
+                Ok((SyslogConnection::Stream(stream), address))
             }
         }
+    }
+}
+
+impl OpenSyslog {
+    /// Uses a connection, and watches it.
+    fn new((connection, kept): ConnectedSyslog, collector: &Arc<Collector>) -> Self {
+        let (address, collector) = (kept.as_ref().map(KeptAddress::address), collector.clone());
+        let successor = kept.map(|kept| {
+            Successor::watch(kept, move || {
+                let collector = collector.clone();
+                async move { collector.connect().await }
+            })
+        });
+        Self { connection, address, successor }
+    }
+
+    fn successor(&mut self) -> Option<ConnectedSyslog> {
+        self.successor.as_mut()?.take()
+    }
+}
+
+impl Syslog {
+    fn message(&self, event: &Event) -> Result<String, ActionError> {
+        let text = self.text.render(&event_names::for_event(event));
+        let text = text.map_err(|error| ActionError::template(Misfit::in_option("message", error)))?;
+        Ok(self.header.message(&event.notification, event.received.origin.received, &text))
     }
 
     async fn send(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
@@ -140,32 +164,24 @@ impl Syslog {
                     failed = (!error.class.is_final()).then(|| error.clone());
                 }),
             };
-            verdicts.push(sent.map(|()| Completion::Delivered(format!("sent to {}", self.server))));
+            verdicts.push(sent.map(|()| Completion::Delivered(format!("sent to {}", self.collector.server))));
         }
         verdicts
     }
 
     async fn send_one(&self, open: &mut Option<OpenSyslog>, message: &str) -> Result<(), ActionError> {
+        if let Some(next) = open.as_mut().and_then(OpenSyslog::successor) {
+            *open = Some(OpenSyslog::new(next, &self.collector));
+        }
         if let Some(OpenSyslog { connection: SyslogConnection::Stream(stream), .. }) = open
             && is_closed(stream).await
         {
             *open = None;
         }
-        if let Some(OpenSyslog { address: Some(address), .. }) = open
-            && address.has_moved(Instant::now()).await
-        {
-            *open = None;
-        }
-        if let Some(OpenSyslog { address: Some(address), .. }) = open
-            && address.is_renewal_due(Instant::now())
-            && let Ok(renewed) = self.open().await
-        {
-            *open = Some(renewed);
-        }
         // A cancelled attempt may leave a partial frame, so the connection is dropped with it.
         let mut using = match open.take() {
             Some(open) => open,
-            None => self.open().await?,
+            None => OpenSyslog::new(self.collector.connect().await?, &self.collector),
         };
         let sent = match &mut using.connection {
             SyslogConnection::Unix(socket) => socket.send(message.as_bytes()).await.map(drop),
@@ -185,17 +201,18 @@ impl Syslog {
             }
             Err(error) if error.raw_os_error() == Some(TOO_LONG) => {
                 *open = Some(using);
-                let reason = format!("{}: {} bytes are too many; lower max_size", self.server, message.len());
+                let (server, bytes) = (&self.collector.server, message.len());
+                let reason = format!("{server}: {bytes} bytes are too many; lower max_size");
                 Err(ActionError::new(ErrorClass::Content, reason))
             }
             Err(error) => {
                 // The next connection begins with another address.
-                drop(using.address.map(|kept| Trial::from_address(kept.address())));
+                drop(using.address.map(Trial::from_address));
                 Err(match using.connection {
                     SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
-                        ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))
+                        ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.collector.server))
                     }
-                    SyslogConnection::Stream(_) => broken(&self.server, &error),
+                    SyslogConnection::Stream(_) => broken(&self.collector.server, &error),
                 })
             }
         }
@@ -224,10 +241,10 @@ impl Action for Syslog {
     }
 
     fn target(&self) -> String {
-        self.server.to_string()
+        self.collector.server.to_string()
     }
 
     fn certificate_ends(&self) -> Option<i64> {
-        self.certificate.get()
+        self.collector.certificate.get()
     }
 }

@@ -6,6 +6,8 @@
 //! then serves nothing ([`Trial`]) is the last of the next connections; a connection that was never asked for anything
 //! proves nothing.
 
+mod kept;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -16,9 +18,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use crate::tls::EXPIRES_SOON;
+pub use self::kept::{KeptAddress, RENEWED_AFTER, ReplacementReason, Successor};
 
 /// The limit of a connection whose caller has no deadline of its own. It is shorter than the usual attempt, whose error
 /// would name no address.
@@ -26,9 +27,6 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The time after which a kept connection's name is looked up again.
 pub const LOOKED_UP_FOR: Duration = Duration::from_secs(60);
-
-/// The time after which a kept connection shows whether a certificate that ends soon has been renewed.
-pub const RENEWED_AFTER: Duration = Duration::from_secs(3600);
 
 /// The pause before the next address, as RFC 8305 recommends.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -39,9 +37,6 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 /// The time for which an address without service is the last.
 const AVOIDED_FOR: Duration = Duration::from_secs(300);
 const MOST_AVOIDED: usize = 1024;
-
-/// The longest wait for the address of a kept connection. A name server that is silent costs 5 s before the next is asked.
-const RESOLVED: Duration = Duration::from_secs(6);
 
 static AVOIDED: LazyLock<Mutex<HashMap<SocketAddr, Instant>>> = LazyLock::new(Mutex::default);
 
@@ -117,58 +112,6 @@ impl Drop for Trial {
         if avoided.len() < MOST_AVOIDED {
             avoided.insert(address, now + AVOIDED_FOR);
         }
-    }
-}
-
-/// The address of a kept connection, whose name is looked up again after each [`LOOKED_UP_FOR`], and the end of the
-/// certificate that it has shown.
-#[derive(Debug)]
-pub struct KeptAddress {
-    host: String,
-    port: u16,
-    address: SocketAddr,
-    looked_up: Instant,
-    certificate_ends: Option<i64>,
-    renewed: Instant,
-}
-
-impl KeptAddress {
-    #[must_use]
-    pub fn new(host: &str, port: u16, address: SocketAddr, looked_up: Instant) -> Self {
-        let host = host.to_owned();
-        Self { host, port, address, looked_up, certificate_ends: None, renewed: looked_up }
-    }
-
-    #[must_use]
-    pub fn with_certificate(self, ends: Option<i64>) -> Self {
-        Self { certificate_ends: ends, ..self }
-    }
-
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Whether the name has moved to other addresses. A resolver that does not answer moves nothing.
-    pub async fn has_moved(&mut self, now: Instant) -> bool {
-        if now.duration_since(self.looked_up) < LOOKED_UP_FOR {
-            return false;
-        }
-        self.looked_up = now;
-        let found = timeout(RESOLVED, look_up(&self.host, self.port)).await;
-        found.is_ok_and(|found| found.is_ok_and(|found| !found.contains(&self.address)))
-    }
-
-    /// Whether another connection may show a renewed certificate, once in [`RENEWED_AFTER`] while this one's ends soon.
-    /// A caller that gets no other connection keeps this one, since an ended certificate does not end it.
-    pub fn is_renewal_due(&mut self, now: Instant) -> bool {
-        let soon = jiff::Timestamp::now().as_second() + EXPIRES_SOON.as_secs().cast_signed();
-        let is_due = self.certificate_ends.is_some_and(|ends| ends < soon)
-            && now.duration_since(self.renewed) >= RENEWED_AFTER;
-        if is_due {
-            self.renewed = now;
-        }
-        is_due
     }
 }
 
@@ -342,36 +285,6 @@ mod tests {
         assert_eq!(alone, "Connection refused (os error 111)");
         let none = first_of(Vec::new(), PATIENCE).await.unwrap_err();
         assert_eq!(none.to_string(), "the name has no address");
-    }
-
-    #[tokio::test]
-    async fn a_name_that_has_moved_is_seen_after_a_minute() {
-        let begun = Instant::now();
-        let check = async |name: &str, address: &str, seconds: u64, expected: bool| {
-            let mut kept = KeptAddress::new(name, 514, address.parse().unwrap(), begun);
-            let now = begun + Duration::from_secs(seconds);
-            assert_eq!(kept.has_moved(now).await, expected, "{name} {address} {seconds}");
-        };
-        check("127.0.0.1", "127.0.0.1:514", 61, false).await;
-        check("127.0.0.1", "127.0.0.9:514", 59, false).await;
-        check("127.0.0.1", "127.0.0.9:514", 61, true).await;
-        check("moved.invalid", "127.0.0.9:514", 61, false).await;
-    }
-
-    #[test]
-    fn a_connection_is_renewed_each_hour_while_its_certificate_ends_soon() {
-        let (begun, today) = (Instant::now(), jiff::Timestamp::now().as_second());
-        let day = |days: i64| today + days * 86_400;
-        for (ends, expected) in [
-            (None, [false; 4]),
-            (Some(day(15)), [false; 4]),
-            (Some(day(13)), [false, true, false, true]),
-            (Some(day(-1)), [false, true, false, true]),
-        ] {
-            let mut kept = KeptAddress::new("mq", 1, local(1), begun).with_certificate(ends);
-            let due = |seconds| kept.is_renewal_due(begun + Duration::from_secs(seconds));
-            assert_eq!([3599, 3600, 7199, 7200].map(due), expected, "{ends:?}");
-        }
     }
 
     #[test]

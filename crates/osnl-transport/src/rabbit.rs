@@ -77,13 +77,41 @@ const SUBSCRIBED: Duration = Duration::from_secs(60);
 pub struct RabbitTransport {
     url: TransportUrl,
     options: RabbitOptions,
-    order: HostOrder,
+    order: Arc<HostOrder>,
     /// Whether the broker has refused a transient shared queue, as RabbitMQ 4.3 does by default, so that queues are
     /// declared durable.
     durable_queues: AtomicBool,
     publisher: RabbitPublisher,
     queue_publisher: QueuePublisher,
-    certificate: LatestEnd,
+    certificate: Arc<LatestEnd>,
+}
+
+/// The part of the transport that connects, also in a task that outlives a borrow of the transport.
+#[derive(Clone)]
+struct RabbitConnector {
+    url: TransportUrl,
+    options: RabbitOptions,
+    order: Arc<HostOrder>,
+    certificate: Arc<LatestEnd>,
+}
+
+impl RabbitConnector {
+    async fn connect(&self) -> Result<(Connection, String, ConnectionFacts), TransportError> {
+        let connect = |at: usize| async move {
+            let host = &self.url.hosts()[at];
+            let (connection, seen) = connect::connect(&self.url, host, &self.options, TIMEOUT).await?;
+            Ok((connection, address(host), seen))
+        };
+        let (connection, host, seen) = self.order.first(location(&self.url), connect).await?;
+        self.certificate.note(seen.certificate_ends);
+        let broker = seen.greeting.words();
+        tracing::debug!(
+            broker.host = host,
+            broker.version = broker.as_deref().unwrap_or("unknown"),
+            "connected to the broker",
+        );
+        Ok((connection, host, seen))
+    }
 }
 
 impl RabbitTransport {
@@ -92,7 +120,7 @@ impl RabbitTransport {
         if let Some(tls) = options.tls() {
             tls.check_files()?;
         }
-        let order = HostOrder::new(url.hosts().len(), options.failover());
+        let order = Arc::new(HostOrder::new(url.hosts().len(), options.failover()));
         let durable_queues = AtomicBool::new(false);
         let (publisher, queue_publisher, certificate) = Default::default();
         let transport = Self { url, options, order, durable_queues, publisher, queue_publisher, certificate };
@@ -127,20 +155,12 @@ impl RabbitTransport {
     }
 
     async fn connect(&self) -> Result<(Connection, String, ConnectionFacts), TransportError> {
-        let connect = |at: usize| async move {
-            let host = &self.url.hosts()[at];
-            let (connection, seen) = connect::connect(&self.url, host, &self.options, TIMEOUT).await?;
-            Ok((connection, address(host), seen))
-        };
-        let (connection, host, seen) = self.order.first(self.location(), connect).await?;
-        self.certificate.note(seen.certificate_ends);
-        let broker = seen.greeting.words();
-        tracing::debug!(
-            broker.host = host,
-            broker.version = broker.as_deref().unwrap_or("unknown"),
-            "connected to the broker",
-        );
-        Ok((connection, host, seen))
+        self.connector().connect().await
+    }
+
+    fn connector(&self) -> RabbitConnector {
+        let (url, options) = (self.url.clone(), self.options.clone());
+        RabbitConnector { url, options, order: self.order.clone(), certificate: self.certificate.clone() }
     }
 
     /// Returns the kind of the queues at this broker, and the one that oslo.messaging declares.
@@ -341,8 +361,7 @@ impl Transport for RabbitTransport {
     }
 
     fn location(&self) -> String {
-        let hosts: Vec<String> = self.url.hosts().iter().map(address).collect();
-        format!("rabbit at {} (virtual host {})", hosts.join(", "), self.url.virtual_host())
+        location(&self.url)
     }
 
     fn remedy(
@@ -373,4 +392,9 @@ impl Transport for RabbitTransport {
             sender_permissions(user, virtual_host, exchange, routing_key, declare)
         })
     }
+}
+
+fn location(url: &TransportUrl) -> String {
+    let hosts: Vec<String> = url.hosts().iter().map(address).collect();
+    format!("rabbit at {} (virtual host {})", hosts.join(", "), url.virtual_host())
 }

@@ -16,10 +16,11 @@ use osnl_config::{Kind, OptionValue, Options as _, options, words};
 use osnl_core::misfit::Misfit;
 use osnl_net::tls::LatestEnd;
 use osnl_transport::BoxFuture;
+use rustls::ClientConfig;
 use tokio::sync::Mutex;
 
 use super::message::{Header, SyslogForm};
-use super::{Syslog, SyslogServer};
+use super::{Collector, Syslog, SyslogServer};
 use crate::event_names;
 use crate::wire::{ServerAddress, client_config};
 
@@ -187,12 +188,10 @@ impl DriverConf for SyslogConf {
             SyslogServer::Unix(_) | SyslogServer::Udp(_) | SyslogServer::Tcp(_) => None,
         };
         Ok(Arc::new(Syslog {
-            server: self.server.clone(),
+            collector: Arc::new(self.collector(tls)),
             header: self.header.clone(),
             text: self.text.clone(),
-            tls,
             open: Mutex::new(None),
-            certificate: LatestEnd::default(),
         }))
     }
 
@@ -253,6 +252,10 @@ impl DriverConf for SyslogConf {
 }
 
 impl SyslogConf {
+    fn collector(&self, tls: Option<Arc<ClientConfig>>) -> Collector {
+        Collector { server: self.server.clone(), tls, certificate: LatestEnd::default() }
+    }
+
     async fn probed(&self) -> Result<(&'static str, Option<i64>), (String, Option<&'static str>)> {
         let failed = |error: ActionError| {
             let is_reached = error.class == ErrorClass::Tls;
@@ -262,16 +265,13 @@ impl SyslogConf {
             SyslogServer::Tls(_) => Some(client_config(&self.tls).map_err(|why| (why, None))?),
             SyslogServer::Unix(_) | SyslogServer::Udp(_) | SyslogServer::Tcp(_) => None,
         };
-        let (server, header, text) = (self.server.clone(), self.header.clone(), self.text.clone());
-        let syslog =
-            Syslog { server, header, text, tls, open: Mutex::new(None), certificate: LatestEnd::default() };
-        if let (SyslogServer::Tls(place), Some(config)) = (&syslog.server, &syslog.tls) {
+        if let (SyslogServer::Tls(place), Some(config)) = (&self.server, &tls) {
             let (stream, trial) = place.connect().await.map_err(failed)?;
             let seen = place.encrypt(stream, config).await.map_err(failed)?;
             trial.passed();
             return Ok(("accepts connections, TLS; nothing was sent", seen.certificate_ends));
         }
-        match syslog.open().await {
+        match self.collector(tls).connect().await {
             Ok(_) => Ok((
                 match self.server {
                     SyslogServer::Unix(_) => "accepts connections; nothing was sent",

@@ -1,8 +1,8 @@
 //! Publishes messages with the broker's confirms.
 //!
-//! The first send opens a connection, which is kept; the next send opens another after its loss, or when the broker's name
-//! has moved to other addresses. While the broker's certificate ends soon, each hour a send opens another if it can. A
-//! former connection closes after its last confirm.
+//! The first send opens a connection, which is kept; the next send opens another after its loss. When the broker's name has
+//! moved to other addresses, and each hour while its certificate ends soon, a task opens another, and sends use the former
+//! one until it is open. A former connection closes after its last confirm.
 //!
 //! A connection has two channels with `confirm.select`. On the first any number of messages wait for confirms. The second
 //! has one `mandatory` message at a time: the broker confirms several messages with one answer, so only a single open
@@ -21,17 +21,16 @@ mod shards;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use osnl_model::{Priority, Target, cut};
-use osnl_net::dial::KeptAddress;
+use osnl_net::dial::{KeptAddress, Successor};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use self::link::Link;
-use super::RabbitTransport;
+use super::{RabbitConnector, RabbitTransport};
 use crate::message::Properties;
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{self, LONGEST_NAME, Shards};
@@ -56,9 +55,12 @@ pub(super) struct RabbitPublisher {
 pub(super) struct RabbitPublisherState {
     /// The failure of the latest attempt to connect.
     failure: Option<TransportError>,
-    /// The address of the open link.
-    address: Option<KeptAddress>,
+    /// The link that follows the open one.
+    successor: Option<Successor<OpenedLink>>,
 }
+
+/// A link, and the address that it is connected to.
+type OpenedLink = (Arc<Link>, Option<KeptAddress>);
 
 impl Default for RabbitPublisher {
     fn default() -> Self {
@@ -112,7 +114,8 @@ impl RabbitPublisher {
 
     pub(super) async fn close(&self) {
         // A send may hold the lock while the broker takes nothing.
-        let Ok(_turn) = timeout(super::held::CLOSE_TIMEOUT, self.turn.lock()).await else { return };
+        let Ok(mut turn) = timeout(super::held::CLOSE_TIMEOUT, self.turn.lock()).await else { return };
+        turn.successor = None;
         if let Some(link) = self.keep(None) {
             link.close().await;
         }
@@ -144,23 +147,12 @@ impl RabbitPublisher {
         seen: u64,
         transport: &RabbitTransport,
     ) -> Result<Arc<Link>, TransportError> {
-        while let Some(link) = self.open_link() {
-            if let Some(address) = &mut state.address
-                && address.has_moved(Instant::now()).await
-            {
-                let broker = transport.location();
-                tracing::info!(
-                    broker.name = broker,
-                    "the broker's name has other addresses now; connecting again"
-                );
-                break;
+        loop {
+            if let Some(opened) = state.successor.as_mut().and_then(Successor::take) {
+                self.follow(opened, state, transport);
             }
+            let Some(link) = self.open_link() else { break };
             if link.blocked().is_none() {
-                if let Some(address) = &mut state.address
-                    && address.is_renewal_due(Instant::now())
-                {
-                    return Ok(self.open(state, transport).await.unwrap_or(link));
-                }
                 return Ok(link);
             }
             // A message given to the client library now would wait in memory, beside the copy of a later attempt.
@@ -172,23 +164,31 @@ impl RabbitPublisher {
             return Err(failure.clone());
         }
         self.keep(None);
-        let opened = self.open(state, transport).await;
+        let opened = open(transport.connector()).await;
         self.attempts.fetch_add(1, Ordering::Relaxed);
         state.failure = opened.as_ref().err().cloned();
-        opened
+        Ok(self.follow(opened?, state, transport))
     }
 
-    async fn open(
+    /// Keeps a link in place of the former one, and watches it.
+    fn follow(
         &self,
+        (link, address): OpenedLink,
         state: &mut RabbitPublisherState,
         transport: &RabbitTransport,
-    ) -> Result<Arc<Link>, TransportError> {
-        let (connection, host, seen) = transport.connect().await?;
-        let link = Arc::new(Link::open(connection, host).await?);
-        state.address = seen.address;
+    ) -> Arc<Link> {
+        let connector = transport.connector();
+        let watch = |address| Successor::watch(address, move || open(connector.clone()));
+        state.successor = address.map(watch);
         self.keep(Some(link.clone()));
-        Ok(link)
+        link
     }
+}
+
+async fn open(connector: RabbitConnector) -> Result<OpenedLink, TransportError> {
+    let (connection, host, seen) = connector.connect().await?;
+    let link = Link::open(connection, host).await?;
+    Ok((Arc::new(link), seen.address))
 }
 
 /// Refuses lengths over which the client library would panic: a message chooses its priority, and an event may supply a
@@ -229,11 +229,12 @@ fn properties(from: &Properties) -> BasicProperties {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use osnl_model::TransportUrl;
     use osnl_net::dial::{LOOKED_UP_FOR, RENEWED_AFTER};
     use osnl_testkit::{Broker, wait_until};
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -241,30 +242,45 @@ mod tests {
 
     /// The former broker lives on, so that no loss of the connection leads to the next one.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_message_goes_where_the_name_leads_a_minute_later() {
+    async fn messages_take_the_former_link_until_the_next_one_is_open() {
         let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("moved"));
-        let transport = RabbitTransport::from_url(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
+        let at = |url: &str| RabbitTransport::from_url(&TransportUrl::parse(url).unwrap()).unwrap();
+        let transport = at(&vhost.url());
         let publisher = &transport.publisher;
         let (target, priority) = (Target::new("neutron", "notifications"), Priority::Info);
         let send = || publisher.send(&transport, &target, &priority, OutgoingMessage::json("{}"));
-        let kept_since = async |host: &str, age: Duration, ends: Option<i64>| {
-            let (address, at) = ("192.0.2.1:5672".parse().unwrap(), Instant::now().checked_sub(age).unwrap());
-            let kept = KeptAddress::new(host, 5672, address, at).with_certificate(ends);
-            publisher.turn.lock().await.address = Some(kept);
+        // The next look is due, and the look before it missed an address that is not the name's.
+        let kept_since = async |address: &str, age: Duration, ends: Option<i64>, next: &RabbitTransport| {
+            let since = Instant::now().checked_sub(age).unwrap();
+            let kept = KeptAddress::new("127.0.0.1", 5672, address.parse().unwrap(), since);
+            let mut kept = kept.with_certificate(ends);
+            kept.look(since).await;
+            let link = publisher.open_link().unwrap();
+            publisher.follow((link, Some(kept)), &mut publisher.turn.lock().await, next);
         };
         send().await.unwrap();
         let first = publisher.open_link().unwrap();
-        for (host, age, ends, is_kept) in [
-            ("127.0.0.1", Duration::ZERO, Some(0), true),
-            ("moved.invalid", RENEWED_AFTER, None, true),
-            ("127.0.0.1", LOOKED_UP_FOR, None, false),
-            ("moved.invalid", RENEWED_AFTER, Some(0), false),
-        ] {
+
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let next = at(&format!("rabbit://{}/", silent.local_addr().unwrap()));
+        kept_since("127.0.0.9:5672", LOOKED_UP_FOR, None, &next).await;
+        let opening = silent.accept().await.unwrap();
+        let sent = timeout(Duration::from_secs(5), send()).await;
+        sent.expect("no send waits for the opening of a link").unwrap();
+        assert!(Arc::ptr_eq(&first, &publisher.open_link().unwrap()));
+        drop((silent, opening));
+
+        for (address, age, ends) in
+            [("127.0.0.9:5672", LOOKED_UP_FOR, None), ("127.0.0.1:5672", RENEWED_AFTER, Some(0))]
+        {
             let before = publisher.open_link().unwrap();
-            kept_since(host, age, ends).await;
-            send().await.unwrap();
-            let is_same = Arc::ptr_eq(&before, &publisher.open_link().unwrap());
-            assert_eq!(is_same, is_kept, "{host} {age:?} {ends:?}");
+            kept_since(address, age, ends, &transport).await;
+            let sends = async {
+                while Arc::ptr_eq(&before, &publisher.open_link().unwrap()) {
+                    send().await.unwrap();
+                }
+            };
+            timeout(SOON, sends).await.unwrap_or_else(|_| panic!("no other link: {address} {ends:?}"));
         }
         assert!(first.is_open(), "a send may wait for its confirm");
         drop(first);
