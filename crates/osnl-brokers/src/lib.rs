@@ -11,6 +11,7 @@ use osnl_config::typed::ValueRefusal;
 use osnl_model::{SentLogin, TransportUrl, nearest};
 use osnl_transport::{
     DriverSection as _, RabbitOptions, RabbitSection, RabbitTransport, Transport, TransportError,
+    plain_address,
 };
 
 #[cfg(feature = "amqp1")]
@@ -145,14 +146,10 @@ pub fn addresses(url: &TransportUrl) -> impl Iterator<Item = String> {
     })
 }
 
-/// Returns the hosts of a URL to compare it with another of its driver: RabbitMQ has one port for TLS, and one without it.
+/// Returns the hosts of a URL to compare it with another of its driver.
 #[must_use]
 pub fn brokers(url: &TransportUrl) -> BTreeSet<String> {
-    let with_tls = |host: String| match host.strip_suffix(":5671") {
-        Some(name) => format!("{name}:5672"),
-        None => host,
-    };
-    addresses(url).map(with_tls).collect()
+    addresses(url).map(|address| plain_address(&address)).collect()
 }
 
 /// Returns the logins that go to the brokers of a URL in clear, on RabbitMQ with this remedy.

@@ -82,6 +82,15 @@ pub fn address_or(host: &TransportHost, port: u16) -> String {
     if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
 }
 
+/// Returns an address for comparison with others: RabbitMQ has one port for TLS, and one without it.
+#[must_use]
+pub fn plain_address(address: &str) -> String {
+    match address.strip_suffix(":5671") {
+        Some(name) => format!("{name}:{DEFAULT_PORT}"),
+        None => address.to_owned(),
+    }
+}
+
 /// Returns which of several hosts' failures is reported: the one that the operator has to correct is the highest.
 fn rank(error: &TransportError) -> u8 {
     match error {

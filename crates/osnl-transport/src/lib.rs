@@ -76,7 +76,7 @@ pub use contract::{
 pub use dead_letters::{QueueAccess, QueueReader, QueuedMessage, WantsBody};
 pub use error::{ALARM_REMEDY, AS_CONFIGURED, TransportError};
 pub use future::BoxFuture;
-pub use hosts::FailoverStrategy;
+pub use hosts::{FailoverStrategy, plain_address};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{AssignedPartition, Batch, Epoch, IncomingMessage, Marks, MessagePlace, Properties};
 pub use options::{DriverOptions, DriverSection, OptionError};

@@ -14,8 +14,8 @@
 //! has a consumer. osnl never unbinds or reads a left queue at a start, since its messages may be meant for other
 //! rules.
 //!
-//! Names mean the same queue if virtual host and name are equal and the brokers share a host. The hosts of a cluster
-//! change one by one.
+//! Names mean the same queue if virtual host and name are equal and the brokers share a host, with TLS or without. The
+//! hosts of a cluster change one by one.
 //!
 //! `"journal"` names the journal of a queue's reader: a daemon with another journal but the same directory by mistake
 //! does not report that queue as left.
@@ -36,7 +36,7 @@ use std::time::SystemTime;
 
 use osnl_core::epoch;
 use osnl_journal::files::replace_in_folder;
-use osnl_transport::{Binding, QueueSeen};
+use osnl_transport::{Binding, QueueSeen, plain_address};
 use serde_json::{Value, json};
 
 pub(super) use self::cleanup::BindingCleanup;
@@ -59,7 +59,8 @@ impl OwnQueue {
     }
 
     pub fn is_beside(&self, other: &Self) -> bool {
-        self.vhost == other.vhost && !self.hosts.is_disjoint(&other.hosts)
+        let brokers: BTreeSet<String> = self.hosts.iter().map(|host| plain_address(host)).collect();
+        self.vhost == other.vhost && other.hosts.iter().any(|host| brokers.contains(&plain_address(host)))
     }
 
     #[must_use]
@@ -487,12 +488,17 @@ mod tests {
     /// Otherwise the messages of the other broker's queue would be forgotten.
     #[test]
     fn a_queue_of_the_same_name_at_another_broker_is_left_and_a_cluster_may_change_its_hosts() {
-        for (hosts, expected) in [(&["b:1", "c:1"], 0), (&["c:1", "d:1"], 1)] {
+        for (before, now, expected) in [
+            (&["a:1", "b:1"], &["b:1", "c:1"], 0),
+            (&["a:1", "b:1"], &["c:1", "d:1"], 1),
+            (&["a:5672", "b:5672"], &["b:5671", "c:5671"], 0),
+        ] {
             let memory = Bindings::open(None, "memory://");
-            memory.made(&bound("q", &["a"]));
-            let now = ReadQueue { own: at(hosts, "q"), ..bound("q", &["a"]) };
+            let bound_at = |hosts: &[&str]| ReadQueue { own: at(hosts, "q"), ..bound("q", &["a"]) };
+            memory.made(&bound_at(before));
+            let now = bound_at(now);
             memory.want(vec![now.clone()]);
-            assert_eq!((memory.made(&now), memory.left().len()), (expected == 1, expected), "{hosts:?}");
+            assert_eq!((memory.made(&now), memory.left().len()), (expected == 1, expected), "{now:?}");
         }
     }
 

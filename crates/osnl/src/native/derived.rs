@@ -7,7 +7,7 @@ use std::time::Duration;
 
 #[cfg(feature = "kafka")]
 use osnl_brokers::kafka::KafkaTransport;
-use osnl_brokers::{Driver, addresses, transport_with};
+use osnl_brokers::{Driver, addresses, brokers, transport_with};
 use osnl_config::Rate;
 use osnl_model::{Budget, Priority, Target};
 use osnl_transport::dead_letters::queue_reader;
@@ -174,7 +174,7 @@ impl ListenerConf {
     }
 
     pub(crate) fn is_same_group(&self, other: &Self) -> bool {
-        self.hosts() == other.hosts() && self.pool == other.pool && {
+        brokers(&self.transport_url) == brokers(&other.transport_url) && self.pool == other.pool && {
             #[cfg(feature = "kafka")]
             let is_same = self.kafka.group() == other.kafka.group();
             #[cfg(not(feature = "kafka"))]
@@ -183,7 +183,7 @@ impl ListenerConf {
         }
     }
 
-    pub(crate) fn hosts(&self) -> BTreeSet<String> {
+    fn hosts(&self) -> BTreeSet<String> {
         addresses(&self.transport_url).collect()
     }
 
@@ -236,11 +236,12 @@ impl ListenerConf {
     /// Returns the broker with the virtual host, and the queues that the listener reads. On AMQP 1.0, an address names the
     /// virtual host.
     pub(super) fn sources(&self) -> ((BTreeSet<String>, String), Vec<String>) {
+        let brokers = brokers(&self.transport_url);
         #[cfg(feature = "amqp1")]
         if self.driver() == Driver::Amqp1 {
-            return ((self.hosts(), String::new()), super::amqp1::readable_addresses(self));
+            return ((brokers, String::new()), super::amqp1::readable_addresses(self));
         }
-        ((self.hosts(), self.transport_url.virtual_host().to_owned()), self.queues())
+        ((brokers, self.transport_url.virtual_host().to_owned()), self.queues())
     }
 
     #[must_use]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use osnl_brokers::addresses;
+use osnl_brokers::{addresses, brokers};
+use osnl_model::TransportUrl;
 use osnl_transport::{Declare, Shards, login_user};
 
 use super::{Wanted, WantedOrigin, WantedShards};
@@ -15,14 +16,14 @@ impl Native {
     pub fn wanted_shards(&self) -> Vec<Wanted> {
         let wanted = |conf: &ActionConf| {
             let (url, rabbit, all) = conf.driver.conf().shards()?;
-            let (hosts, vhost) = (addresses(url).collect::<BTreeSet<_>>(), url.virtual_host());
-            let mut beside = self
-                .listeners
-                .iter()
-                .filter(|one| one.transport_url.virtual_host() == vhost && !one.hosts().is_disjoint(&hosts));
+            let here = brokers(url);
+            let is_beside = |theirs: &TransportUrl| {
+                theirs.virtual_host() == url.virtual_host() && !brokers(theirs).is_disjoint(&here)
+            };
+            let mut beside = self.listeners.iter().filter(|one| is_beside(&one.transport_url));
             Some(Wanted {
                 listener: conf.name.clone(),
-                broker: hosts.iter().cloned().collect::<Vec<_>>().join(", "),
+                broker: broker(url),
                 exchanges: vec![all.exchange.clone()],
                 topics: vec![Shards::TOPIC.to_owned()],
                 priorities: (0..all.count.get()).map(|shard| shard.to_string()).collect(),
@@ -52,7 +53,7 @@ impl ListenerConf {
         let vhost = self.transport_url.virtual_host();
         self.driver().has_queues().then(|| Wanted {
             listener: self.name.clone(),
-            broker: self.hosts().into_iter().collect::<Vec<_>>().join(", "),
+            broker: broker(&self.transport_url),
             exchanges: self.exchanges.clone(),
             topics: self.topics.clone(),
             priorities: self.priorities.iter().map(|priority| priority.as_str().to_owned()).collect(),
@@ -70,4 +71,9 @@ impl ListenerConf {
             origin: WantedOrigin::Listener,
         })
     }
+}
+
+fn broker(url: &TransportUrl) -> String {
+    let hosts: BTreeSet<String> = addresses(url).collect();
+    hosts.into_iter().collect::<Vec<_>>().join(", ")
 }
