@@ -25,26 +25,13 @@ fn parse(text: &str) -> anyhow::Result<TransportUrl> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let url = match scheme.to_ascii_lowercase().as_str() {
         "amqp" | "pyamqp" => TransportUrl::parse(&format!("rabbit://{rest}")),
-        "amqps" => TransportUrl::parse(&encrypted(rest)),
+        "amqps" => TransportUrl::parse(&format!("amqps://{rest}")).and_then(|url| {
+            let url = url.with_option("ssl", "1").to_string_with_secrets();
+            TransportUrl::parse(&url.replacen("amqps", "rabbit", 1))
+        }),
         _ => TransportUrl::parse(text),
     };
     url.map_err(|error| anyhow!("the transport URL: {error}"))
-}
-
-fn encrypted(rest: &str) -> String {
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(end);
-    let hosts: Vec<String> = authority
-        .split(',')
-        .map(|host| {
-            let address = host.rsplit_once('@').map_or(host, |(_, address)| address);
-            let after_brackets = address.rsplit_once(']').map_or(address, |(_, rest)| rest);
-            if after_brackets.contains(':') { host.to_owned() } else { format!("{host}:5671") }
-        })
-        .collect();
-    let tail = tail.split_once('#').map_or(tail, |(tail, _)| tail);
-    let separator = if tail.contains('?') { '&' } else { '?' };
-    format!("rabbit://{}{tail}{separator}ssl=1", hosts.join(","))
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@ use percent_encoding::percent_decode_str;
 
 use super::{Secret, TransportHost, TransportUrl, TransportUrlError};
 
+/// The port of `amqps://` in the specification of AMQP's URIs. oslo.messaging has no such scheme.
+const AMQPS_PORT: u16 = 5671;
+
 type Result<T> = std::result::Result<T, TransportUrlError>;
 
 pub(super) fn transport_url(url: &str) -> Result<TransportUrl> {
@@ -13,9 +16,13 @@ pub(super) fn transport_url(url: &str) -> Result<TransportUrl> {
     let (rest, _fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (driver, mut hosts) = (driver.to_ascii_lowercase(), hosts(authority)?);
+    if driver == "amqps" {
+        hosts.iter_mut().filter(|host| host.port.is_none()).for_each(|host| host.port = Some(AMQPS_PORT));
+    }
     Ok(TransportUrl {
-        driver: driver.to_ascii_lowercase(),
-        hosts: hosts(authority)?,
+        driver,
+        hosts,
         virtual_host: Some(decoded(path, "virtual host")?).filter(|name| !matches!(name.as_str(), "" | "/")),
         folded_dollars: false,
         query: query.split('&').filter(|pair| !pair.is_empty()).map(query_pair).collect::<Result<_>>()?,

@@ -42,6 +42,8 @@ fn hosts_and_credentials() {
     check("rabbit://,,", &["guest guest localhost 5672"]);
     check("rabbit://[::1]:5673,u:p@[fe80::1]", &["guest guest ::1 5673", "u p fe80::1 5672"]);
     check("rabbit://h:0,h:65535", &["guest guest h 0", "guest guest h 65535"]);
+    check("AMQPS://u:p@h1,h2:5672/vh", &["u p h1 5671", "guest guest h2 5672"]);
+    check("amqp://h?ssl=1", &["guest guest h 5672"]);
 }
 
 #[test]
