@@ -124,6 +124,55 @@ impl Collector {
             }
         }
     }
+
+    async fn send(self: &Arc<Self>, open: &mut Option<OpenSyslog>, message: &str) -> Result<(), ActionError> {
+        if let Some(next) = open.as_mut().and_then(OpenSyslog::successor) {
+            *open = Some(OpenSyslog::new(next, self));
+        }
+        if let Some(OpenSyslog { connection: SyslogConnection::Stream(stream), .. }) = open
+            && is_closed(stream).await
+        {
+            *open = None;
+        }
+        // A cancelled attempt may leave a partial frame, so the connection is dropped with it.
+        let mut using = match open.take() {
+            Some(open) => open,
+            None => OpenSyslog::new(self.connect().await?, self),
+        };
+        let sent = match &mut using.connection {
+            SyslogConnection::Unix(socket) => socket.send(message.as_bytes()).await.map(drop),
+            SyslogConnection::Udp(socket) => socket.send(message.as_bytes()).await.map(drop),
+            SyslogConnection::Stream(stream) => {
+                let frame = format!("{} {message}", message.len());
+                match stream.write_all(frame.as_bytes()).await {
+                    Ok(()) => stream.flush().await,
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        match sent {
+            Ok(()) => {
+                *open = Some(using);
+                Ok(())
+            }
+            Err(error) if error.raw_os_error() == Some(TOO_LONG) => {
+                *open = Some(using);
+                let (server, bytes) = (&self.server, message.len());
+                let reason = format!("{server}: {bytes} bytes are too many; lower max_size");
+                Err(ActionError::new(ErrorClass::Content, reason))
+            }
+            Err(error) => {
+                // The next connection begins with another address.
+                drop(using.address.map(Trial::from_address));
+                Err(match using.connection {
+                    SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
+                        ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server))
+                    }
+                    SyslogConnection::Stream(_) => broken(&self.server, &error),
+                })
+            }
+        }
+    }
 }
 
 impl OpenSyslog {
@@ -160,62 +209,13 @@ impl Syslog {
             let sent = match (&failed, message) {
                 (_, Err(unusable)) => Err(unusable),
                 (Some(failed), Ok(_)) => Err(failed.clone()),
-                (None, Ok(message)) => self.send_one(&mut open, &message).await.inspect_err(|error| {
+                (None, Ok(message)) => self.collector.send(&mut open, &message).await.inspect_err(|error| {
                     failed = (!error.class.is_final()).then(|| error.clone());
                 }),
             };
             verdicts.push(sent.map(|()| Completion::Delivered(format!("sent to {}", self.collector.server))));
         }
         verdicts
-    }
-
-    async fn send_one(&self, open: &mut Option<OpenSyslog>, message: &str) -> Result<(), ActionError> {
-        if let Some(next) = open.as_mut().and_then(OpenSyslog::successor) {
-            *open = Some(OpenSyslog::new(next, &self.collector));
-        }
-        if let Some(OpenSyslog { connection: SyslogConnection::Stream(stream), .. }) = open
-            && is_closed(stream).await
-        {
-            *open = None;
-        }
-        // A cancelled attempt may leave a partial frame, so the connection is dropped with it.
-        let mut using = match open.take() {
-            Some(open) => open,
-            None => OpenSyslog::new(self.collector.connect().await?, &self.collector),
-        };
-        let sent = match &mut using.connection {
-            SyslogConnection::Unix(socket) => socket.send(message.as_bytes()).await.map(drop),
-            SyslogConnection::Udp(socket) => socket.send(message.as_bytes()).await.map(drop),
-            SyslogConnection::Stream(stream) => {
-                let frame = format!("{} {message}", message.len());
-                match stream.write_all(frame.as_bytes()).await {
-                    Ok(()) => stream.flush().await,
-                    Err(error) => Err(error),
-                }
-            }
-        };
-        match sent {
-            Ok(()) => {
-                *open = Some(using);
-                Ok(())
-            }
-            Err(error) if error.raw_os_error() == Some(TOO_LONG) => {
-                *open = Some(using);
-                let (server, bytes) = (&self.collector.server, message.len());
-                let reason = format!("{server}: {bytes} bytes are too many; lower max_size");
-                Err(ActionError::new(ErrorClass::Content, reason))
-            }
-            Err(error) => {
-                // The next connection begins with another address.
-                drop(using.address.map(Trial::from_address));
-                Err(match using.connection {
-                    SyslogConnection::Unix(_) | SyslogConnection::Udp(_) => {
-                        ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.collector.server))
-                    }
-                    SyslogConnection::Stream(_) => broken(&self.collector.server, &error),
-                })
-            }
-        }
     }
 }
 
@@ -246,5 +246,46 @@ impl Action for Syslog {
 
     fn certificate_ends(&self) -> Option<i64> {
         self.collector.certificate.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use osnl_net::dial::LOOKED_UP_FOR;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn messages_take_the_former_connection_until_the_next_one_is_open() {
+        let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (former, next) = (listen().await, listen().await);
+        let collector = |at: SocketAddr| {
+            let server = SyslogServer::Tcp(ServerAddress { host: at.ip().to_string(), port: at.port() });
+            Arc::new(Collector { server, tls: None, certificate: LatestEnd::default() })
+        };
+        let (connection, _) = collector(former.local_addr().unwrap()).connect().await.unwrap();
+        let mut former = former.accept().await.unwrap().0;
+        // The next look is due, and the look before it missed the address.
+        let since = Instant::now().checked_sub(LOOKED_UP_FOR).unwrap();
+        let mut kept = KeptAddress::new("127.0.0.1", 1, "127.0.0.9:1".parse().unwrap(), since);
+        kept.look(since).await;
+        let address = next.local_addr().unwrap();
+        let collector = collector(address);
+        let mut open = Some(OpenSyslog::new((connection, Some(kept)), &collector));
+        collector.send(&mut open, "one").await.unwrap();
+        let mut frame = [0; 5];
+        former.read_exact(&mut frame).await.unwrap();
+        assert_eq!(&frame, b"3 one");
+
+        let mut next = next.accept().await.unwrap().0;
+        while open.as_ref().and_then(|open| open.address) != Some(address) {
+            collector.send(&mut open, "two").await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        next.read_exact(&mut frame).await.unwrap();
+        assert_eq!(&frame, b"3 two");
     }
 }
