@@ -179,3 +179,20 @@ fn a_reload_warns_of_a_value_that_the_sample_has_left_to_the_operator() {
         assert_eq!(found, 1, "{:?}", changes.told.warnings);
     }
 }
+
+/// A reload that leaves a queue is refused while the queue has messages.
+#[test]
+fn a_listener_keeps_its_queue_when_its_broker_is_reached_by_tls() {
+    for (url, expected) in [
+        ("rabbit://u:p@h:5671/?ssl=1", "reconnects; meanwhile the queue keeps new messages in order"),
+        ("rabbit://u:p@h:5673/", "another queue is read"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut running = running(folder.path(), BEFORE);
+        write(folder.path(), &BEFORE.replace("rabbit://u:p@h/", url));
+        let changes = running.changes(ReloadScope::Preview);
+        let (changes, _) = changes.unwrap_or_else(|refused| panic!("{url}: {refused:?}"));
+        let effect = &changes.told.changes[0].effect;
+        assert!(effect.starts_with(expected), "{url}: {effect}");
+    }
+}
