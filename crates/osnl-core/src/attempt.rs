@@ -352,6 +352,38 @@ impl ErrorClass {
     pub fn is_final(self) -> bool {
         matches!(self, Self::Rejected | Self::Content)
     }
+
+    /// Whether a failed attempt has the cause for which its host is down, and not one of its event: the host is unable now, or
+    /// refuses with this status.
+    #[must_use]
+    pub fn is_of_host(self, down: Self) -> bool {
+        match self {
+            Self::Content | Self::Dependency => false,
+            _ if self.is_refusal() => self == down,
+            _ => !down.is_refusal(),
+        }
+    }
+
+    /// Returns the word by which a journal keeps the kind, with the status.
+    #[must_use]
+    pub fn word(self) -> String {
+        match self {
+            Self::Status(status) => format!("status {status}"),
+            Self::Busy(Some(status)) => format!("busy {status}"),
+            Self::Refused(Some(status)) => format!("refused {status}"),
+            _ => CLASSES[self.place()].to_owned(),
+        }
+    }
+
+    /// Reads a [`word`](Self::word); `None` if a later version wrote it.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        use ErrorClass::{Busy, Connect, Content, Dependency, Refused, Rejected, Reset, Timeout, Tls};
+        let status = word.split_once(' ').map(|(_, status)| status.parse::<u16>()).transpose().ok()?;
+        let kinds =
+            [Connect, Tls, Timeout, Reset, Busy(status), Refused(status), Rejected, Content, Dependency];
+        status.map(Self::Status).into_iter().chain(kinds).find(|class| class.word() == word)
+    }
 }
 
 impl std::fmt::Display for ErrorClass {
@@ -415,6 +447,20 @@ mod tests {
             assert!(matches!(remedy(status), Remedy::ConfigurationAdvice(_)), "{status}");
         }
         assert!(matches!(remedy(500), Remedy::Advice(_)));
+    }
+
+    #[test]
+    fn a_word_of_the_journal_is_the_kind_with_its_status() {
+        use ErrorClass::*;
+        let plain = [Connect, Tls, Timeout, Reset, Rejected, Content, Dependency, Busy(None), Refused(None)];
+        let with_status = [Status(404), Status(503), Busy(Some(503)), Refused(Some(530))];
+        for class in plain.into_iter().chain(with_status) {
+            assert_eq!(ErrorClass::from_word(&class.word()), Some(class), "{}", class.word());
+        }
+        assert_eq!([Status(404).word(), Refused(Some(530)).word()], ["status 404", "refused 530"]);
+        for word in ["", "status", "status x", "connect 1", "of a later version"] {
+            assert_eq!(ErrorClass::from_word(word), None, "{word}");
+        }
     }
 
     /// The hints for a network would send the operator to a host and a port that do not exist.

@@ -222,17 +222,18 @@ impl Hosts {
         std::mem::take(&mut self.changed)
     }
 
-    pub(super) fn held(&self) -> (Vec<HeldHost>, usize) {
+    /// Returns the hosts that have been down longest, and the name and the latest failure of each other one that is down.
+    pub(super) fn held(&self) -> (Vec<HeldHost>, Vec<(String, ErrorClass)>) {
         let mut held: Vec<_> = self
             .hosts
             .iter()
             .filter_map(|(name, host)| host.held.as_ref().map(|held| (name, host, held)))
             .collect();
         held.sort_unstable_by(|a, b| (a.2.since, a.0).cmp(&(b.2.since, b.0)));
-        let others = held.len().saturating_sub(MOST_SHOWN);
-        held.truncate(MOST_SHOWN);
+        let others = held.split_off(held.len().min(MOST_SHOWN)).into_iter();
+        let others = others.map(|(name, _, held)| (shown_name(name), held.error.class)).collect();
         let shown = |(name, host, held): (&Arc<str>, &Host, &HostHold)| HeldHost {
-            host: name.chars().take(LONGEST_NAME).flat_map(shown_char).collect(),
+            host: shown_name(name),
             since: held.since,
             reason: cut(&held.error.to_string(), LONGEST_ANSWER).to_owned(),
             class: held.error.class,
@@ -246,6 +247,11 @@ fn begin_hold(runs: bool, now: Instant) -> Hold {
     let mut hold = Hold::begin(now);
     hold.set(runs, now);
     hold
+}
+
+/// Returns a host's name for a status and the journal.
+pub(super) fn shown_name(host: &str) -> String {
+    host.chars().take(LONGEST_NAME).flat_map(shown_char).collect()
 }
 
 /// Escapes all but plain characters, because events supply the names.
@@ -279,7 +285,7 @@ mod tests {
         assert!(hosts.may_begin("good:80", true, now));
         let (held, others) = hosts.held();
         let shown: Vec<_> = held.iter().map(|held| (held.host.as_str(), held.reason.as_str())).collect();
-        assert_eq!((shown, others), (vec![("bad\\u{1b}[31m\\u{5c}:80", "cannot connect: refused")], 0));
+        assert_eq!((shown, others), (vec![("bad\\u{1b}[31m\\u{5c}:80", "cannot connect: refused")], vec![]));
         assert_eq!(
             (held[0].class, held[0].next_probe),
             (ErrorClass::Connect, Some(now + Duration::from_secs(1)))
@@ -347,13 +353,14 @@ mod tests {
     }
 
     #[test]
-    fn a_status_names_a_bounded_number_of_held_hosts() {
+    fn a_status_tells_the_reasons_of_a_bounded_number_of_held_hosts() {
         let mut hosts = Hosts::new(HostLimits::default(), 4);
         let now = Instant::now();
         for n in 0..MOST_SHOWN + 7 {
             fails(&mut hosts, &format!("h{n}:80"), now);
         }
         let (held, others) = hosts.held();
-        assert_eq!((held.len(), others), (MOST_SHOWN, 7));
+        assert_eq!((held.len(), others.len()), (MOST_SHOWN, 7));
+        assert!(others.iter().all(|(name, class)| name.ends_with(":80") && *class == ErrorClass::Connect));
     }
 }

@@ -403,9 +403,8 @@ impl DeliveryLoop {
         self.gauges.claimed.store(schedule.claimed(), Ordering::Relaxed);
         self.gauges.under_way.store(schedule.under_way(), Ordering::Relaxed);
         self.series.backlog.runs(schedule.load(Instant::now()));
-        if let Some((hosts, others, outages)) = schedule.take_shown() {
-            let mut shown = self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner);
-            *shown = HeldHosts { hosts, others, outages };
+        if let Some(held) = schedule.take_shown() {
+            *self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
         }
         let state = TargetState::from_breaker(breaker, self.course.is_paused());
         self.status.send_if_modified(|status| status.becomes(state));
@@ -441,11 +440,13 @@ fn attempt(
         let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none), true));
         let decided = decided.into_iter().map(|(id, event, result)| (id, event, result, false));
         let mut answered = Some(answered);
-        let verdict = |(id, mut event, result, is_called): (DeliveryId, Event, Result<_, _>, bool)| {
+        let verdict = |(id, mut event, result, is_called): (_, Event, Result<_, ActionError>, bool)| {
             event.began = is_called.then_some(now);
+            let class = result.as_ref().err().map(|error| error.class);
             let host = if result.is_err() { action.host(&event) } else { None };
             let request = if result.is_err() && is_called { action.request(&event) } else { None };
-            let sent = is_called.then_some(SentRequest { request, took });
+            let shown = host.as_deref().map(hosts::shown_name);
+            let sent = is_called.then_some(SentRequest { request, took, class, host: shown });
             AttemptResult { id, event, host, answered: answered.take().unwrap_or_default(), result, sent }
         };
         decided.chain(called).map(verdict).collect()

@@ -127,8 +127,8 @@ pub struct LastFailure {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldHosts {
     pub hosts: Vec<HeldHost>,
-    /// The number of further hosts that are not listed.
-    pub others: usize,
+    /// The further hosts that are down, each with the kind of its latest failure.
+    pub others: Vec<(String, ErrorClass)>,
     pub outages: Vec<Outage>,
 }
 

@@ -22,10 +22,11 @@ use tokio::time::Instant;
 pub(super) use self::report::{Consequence, EndedDelivery, RetriedDelivery, WaitReason};
 use super::breaker::{Breaker, BreakerState};
 use super::gather::{BatchLimits, CallPace};
-use super::hosts::{HeldHost, Hosts};
+use super::hosts::Hosts;
 use super::limits::{DeliveryLimits, Hold, HostLimits, PausableClock};
-use super::outages::{Outage, Outages};
+use super::outages::Outages;
 use super::policy::RetryPolicy;
+use super::published::HeldHosts;
 
 /// The fewest claims, so that probes have a choice.
 const FEWEST: usize = 16;
@@ -357,11 +358,11 @@ impl Schedule {
         self.exhausted.retain(|_, due| now < *due + long);
     }
 
-    pub(super) fn take_shown(&mut self) -> Option<(Vec<HeldHost>, usize, Vec<Outage>)> {
+    pub(super) fn take_shown(&mut self) -> Option<HeldHosts> {
         let changed = self.hosts.take_changed() | self.outages.take_changed();
         changed.then(|| {
             let (hosts, others) = self.hosts.held();
-            (hosts, others, self.outages.all())
+            HeldHosts { hosts, others, outages: self.outages.all() }
         })
     }
 

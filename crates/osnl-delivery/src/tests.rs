@@ -157,6 +157,7 @@ async fn a_journal_in_memory_is_told_of_failed_attempts_that_are_repeated() {
     let failing = rig.journal.failing_keys();
     let [(_, failing)] = &failing[..] else { panic!("{failing:?}") };
     assert_eq!((failing.resource.as_deref(), &*failing.answer), (Some("k"), "status 409: told so"));
+    assert_eq!((failing.class, failing.host.as_deref()), (Some(ErrorClass::Status(409)), None));
     assert_eq!(failing.tries, *rig.action.attempts.lock().unwrap());
     rig.stop().await;
 }

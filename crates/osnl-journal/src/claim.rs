@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use osnl_core::attempt::ErrorClass;
 use osnl_core::event::Event;
 use tokio::time::Instant;
 
@@ -142,6 +143,10 @@ pub struct SentRequest {
     pub request: Option<String>,
     /// The time from the beginning of the call to its result.
     pub took: Duration,
+    /// The kind of the failure; `None` after a success.
+    pub class: Option<ErrorClass>,
+    /// The host that the event names, as a status shows it; `None` if the configuration names the target.
+    pub host: Option<String>,
 }
 
 /// The next attempt of a delivery whose claim ends.

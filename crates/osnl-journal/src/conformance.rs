@@ -69,6 +69,7 @@ macro_rules! conformance {
             queries::every_store_groups_what_is_not_done_alike,
             queries::what_is_held_and_dead_is_counted_by_cause,
             queries::every_store_counts_and_pauses_alike,
+            queries::a_failing_resource_has_the_facts_of_its_latest_attempt,
             queries::history_and_quarantine_are_shown_or_refused,
         );
     };

@@ -63,8 +63,8 @@ pub trait Journal: Send + Sync {
     /// Records a failed attempt: the used limits, for a later claim, and the target's answer.
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str);
 
-    /// Records the request of the latest failed attempt and its duration, before the claim ends. The journal
-    /// keeps requests of the latest few attempts; see [`SentRequest`].
+    /// Records the facts about the latest failed attempt, before the claim ends. The journal keeps requests of
+    /// the latest few attempts; see [`SentRequest`].
     fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest);
 
     /// Ends a claim whose attempt failed and will be repeated. The delivery keeps its place, and nothing

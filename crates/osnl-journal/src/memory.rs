@@ -255,11 +255,17 @@ impl Journal for MemoryJournal {
             pending.used = used;
             let at = epoch::now();
             let since = pending.failed.as_ref().map_or(at, |failed| failed.since);
-            pending.failed = Some(FailedAttempts { since, at, answer: cut(answer, LONGEST_ANSWER).into() });
+            let answer = cut(answer, LONGEST_ANSWER).into();
+            pending.failed = Some(FailedAttempts { since, at, answer, class: None, host: None });
         }
     }
 
-    fn sent(&self, _: DeliveryId, _: u32, _: SentRequest) {}
+    fn sent(&self, delivery: DeliveryId, _: u32, sent: SentRequest) {
+        let mut state = self.lock();
+        if let Some(failed) = state.deliveries.get_mut(&delivery).and_then(|of| of.failed.as_mut()) {
+            (failed.class, failed.host) = (sent.class, sent.host);
+        }
+    }
 
     fn next_due(&self, action: &str) -> Option<Instant> {
         self.lock().actions.get(action)?.waiting.first().map(|(due, _)| *due)

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use osnl_core::attempt::ErrorClass;
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{GuardHold, GuardKind, GuardName};
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use crate::query::{
     About, AnswerPolicy, Bodies, CauseGroup, Filter, HeldBy, ListPage, Phase, PhaseCount, QueryContext,
     QueryError, RowOrder, RowState, UnreadableFilter,
 };
-use crate::{AttemptRetry, Begin, DeliveryId, NewDelivery, PauseNote};
+use crate::{AttemptRetry, Begin, DeliveryId, NewDelivery, PauseNote, SentRequest};
 
 async fn filled(rig: &StoreRig) {
     let journal = &*rig.journal;
@@ -289,6 +290,37 @@ pub(crate) async fn every_store_counts_and_pauses_alike(open: impl Fn() -> Store
     assert_eq!(kept["a"].note, Some(moving));
     within(rig.queries.set_paused("a", None)).await.expect("a resume");
     assert_eq!(paused().await, [""; 0]);
+}
+
+pub(crate) async fn a_failing_resource_has_the_facts_of_its_latest_attempt(open: impl Fn() -> StoreRig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let _receipts =
+        [append(journal, entry("1", "k", false)).await, append(journal, entry("2", "l", false)).await];
+    let claimed = claim(journal, "a", 2).await;
+    let [called, not_called] = ["1", "2"].map(|name| number(&claimed, name));
+    let host = Some("h1:443".to_owned());
+    for (id, made, class) in [
+        (called, 1, Some(ErrorClass::Connect)),
+        (called, 2, Some(ErrorClass::Refused(Some(409)))),
+        (not_called, 1, Some(ErrorClass::Connect)),
+        (not_called, 2, None),
+    ] {
+        journal.attempted(id, attempts(made), "no");
+        if class.is_some() {
+            journal.sent(id, made, SentRequest { class, host: host.clone(), ..SentRequest::default() });
+        }
+    }
+    for id in [called, not_called] {
+        let due = Instant::now() + Duration::from_secs(3600);
+        journal.retry_at(id, AttemptRetry { due, used: attempts(2), answer: String::new() });
+    }
+    settled(&rig).await;
+    let failing = within(rig.queries.numbers()).await.expect("numbers").failing;
+    let mut facts: Vec<_> = failing["a"].iter().map(|of| (of.id, of.class, of.host.as_deref())).collect();
+    facts.sort_unstable_by_key(|(id, ..)| *id);
+    let refused = Some(ErrorClass::Refused(Some(409)));
+    assert_eq!(facts, [(called, refused, Some("h1:443")), (not_called, None, None)]);
 }
 
 /// A store that keeps nothing refuses, and never answers with nothing.

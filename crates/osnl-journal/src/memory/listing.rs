@@ -54,7 +54,7 @@ impl MemoryJournal {
     pub fn failing_keys(&self) -> Vec<(Arc<str>, FailingKey)> {
         let state = self.lock();
         let key = |(id, pending): (&DeliveryId, &PendingDelivery)| {
-            let FailedAttempts { since, at, answer } =
+            let FailedAttempts { since, at, answer, class, host } =
                 pending.failed.as_ref().filter(|_| pending.used.made > 1)?;
             let subject = &pending.subject;
             let failing = FailingKey {
@@ -64,6 +64,8 @@ impl MemoryJournal {
                 since: *since,
                 at: *at,
                 answer: answer.to_string(),
+                class: *class,
+                host: host.clone(),
             };
             Some((pending.action.clone(), failing))
         };

@@ -86,7 +86,10 @@ impl MessageCourse {
 
     fn bytes(&self) -> usize {
         let whole = |new: &NewDelivery| WHOLE + bytes_of_values(new.enriched.as_deref());
-        let words = |of: &ReturnedAttempts| of.failed.as_ref().map_or(0, |failed| failed.answer.len());
+        let words = |of: &ReturnedAttempts| {
+            let length = |of: &FailedAttempts| of.answer.len() + of.host.as_ref().map_or(0, String::len);
+            of.failed.as_ref().map_or(0, length)
+        };
         (self.ended.len() + self.used.len()) * NAME
             + self.used.values().map(words).sum::<usize>()
             + self.handed.iter().map(|handed| whole(&handed.new)).sum::<usize>()

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use osnl_core::attempt::ErrorClass;
 use osnl_core::event::EnrichedValues;
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::GuardHold;
@@ -172,6 +173,9 @@ pub(super) struct FailedAttempts {
     pub(super) since: SystemTime,
     pub(super) at: SystemTime,
     pub(super) answer: Box<str>,
+    /// The kind of the latest failure, and the host that the event names; `None` if no call was made.
+    pub(super) class: Option<ErrorClass>,
+    pub(super) host: Option<String>,
 }
 
 /// The lane of a delivery among those of its action.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_core::attempt::ErrorClass;
 use osnl_core::quarantine::{Extent, Glimpse};
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::GuardName;
@@ -205,6 +206,10 @@ pub struct FailingKey {
     /// The latest failed attempt.
     pub at: SystemTime,
     pub answer: String,
+    /// The kind of that failure; `None` if no call was made.
+    pub class: Option<ErrorClass>,
+    /// The host that the event names; `None` if the configuration names the target.
+    pub host: Option<String>,
 }
 
 /// The newest dead letter of an action, for the status.

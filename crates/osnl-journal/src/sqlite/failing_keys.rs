@@ -1,5 +1,6 @@
 //! Deliveries that have failed several times, for a status.
 
+use osnl_core::attempt::ErrorClass;
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::reader::SqliteReader;
@@ -23,7 +24,7 @@ impl SqliteReader {
         })?;
         let mut first = self.0.prepare_cached("SELECT min(at) FROM attempt WHERE delivery = ?1")?;
         let mut last = self.0.prepare_cached(
-            "SELECT at, answer FROM attempt WHERE delivery = ?1 ORDER BY at DESC, slot DESC LIMIT 1",
+            "SELECT at, answer, class, host FROM attempt WHERE delivery = ?1 ORDER BY at DESC, slot DESC LIMIT 1",
         )?;
         let mut failing = Vec::new();
         for row in rows {
@@ -32,17 +33,21 @@ impl SqliteReader {
                 continue;
             }
             let since: Option<i64> = first.query_row([id], |row| row.get(0))?;
-            let latest = last.query_row([id], |row| Ok((from_millis(row.get(0)?), row.get(1)?)));
-            if let (Some(since), Some((at, answer))) = (since, latest.optional()?) {
-                failing.push(FailingKey {
+            let Some(since) = since.map(from_millis) else { continue };
+            let latest = last.query_row([id], |row| {
+                let class: Option<String> = row.get(2)?;
+                Ok(FailingKey {
                     id: delivery_id(id),
                     resource,
                     tries,
-                    since: from_millis(since),
-                    at,
-                    answer,
-                });
-            }
+                    since,
+                    at: from_millis(row.get(0)?),
+                    answer: row.get(1)?,
+                    class: class.as_deref().and_then(ErrorClass::from_word),
+                    host: row.get(3)?,
+                })
+            });
+            failing.extend(latest.optional()?);
         }
         failing.sort_by_key(|failing| failing.since);
         Ok(failing)

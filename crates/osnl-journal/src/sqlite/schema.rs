@@ -69,6 +69,8 @@ CREATE TABLE attempt (
     answer TEXT NOT NULL,
     request TEXT,
     took INTEGER,
+    class TEXT,
+    host TEXT,
     PRIMARY KEY (delivery, slot)
 ) WITHOUT ROWID;
 CREATE TABLE unreadable (

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use osnl_core::attempt::LONGEST_ANSWER;
+use osnl_core::attempt::{ErrorClass, LONGEST_ANSWER};
 use osnl_core::clock::{Due, whole_millis};
 use osnl_core::received::RowChange;
 use osnl_model::{BodyDigest, Notification, cut};
@@ -319,9 +319,12 @@ impl<'a> Work<'a> {
 
     pub(super) fn sent(&self, id: DeliveryId, made: u32, sent: &SentRequest) -> Result<()> {
         let request = sent.request.as_deref().map(|text| cut(text, REQUEST));
+        let class = sent.class.map(ErrorClass::word);
         self.connection
-            .prepare_cached("UPDATE attempt SET request = ?3, took = ?4 WHERE delivery = ?1 AND slot = ?2")?
-            .execute(params![id.row(), slot(made), request, whole_millis(sent.took)])?;
+            .prepare_cached(
+                "UPDATE attempt SET request = ?3, took = ?4, class = ?5, host = ?6 WHERE delivery = ?1 AND slot = ?2",
+            )?
+            .execute(params![id.row(), slot(made), request, whole_millis(sent.took), class, sent.host])?;
         if made > REQUESTS {
             self.connection
                 .prepare_cached("UPDATE attempt SET request = NULL WHERE delivery = ?1 AND slot = ?2")?

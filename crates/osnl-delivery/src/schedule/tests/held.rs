@@ -258,13 +258,13 @@ fn a_dependency_that_is_down_holds_what_needs_it_and_nothing_else() {
         script.ok(100 + pause);
     }
     assert_eq!(script.used(1), UsedLimits::default());
-    let (_, _, outages) = script.schedule.take_shown().unwrap();
+    let outages = script.schedule.take_shown().unwrap().outages;
     assert_eq!((&*outages[0].dependency, outages[0].reason.as_str()), ("keystone", "refused"));
     let mut out = Vec::new();
     script.schedule.answered(&"keystone".into(), &mut out);
     script.schedule.answered(&"keystone".into(), &mut out);
     assert_eq!(script.keep(out), ["keystone answers"]);
-    assert_eq!(script.schedule.take_shown().unwrap().2, []);
+    assert_eq!(script.schedule.take_shown().unwrap().outages, []);
 }
 
 #[test]

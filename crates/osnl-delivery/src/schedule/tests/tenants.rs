@@ -147,8 +147,9 @@ fn an_hour_of_retry_after_is_the_host_s_own() {
         ActionError { retry_after: Some(3600 * SECOND), ..ActionError::new(ErrorClass::Status(429), "x") };
     assert_eq!(script.report(1, Err(error)), ["bad:80 opened 3600", "1 held 3600"]);
     script.ok(2);
-    let (hosts, others, _) = script.schedule.take_shown().unwrap();
-    assert_eq!((hosts[0].host.as_str(), hosts[0].reason.as_str(), others), ("bad:80", "status 429: x", 0));
+    let HeldHosts { hosts, others, .. } = script.schedule.take_shown().unwrap();
+    assert_eq!((hosts[0].host.as_str(), hosts[0].reason.as_str()), ("bad:80", "status 429: x"));
+    assert_eq!(others, []);
     assert_eq!(hosts[0].next_probe, Some(script.now + 3600 * SECOND));
 }
 

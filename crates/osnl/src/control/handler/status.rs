@@ -1,6 +1,6 @@
 //! The status: the current state of the daemon, its journal, and its broker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -375,6 +375,8 @@ fn target(
             report.next_probe_seconds = Some(seconds_until(until));
         }
         let HeldHosts { hosts, others, outages } = published.held();
+        report.more_down_hosts = others.len();
+        let down = hosts.iter().map(|held| (held.host.clone(), held.class)).chain(others).collect();
         report.down_hosts = hosts
             .into_iter()
             .map(|held| Unavailable {
@@ -382,7 +384,6 @@ fn target(
                 ..unavailable(held.host, held.since, held.reason, held.next_probe)
             })
             .collect();
-        report.more_down_hosts = others;
         report.dependencies_down = outages
             .into_iter()
             .map(|down| Unavailable {
@@ -391,7 +392,7 @@ fn target(
                 ..unavailable(down.dependency.to_string(), down.since, down.reason, Some(down.next_try))
             })
             .collect();
-        fail(&mut report, kept.failing.get(name), (state == TargetState::Closed).then_some(since));
+        fail(&mut report, kept.failing.get(name), (state == TargetState::Closed).then_some(since), &down);
     }
     if let Some((state, since)) = state {
         report.state = Some(state.name().to_owned());
@@ -401,14 +402,21 @@ fn target(
     report
 }
 
-/// Adds the resources that fail repeatedly. Failures while the target was held are the target's, and those with the answer
-/// of a host that is down are the host's.
-fn fail(report: &mut TargetReport, failing: Option<&Vec<FailingKey>>, reachable: Option<SystemTime>) {
-    let hosts = &report.down_hosts;
+/// Adds the resources that fail repeatedly. Failures while the target was held are the target's, and those with the cause
+/// for which their host is down are the host's.
+fn fail(
+    report: &mut TargetReport,
+    failing: Option<&Vec<FailingKey>>,
+    reachable: Option<SystemTime>,
+    down: &HashMap<String, ErrorClass>,
+) {
+    let is_of_host = |failing: &FailingKey| {
+        let down = failing.host.as_ref().and_then(|host| down.get(host));
+        failing.class.zip(down).is_some_and(|(class, down)| class.is_of_host(*down))
+    };
     let is_failing = |failing: &&FailingKey| {
         let lasts = failing.since.elapsed().unwrap_or_default();
-        let is_its_own = reachable.is_none_or(|since| failing.at > since)
-            && hosts.iter().all(|host| host.reason != failing.answer);
+        let is_its_own = reachable.is_none_or(|since| failing.at > since) && !is_of_host(failing);
         is_its_own && (failing.tries >= SEVERAL || lasts >= LONG)
     };
     let failing: Vec<&FailingKey> = failing.into_iter().flatten().filter(is_failing).collect();
@@ -567,20 +575,37 @@ mod tests {
     use crate::journal::DeliveryId;
 
     #[test]
-    fn what_a_host_that_is_down_has_answered_is_no_failure_of_a_resource() {
-        let failing = |id, answer: &str| FailingKey {
-            id: DeliveryId(id),
-            resource: None,
-            tries: SEVERAL,
-            since: UNIX_EPOCH,
-            at: UNIX_EPOCH,
-            answer: answer.to_owned(),
+    fn a_failure_for_which_a_host_is_down_is_none_of_a_resource() {
+        use ErrorClass::{Busy, Connect, Content, Refused, Reset, Status};
+        let check = |host: Option<&str>, class, down: &[(&str, ErrorClass)], is_shown: bool| {
+            let failing = FailingKey {
+                id: DeliveryId(1),
+                resource: None,
+                tries: SEVERAL,
+                since: UNIX_EPOCH,
+                at: UNIX_EPOCH,
+                answer: "the same of each".to_owned(),
+                class,
+                host: host.map(str::to_owned),
+            };
+            let down = down.iter().map(|(host, class)| ((*host).to_owned(), *class)).collect();
+            let mut report = TargetReport::default();
+            fail(&mut report, Some(&vec![failing]), None, &down);
+            assert_eq!(report.failing.len(), usize::from(is_shown), "{host:?} {class:?} {down:?}");
         };
-        let host = unavailable("h1:443".to_owned(), UNIX_EPOCH, "cannot connect".to_owned(), None);
-        let mut report = TargetReport { down_hosts: vec![host], ..TargetReport::default() };
-        fail(&mut report, Some(&vec![failing(1, "cannot connect"), failing(2, "status 500")]), None);
-        let answers: Vec<_> = report.failing.iter().map(|one| &*one.answer).collect();
-        assert_eq!((answers, report.more_failing), (vec!["status 500"], 0));
+        check(Some("h1:443"), Some(Connect), &[("h1:443", Connect)], false);
+        check(Some("h1:443"), Some(Status(503)), &[("h0:443", Busy(None)), ("h1:443", Reset)], false);
+        // Another host, which answers, and the target of the configuration.
+        check(Some("h2:443"), Some(Connect), &[("h1:443", Connect)], true);
+        check(None, Some(Connect), &[("h1:443", Connect)], true);
+        // A refusal is the host's if the host refuses all with it.
+        check(Some("h1:443"), Some(Status(401)), &[("h1:443", Status(401))], false);
+        check(Some("h1:443"), Some(Status(409)), &[("h1:443", Status(401))], true);
+        check(Some("h1:443"), Some(Refused(Some(409))), &[("h1:443", Connect)], true);
+        check(Some("h1:443"), Some(Connect), &[("h1:443", Status(401))], true);
+        // No call was made, or could be.
+        check(Some("h1:443"), Some(Content), &[("h1:443", Connect)], true);
+        check(None, None, &[("h1:443", Connect)], true);
     }
 
     #[test]
