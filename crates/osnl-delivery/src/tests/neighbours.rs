@@ -153,6 +153,18 @@ async fn healthy_ones_are_undisturbed(journal: Arc<dyn Journal>, rounds: u64) {
     street.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_failed_attempt_is_kept_with_the_host_that_its_event_names() {
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
+    let mut street = Street::start(journal.clone());
+    street.append("to gone:80 1").await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let failing = journal.failing_keys();
+    let [(_, failing)] = &failing[..] else { panic!("{failing:?}") };
+    assert_eq!((failing.class, failing.host.as_deref()), (Some(ErrorClass::Connect), Some("gone:80")));
+    street.stop().await;
+}
+
 pub(super) fn in_memory(entries: usize) -> Arc<dyn Journal> {
     let limits = MemoryLimits {
         entries,
