@@ -216,6 +216,11 @@ const TEMPLATE: &str = "template";
 /// The kinds of an answer that cannot be read.
 const UNREADABLE: [&str; 2] = ["unreadable reply", "unreadable verdict"];
 
+/// The kind of a dead letter that a limit has made, beside those of [`ActionError::cause`].
+pub const TARGET_HELD: &str = "the target was down for longer than hold_max";
+/// As [`TARGET_HELD`], of an event that is a dead letter from the start.
+pub const TOO_OLD: &str = "the event was too old, or came after a newer one";
+
 /// The part that an operator corrects or looks at before a retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Uncorrected {

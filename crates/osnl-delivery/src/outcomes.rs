@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use osnl_core::attempt::{Completion, ErrorClass, LONGEST_ANSWER};
+use osnl_core::attempt::{Completion, ErrorClass, LONGEST_ANSWER, TARGET_HELD};
 use osnl_core::epoch;
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, DeliveryId, End};
@@ -72,7 +72,7 @@ impl DeliveryLoop {
                     self.journal.sent(id, used.made, sent);
                 }
             }
-            None => (answer, cause) = (self.last_answer(), Some("held".to_owned())),
+            None => (answer, cause) = (self.last_answer(), Some(TARGET_HELD.to_owned())),
         }
         if let Some(reason) = outcome.given_up() {
             self.series.backlog.ended.increment();

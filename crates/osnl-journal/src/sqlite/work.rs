@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use osnl_core::attempt::{ErrorClass, LONGEST_ANSWER};
+use osnl_core::attempt::{ErrorClass, LONGEST_ANSWER, TOO_OLD};
 use osnl_core::clock::{Due, whole_millis};
 use osnl_core::received::RowChange;
 use osnl_model::{BodyDigest, Notification, cut};
@@ -153,11 +153,12 @@ impl<'a> Work<'a> {
     ) -> Result<RowState> {
         let key = new.key.as_deref().filter(|_| new.ordered);
         let lane = key.map(|key| rows::lane(&new.action, key));
-        let (state, reason, guard) = match &new.begin {
+        let (state, reason, cause) = match &new.begin {
             Begin::Live => (self.on_arrival(lane)?, None, None),
             Begin::Shadow => (RowState::Shadow, None, None),
             Begin::Held(hold) => (RowState::Held, Some(&hold.why), Some(hold.guard.section())),
-            Begin::Dead(why) | Begin::TooOld(why) => (RowState::Dead, Some(why), None),
+            Begin::Dead(why) => (RowState::Dead, Some(why), None),
+            Begin::TooOld(why) => (RowState::Dead, Some(why), Some(TOO_OLD.to_owned())),
         };
         let reason = reason.map(|why| cut(why, REASON));
         let mut insert = self.connection.prepare_cached(
@@ -176,11 +177,11 @@ impl<'a> Work<'a> {
             new.resource,
             lane.filter(|_| state.is_open()),
             new.ordered,
-            guard.is_some(),
+            state == RowState::Held,
             notification.message_id.as_deref().map(rows::message_number),
             new.subject.id,
             new.subject.name,
-            guard,
+            cause,
         ])?;
         self.blocks.note(id, BlockFact::Rule(&new.rule));
         if let Some(event_type) = &notification.event_type {

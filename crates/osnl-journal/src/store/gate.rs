@@ -117,8 +117,7 @@ impl Gate {
             return None;
         }
         let pending = self.lock().actions.get(action).map_or(0, |room| room.pending);
-        (pending >= self.max_pending)
-            .then(|| format!("{pending} deliveries are pending, max_pending (on_full = dead_letter)"))
+        (pending >= self.max_pending).then(|| "max_pending is reached (on_full = dead_letter)".to_owned())
     }
 
     pub(crate) async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {

@@ -393,6 +393,9 @@ pub struct TargetReport {
     /// The answer to the last attempt of that dead letter, which is a part of the incident.
     #[serde(skip)]
     pub dead_answer: Option<String>,
+    /// The cause of that dead letter for the label of a metric; `None` if that is the reason.
+    #[serde(skip)]
+    pub dead_label: Option<String>,
     /// Whether none of the dead letters can be retried in order, which is a part of the incident.
     #[serde(skip)]
     pub is_overtaken: bool,

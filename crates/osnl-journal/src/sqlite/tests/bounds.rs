@@ -294,7 +294,7 @@ async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
     assert_eq!(counters.dead.get(), 2);
     let dead = Filter { states: vec![RowState::Dead], ..Filter::default() };
     let rows = reader(&folder).list(&dead, &ListPage::default()).unwrap();
-    let reason = "2 deliveries are pending, max_pending (on_full = dead_letter)";
+    let reason = "max_pending is reached (on_full = dead_letter)";
     assert!(rows.iter().all(|row| row.reason.as_deref() == Some(reason)), "{rows:?}");
     journal.end(claimed[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osnl_core::attempt::{ErrorClass, Uncorrected};
+use osnl_core::attempt::{ErrorClass, TARGET_HELD, TOO_OLD, Uncorrected};
 use osnl_net::http::{Expiry, ExpiryKind};
 use osnl_transport::AS_CONFIGURED;
 use tokio::time::{Instant, timeout};
@@ -24,7 +24,8 @@ use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::JournalState;
 use crate::journal::query::{
-    Bodies, DiskUse, FailingKey, HeldBy, HeldCause, JournalNumbers, RowState, Tally, UnreadableFilter,
+    Bodies, DiskUse, FailingKey, HeldBy, HeldCause, JournalNumbers, LatestDead, RowState, Tally,
+    UnreadableFilter,
 };
 use crate::listener::{ANOTHER_LIMIT, DepthGauge, ListenerState, LossyQueue};
 use crate::overseer::{Overseen, Overseer};
@@ -321,6 +322,14 @@ fn held_reason(kept: &JournalNumbers, action: &str) -> Option<HeldReason> {
     })
 }
 
+/// Returns the cause of a dead letter without the times of its reason, which differ from letter to letter.
+fn letter_label(dead: &LatestDead) -> Option<String> {
+    match dead.cause.as_deref() {
+        Some(TARGET_HELD | TOO_OLD) => dead.cause.clone(),
+        Some(_) | None => dead.answer.clone().or_else(|| dead.cause.clone()),
+    }
+}
+
 fn target(
     name: &str,
     configured: Option<bool>,
@@ -351,6 +360,7 @@ fn target(
         dead_reason: latest_dead.and_then(|dead| dead.reason.clone()),
         uncorrected: latest_dead.and_then(|dead| Uncorrected::from_cause(dead.cause.as_deref()?)),
         dead_answer: latest_dead.and_then(|dead| dead.answer.clone()),
+        dead_label: latest_dead.and_then(letter_label),
         is_overtaken: kept.overtaken.contains(name),
         done: count(&[RowState::Delivered, RowState::NothingToDo, RowState::Shadow]),
         shadow: count(&[RowState::Shadow]),
@@ -606,6 +616,24 @@ mod tests {
         // No call was made, or could be.
         check(Some("h1:443"), Some(Content), &[("h1:443", Connect)], true);
         check(None, None, &[("h1:443", Connect)], true);
+    }
+
+    #[test]
+    fn the_label_of_dead_letters_is_the_same_for_each_of_one_cause() {
+        let check = |reason: &str, cause: Option<&str>, answer: Option<&str>, expected: Option<&str>| {
+            let [reason, cause, answer] = [Some(reason), cause, answer].map(|text| text.map(str::to_owned));
+            assert_eq!(letter_label(&LatestDead { reason, cause, answer }).as_deref(), expected);
+        };
+        let answer = Some("status 409: locked");
+        check("status 409: locked (after 3611 s: retry_max_age)", Some("status 409"), answer, answer);
+        // It waited for a host that its event names, and was never called.
+        let connect = Some("cannot connect");
+        check("cannot connect: h (for 61 s, and hold_max is over)", connect, None, connect);
+        let held = "the target was down for 3607 s, and hold_max is over";
+        check(held, Some(TARGET_HELD), answer, Some(TARGET_HELD));
+        let old = "too old: published 2026-03-26T09:00:00Z, 244 d before it was read; the limit is 1 d (max_event_age)";
+        check(old, Some(TOO_OLD), None, Some(TOO_OLD));
+        check("max_pending is reached (on_full = dead_letter)", None, None, None);
     }
 
     #[test]

@@ -402,7 +402,6 @@ pub(in crate::control) fn join_letters(incidents: &mut Vec<Incident>, targets: &
         };
         let found = Incident::new(Kind::DeadLetters, Severity::Warning, format!("action {names}"), what)
             .because(cause)
-            .labelled(without_figures(cause))
             .mended_by_command(format!("osnl deliveries list --state dead --text {text}"))
             .mended_by(format!("{}; {then}", correction(&of)));
         incidents.push(Incident { actions, ..found });
@@ -442,13 +441,15 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         return None;
     }
     let found = incident(target, Kind::DeadLetters, format!("{name}: {letters}"));
+    let found = target.dead_reason.iter().fold(found, Incident::because);
+    let found = target.dead_label.iter().fold(found, Incident::labelled);
     let found = found.mended_by_command(format!("osnl deliveries list --action {name} --state dead"));
     if target.configured == Some(false) {
         let to_do = format!(
             "then add [action:{name}] to the configuration again and retry them, or osnl deliveries discard --action \
              {name} --state dead"
         );
-        return Some(because_of_letter(found.mended_by(to_do), target));
+        return Some(found.mended_by(to_do));
     }
     let then = match target.is_overtaken {
         true => format!(
@@ -460,22 +461,7 @@ fn dead(target: &TargetReport, cause: Option<&mut Incident>) -> Option<Incident>
         Some(uncorrected) => format!("{}; {then}", correction(&[(target, uncorrected)])),
         None => then,
     });
-    Some(because_of_letter(found, target))
-}
-
-/// Adds the reason of the latest dead letter. Its times and counts differ from letter to letter, so the label has none.
-fn because_of_letter(found: Incident, target: &TargetReport) -> Incident {
-    let Some(reason) = &target.dead_reason else { return found };
-    let label = match &target.dead_answer {
-        Some(answer) if reason.starts_with(&**answer) => answer.clone(),
-        Some(_) | None => without_figures(reason),
-    };
-    found.because(reason).labelled(label)
-}
-
-fn without_figures(text: &str) -> String {
-    let is_figure = |word: &str| word.starts_with(|first: char| first.is_ascii_digit());
-    text.split(' ').map(|word| if is_figure(word) { "…" } else { word }).collect::<Vec<_>>().join(" ")
+    Some(found)
 }
 
 fn orphaned(target: &TargetReport) -> Option<Incident> {
