@@ -220,6 +220,8 @@ pub struct LatestDead {
     pub cause: Option<String>,
     /// The answer to the last attempt; `None` without an attempt.
     pub answer: Option<String>,
+    /// The host of that attempt that the event names; `None` if the configuration names the target.
+    pub host: Option<String>,
 }
 
 /// The numbers of a whole file, for the status.

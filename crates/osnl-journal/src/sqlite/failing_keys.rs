@@ -68,7 +68,8 @@ impl SqliteReader {
         ))?;
         let mut latest = self.0.prepare_cached(concat!(
             "SELECT ended, reason, \
-             (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1) \
+             (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1), \
+             (SELECT a.host FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1) \
              FROM delivery d WHERE holds_key = ?1 AND action = ?2 AND cause IS ?3 AND ",
             is!(Dead),
             " ORDER BY ended DESC LIMIT 1"
@@ -80,8 +81,8 @@ impl SqliteReader {
             for _ in 0..CAUSES {
                 let Some(this) = cause.take() else { break };
                 let row = latest.query_row(params![holds_key, action, this], |row| {
-                    let (reason, answer) = (row.get(1)?, row.get(2)?);
-                    Ok((row.get(0)?, LatestDead { reason, cause: this.clone(), answer }))
+                    let (reason, answer, host) = (row.get(1)?, row.get(2)?, row.get(3)?);
+                    Ok((row.get(0)?, LatestDead { reason, cause: this.clone(), answer, host }))
                 });
                 found = found.max(row.optional()?);
                 let after = this.unwrap_or_default();

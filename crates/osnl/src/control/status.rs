@@ -393,6 +393,9 @@ pub struct TargetReport {
     /// The answer to the last attempt of that dead letter, which is a part of the incident.
     #[serde(skip)]
     pub dead_answer: Option<String>,
+    /// The host of that attempt that the event names, which is a part of the incident.
+    #[serde(skip)]
+    pub dead_host: Option<String>,
     /// The cause of that dead letter for the label of a metric; `None` if that is the reason.
     #[serde(skip)]
     pub dead_label: Option<String>,

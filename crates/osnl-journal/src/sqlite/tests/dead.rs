@@ -109,13 +109,15 @@ async fn the_reason_and_the_last_answer_of_the_latest_dead_letter_are_found() {
         if let Some(answer) = &answer {
             journal.attempted(id, attempts(1), "an earlier answer");
             journal.attempted(id, attempts(2), answer);
+            journal.sent(id, 2, SentRequest { host: Some(format!("h{n}:443")), ..SentRequest::default() });
         }
         journal.end(id, End::from(outcome).caused_by(cause.map(str::to_owned)));
         let dead = || states(&reader(&folder)).iter().filter(|(_, state)| *state == "dead").count();
         osnl_testkit::wait_until(Duration::from_secs(60), "it is kept", || dead() == n + 1);
         // Otherwise some may end within the same millisecond.
         tamper(&journal, "UPDATE delivery SET ended = id WHERE state = 3").await;
-        let latest = LatestDead { reason: Some(reason), cause: cause.map(str::to_owned), answer };
+        let host = cause.map(|_| format!("h{n}:443"));
+        let latest = LatestDead { reason: Some(reason), cause: cause.map(str::to_owned), answer, host };
         assert_eq!(reader(&folder).latest_dead("a").unwrap(), Some(latest));
     }
     assert_eq!(reader(&folder).latest_dead("other").unwrap(), None);

@@ -360,6 +360,7 @@ fn target(
         dead_reason: latest_dead.and_then(|dead| dead.reason.clone()),
         uncorrected: latest_dead.and_then(|dead| Uncorrected::from_cause(dead.cause.as_deref()?)),
         dead_answer: latest_dead.and_then(|dead| dead.answer.clone()),
+        dead_host: latest_dead.and_then(|dead| dead.host.clone()),
         dead_label: latest_dead.and_then(letter_label),
         is_overtaken: kept.overtaken.contains(name),
         done: count(&[RowState::Delivered, RowState::NothingToDo, RowState::Shadow]),
@@ -622,7 +623,7 @@ mod tests {
     fn the_label_of_dead_letters_is_the_same_for_each_of_one_cause() {
         let check = |reason: &str, cause: Option<&str>, answer: Option<&str>, expected: Option<&str>| {
             let [reason, cause, answer] = [Some(reason), cause, answer].map(|text| text.map(str::to_owned));
-            assert_eq!(letter_label(&LatestDead { reason, cause, answer }).as_deref(), expected);
+            assert_eq!(letter_label(&LatestDead { reason, cause, answer, host: None }).as_deref(), expected);
         };
         let answer = Some("status 409: locked");
         check("status 409: locked (after 3611 s: retry_max_age)", Some("status 409"), answer, answer);

@@ -408,13 +408,18 @@ pub(in crate::control) fn join_letters(incidents: &mut Vec<Incident>, targets: &
     }
 }
 
-/// Whether the last answer to the latest dead letter is the answer that the incident has.
+/// Whether the last answer to the latest dead letter is the answer that the incident has, from a host that is down if the
+/// incident is of hosts.
 fn has_answer_of(target: &TargetReport, incident: &Incident) -> bool {
     let (Some(answer), Some(why)) = (&target.dead_answer, &incident.why) else { return false };
-    match incident.kind == Kind::DependencyDown {
+    let is_down_host = |host: &String| target.down_hosts.iter().any(|down| down.name == *host);
+    match incident.kind {
         // The incident names the service, and leaves out the kind of the failure.
-        true => *answer == cut(&format!("{}: {why}", ErrorClass::Dependency), LONGEST_ANSWER),
-        false => answer == why,
+        Kind::DependencyDown => *answer == cut(&format!("{}: {why}", ErrorClass::Dependency), LONGEST_ANSWER),
+        Kind::TargetDown if !is_down(target) => {
+            answer == why && target.dead_host.as_ref().is_some_and(is_down_host)
+        }
+        _ => answer == why,
     }
 }
 

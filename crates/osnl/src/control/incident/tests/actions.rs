@@ -330,12 +330,20 @@ fn what_goes_on_while_a_part_waits_is_told() {
         let found = judge_target(&report, &BOUNDS);
         assert_eq!(found.iter().map(|one| one.kind).collect::<Vec<_>>(), expected, "{answer}");
     }
-    let dead_answer = Some("no answer".to_owned());
-    let both = TargetReport { down_hosts: vec![away("h1:443")], dead: 1, dead_answer, ..keystone.clone() };
-    let found = judge_target(&both, &BOUNDS);
-    let with_letters: Vec<_> =
-        found.iter().map(|one| (one.kind, one.symptoms.contains(&IncidentKind::DeadLetters))).collect();
-    assert_eq!(with_letters, [(IncidentKind::DependencyDown, false), (IncidentKind::TargetDown, true)]);
+    let both = TargetReport {
+        down_hosts: vec![away("h1:443")],
+        dead: 1,
+        dead_answer: Some("no answer".to_owned()),
+        ..keystone.clone()
+    };
+    // The letter of another host is of no host that is down, though the answer is the same.
+    for (host, is_of_host) in [("h1:443", true), ("h2:443", false)] {
+        let found = judge_target(&TargetReport { dead_host: Some(host.to_owned()), ..both.clone() }, &BOUNDS);
+        let with_letters: Vec<_> =
+            found.iter().map(|one| (one.kind, one.symptoms.contains(&IncidentKind::DeadLetters))).collect();
+        let expected = [(IncidentKind::DependencyDown, false), (IncidentKind::TargetDown, is_of_host)];
+        assert_eq!((&with_letters[..2], with_letters.len()), (&expected[..], 3 - usize::from(is_of_host)));
+    }
     let host = TargetReport { down_hosts: vec![away("h1:443")], pending: 1, ..target("hook") };
     let resource = TargetReport { failing: vec![failing("web-7", 7)], pending: 1, ..target("hook") };
     for (part, others) in [
