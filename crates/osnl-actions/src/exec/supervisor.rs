@@ -2,15 +2,15 @@
 //! and its whole group are gone, so that no event is attempted twice at once.
 //!
 //! A line that is no verdict may be the report of an effect, so it refuses for good the unanswered events that the child may
-//! have read. The next child gets events only after a moment without such a line: one that greets holds its action, and
-//! costs no further events.
+//! have read. The worker refuses events for the next child until a moment has passed without such a line: one that greets
+//! holds its action, and costs no further events.
 
 use osnl_action::{ActionError, Completion, ErrorClass};
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -28,8 +28,6 @@ use super::verdict::{self, ChildLine};
 const MOST_UNREAD: usize = 256 * 1024;
 /// The time for the child's last output after it has ended or closed its input.
 const LAST_CALL: Duration = Duration::from_secs(1);
-/// The time without output after the start of a child whose predecessor wrote a line that is no verdict.
-const QUIET: Duration = Duration::from_secs(2);
 /// The remedy of a line that is no verdict.
 const UNREADABLE: &str =
     "correct what the program writes to standard output, and look at the target before you retry";
@@ -53,8 +51,8 @@ pub(super) struct Terms {
     /// Whether a child of this program has answered since the daemon's start, which proves that the
     /// program is the right one.
     pub(super) has_answered: Arc<AtomicBool>,
-    /// Whether the last child of this program ended because of a line that is no verdict.
-    pub(super) is_garbled: Arc<AtomicBool>,
+    /// The error of this child for the events that it has not read, if it ended because of a line that is no verdict.
+    pub(super) garbled: Arc<OnceLock<ActionError>>,
 }
 
 #[derive(Debug)]
@@ -80,8 +78,6 @@ pub(super) struct Supervisor {
     unseen: VecDeque<(u64, usize)>,
     /// The bytes that the child's input has taken.
     written: usize,
-    /// `None` if the child may be given events.
-    quiet_until: Option<Instant>,
     last_call: Option<Instant>,
 }
 
@@ -103,7 +99,6 @@ impl Supervisor {
             unanswered: HashMap::new(),
             unseen: VecDeque::new(),
             written: 0,
-            quiet_until: terms.is_garbled.load(Ordering::Relaxed).then(|| Instant::now() + QUIET),
             last_call: None,
             terms,
         }
@@ -119,7 +114,7 @@ impl Supervisor {
             cause = problem;
         }
         self.orders.close();
-        self.terms.is_garbled.store(matches!(cause, EndCause::Garbage(_)), Ordering::Relaxed);
+        let is_garbled = matches!(cause, EndCause::Garbage(_));
         let status = self.wind_down(&cause).await;
         // The last words are in the pipe, which a process outside the group may hold open.
         let _ = timeout(LAST_CALL, self.chatter.relay_to_end()).await;
@@ -132,6 +127,9 @@ impl Supervisor {
         }
         // These can be given to the next child.
         let error = if error.class.is_final() { ActionError::unrunnable(error.reason) } else { error };
+        if is_garbled {
+            let _ = self.terms.garbled.set(error.clone());
+        }
         for (_, answer) in unseen {
             let _ = answer.send(Err(error.clone()));
         }
@@ -143,7 +141,7 @@ impl Supervisor {
     async fn converse(&mut self) -> EndCause {
         let mut batch = Vec::new();
         loop {
-            let (last_call, quiet) = (self.last_call, self.quiet_until);
+            let last_call = self.last_call;
             let may_take = self.out.len() < MOST_UNREAD && last_call.is_none();
             tokio::select! {
                 biased;
@@ -155,7 +153,7 @@ impl Supervisor {
                         return cause;
                     },
                 },
-                written = write(&mut self.stdin, &self.out), if !self.out.is_empty() && quiet.is_none() => match written {
+                written = write(&mut self.stdin, &self.out), if !self.out.is_empty() => match written {
                     Ok(n) => self.advance(n),
                     Err(_) => {
                         // The verdicts show whether the child has read the events before it closed
@@ -172,7 +170,6 @@ impl Supervisor {
                 () = sleep_until(last_call.unwrap_or_else(Instant::now)), if last_call.is_some() => {
                     return EndCause::Gone;
                 }
-                () = sleep_until(quiet.unwrap_or_else(Instant::now)), if quiet.is_some() => self.quiet_until = None,
                 taken = self.orders.recv_many(&mut batch, 64), if may_take => {
                     if taken == 0 && self.unanswered.is_empty() {
                         return EndCause::Drained;

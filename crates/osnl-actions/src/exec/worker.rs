@@ -1,9 +1,10 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::process::ProcessGroup;
@@ -14,6 +15,8 @@ use osnl_core::ends::watched;
 
 /// The capacity of the channel to the supervisor; a further event waits.
 const ORDERS: usize = 64;
+/// The time after its start in which a child gets no event if the one before it wrote a line that is no verdict.
+const QUIET: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub struct ChildSettings {
@@ -31,7 +34,6 @@ pub struct ExecWorker {
     ids: AtomicU64,
     starts: AtomicU64,
     has_answered: Arc<AtomicBool>,
-    is_garbled: Arc<AtomicBool>,
     abort: CancellationToken,
 }
 
@@ -39,12 +41,27 @@ pub struct ExecWorker {
 struct ChildSlot {
     child: Option<Handle>,
     supervisor: JoinSet<()>,
+    /// The end of the child's quiet time, and the error of the child before it.
+    quiet: Option<(Instant, ActionError)>,
+}
+
+impl ChildSlot {
+    /// Refuses events in the child's quiet time. An event that waited for its end might reach the time-out of its attempt.
+    fn refuse_if_quiet(&self) -> Result<(), ActionError> {
+        let Some((until, error)) = &self.quiet else { return Ok(()) };
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        Err(ActionError { retry_after: Some(left), ..error.clone() })
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Handle {
     orders: mpsc::Sender<ChildOrder>,
     hung: CancellationToken,
+    garbled: Arc<OnceLock<ActionError>>,
 }
 
 impl Handle {
@@ -57,8 +74,8 @@ impl Handle {
 impl ExecWorker {
     pub fn new(plan: ChildSettings) -> Self {
         let abort = CancellationToken::new();
-        let (slot, starts, has_answered, is_garbled) = Default::default();
-        Self { plan, slot, ids: AtomicU64::new(1), starts, has_answered, is_garbled, abort }
+        let (slot, starts, has_answered) = Default::default();
+        Self { plan, slot, ids: AtomicU64::new(1), starts, has_answered, abort }
     }
 
     pub fn plan(&self) -> &ChildSettings {
@@ -126,10 +143,19 @@ impl ExecWorker {
         prologue: &impl Fn() -> Result<Vec<u8>, ActionError>,
     ) -> Result<Handle, ActionError> {
         let mut slot = self.slot.lock().await;
-        if let Some(child) = slot.child.as_ref().filter(|child| child.is_usable()) {
-            return Ok(child.clone());
-        }
-        slot.child = None;
+        let child = match slot.child.clone().filter(Handle::is_usable) {
+            Some(child) => child,
+            None => self.next_child(&mut slot, prologue).await?,
+        };
+        slot.refuse_if_quiet()?;
+        Ok(child)
+    }
+
+    async fn next_child(
+        &self,
+        slot: &mut ChildSlot,
+        prologue: &impl Fn() -> Result<Vec<u8>, ActionError>,
+    ) -> Result<Handle, ActionError> {
         // Two children at once could process one event twice.
         gone(&mut slot.supervisor).await;
         let prologue = prologue()?;
@@ -143,8 +169,10 @@ impl ExecWorker {
             program = %name,
             "program started"
         );
+        let garbled = slot.child.take().and_then(|before| before.garbled.get().cloned());
+        slot.quiet = garbled.map(|error| (Instant::now() + QUIET, error));
         let (orders, taken) = mpsc::channel(ORDERS);
-        let hung = CancellationToken::new();
+        let (hung, garbled) = (CancellationToken::new(), Arc::default());
         let terms = Terms {
             action: action.clone(),
             name: name.clone(),
@@ -153,12 +181,12 @@ impl ExecWorker {
             hung: hung.clone(),
             abort: self.abort.clone(),
             has_answered: self.has_answered.clone(),
-            is_garbled: self.is_garbled.clone(),
+            garbled: Arc::clone(&garbled),
         };
         let supervised = Supervisor::new(terms, (process, pipes), &prologue, taken).run();
         let task = || format!("the supervisor of {name} of action {action}");
         slot.supervisor.spawn(watched(task, supervised));
-        let child = Handle { orders, hung };
+        let child = Handle { orders, hung, garbled };
         slot.child = Some(child.clone());
         Ok(child)
     }

@@ -33,7 +33,7 @@ fn a_child_that_fails_is_replaced() {
         assert_eq!(error.class, class, "{payload}: {error}");
         assert!(error.reason.contains(reason), "{payload}: {error}");
         assert!(!is_there(first), "{payload}");
-        let second = stand.pid();
+        let second = next_pid(&stand);
         assert_ne!(first, second, "{payload}");
         stand.close(false);
         assert!(!is_there(second), "{payload}");
@@ -57,18 +57,33 @@ fn a_line_that_is_no_verdict_refuses_all_that_wait() {
             let remedy = error.remedy().unwrap();
             assert!(remedy.contains("look at the target before you retry"), "{remedy}");
         }
-        stand.pid();
+        next_pid(&stand);
     }
 }
 
-/// A program that greets costs the event that it may have read, and then holds its action.
+/// Returns the process that is given events next: none is for a moment after a line that is no verdict.
+fn next_pid(stand: &Stand) -> u32 {
+    let mut verdict = stand.attempt(&json!({"do": "pid"}));
+    wait_until(SOON, "the next child to be given events", || {
+        let is_held = verdict.as_ref().is_err_and(|error| error.retry_after.is_some());
+        if is_held {
+            verdict = stand.attempt(&json!({"do": "pid"}));
+        }
+        !is_held
+    });
+    said(verdict).parse().unwrap()
+}
+
+/// A program that greets costs the event that it may have read, and then holds its action until it is corrected. No event
+/// waits within an attempt, whose time-out may be short.
 #[test]
 fn a_greeting_refuses_no_event_that_the_program_has_not_read() {
     let folder = tempfile::tempdir().unwrap();
-    let greeted = folder.path().join("greeted");
-    let greeted = greeted.display();
     let script = format!(
-        "#!/bin/sh\n[ -e {greeted} ] || read -r line\ntouch {greeted}\necho hello\ncat > /dev/null\n"
+        "#!/bin/sh\ncd {}\nif [ ! -e corrected ]; then\n[ -e greeted ] || read -r line\n: > greeted\necho hello\n\
+         cat > /dev/null\nfi\nwhile IFS= read -r line; do n=${{line#*:}}\n\
+         printf '{{\"id\": %s, \"verdict\": \"done\"}}\\n' \"${{n%%,*}}\"\ndone\n",
+        folder.path().display()
     );
     let stand = Stand::new(Exec::new(
         "a",
@@ -77,11 +92,22 @@ fn a_greeting_refuses_no_event_that_the_program_has_not_read() {
     ));
     let event = json!({});
     assert_eq!(stand.attempt(&event).unwrap_err().class, ErrorClass::Rejected);
-    for result in stand.attempts(&[event.clone(), event]) {
-        let error = result.unwrap_err();
+    let held = |error: ActionError| {
         assert_eq!(error.class, ErrorClass::Connect, "{error}");
         assert!(error.reason.contains("\"hello\" is not a JSON object"), "{error}");
+        error.retry_after
+    };
+    for result in stand.attempts(&[event.clone(), event.clone()]) {
+        let pause = held(result.unwrap_err());
+        assert!(pause.is_some_and(|pause| pause <= Duration::from_secs(2)), "{pause:?}");
     }
+    wait_until(SOON, "a child that greets to be ended", || {
+        stand.attempt(&event).is_err_and(|error| held(error).is_none())
+    });
+    fs::write(folder.path().join("corrected"), "").unwrap();
+    wait_until(SOON, "the corrected program to be given events", || {
+        stand.attempt(&event).map_err(held).is_ok()
+    });
 }
 
 #[test]
