@@ -147,6 +147,11 @@ impl Breaker {
         }
     }
 
+    /// Returns whether the breaker has opened since the last success or change of the settings.
+    pub(crate) fn has_opened(&self) -> bool {
+        self.openings > 0
+    }
+
     fn is_open_over_refusals(&self) -> bool {
         !self.is_closed() && self.cause == OpeningCause::Refusals
     }

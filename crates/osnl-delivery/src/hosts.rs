@@ -101,16 +101,25 @@ impl Hosts {
         }
     }
 
-    /// Returns the time for which a host that is held has kept a delivery waiting, and its latest error; `None` while
-    /// the host answers.
+    /// Returns the time for which a host that is held has kept a delivery waiting; `None` while the host answers.
     pub(super) fn kept_waiting(
         &self,
         name: &str,
         arrived: Option<Instant>,
         now: Instant,
-    ) -> Option<(Duration, &ActionError)> {
+    ) -> Option<Duration> {
         let held = self.hosts.get(name)?.held.as_ref()?;
-        Some((held.hold.kept_waiting(arrived, now), &held.error))
+        Some(held.hold.kept_waiting(arrived, now))
+    }
+
+    pub(super) fn has_held(&self) -> bool {
+        self.hosts.values().any(|host| host.held.is_some())
+    }
+
+    /// Returns the latest error of a held host; `None` before a call with the settings in force has failed.
+    pub(super) fn probed_error(&self, name: &str) -> Option<&ActionError> {
+        let host = self.hosts.get(name)?;
+        host.held.as_ref().filter(|_| host.breaker.has_opened()).map(|held| &held.error)
     }
 
     fn calls_at_once(&self) -> usize {
@@ -303,7 +312,7 @@ mod tests {
             let failed = FailedKey { key: "k", before: false };
             let own = ActionError::new(class, "its own");
             assert_eq!(hosts.failure(&name, failed, &own, &POLICY, now), BreakerChange::None);
-            let (_, error) = hosts.kept_waiting(&name, None, now).unwrap();
+            let error = hosts.probed_error(&name).unwrap();
             assert_eq!(error.to_string(), "cannot connect: refused");
         }
     }

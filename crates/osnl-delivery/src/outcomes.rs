@@ -63,7 +63,7 @@ impl DeliveryLoop {
                 answer = error.to_string();
                 cause = Some(error.cause());
                 remedy = error.remedy();
-                // What `hold_max` ends while it waits for a host of its event has made no attempt.
+                // What a limit ends while it waits for a host of its event has made no attempt.
                 if used.made > before.made || error.class == ErrorClass::Dependency {
                     self.record_failure(&answer, remedy.clone(), Some(error.class));
                     self.journal.attempted(id, used, &answer);

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use osnl_core::attempt::ActionError;
 use osnl_journal::AttemptRetry;
 use tokio::time::Instant;
 
-use super::Schedule;
-use super::report::{Consequence, WaitReason, hold_is_over, retried};
+use super::report::{Consequence, WaitReason, retried};
+use super::{Item, Schedule};
 
 /// The seconds over which the deliveries of one host are spread, so that not all are due at once.
 const SPREAD: u32 = 30;
@@ -16,28 +17,25 @@ impl Schedule {
         self.hold.filter(|_| !self.probe_owed)?.reaches(self.limits.hold_max?, now)
     }
 
-    /// Gives up what has waited for `hold_max`: for the target, or for a host that its event names.
+    /// Gives up what has waited for `hold_max`: for the target, or for a host that its event names. What waits for such a
+    /// host ends by its age too, without a probe of its own: a host that is gone has a probe in half a minute.
     pub(crate) fn give_up_held(&mut self, now: Instant, out: &mut Vec<Consequence>) {
-        let Some(most) = self.limits.hold_max else { return };
-        let hold = self.hold.filter(|hold| !self.probe_owed && hold.lasted(now) >= most);
-        if hold.is_none() && !self.has_hosts {
+        let hold = self.hold.zip(self.limits.hold_max);
+        let hold = hold.filter(|(hold, most)| !self.probe_owed && hold.lasted(now) >= *most);
+        if hold.is_none() && !self.hosts.has_held() {
             return;
         }
         let mut over = Vec::new();
         for id in self.fresh.iter().chain(&self.again) {
             let Some(item) = self.items.get(id) else { continue };
             let found = match &item.host {
-                Some(host) => {
-                    let waits = self.hosts.kept_waiting(host, item.arrived, now);
-                    let waits = waits.filter(|(waited, _)| *waited >= most);
-                    waits.map(|(waited, error)| {
-                        (format!("{error} ({})", hold_is_over(waited)), Some(error.clone()))
-                    })
-                }
-                None => hold.filter(|hold| hold.kept_waiting(item.arrived, now) >= most).map(|hold| {
-                    let seconds = hold.lasted(now).as_secs();
-                    (format!("the target was down for {seconds} s, and hold_max is over"), None)
-                }),
+                Some(host) => self.limit_at_host(item, host, now),
+                None => hold.filter(|(hold, most)| hold.kept_waiting(item.arrived, now) >= *most).map(
+                    |(hold, _)| {
+                        let seconds = hold.lasted(now).as_secs();
+                        (format!("the target was down for {seconds} s, and hold_max is over"), None)
+                    },
+                ),
             };
             over.extend(found.map(|(reason, error)| (*id, reason, error)));
         }
@@ -47,6 +45,14 @@ impl Schedule {
             let used = item.claimed.used;
             out.push(self.given_up(item, reason, used, error));
         }
+    }
+
+    /// Returns the reason for which a delivery that waits for a held host ends, with the error of the host. A probe with the
+    /// settings in force precedes every end.
+    fn limit_at_host(&self, item: &Item, host: &str, now: Instant) -> Option<(String, Option<ActionError>)> {
+        let error = self.hosts.probed_error(host)?;
+        let limit = self.reached_limit(item, self.age(item, now), true, now)?;
+        Some((format!("{error} ({limit})"), Some(error.clone())))
     }
 
     /// Moves the newest deliveries of crowded hosts to the journal when they exceed half of the places, so that other

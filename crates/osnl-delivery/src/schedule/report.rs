@@ -46,8 +46,8 @@ pub(crate) enum Consequence {
 pub(crate) struct EndedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) outcome: Outcome,
-    /// The result of the last attempt. If `hold_max` ended a wait: `None` for the target, the error of the dependency
-    /// or of the event's host otherwise.
+    /// The result of the last attempt. If a limit ended a wait: `None` for the target, the error of the dependency or of
+    /// the event's host otherwise.
     pub(crate) last: Option<Result<Completion, ActionError>>,
     /// The used limits. They include the last attempt if it failed, and not if it succeeded.
     pub(crate) used: UsedLimits,
@@ -200,6 +200,8 @@ impl Schedule {
         if !matches!(error.class, ErrorClass::Content) {
             self.probe_owed = false;
         }
+        // The answer may end the hold of a host, and with it the knowledge of the wait.
+        let age = self.whole_age(&item, now);
         self.blame(&item, back, &error, now, out);
         self.check_clock(self.runs, now);
         // A digest stays whole until a final refusal. Then each event is tried alone to find the event at fault.
@@ -209,7 +211,7 @@ impl Schedule {
             return self.ready(item);
         }
         let is_target_down = !self.breaker_of(&item).is_none_or(Breaker::is_closed);
-        let used = UsedLimits { age: self.age(&item, now), ..item.claimed.used };
+        let used = UsedLimits { age, ..item.claimed.used };
         let made = used.made.saturating_add(1);
         let attempt = NonZeroU32::MIN.saturating_add(used.attempts);
         // The pause of a hold doubles with all failed attempts, that of a refusal with those that count.
@@ -318,19 +320,22 @@ impl Schedule {
     }
 
     /// Returns the limit of time that ends the delivery, for the reason of the dead letter. A hold of the target stops the
-    /// age. An event may name a host that never exists, so the hold of such a host adds to the age, which ends the
-    /// delivery with its next attempt. [`Self::give_up_held`] ends what waits for either.
-    fn reached_limit(&self, item: &Item, age: Duration, spared: bool, now: Instant) -> Option<String> {
-        let waited = match &item.host {
-            Some(host) => self.hosts.kept_waiting(host, item.arrived, now),
-            None if spared => return None,
-            None => None,
-        };
-        let waited = waited.map_or(Duration::ZERO, |(waited, _)| waited);
-        let age = age.max(waited);
+    /// age. An event may name a host that never exists, so the hold of such a host adds to the age.
+    /// [`Self::give_up_held`] ends what waits for either.
+    pub(super) fn reached_limit(
+        &self,
+        item: &Item,
+        age: Duration,
+        spared: bool,
+        now: Instant,
+    ) -> Option<String> {
+        if item.host.is_none() && spared {
+            return None;
+        }
         if self.limits.max_age.is_some_and(|most| age >= most) {
             return Some(format!("after {} s: retry_max_age", age.as_secs()));
         }
+        let waited = self.waited(item, item.arrived, now).unwrap_or_default();
         self.limits.hold_max.filter(|most| waited >= *most).map(|_| hold_is_over(waited))
     }
 
@@ -346,9 +351,20 @@ impl Schedule {
         }
     }
 
+    /// Returns the age that the journal has kept, and the time since the claim.
     pub(super) fn age(&self, item: &Item, now: Instant) -> Duration {
         let here = item.aging.map_or(Duration::ZERO, |then| self.closed.at(now).saturating_sub(then));
-        item.claimed.used.age + here
+        item.claimed.used.age + here.max(self.waited(item, Some(item.entered), now).unwrap_or_default())
+    }
+
+    /// Returns the age with a wait before the claim, behind another delivery to a host that is held.
+    fn whole_age(&self, item: &Item, now: Instant) -> Duration {
+        self.age(item, now).max(self.waited(item, item.arrived, now).unwrap_or_default())
+    }
+
+    /// Returns the time since then for which a host has kept a delivery waiting; `None` while the host answers.
+    pub(super) fn waited(&self, item: &Item, since: Option<Instant>, now: Instant) -> Option<Duration> {
+        self.hosts.kept_waiting(item.host.as_deref()?, since, now)
     }
 
     pub(super) fn given_up(
@@ -371,7 +387,7 @@ impl Schedule {
     }
 }
 
-pub(super) fn hold_is_over(waited: Duration) -> String {
+fn hold_is_over(waited: Duration) -> String {
     format!("for {} s, and hold_max is over", waited.as_secs())
 }
 

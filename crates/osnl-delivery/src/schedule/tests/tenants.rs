@@ -1,4 +1,5 @@
 use super::*;
+use crate::DeliverySettings;
 
 fn to(hosts: &[&str], limits: HostLimits) -> Script {
     let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_hosts(limits);
@@ -94,6 +95,27 @@ fn what_waits_for_a_host_that_does_not_exist_ends_by_its_age_or_hold_max() {
     }
 }
 
+fn given_up(script: &mut Script) -> Vec<String> {
+    let mut out = Vec::new();
+    script.schedule.give_up_held(script.now, &mut out);
+    script.keep(out)
+}
+
+fn to_gone(max_age: Duration) -> Script {
+    let mut script = to(&["gone:80"], HostLimits::default());
+    script.schedule.limits.max_age = Some(max_age);
+    script.begun();
+    script.fails(1, ErrorClass::Connect);
+    script
+}
+
+/// Adds a delivery that has failed before, with its age from the journal.
+fn claim_aged(script: &mut Script, id: u64, age: Duration) {
+    script.hosts.insert(DeliveryId(id), "gone:80".into());
+    let used = UsedLimits { attempts: 0, age, made: 1 };
+    script.claim(ClaimedDelivery { used, ..claimed(id, &format!("key{id}")) });
+}
+
 /// A host that is down has one probe in half a minute: if each wait ended with a probe, more could begin than end.
 #[test]
 fn what_has_waited_for_a_host_as_long_as_hold_max_ends_without_a_probe_of_its_own() {
@@ -109,16 +131,39 @@ fn what_has_waited_for_a_host_as_long_as_hold_max_ends_without_a_probe_of_its_ow
         script.hosts.insert(DeliveryId(id), host.into());
         script.add(id);
     }
-    let given_up = |script: &mut Script| {
-        let mut out = Vec::new();
-        script.schedule.give_up_held(script.now, &mut out);
-        script.keep(out)
-    };
     assert_eq!(given_up(&mut script), [""; 0]);
     script.pass(30);
     // The newer one has waited for half of the time, and the other host answers.
     let dead = [2, 3].map(|id| format!("{id} dead: cannot connect: x (for 60 s, and hold_max is over)"));
     assert_eq!(given_up(&mut script), dead);
+}
+
+#[test]
+fn what_is_too_old_ends_beside_a_failed_probe_of_its_host_with_its_own_age() {
+    let mut script = to_gone(60 * SECOND);
+    claim_aged(&mut script, 2, 50 * SECOND);
+    claim_aged(&mut script, 3, 45 * SECOND);
+    script.hosts.insert(DeliveryId(4), "gone:80".into());
+    script.add(4);
+    assert_eq!(given_up(&mut script), [""; 0]);
+    script.pass(12);
+    assert_eq!(script.begun(), [4]);
+    script.fails(4, ErrorClass::Connect);
+    let dead = |id: u64, age: u64| format!("{id} dead: cannot connect: x (after {age} s: retry_max_age)");
+    assert_eq!(given_up(&mut script), [dead(2, 62)]);
+    script.pass(3);
+    assert_eq!(given_up(&mut script), [dead(3, 60)]);
+    // Other settings may correct the way to the host: a probe with them comes first.
+    let limits = script.schedule.limits;
+    let settings = DeliverySettings { limits, ..DeliverySettings::sample(3, SECOND, SECOND) };
+    claim_aged(&mut script, 5, 70 * SECOND);
+    let mut out = Vec::new();
+    script.schedule.change(&settings, script.now, &mut out);
+    script.keep(out);
+    assert_eq!(given_up(&mut script), [""; 0]);
+    assert_eq!(script.begun(), [1]);
+    script.fails(1, ErrorClass::Connect);
+    assert_eq!(given_up(&mut script), [dead(5, 70)]);
 }
 
 #[test]
