@@ -1,14 +1,16 @@
 use std::time::Duration;
 
 use osnl_core::attempt::ActionError;
-use osnl_journal::AttemptRetry;
+use osnl_journal::{AttemptRetry, UsedLimits};
 use tokio::time::Instant;
 
-use super::report::{Consequence, WaitReason, retried};
+use super::report::{Consequence, WaitReason, aged, retried};
 use super::{Item, Schedule};
 
 /// The seconds over which the deliveries of one host are spread, so that not all are due at once.
 const SPREAD: u32 = 30;
+/// The longest wait for a host of which the journal does not know, and so the most that a restart takes off an age.
+const UNSAVED: Duration = Duration::from_secs(60);
 
 impl Schedule {
     /// Returns the time at which deliveries of a held target are given up. `None` if the target is not held, its clock
@@ -55,28 +57,37 @@ impl Schedule {
         Some((format!("{error} ({limit})"), Some(error.clone())))
     }
 
-    /// Moves the newest deliveries of crowded hosts to the journal when they exceed half of the places, so that other
-    /// hosts have places.
+    /// Moves deliveries of crowded hosts to the journal: the newest when they exceed half of the places, so that other
+    /// hosts have places, and each after [`UNSAVED`] beside a host that is held, so that a restart does not lose its age.
     pub(crate) fn make_way(&mut self, now: Instant, out: &mut Vec<Consequence>) {
         let most = self.window() / 2;
-        if !self.has_hosts || self.fresh.len() + self.again.len() <= most {
+        let is_full = self.fresh.len() + self.again.len() > most;
+        if !self.has_hosts || !(is_full || self.hosts.has_held()) {
             return;
         }
         let mut crowded = Vec::new();
         for (ids, fresh) in [(&self.fresh, true), (&self.again, false)] {
             for id in ids {
-                let Some(host) = self.items.get(id).and_then(|item| item.host.as_ref()) else { continue };
+                let Some(item) = self.items.get(id) else { continue };
+                let Some(host) = &item.host else { continue };
                 let next = self.hosts.next_at(host, fresh, now);
                 if next.is_none_or(|at| at > now) {
-                    crowded.push((*id, next));
+                    let waited = self.waited(item, Some(item.entered), now);
+                    let is_unsaved = waited.is_some_and(|waited| waited >= UNSAVED);
+                    crowded.push((*id, next, is_unsaved));
                 }
             }
         }
         crowded.sort_unstable();
-        for (n, (id, next)) in (0u32..).zip(crowded.into_iter().skip(most)) {
+        let leaving =
+            crowded.into_iter().enumerate().filter(|(n, (.., is_unsaved))| *n >= most || *is_unsaved);
+        for (n, (_, (id, next, _))) in (0u32..).zip(leaving) {
             let Some(item) = self.forget(id) else { continue };
             let due = next.unwrap_or(now) + Duration::from_secs(1 + u64::from(n % SPREAD));
-            let retry = AttemptRetry { due, used: item.claimed.used, answer: String::new() };
+            let answers = self.waited(&item, None, now).is_none();
+            let age = aged(self.whole_age(&item, now), due.saturating_duration_since(now), answers);
+            let used = UsedLimits { age, ..item.claimed.used };
+            let retry = AttemptRetry { due, used, answer: String::new() };
             out.push(retried(item, retry, WaitReason::Crowded, now));
         }
     }

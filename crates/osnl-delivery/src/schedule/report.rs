@@ -358,7 +358,7 @@ impl Schedule {
     }
 
     /// Returns the age with a wait before the claim, behind another delivery to a host that is held.
-    fn whole_age(&self, item: &Item, now: Instant) -> Duration {
+    pub(super) fn whole_age(&self, item: &Item, now: Instant) -> Duration {
         self.age(item, now).max(self.waited(item, item.arrived, now).unwrap_or_default())
     }
 
@@ -393,7 +393,7 @@ fn hold_is_over(waited: Duration) -> String {
 
 /// Returns the age at the end of a pause. The pause is added at its beginning, because the journal has no clock that
 /// stops.
-fn aged(age: Duration, pause: Duration, is_stopped: bool) -> Duration {
+pub(super) fn aged(age: Duration, pause: Duration, is_stopped: bool) -> Duration {
     if is_stopped { age } else { age + pause }
 }
 

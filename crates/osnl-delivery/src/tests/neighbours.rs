@@ -77,15 +77,14 @@ pub(super) struct Street {
 
 impl Street {
     pub(super) fn start(journal: Arc<dyn Journal>) -> Self {
-        Self::with(journal, Arc::default(), None)
+        Self::with(journal, Arc::default(), DeliveryLimits::default())
     }
 
-    fn with(journal: Arc<dyn Journal>, counters: Arc<Counters>, hold_max: Option<Duration>) -> Self {
+    fn with(journal: Arc<dyn Journal>, counters: Arc<Counters>, limits: DeliveryLimits) -> Self {
         let action = Arc::new(Judge::default());
         let sample = DeliverySettings::sample(6, Duration::from_secs(1), Duration::from_secs(60));
         let policy = RetryPolicy { jitter: 0.2, ..sample.policy };
-        let mut settings = DeliverySettings { concurrency: 16, policy, ..sample };
-        settings.limits.hold_max = hold_max;
+        let settings = DeliverySettings { concurrency: 16, policy, limits, ..sample };
         let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, counters);
         let breaker = looped.state();
         let shutdown = Shutdown::new();
@@ -217,15 +216,22 @@ async fn hosts_that_fail_hold_up_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_hold_max_ends_beside_a_host_counts_no_attempt_that_was_not_made() {
-    let counters = Arc::new(Counters::default());
-    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(100), counters.clone()));
-    let mut street = Street::with(journal, counters.clone(), Some(Duration::from_secs(10)));
-    for n in 0..20 {
-        street.append(&format!("to gone:80 {n}")).await;
+async fn what_a_limit_ends_beside_a_host_counts_no_attempt_that_was_not_made() {
+    let most = Some(Duration::from_secs(10));
+    for limits in [
+        DeliveryLimits { hold_max: most, ..DeliveryLimits::default() },
+        DeliveryLimits { max_age: most, ..DeliveryLimits::default() },
+    ] {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(1000), counters.clone()));
+        let mut street = Street::with(journal, counters.clone(), limits);
+        // More than there are places, and than there are probes.
+        for n in 0..200 {
+            street.append(&format!("to gone:80 {n}")).await;
+        }
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let made = street.action.bad.load(Ordering::Relaxed);
+        assert_eq!((counters.dead.get(), counters.failures.get()), (200, made), "{limits:?}");
+        street.stop().await;
     }
-    tokio::time::sleep(Duration::from_secs(120)).await;
-    let made = street.action.bad.load(Ordering::Relaxed);
-    assert_eq!((counters.dead.get(), counters.failures.get()), (20, made));
-    street.stop().await;
 }

@@ -167,6 +167,34 @@ fn what_is_too_old_ends_beside_a_failed_probe_of_its_host_with_its_own_age() {
 }
 
 #[test]
+fn the_time_of_a_wait_for_a_host_outlasts_a_restart_but_for_its_last_minute() {
+    let mut script = to_gone(3600 * SECOND);
+    claim_aged(&mut script, 2, 50 * SECOND);
+    let crowded = |script: &mut Script| {
+        let mut out = Vec::new();
+        script.schedule.make_way(script.now, &mut out);
+        script.keep(out)
+    };
+    script.pass(59);
+    assert_eq!(script.begun(), [1]);
+    assert_eq!(crowded(&mut script), [""; 0]);
+    script.fails(1, ErrorClass::Connect);
+    script.pass(1);
+    assert_eq!(script.begun(), [0; 0]);
+    assert_eq!(crowded(&mut script), ["2 crowded 2"]);
+    let used = script.used(2);
+    assert_eq!(used, UsedLimits { attempts: 0, age: 112 * SECOND, made: 1 });
+
+    let mut restarted = to(&[], HostLimits::default());
+    restarted.schedule.limits.max_age = Some(120 * SECOND);
+    claim_aged(&mut restarted, 2, used.age);
+    assert_eq!(restarted.begun(), [2]);
+    restarted.pass(8);
+    let dead = "2 dead: cannot connect: x (after 120 s: retry_max_age)";
+    assert_eq!(restarted.fails(2, ErrorClass::Connect), ["gone:80 opened 1", dead]);
+}
+
+#[test]
 fn the_age_of_what_waits_for_a_host_is_kept_with_the_delivery() {
     let limits = DeliveryLimits { max_age: Some(60 * SECOND), ..DeliveryLimits::default() };
     let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_limits(limits);
@@ -236,7 +264,8 @@ fn what_waits_for_one_host_does_not_fill_the_places() {
     script.schedule.make_way(script.now, &mut out);
     let words = script.keep(out);
     assert_eq!((words.len(), words[0].as_str(), room(&script)), (8, "13 crowded 2", 8));
-    assert_eq!(script.used(13), UsedLimits::default(), "it was not attempted");
+    let used = UsedLimits { age: 2 * SECOND, ..UsedLimits::default() };
+    assert_eq!(script.used(13), used, "it was not attempted, and ages in the journal");
 }
 
 #[test]
