@@ -2,12 +2,11 @@
 //! listener that has returned its messages.
 //!
 //! A listener consumes again only once it has room, so two blocked daemons do not pass a queue with a single active
-//! consumer to and fro.
+//! consumer to and fro. It also does once its queue is gone, since a subscription alone makes it anew.
 
 mod blockade;
 mod count;
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use osnl_core::epoch;
@@ -24,13 +23,13 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Listener {
-    /// Closes the channel and waits for room, while `looks` go on; returns `false` on shutdown.
+    /// Closes the channel and waits for room, or until `looks` find the queue gone; returns `false` on shutdown.
     pub(super) async fn give_back(
         &self,
         consumer: Box<dyn Consumer>,
         returns: &mut Returns,
         (since, reason, window_full): (Instant, BlockReason, bool),
-        looks: impl Future<Output = Infallible>,
+        looks: impl Future<Output = ()>,
         shutdown: &Shutdown,
     ) -> bool {
         let found = consumer.subscription();
@@ -91,7 +90,15 @@ impl Listener {
             () = shutdown.abort.cancelled() => return false,
             () = shutdown.drain.cancelled() => return false,
             () = wait => {}
-            never = looks => match never {},
+            () = looks => {
+                tracing::warn!(
+                    listener.name = &*self.config.name,
+                    queue.name = queues.join(", "),
+                    "the queue is gone: the listener subscribes again without room, so that the broker keeps what is \
+                     published from now on"
+                );
+                return true;
+            }
         }
         tracing::info!(listener.name = &*self.config.name, "there is room again: the listener reads on");
         true

@@ -149,8 +149,13 @@ impl BindingWatch for MemoryBindingWatch {
         bindings: &'a [Binding],
     ) -> BoxFuture<'a, Result<Option<BindingLook>, TransportError>> {
         let mut state = self.0.lock();
-        let missing = state.refusal().is_ok().then(|| state.bind(bindings));
-        let look = missing.map(|missing| BindingLook { missing, ..BindingLook::default() });
+        let look = state.refusal().is_ok().then(|| {
+            let is_there = |one: &&Binding| state.queues.contains_key(&one.queue);
+            let (there, gone): (Vec<&Binding>, Vec<_>) = bindings.iter().partition(is_there);
+            let there: Vec<Binding> = there.into_iter().cloned().collect();
+            let gone = gone.into_iter().map(|one| one.queue.clone()).collect();
+            BindingLook { missing: state.bind(&there), gone, ..BindingLook::default() }
+        });
         Box::pin(std::future::ready(Ok(look)))
     }
 }

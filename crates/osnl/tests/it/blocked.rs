@@ -81,6 +81,26 @@ fn a_full_window_behind_a_held_target_goes_back_and_nothing_is_done_twice() {
 }
 
 #[test]
+fn a_queue_that_is_deleted_while_nothing_is_read_is_made_again_and_a_gap() {
+    let vhost = Broker::shared().vhost("blocked-deleted");
+    let target = Target::down();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon(&vhost, &target, folder.path(), &sqlite(folder.path()), "");
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    publisher.notify_all(&ports(0..6));
+    daemon.wait_for_log(GIVEN_BACK);
+    vhost.delete_queue("q");
+    daemon.wait_for_log("the queue is gone: the listener subscribes again");
+    daemon.wait_for_log("the queue was gone and has been made anew");
+    publisher.notify_all(&ports(6..7));
+    target.come_up();
+    wait_until(SOON, "what came since has its effect", || target.effects(6..7)[0] >= 1);
+    daemon.stop().unwrap();
+    let gaps: Vec<bool> = gaps(folder.path()).iter().map(|gap| gap.is_certain).collect();
+    assert_eq!(gaps, [true]);
+}
+
+#[test]
 fn two_daemons_that_are_blocked_do_not_pass_the_queue_to_and_fro() {
     let vhost = Broker::shared().vhost("blocked-standby");
     let target = Target::down();
