@@ -129,6 +129,7 @@ impl Course {
             out.push(Consequence::Begin(ids.into_iter().filter_map(|id| self.schedule.event(id)).collect()));
         }
         self.schedule.make_way(now, out);
+        self.schedule.save_ages(now, out);
     }
 
     pub(super) fn sweeps(&mut self, now: Instant) -> bool {

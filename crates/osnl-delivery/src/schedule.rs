@@ -57,8 +57,8 @@ pub(super) struct Item {
     arrived: Option<Instant>,
     /// The time on the `closed` clock when the attempt began; `None` before the attempt.
     aging: Option<Duration>,
-    /// The time of the claim. The journal has the age until then.
-    entered: Instant,
+    /// The time until which the journal has the age: the claim, or later.
+    saved: Instant,
 }
 
 impl Item {
@@ -291,7 +291,7 @@ impl Schedule {
         }
         self.has_hosts |= host.is_some();
         let since = claimed.since.unwrap_or(now);
-        let mut item = Item { claimed, host, since, alone: false, arrived, aging: None, entered: now };
+        let mut item = Item { claimed, host, since, alone: false, arrived, aging: None, saved: now };
         if item.has_failed() {
             item.since = now;
         }

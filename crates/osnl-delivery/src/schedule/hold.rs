@@ -9,7 +9,7 @@ use super::{Item, Schedule};
 
 /// The seconds over which the deliveries of one host are spread, so that not all are due at once.
 const SPREAD: u32 = 30;
-/// The longest wait for a host of which the journal does not know, and so the most that a restart takes off an age.
+/// The longest wait for a host that the journal does not know, and so the most that a restart takes off an age.
 const UNSAVED: Duration = Duration::from_secs(60);
 
 impl Schedule {
@@ -57,31 +57,45 @@ impl Schedule {
         Some((format!("{error} ({limit})"), Some(error.clone())))
     }
 
-    /// Moves deliveries of crowded hosts to the journal: the newest when they exceed half of the places, so that other
-    /// hosts have places, and each after [`UNSAVED`] beside a host that is held, so that a restart does not lose its age.
+    /// Saves the age of what has waited for a held host for [`UNSAVED`] since the journal had it.
+    pub(crate) fn save_ages(&mut self, now: Instant, out: &mut Vec<Consequence>) {
+        if self.limits.max_age.is_none() || !self.hosts.has_held() {
+            return;
+        }
+        let mut unsaved = Vec::new();
+        for id in self.fresh.iter().chain(&self.again) {
+            let Some(item) = self.items.get(id) else { continue };
+            if self.waited(item, Some(item.saved), now).is_some_and(|waited| waited >= UNSAVED) {
+                unsaved.push((*id, self.whole_age(item, now)));
+            }
+        }
+        unsaved.sort_unstable();
+        for (id, age) in unsaved {
+            let Some(item) = self.items.get_mut(&id) else { continue };
+            (item.claimed.used.age, item.saved, item.aging) = (age, now, None);
+            out.push(Consequence::Aged { id, used: item.claimed.used });
+        }
+    }
+
+    /// Moves the newest deliveries of crowded hosts to the journal when they exceed half of the places, so that other
+    /// hosts have places.
     pub(crate) fn make_way(&mut self, now: Instant, out: &mut Vec<Consequence>) {
         let most = self.window() / 2;
-        let is_full = self.fresh.len() + self.again.len() > most;
-        if !self.has_hosts || !(is_full || self.hosts.has_held()) {
+        if !self.has_hosts || self.fresh.len() + self.again.len() <= most {
             return;
         }
         let mut crowded = Vec::new();
         for (ids, fresh) in [(&self.fresh, true), (&self.again, false)] {
             for id in ids {
-                let Some(item) = self.items.get(id) else { continue };
-                let Some(host) = &item.host else { continue };
+                let Some(host) = self.items.get(id).and_then(|item| item.host.as_ref()) else { continue };
                 let next = self.hosts.next_at(host, fresh, now);
                 if next.is_none_or(|at| at > now) {
-                    let waited = self.waited(item, Some(item.entered), now);
-                    let is_unsaved = waited.is_some_and(|waited| waited >= UNSAVED);
-                    crowded.push((*id, next, is_unsaved));
+                    crowded.push((*id, next));
                 }
             }
         }
         crowded.sort_unstable();
-        let leaving =
-            crowded.into_iter().enumerate().filter(|(n, (.., is_unsaved))| *n >= most || *is_unsaved);
-        for (n, (_, (id, next, _))) in (0u32..).zip(leaving) {
+        for (n, (id, next)) in (0u32..).zip(crowded.into_iter().skip(most)) {
             let Some(item) = self.forget(id) else { continue };
             let due = next.unwrap_or(now) + Duration::from_secs(1 + u64::from(n % SPREAD));
             let answers = self.waited(&item, None, now).is_none();

@@ -27,6 +27,8 @@ pub(crate) enum Consequence {
     Retry(Box<RetriedDelivery>),
     /// Ends a claim without an outcome: it was withdrawn, or no attempt is left with `when_exhausted = return`.
     Return(DeliveryId),
+    /// Records the age of a delivery that waits for a host, which a restart would lose.
+    Aged { id: DeliveryId, used: UsedLimits },
     /// Makes the retries in the journal due, because the settings have changed.
     DueNow,
     /// Logs that a refused digest is taken apart: each of its events is tried alone.
@@ -351,10 +353,10 @@ impl Schedule {
         }
     }
 
-    /// Returns the age that the journal has kept, and the time since the claim.
+    /// Returns the age that the journal has kept, and the time since.
     pub(super) fn age(&self, item: &Item, now: Instant) -> Duration {
         let here = item.aging.map_or(Duration::ZERO, |then| self.closed.at(now).saturating_sub(then));
-        item.claimed.used.age + here.max(self.waited(item, Some(item.entered), now).unwrap_or_default())
+        item.claimed.used.age + here.max(self.waited(item, Some(item.saved), now).unwrap_or_default())
     }
 
     /// Returns the age with a wait before the claim, behind another delivery to a host that is held.

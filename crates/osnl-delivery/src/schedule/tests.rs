@@ -51,6 +51,7 @@ pub(crate) fn worded(consequence: &Consequence) -> String {
             }
         }
         Consequence::Return(id) => format!("{} returns", id.0),
+        Consequence::Aged { id, used } => format!("{} aged {}", id.0, used.age.as_secs()),
         Consequence::DueNow => "all due".to_owned(),
         Consequence::Apart { id, .. } => format!("{} apart", id.0),
         Consequence::Opened { host, pause, .. } => {

@@ -98,7 +98,8 @@ pub(crate) async fn a_delivery_knows_its_action_its_resource_and_what_it_has_use
     let _later = append(journal, entry("2", "later", false)).await;
     assert!(claim(journal, "a", 1).await[0].since.is_some());
     let used = UsedLimits { attempts: 2, age: Duration::from_millis(1500), made: 5 };
-    journal.attempted(claimed[1].id, used, "status 500: no");
+    journal.attempted(claimed[1].id, UsedLimits { age: Duration::ZERO, ..used }, "status 500: no");
+    journal.attempted(claimed[1].id, used, "");
     journal.end(claimed[1].id, Outcome::Returned.into());
     if rig.durable {
         let again = claim(journal, "a", 1).await;

@@ -226,7 +226,7 @@ impl<'a> Work<'a> {
             .connection
             .prepare_cached("UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4 WHERE id = ?1")?;
         let found = update.execute(params![id.row(), used.attempts, whole_millis(used.age), used.made])?;
-        if found > 0 { self.answered(id, used.made, answer) } else { Ok(()) }
+        if found > 0 && !answer.is_empty() { self.answered(id, used.made, answer) } else { Ok(()) }
     }
 
     pub(super) fn retry(

@@ -170,27 +170,25 @@ fn what_is_too_old_ends_beside_a_failed_probe_of_its_host_with_its_own_age() {
 fn the_time_of_a_wait_for_a_host_outlasts_a_restart_but_for_its_last_minute() {
     let mut script = to_gone(3600 * SECOND);
     claim_aged(&mut script, 2, 50 * SECOND);
-    let crowded = |script: &mut Script| {
+    let saved = |script: &mut Script, seconds: u64| {
+        script.pass(seconds);
         let mut out = Vec::new();
-        script.schedule.make_way(script.now, &mut out);
+        script.schedule.save_ages(script.now, &mut out);
         script.keep(out)
     };
-    script.pass(59);
-    assert_eq!(script.begun(), [1]);
-    assert_eq!(crowded(&mut script), [""; 0]);
-    script.fails(1, ErrorClass::Connect);
-    script.pass(1);
-    assert_eq!(script.begun(), [0; 0]);
-    assert_eq!(crowded(&mut script), ["2 crowded 2"]);
+    assert_eq!(saved(&mut script, 59), [""; 0]);
+    assert_eq!(saved(&mut script, 1), ["2 aged 110"]);
+    assert_eq!(saved(&mut script, 59), [""; 0]);
+    assert_eq!(saved(&mut script, 1), ["2 aged 170"]);
     let used = script.used(2);
-    assert_eq!(used, UsedLimits { attempts: 0, age: 112 * SECOND, made: 1 });
+    assert_eq!(used, UsedLimits { attempts: 0, age: 170 * SECOND, made: 1 });
 
     let mut restarted = to(&[], HostLimits::default());
-    restarted.schedule.limits.max_age = Some(120 * SECOND);
+    restarted.schedule.limits.max_age = Some(180 * SECOND);
     claim_aged(&mut restarted, 2, used.age);
     assert_eq!(restarted.begun(), [2]);
-    restarted.pass(8);
-    let dead = "2 dead: cannot connect: x (after 120 s: retry_max_age)";
+    restarted.pass(10);
+    let dead = "2 dead: cannot connect: x (after 180 s: retry_max_age)";
     assert_eq!(restarted.fails(2, ErrorClass::Connect), ["gone:80 opened 1", dead]);
 }
 

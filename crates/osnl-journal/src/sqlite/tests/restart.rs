@@ -31,6 +31,8 @@ async fn everything_is_there_again_as_it_came() {
     keep(&journal, "3", "other").await;
     let first = claim(&journal, "a", 2).await;
     journal.attempted(first[0].id, attempts(2), "status 409: not now");
+    let used = UsedLimits { age: Duration::from_secs(3600), ..attempts(2) };
+    journal.attempted(first[0].id, used, "");
     journal.end(first[1].id, Outcome::Dead("given up".into()).into());
     drop(journal);
 
@@ -40,7 +42,8 @@ async fn everything_is_there_again_as_it_came() {
     let tries: Vec<_> = shown.tries.iter().map(|one| one.answer.as_str()).collect();
     assert_eq!(tries, ["status 409: not now"]);
     // A claimed delivery without an outcome is claimable again, an ended delivery is not.
-    assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
+    let again = claim(&journal, "a", 1).await;
+    assert_eq!((names(&again), again[0].used), (vec!["1"], used));
     let b = claim(&journal, "b", 1).await;
     assert_eq!((names(&b), &*b[0].event.rule), (vec!["1"], "s"));
     assert_eq!(b[0].event.enriched.as_deref(), Some(&answers));
