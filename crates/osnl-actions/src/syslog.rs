@@ -125,13 +125,21 @@ impl Collector {
         }
     }
 
+    fn watch(self: &Arc<Self>, kept: KeptAddress) -> Successor<ConnectedSyslog> {
+        let collector = self.clone();
+        Successor::watch(kept, move || {
+            let collector = collector.clone();
+            async move { collector.connect().await }
+        })
+    }
+
     async fn send(self: &Arc<Self>, open: &mut Option<OpenSyslog>, message: &str) -> Result<(), ActionError> {
-        if let Some(next) = open.as_mut().and_then(OpenSyslog::successor) {
-            *open = Some(OpenSyslog::new(next, self));
-        }
-        if let Some(OpenSyslog { connection: SyslogConnection::Stream(stream), .. }) = open
-            && is_closed(stream).await
+        if let Some(using) = open
+            && let Some(opened) = using.successor.as_mut().and_then(Successor::take)
         {
+            using.follow_if_open(opened, self);
+        }
+        if open.as_mut().is_some_and(|using| is_closed(&mut using.connection)) {
             *open = None;
         }
         // A cancelled attempt may leave a partial frame, so the connection is dropped with it.
@@ -178,18 +186,20 @@ impl Collector {
 impl OpenSyslog {
     /// Uses a connection, and watches it.
     fn new((connection, kept): ConnectedSyslog, collector: &Arc<Collector>) -> Self {
-        let (address, collector) = (kept.as_ref().map(KeptAddress::address), collector.clone());
-        let successor = kept.map(|kept| {
-            Successor::watch(kept, move || {
-                let collector = collector.clone();
-                async move { collector.connect().await }
-            })
-        });
-        Self { connection, address, successor }
+        let address = kept.as_ref().map(KeptAddress::address);
+        Self { connection, address, successor: kept.map(|kept| collector.watch(kept)) }
     }
 
-    fn successor(&mut self) -> Option<ConnectedSyslog> {
-        self.successor.as_mut()?.take()
+    /// Uses a connection that is open. This one stays, and is watched again, if the next has ended before it was used.
+    fn follow_if_open(
+        &mut self,
+        (mut next, former): (ConnectedSyslog, KeptAddress),
+        collector: &Arc<Collector>,
+    ) {
+        match is_closed(&mut next.0) {
+            true => self.successor = Some(collector.watch(former)),
+            false => *self = Self::new(next, collector),
+        }
     }
 }
 
@@ -228,8 +238,9 @@ async fn udp(address: SocketAddr) -> std::io::Result<UdpSocket> {
 
 const TOO_LONG: i32 = rustix::io::Errno::MSGSIZE.raw_os_error();
 
-/// Whether the stream has ended: a collector sends nothing, so anything readable is the end.
-async fn is_closed(stream: &mut Box<dyn ServerStream>) -> bool {
+/// Whether a stream has ended: a collector sends nothing, so anything readable is the end.
+fn is_closed(connection: &mut SyslogConnection) -> bool {
+    let SyslogConnection::Stream(stream) = connection else { return false };
     let mut byte = [0; 1];
     let read = stream.read(&mut byte);
     futures_util::FutureExt::now_or_never(read).is_some()
@@ -261,20 +272,29 @@ mod tests {
     #[tokio::test]
     async fn messages_take_the_former_connection_until_the_next_one_is_open() {
         let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (former, next) = (listen().await, listen().await);
+        let (former, ended, next) = (listen().await, listen().await, listen().await);
         let collector = |at: SocketAddr| {
             let server = SyslogServer::Tcp(ServerAddress { host: at.ip().to_string(), port: at.port() });
             Arc::new(Collector { server, tls: None, certificate: LatestEnd::default() })
         };
-        let (connection, _) = collector(former.local_addr().unwrap()).connect().await.unwrap();
-        let mut former = former.accept().await.unwrap().0;
+        let connect = async |to: &TcpListener| {
+            let (connection, _) = collector(to.local_addr().unwrap()).connect().await.unwrap();
+            (connection, to.accept().await.unwrap().0)
+        };
+        let (connection, mut former) = connect(&former).await;
+        let (mut closed, _) = connect(&ended).await;
+        while !is_closed(&mut closed) {
+            tokio::task::yield_now().await;
+        }
         // The next look is due, and the look before it missed the address.
         let since = Instant::now().checked_sub(LOOKED_UP_FOR).unwrap();
         let mut kept = KeptAddress::new("127.0.0.1", 1, "127.0.0.9:1".parse().unwrap(), since);
         kept.look(since).await;
         let address = next.local_addr().unwrap();
         let collector = collector(address);
-        let mut open = Some(OpenSyslog::new((connection, Some(kept)), &collector));
+        let mut using = OpenSyslog::new((connection, None), &collector);
+        using.follow_if_open(((closed, None), kept), &collector);
+        let mut open = Some(using);
         collector.send(&mut open, "one").await.unwrap();
         let mut frame = [0; 5];
         former.read_exact(&mut frame).await.unwrap();

@@ -83,7 +83,7 @@ pub struct RabbitTransport {
     durable_queues: AtomicBool,
     publisher: RabbitPublisher,
     queue_publisher: QueuePublisher,
-    certificate: Arc<LatestEnd>,
+    certificate: LatestEnd,
 }
 
 /// The part of the transport that connects, also in a task that outlives a borrow of the transport.
@@ -92,7 +92,7 @@ struct RabbitConnector {
     url: TransportUrl,
     options: RabbitOptions,
     order: Arc<HostOrder>,
-    certificate: Arc<LatestEnd>,
+    certificate: LatestEnd,
 }
 
 impl RabbitConnector {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{LOOKED_UP_FOR, look_up};
+use super::{LOOKED_UP_FOR, look_up, no_answer};
 use crate::tls::EXPIRES_SOON;
 
 /// The time after which a kept connection shows whether a certificate that ends soon has been renewed.
@@ -82,10 +82,11 @@ impl KeptAddress {
 /// beside it. The kept one stays in use until then: a certificate that has ended does not end it. The task ends with
 /// this value.
 #[derive(Debug)]
-pub struct Successor<C>(JoinSet<C>);
+pub struct Successor<C>(JoinSet<(C, KeptAddress)>);
 
 impl<C: Send + 'static> Successor<C> {
-    /// Watches a connection. If `open` fails, a name that has moved is tried again at the next look.
+    /// Watches a connection. If `open` fails or takes longer than [`LOOKED_UP_FOR`], a name that has moved is tried again
+    /// at the next look.
     pub fn watch<F, E>(mut kept: KeptAddress, mut open: impl FnMut() -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<C, E>> + Send + 'static,
@@ -99,8 +100,11 @@ impl<C: Send + 'static> Successor<C> {
                 sleep(LOOKED_UP_FOR.saturating_sub(now.saturating_duration_since(kept.looked_up))).await;
                 let reason = kept.look(tokio::time::Instant::now().into_std()).await;
                 let Some(reason) = reason else { continue };
-                let opening = open();
-                let opened = opening.await;
+                let opened = timeout(LOOKED_UP_FOR, open()).await;
+                let opened = match opened {
+                    Ok(opened) => opened.map_err(|error| error.to_string()),
+                    Err(_) => Err(no_answer(LOOKED_UP_FOR).to_string()),
+                };
                 let (server, has_moved) = (&*kept.host, reason == ReplacementReason::Moved);
                 match opened {
                     Ok(successor) => {
@@ -110,13 +114,13 @@ impl<C: Send + 'static> Successor<C> {
                                 "the server's name has other addresses now; connected again"
                             );
                         }
-                        return successor;
+                        return (successor, kept);
                     }
                     Err(error) if has_moved && !is_told => {
                         is_told = true;
                         tracing::warn!(
                             server.name = server,
-                            %error,
+                            error,
                             "the server's name has other addresses now, and none can be used yet; the former connection \
                              stays in use"
                         );
@@ -128,10 +132,11 @@ impl<C: Send + 'static> Successor<C> {
         Self(task)
     }
 
-    /// Returns the successor once it is open.
-    pub fn take(&mut self) -> Option<C> {
+    /// Returns the successor once it is open, and the address of the kept connection: a caller that finds the successor
+    /// broken by then watches the kept one again.
+    pub fn take(&mut self) -> Option<(C, KeptAddress)> {
         match self.0.try_join_next()? {
-            Ok(successor) => Some(successor),
+            Ok(opened) => Some(opened),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
                 Err(_) => None,
@@ -194,16 +199,21 @@ mod tests {
         let open = move || {
             number += 1;
             attempts.send(number).unwrap();
-            let opened = if number < 3 { Err("refused") } else { Ok(number) };
-            async move { opened }
+            async move {
+                match number {
+                    1 => Err("refused"),
+                    2 => std::future::pending().await,
+                    _ => Ok(number),
+                }
+            }
         };
         let mut successor = Successor::watch(kept, open);
         for (number, looks) in [(1, 2), (2, 3), (3, 4)] {
-            assert_eq!(successor.take(), None);
+            assert!(successor.take().is_none());
             assert_eq!(attempted.recv().await, Some(number));
             assert_eq!(begun.elapsed().as_secs(), looks * LOOKED_UP_FOR.as_secs());
         }
         tokio::task::yield_now().await;
-        assert_eq!(successor.take(), Some(3));
+        assert_eq!(successor.take().map(|(number, _)| number), Some(3));
     }
 }

@@ -149,7 +149,7 @@ impl RabbitPublisher {
     ) -> Result<Arc<Link>, TransportError> {
         loop {
             if let Some(opened) = state.successor.as_mut().and_then(Successor::take) {
-                self.follow(opened, state, transport);
+                self.follow_if_open(opened, state, transport);
             }
             let Some(link) = self.open_link() else { break };
             if link.blocked().is_none() {
@@ -168,6 +168,17 @@ impl RabbitPublisher {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         state.failure = opened.as_ref().err().cloned();
         Ok(self.follow(opened?, state, transport))
+    }
+
+    /// Follows a link that is open. The former one stays, and is watched again, if the next has broken before it was used.
+    fn follow_if_open(
+        &self,
+        (next, former): (OpenedLink, KeptAddress),
+        state: &mut RabbitPublisherState,
+        transport: &RabbitTransport,
+    ) {
+        let stays = self.open_link().filter(|_| !next.0.is_open());
+        self.follow(stays.map_or(next, |link| (link, Some(former))), state, transport);
     }
 
     /// Keeps a link in place of the former one, and watches it.
@@ -269,6 +280,12 @@ mod tests {
         sent.expect("no send waits for the opening of a link").unwrap();
         assert!(Arc::ptr_eq(&first, &publisher.open_link().unwrap()));
         drop((silent, opening));
+
+        let next = open(transport.connector()).await.unwrap();
+        next.0.close().await;
+        let former = KeptAddress::new("127.0.0.1", 5672, "127.0.0.1:5672".parse().unwrap(), Instant::now());
+        publisher.follow_if_open((next, former), &mut publisher.turn.lock().await, &transport);
+        assert!(Arc::ptr_eq(&first, &publisher.open_link().unwrap()), "a link that has closed is no use");
 
         for (address, age, ends) in
             [("127.0.0.9:5672", LOOKED_UP_FOR, None), ("127.0.0.1:5672", RENEWED_AFTER, Some(0))]
