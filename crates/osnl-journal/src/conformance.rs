@@ -65,6 +65,7 @@ macro_rules! conformance {
             handover::a_given_up_delivery_becomes_one_of_another_action_once,
             handover::a_fallback_delivery_keeps_the_order_of_its_action,
             queries::every_store_finds_the_same_deliveries,
+            queries::a_status_is_that_of_the_target_and_not_one_that_its_answer_quotes,
             queries::pages_follow_each_other_in_every_order,
             queries::every_store_groups_what_is_not_done_alike,
             queries::what_is_held_and_dead_is_counted_by_cause,

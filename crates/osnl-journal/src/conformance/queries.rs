@@ -114,6 +114,56 @@ pub(crate) async fn every_store_finds_the_same_deliveries(open: impl Fn() -> Sto
     }
 }
 
+pub(crate) async fn a_status_is_that_of_the_target_and_not_one_that_its_answer_quotes(
+    open: impl Fn() -> StoreRig,
+) {
+    let rig = open();
+    let answers = [
+        "status 500: Internal Server Error, reply: upstream: status 404",
+        "refused for good: status 404, Not Found",
+        "unreadable reply: status 200, but reply_status is not a status: 417",
+        "a dependency is down: http://neutron/v2.0/ports/1: status 503: status 404: 418",
+        "no usable address: network at http://neutron: status 404, which is not this API's answer",
+        "failed: hook ended with 1: make: exit status 127",
+        "failed: hook ended with 2: the upstream status 404 and status 500",
+        "POST http://oss/ web: 204; POST http://oss/ db: 409",
+        "PUT http://x/: 201; the reply has no end within 5 s",
+        "status 4é: status 404",
+    ];
+    for n in 0..answers.len() {
+        let receipt = append(&*rig.journal, entry(&n.to_string(), &format!("k{n}"), false)).await;
+        if rig.durable {
+            within(receipt).await;
+        }
+    }
+    let claimed = claim(&*rig.journal, "a", answers.len()).await;
+    let due = Instant::now() + Duration::from_secs(3600);
+    for (n, answer) in answers.iter().enumerate() {
+        let delivery = number(&claimed, &n.to_string());
+        rig.journal.attempted(delivery, attempts(1), answer);
+        rig.journal.retry_at(delivery, AttemptRetry { due, used: attempts(1), answer: String::new() });
+    }
+    settled(&rig).await;
+    for (status, expected) in [
+        ("500", "m0"),
+        ("5xx", "m0 m3"),
+        ("404", "m1 m4"),
+        ("4xx", "m1 m4 m7"),
+        ("40x", "m1 m4 m7"),
+        ("200", "m2"),
+        ("2xx", "m2 m7 m8"),
+        ("417", ""),
+        ("418", ""),
+        ("127", ""),
+        ("409", "m7"),
+        ("201", "m8"),
+    ] {
+        let filter = Filter { status: AnswerPolicy::status(status), ..Filter::default() };
+        let found = listed(&rig, &filter, ListPage::default()).await;
+        assert_eq!(found.join(" "), expected, "{status}");
+    }
+}
+
 async fn grouped(rig: &StoreRig, filter: &Filter, most: u64) -> Vec<CauseGroup> {
     let (groups, (counts, more)) = within(rig.queries.groups(filter.clone(), most)).await.expect("groups");
     let (_, counted) =

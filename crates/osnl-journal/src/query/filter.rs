@@ -179,17 +179,34 @@ impl AnswerPolicy {
         row.reason.iter().chain(&row.last_answer).any(|text| self.is_in(text))
     }
 
+    /// Whether a status is the wanted one, or of the wanted class.
+    pub(crate) fn includes(wanted: &str, status: u16) -> bool {
+        wanted.bytes().zip(status.to_string().bytes()).all(|(want, is)| want == is || want == b'x')
+    }
+
+    /// Returns the statuses with which the target itself has answered. A failure has one, at its beginning or behind its
+    /// kind, before any quoted text. A success has one at the end of each request.
+    pub(crate) fn statuses(answer: &str) -> Vec<u16> {
+        const WORD: &str = "status ";
+        let number = |digits: &str| -> Option<u16> {
+            let is_number = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let status: u16 = digits.parse().ok().filter(|_| is_number)?;
+            (100..600).contains(&status).then_some(status)
+        };
+        match answer.find(WORD) {
+            Some(at) if at == 0 || answer[..at].ends_with(": ") => {
+                let from = at + WORD.len();
+                answer.get(from..from + 3).and_then(number).into_iter().collect()
+            }
+            Some(_) => Vec::new(),
+            None => answer.split("; ").filter_map(|request| number(request.rsplit_once(": ")?.1)).collect(),
+        }
+    }
+
     fn is_in(&self, answer: &str) -> bool {
         match self {
-            Self::Status(status) => {
-                let has = |found: &str| {
-                    let pairs = status.bytes().zip(found.bytes());
-                    found.len() >= 3 && pairs.into_iter().all(|(want, is)| want == is || want == b'x')
-                };
-                let after_word = answer
-                    .match_indices("status ")
-                    .any(|(at, word)| answer.get(at + word.len()..).is_some_and(has));
-                after_word || answer.rsplit_once(": ").is_some_and(|(_, last)| last.len() == 3 && has(last))
+            Self::Status(wanted) => {
+                Self::statuses(answer).into_iter().any(|status| Self::includes(wanted, status))
             }
             Self::Text(text) => answer.to_lowercase().contains(&text.to_lowercase()),
         }

@@ -80,7 +80,7 @@ impl BlockNotes {
     }
 
     pub(super) fn note_answer(&mut self, delivery: i64, answer: &str) {
-        for status in statuses(answer) {
+        for status in AnswerPolicy::statuses(answer) {
             self.note(delivery, BlockFact::Status(status));
         }
     }
@@ -89,24 +89,6 @@ impl BlockNotes {
         let begin = |number: i64| if number <= 1 { 0 } else { ((number - 1) >> EVENTS) + 1 };
         self.begun.extend(begin(event)..begin(next).max(begin(event)));
     }
-}
-
-/// Returns the numbers that [`AnswerPolicy::Status`](super::answers::AnswerPolicy) finds: behind the word, or
-/// at the end behind a colon.
-fn statuses(text: &str) -> impl Iterator<Item = u16> {
-    let number = |bytes: Option<&[u8]>| -> Option<u16> {
-        let digits = bytes.filter(|bytes| bytes.iter().all(u8::is_ascii_digit))?;
-        str::from_utf8(digits).ok()?.parse().ok()
-    };
-    let bytes = text.as_bytes();
-    const WORD: &[u8] = b"status ";
-    let words = bytes.windows(WORD.len()).enumerate().filter(|(_, found)| found.eq_ignore_ascii_case(WORD));
-    let behind_words = words.filter_map(move |(at, _)| {
-        let from = at + WORD.len();
-        number(bytes.get(from..from + 3))
-    });
-    let end = bytes.len().checked_sub(5).and_then(|at| bytes.get(at..)).filter(|end| end.starts_with(b": "));
-    behind_words.chain(end.and_then(|end| number(end.get(2..))))
 }
 
 impl Work<'_> {
@@ -221,12 +203,8 @@ impl BlockNeeds {
                 self.add_states(&states);
             }
             RowCondition::Answered(AnswerPolicy::Status(status)) => {
-                let is_meant = |number: &u16| {
-                    let number = number.to_string();
-                    status.bytes().zip(number.bytes()).all(|(want, is)| want == is || want == b'x')
-                };
-                let meant = (100..600).filter(is_meant).map(|number| BlockFact::Status(number).mark());
-                self.facts.push(meant.collect());
+                let meant = (100..600).filter(|number| AnswerPolicy::includes(status, *number));
+                self.facts.push(meant.map(|number| BlockFact::Status(number).mark()).collect());
             }
             RowCondition::Key(name) => self.names.push(vec![BlockFact::Name(name).mark()]),
             RowCondition::About(about) => {

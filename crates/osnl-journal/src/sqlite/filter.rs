@@ -128,10 +128,15 @@ impl AnswerPolicy {
             Self::Text(text) => values.bind(&text.to_lowercase()),
         };
         let holds = |column: &str| match self {
-            // A success ends with its status, a failure has the word before the status.
+            // As `AnswerPolicy::statuses` reads them.
             Self::Status(status) => {
-                let status: String = status.chars().map(|c| if c == 'x' { '_' } else { c }).collect();
-                format!("({column} LIKE '%status {status}%' OR {column} LIKE '%: {status}')")
+                let status = status.replace('x', "[0-9]");
+                let at = format!("instr({column}, 'status ')");
+                format!(
+                    "CASE {at} WHEN 0 THEN {column} || '; ' GLOB '*: {status}; *' \
+                     ELSE instr(': ' || {column}, ': status ') = {at} \
+                     AND substr({column}, {at} + 7, 3) GLOB '{status}' END"
+                )
             }
             Self::Text(_) => format!("instr(lower({column}), {text}) > 0"),
         };
