@@ -69,8 +69,9 @@ fn everything_is_looked_at_and_left_as_it_was() {
         output.status.code()
     };
     let neutron = "ok       [listener:l] exchange neutron: exists: topic, durable";
-    let late = "osnl uses it as it is; to have it created as configured: let osnl read it empty, stop its consumers, and \
-                delete it while it is empty";
+    let late = "osnl uses it as it is; to have it created as configured: write another pool, and osnl reload shows how \
+                to leave this queue; without a pool, let osnl read it empty, stop its consumers, and delete it while it \
+                is empty";
     assert_eq!(
         check(
             "exchange = neutron\npool = alike",
