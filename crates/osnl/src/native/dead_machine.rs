@@ -16,6 +16,7 @@ enum CostJournal {
 #[derive(Clone, Copy, Debug)]
 enum CostSource<'a> {
     Kafka,
+    Amqp1,
     Queue(Option<&'a QueueKind>),
 }
 
@@ -54,7 +55,7 @@ fn source(listener: &ListenerConf) -> CostSource<'_> {
     match listener.driver() {
         Driver::Rabbit => {}
         Driver::Kafka => return CostSource::Kafka,
-        Driver::Amqp1 => return CostSource::Queue(None),
+        Driver::Amqp1 => return CostSource::Amqp1,
     }
     CostSource::Queue((listener.declare != Declare::Nothing).then_some(&listener.queue))
 }
@@ -71,6 +72,11 @@ fn cost(
         ],
         (CostJournal::Memory, CostSource::Kafka) => &[
             "when it dies, the group gives its partitions to another daemon, and attempts under way are repeated",
+        ],
+        // The broker chooses this time-out, and tells it only to a connection.
+        (CostJournal::Memory, CostSource::Amqp1) => &[
+            "when it dies, another daemon on the queue goes on: a second after its process ends, the broker's idle time-out after it falls silent",
+            "attempts under way are repeated",
         ],
         (CostJournal::Memory, CostSource::Queue(kind)) => return warn_of_queue(kind, heartbeat, version),
     };
@@ -146,5 +152,8 @@ mod tests {
         let never = goes_on
             .replace("28 s after it falls silent", "if it falls silent, when TCP gives its connection up");
         check(CostJournal::Memory, Some(&quorum), 0, "4.0.5", &[&*never, repeated, shorter]);
+        // The heartbeat is an option of RabbitMQ.
+        let idle = goes_on.replace("28 s", "the broker's idle time-out");
+        assert_eq!(cost(CostJournal::Memory, CostSource::Amqp1, 60, None), [&*idle, repeated]);
     }
 }
