@@ -71,7 +71,8 @@ pub fn option_refusal(error: &OptionError) -> ValueRefusal {
 #[cfg(feature = "amqp1")]
 fn check_rabbitmq_form(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
     let refused = |problem, or: &str| {
-        let query = if url.driver() == "amqps" { "...?ssl=1" } else { "" };
+        let is_tls = url.driver() == "amqps" || url.hosts().iter().any(|host| host.port_or(5672) == 5671);
+        let query = if is_tls { "...?ssl=1" } else { "" };
         Some(ValueRefusal::new(problem, format!("write rabbit://{query}; for AMQP 1.0 {or}")))
     };
     let hosts = text.split(['?', '#']).next()?.split_once("://")?.1;
@@ -80,15 +81,19 @@ fn check_rabbitmq_form(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
     if is_slashes || path.eq_ignore_ascii_case("%2f") {
         return refused("amqp:// is AMQP 1.0, and this path is RabbitMQ's virtual host /", "write one /");
     }
-    let is_default = |host: &TransportHost| {
-        host.username.is_some() && host.credentials() == ("guest", "guest") && host.port_or(5672) == 5672
+    let default = |host: &TransportHost| {
+        let is_guest = host.username.is_some() && host.credentials() == ("guest", "guest");
+        match host.port_or(5672) {
+            5672 if is_guest => Some("amqp:// is AMQP 1.0, and guest at port 5672 is RabbitMQ's default"),
+            5671 if is_guest => {
+                Some("amqp:// is AMQP 1.0, and guest at port 5671 is RabbitMQ's default with TLS")
+            }
+            _ => None,
+        }
     };
     let has_mode = url.query().iter().any(|(name, _)| name == "addressing_mode");
-    if url.hosts().iter().any(is_default) && !has_mode {
-        let problem = "amqp:// is AMQP 1.0, and guest at port 5672 is RabbitMQ's default";
-        return refused(problem, "add ?addressing_mode=legacy, or routable");
-    }
-    None
+    let problem = url.hosts().iter().find_map(default).filter(|_| !has_mode)?;
+    refused(problem, "add ?addressing_mode=legacy, or routable")
 }
 
 /// Whether a URL of AMQP 1.0 names a user or a virtual host at a port that is also RabbitMQ's, and no addressing mode.
@@ -130,6 +135,8 @@ mod tests {
         let path = "write rabbit://; for AMQP 1.0 write one /";
         let login = "write rabbit://; for AMQP 1.0 add ?addressing_mode=legacy, or routable";
         let tls = "write rabbit://...?ssl=1; for AMQP 1.0 write one /";
+        let login_with_tls =
+            "write rabbit://...?ssl=1; for AMQP 1.0 add ?addressing_mode=legacy, or routable";
         for (url, expected) in [
             ("amqp://guest:guest@localhost:5672//", Some(path)),
             ("amqp://osnl:secret@mq1:5672//", Some(path)),
@@ -139,6 +146,9 @@ mod tests {
             ("amqp://guest:guest@localhost:5672/", Some(login)),
             ("amqp://guest:guest@mq1,guest:guest@mq2:5672/v", Some(login)),
             ("amqp://guest:guest@localhost:5672/?addressing_mode=legacy", None),
+            ("amqps://guest:guest@mq1:5671/", Some(login_with_tls)),
+            ("amqp://guest:guest@mq1:5671/v", Some(login_with_tls)),
+            ("amqps://guest:guest@mq1:5671/?addressing_mode=routable", None),
             ("amqp://guest:guest@localhost:5673/", None),
             ("amqp://guest:secret@localhost/", None),
             ("amqp://guest:guest@mq1,osnl:secret@mq2/", Some(login)),
