@@ -116,6 +116,9 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         match app::block_on(native.probe_by(&http, thorough, &daemon, args.timeout)) {
             Ok(mut probes) => {
                 probes.extend(rights);
+                if args.of.k2hr3_osnl.is_some() {
+                    probes.iter_mut().for_each(report::advise_in_form_of_k2hr3_osnl);
+                }
                 report.probes = Some(probes);
             }
             Err(error) => {

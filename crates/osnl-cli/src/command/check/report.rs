@@ -86,6 +86,22 @@ impl CheckReport {
     }
 }
 
+/// Names the section of a k2hr3_osnl.conf in advice about its options. Other options need osnl's own form.
+pub(super) fn advise_in_form_of_k2hr3_osnl(probe: &mut Probe) {
+    const OURS: &str = "[listener:k2hr3_osnl]";
+    const ITS: &str = "[oslo_messaging_notifications]";
+    const OUR_OPTIONS: [&str; 3] = ["durable", "queue_type", "priorities"];
+    probe.found = probe.found.replace(OURS, ITS);
+    let Some(advice) = &mut probe.advice else { return };
+    if advice.contains("osnl.conf") {
+        return;
+    }
+    *advice = match OUR_OPTIONS.iter().any(|option| advice.contains(option)) {
+        true => advice.replace(OURS, &format!("{OURS} of osnl's own form")),
+        false => advice.replace(OURS, ITS),
+    };
+}
+
 pub(super) fn refused(errors: &[Note]) -> String {
     let errors: Vec<Value> = errors.iter().map(said).collect();
     format!("{}\n", json!({ "usable": false, "errors": errors, "warnings": [], "explanation": [] }))
@@ -128,4 +144,38 @@ fn probe(probe: &Probe) -> Value {
         "passive": probe.is_passive,
         "advice": probe.advice,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_a_section_that_the_file_of_k2hr3_osnl_has() {
+        let probe = Probe::new("listener:k2hr3_osnl", "queue k2hr3_osnl");
+        for (advice, expected) in [
+            (
+                "write a pool of its own in [listener:k2hr3_osnl]; to see the consumers: rabbitmqctl",
+                "write a pool of its own in [oslo_messaging_notifications]; to see the consumers: rabbitmqctl",
+            ),
+            (
+                "name virtual host /v in transport_url of [listener:k2hr3_osnl]",
+                "name virtual host /v in transport_url of [oslo_messaging_notifications]",
+            ),
+            (
+                "queue_type = quorum and another pool in [listener:k2hr3_osnl]",
+                "queue_type = quorum and another pool in [listener:k2hr3_osnl] of osnl's own form",
+            ),
+            (
+                "write in [listener:k2hr3_osnl] of an osnl.conf: management_url = https://HOST:15671/",
+                "write in [listener:k2hr3_osnl] of an osnl.conf: management_url = https://HOST:15671/",
+            ),
+        ] {
+            let mut probe =
+                probe.clone().warning("it is bound; [listener:k2hr3_osnl] does not name it", advice);
+            advise_in_form_of_k2hr3_osnl(&mut probe);
+            assert_eq!(probe.advice.as_deref(), Some(expected));
+            assert_eq!(probe.found, "it is bound; [oslo_messaging_notifications] does not name it");
+        }
+    }
 }
