@@ -70,8 +70,8 @@ fn everything_is_looked_at_and_left_as_it_was() {
     };
     let neutron = "ok       [listener:l] exchange neutron: exists: topic, durable";
     let late = "osnl uses it as it is; to have it created as configured: write another pool, and osnl reload shows how \
-                to leave this queue; without a pool, let osnl read it empty, stop its consumers, and delete it while it \
-                is empty";
+                to leave this queue; where either is impossible, let osnl read it empty, stop its consumers, and delete \
+                it while it is empty";
     assert_eq!(
         check(
             "exchange = neutron\npool = alike",
