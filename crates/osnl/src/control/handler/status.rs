@@ -413,8 +413,8 @@ fn target(
     report
 }
 
-/// Adds the resources that fail repeatedly. Failures while the target was held are the target's, and those with the cause
-/// for which their host is down are the host's.
+/// Adds the resources that fail repeatedly. Failures while the target was held are the target's, those with the cause for
+/// which their host is down are the host's, and a wait for a service that is down is the service's.
 fn fail(
     report: &mut TargetReport,
     failing: Option<&Vec<FailingKey>>,
@@ -425,9 +425,17 @@ fn fail(
         let down = failing.host.as_ref().and_then(|host| down.get(host));
         failing.class.zip(down).is_some_and(|(class, down)| class.is_of_host(*down))
     };
+    let is_dependency_down = !report.dependencies_down.is_empty();
+    let waits = |failing: &FailingKey| match failing.class {
+        _ if !is_dependency_down => false,
+        Some(class) => class == ErrorClass::Dependency,
+        // The journal keeps no kind of a failure before the call.
+        None => failing.answer.starts_with(&ErrorClass::Dependency.to_string()),
+    };
     let is_failing = |failing: &&FailingKey| {
         let lasts = failing.since.elapsed().unwrap_or_default();
-        let is_its_own = reachable.is_none_or(|since| failing.at > since) && !is_of_host(failing);
+        let is_other = is_of_host(failing) || waits(failing);
+        let is_its_own = reachable.is_none_or(|since| failing.at > since) && !is_other;
         is_its_own && (failing.tries >= SEVERAL || lasts >= LONG)
     };
     let failing: Vec<&FailingKey> = failing.into_iter().flatten().filter(is_failing).collect();
@@ -585,20 +593,42 @@ mod tests {
     use super::*;
     use crate::journal::DeliveryId;
 
+    fn failing_key(class: Option<ErrorClass>, answer: &str) -> FailingKey {
+        FailingKey {
+            id: DeliveryId(1),
+            resource: None,
+            tries: SEVERAL,
+            since: UNIX_EPOCH,
+            at: UNIX_EPOCH,
+            answer: answer.to_owned(),
+            class,
+            host: None,
+        }
+    }
+
+    #[test]
+    fn a_wait_for_a_service_that_is_down_is_no_failure_of_a_resource() {
+        let waits = "a dependency is down: [enrich:port] http://neutron/v2.0/ports/1: refused";
+        let check = |class, answer: &str, is_down: bool, is_shown: bool| {
+            let down = unavailable("[enrich:port]".to_owned(), UNIX_EPOCH, "refused".to_owned(), None);
+            let dependencies_down = if is_down { vec![down] } else { Vec::new() };
+            let mut report = TargetReport { dependencies_down, ..TargetReport::default() };
+            fail(&mut report, Some(&vec![failing_key(class, answer)]), None, &HashMap::new());
+            assert_eq!(report.failing.len(), usize::from(is_shown), "{class:?} {answer} {is_down}");
+        };
+        check(None, waits, true, false);
+        check(Some(ErrorClass::Dependency), waits, true, false);
+        check(None, waits, false, true);
+        check(None, "status 400: [enrich:port] no such query", true, true);
+        check(Some(ErrorClass::Status(500)), "status 500: a dependency is down", true, true);
+    }
+
     #[test]
     fn a_failure_for_which_a_host_is_down_is_none_of_a_resource() {
         use ErrorClass::{Busy, Connect, Content, Refused, Reset, Status};
         let check = |host: Option<&str>, class, down: &[(&str, ErrorClass)], is_shown: bool| {
-            let failing = FailingKey {
-                id: DeliveryId(1),
-                resource: None,
-                tries: SEVERAL,
-                since: UNIX_EPOCH,
-                at: UNIX_EPOCH,
-                answer: "the same of each".to_owned(),
-                class,
-                host: host.map(str::to_owned),
-            };
+            let host_name = host.map(str::to_owned);
+            let failing = FailingKey { host: host_name, ..failing_key(class, "the same of each") };
             let down = down.iter().map(|(host, class)| ((*host).to_owned(), *class)).collect();
             let mut report = TargetReport::default();
             fail(&mut report, Some(&vec![failing]), None, &down);
