@@ -337,7 +337,7 @@ impl DeliveryLoop {
             match consequence {
                 Consequence::Begin(call) => attempts.push(self.begin(call)),
                 Consequence::Return(id) => self.end_claim(id, Outcome::Returned.into()),
-                Consequence::Aged { id, used } => self.journal.attempted(id, used, ""),
+                Consequence::Aged { id, used } => self.journal.aged(id, used),
                 Consequence::DueNow => self.journal.due_now(&self.name),
                 Consequence::End(ended) => self.record_end(*ended),
                 Consequence::Retry(retried) => self.record_retry(*retried),

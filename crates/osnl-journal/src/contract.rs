@@ -60,9 +60,11 @@ pub trait Journal: Send + Sync {
     /// Returns the time of the next retry of this action, if a claim is of use then.
     fn next_due(&self, action: &str) -> Option<Instant>;
 
-    /// Records a failed attempt: the used limits, for a later claim, and the target's answer. Without an answer there was
-    /// no attempt, and the limits alone are new.
+    /// Records a failed attempt: the used limits, for a later claim, and the target's answer.
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str);
+
+    /// Records the used limits of a claimed delivery that has aged without an attempt.
+    fn aged(&self, delivery: DeliveryId, used: UsedLimits);
 
     /// Records the facts about the latest failed attempt, before the claim ends. The journal keeps requests of
     /// the latest few attempts; see [`SentRequest`].

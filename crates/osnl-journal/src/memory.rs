@@ -253,13 +253,16 @@ impl Journal for MemoryJournal {
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str) {
         if let Some(pending) = self.lock().deliveries.get_mut(&delivery) {
             pending.used = used;
-            if answer.is_empty() {
-                return;
-            }
             let at = epoch::now();
             let since = pending.failed.as_ref().map_or(at, |failed| failed.since);
             let answer = cut(answer, LONGEST_ANSWER).into();
             pending.failed = Some(FailedAttempts { since, at, answer, class: None, host: None });
+        }
+    }
+
+    fn aged(&self, delivery: DeliveryId, used: UsedLimits) {
+        if let Some(pending) = self.lock().deliveries.get_mut(&delivery) {
+            pending.used = used;
         }
     }
 

@@ -493,6 +493,10 @@ impl Journal for SqliteJournal {
         self.send(SqliteCommand::Attempted(delivery, used, answer.to_owned()));
     }
 
+    fn aged(&self, delivery: DeliveryId, used: UsedLimits) {
+        self.send(SqliteCommand::Attempted(delivery, used, String::new()));
+    }
+
     fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest) {
         self.send(SqliteCommand::Sent(delivery, made, sent));
     }

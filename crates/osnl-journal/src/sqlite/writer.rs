@@ -60,6 +60,7 @@ pub(super) enum SqliteCommand {
     SetAside(ReceivedMessage, String, oneshot::Sender<Settle>),
     HoldSuspects(Vec<(u64, u32)>),
     ForgetUnreadable(Vec<i64>, oneshot::Sender<usize>),
+    /// Without an answer, as in a retry, there was no attempt, and the limits alone are new.
     Attempted(DeliveryId, UsedLimits, String),
     Sent(DeliveryId, u32, SentRequest),
     Retry(DeliveryId, Due, UsedLimits, String),

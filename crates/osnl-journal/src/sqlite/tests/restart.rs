@@ -32,7 +32,7 @@ async fn everything_is_there_again_as_it_came() {
     let first = claim(&journal, "a", 2).await;
     journal.attempted(first[0].id, attempts(2), "status 409: not now");
     let used = UsedLimits { age: Duration::from_secs(3600), ..attempts(2) };
-    journal.attempted(first[0].id, used, "");
+    journal.aged(first[0].id, used);
     journal.end(first[1].id, Outcome::Dead("given up".into()).into());
     drop(journal);
 
