@@ -17,6 +17,8 @@ use super::DeliverySettings;
 use super::schedule::{Consequence, Schedule};
 
 const SWEEP: Duration = Duration::from_secs(10);
+/// The wait for a host after which the next sweep saves the age, so that a restart takes at most a minute off.
+const UNSAVED: Duration = Duration::from_secs(50);
 const TICK: Duration = Duration::from_millis(10);
 
 /// The result of one delivery in a call that has ended.
@@ -129,14 +131,14 @@ impl Course {
             out.push(Consequence::Begin(ids.into_iter().filter_map(|id| self.schedule.event(id)).collect()));
         }
         self.schedule.make_way(now, out);
-        self.schedule.save_ages(now, out);
     }
 
-    pub(super) fn sweeps(&mut self, now: Instant) -> bool {
+    pub(super) fn sweeps(&mut self, now: Instant, out: &mut Vec<Consequence>) -> bool {
         let due = now >= self.sweep;
         if due {
             self.sweep = now + SWEEP;
             self.schedule.tidy(now);
+            self.schedule.save_ages(UNSAVED, now, out);
         }
         due
     }

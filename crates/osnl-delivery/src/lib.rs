@@ -328,7 +328,7 @@ impl DeliveryLoop {
         let is_crowded = gathers && self.journal.is_crowded(&self.name);
         self.course.schedule.crowd(is_crowded);
         self.course.step(wake, now, &mut consequences);
-        if self.course.sweeps(now) {
+        if self.course.sweeps(now, &mut consequences) {
             let overdue = self.journal.overdue(&self.name);
             self.course.step(Wake::Withdrawn(overdue), now, &mut consequences);
             self.remind();

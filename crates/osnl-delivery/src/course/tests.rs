@@ -163,6 +163,26 @@ fn nothing_begins_while_its_outcome_could_not_be_kept_or_somebody_has_paused_it(
 }
 
 #[test]
+fn the_age_of_a_wait_for_a_host_is_saved_each_minute_and_before_other_settings() {
+    let limits = DeliveryLimits { max_age: Some(3600 * SECOND), ..DeliveryLimits::default() };
+    let settings = DeliverySettings { limits, ..settings(None) };
+    let mut steps = Steps::new(settings);
+    let claimed = |id| Wake::Claimed(vec![(Steps::claimed(id), Some("gone:80".into()))]);
+    assert_eq!(steps.step(claimed(1)), ["begins [1]"]);
+    assert_eq!(steps.ends(1, Err(ErrorClass::Connect)), ["gone:80 opened 1", "1 held 1"]);
+    assert_eq!(steps.step(claimed(2)), [""; 0]);
+    let mut saved = Vec::new();
+    for second in 1..=120 {
+        steps.now += SECOND;
+        let mut out = Vec::new();
+        steps.course.sweeps(steps.now, &mut out);
+        saved.extend(out.iter().map(|one| (second, worded(one))));
+    }
+    assert_eq!(saved, [(50, "2 aged 50".to_owned()), (100, "2 aged 100".to_owned())]);
+    assert_eq!(steps.step(Wake::Changed(settings)), ["2 aged 120", "all due", "begins [2]"]);
+}
+
+#[test]
 fn what_is_withdrawn_goes_back_unless_an_attempt_is_under_way() {
     let mut steps = Steps::new(settings(None));
     steps.claims(1..=6);

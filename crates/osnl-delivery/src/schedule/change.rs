@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Consequence, Schedule};
@@ -8,6 +10,8 @@ impl Schedule {
     /// Applies other settings. Used attempts stay used, and deliveries that wait for a retry are due. A held target is
     /// probed at once and its hold starts anew. No delivery is given up before that probe has ended.
     pub(crate) fn change(&mut self, settings: &DeliverySettings, now: Instant, out: &mut Vec<Consequence>) {
+        // The hold of a host starts anew too, and forgets how long it has kept deliveries waiting.
+        self.save_ages(Duration::ZERO, now, out);
         self.settings += 1;
         self.policy = settings.policy;
         self.when_exhausted = settings.when_exhausted;

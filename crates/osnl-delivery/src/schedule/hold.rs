@@ -9,8 +9,6 @@ use super::{Item, Schedule};
 
 /// The seconds over which the deliveries of one host are spread, so that not all are due at once.
 const SPREAD: u32 = 30;
-/// The longest wait for a host that the journal does not know, and so the most that a restart takes off an age.
-const UNSAVED: Duration = Duration::from_secs(60);
 
 impl Schedule {
     /// Returns the time at which deliveries of a held target are given up. `None` if the target is not held, its clock
@@ -57,16 +55,16 @@ impl Schedule {
         Some((format!("{error} ({limit})"), Some(error.clone())))
     }
 
-    /// Saves the age of what has waited for a held host for [`UNSAVED`] since the journal had it.
-    pub(crate) fn save_ages(&mut self, now: Instant, out: &mut Vec<Consequence>) {
+    /// Saves the age of what has waited for a held host for at least this long since the journal had it.
+    pub(crate) fn save_ages(&mut self, least: Duration, now: Instant, out: &mut Vec<Consequence>) {
         if self.limits.max_age.is_none() || !self.hosts.has_held() {
             return;
         }
         let mut unsaved = Vec::new();
         for id in self.fresh.iter().chain(&self.again) {
             let Some(item) = self.items.get(id) else { continue };
-            if self.waited(item, Some(item.saved), now).is_some_and(|waited| waited >= UNSAVED) {
-                unsaved.push((*id, self.whole_age(item, now)));
+            if self.waited(item, Some(item.saved), now).is_some_and(|waited| waited >= least) {
+                unsaved.push((*id, self.age(item, now)));
             }
         }
         unsaved.sort_unstable();
@@ -99,7 +97,7 @@ impl Schedule {
             let Some(item) = self.forget(id) else { continue };
             let due = next.unwrap_or(now) + Duration::from_secs(1 + u64::from(n % SPREAD));
             let answers = self.waited(&item, None, now).is_none();
-            let age = aged(self.whole_age(&item, now), due.saturating_duration_since(now), answers);
+            let age = aged(self.age(&item, now), due.saturating_duration_since(now), answers);
             let used = UsedLimits { age, ..item.claimed.used };
             let retry = AttemptRetry { due, used, answer: String::new() };
             out.push(retried(item, retry, WaitReason::Crowded, now));

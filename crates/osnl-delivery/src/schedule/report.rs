@@ -202,8 +202,10 @@ impl Schedule {
         if !matches!(error.class, ErrorClass::Content) {
             self.probe_owed = false;
         }
-        // The answer may end the hold of a host, and with it the knowledge of the wait.
-        let age = self.whole_age(&item, now);
+        // The answer may end the hold of a host, and with it the knowledge of the wait, also of that behind another
+        // delivery to the host.
+        let waited = self.waited(&item, item.arrived, now).unwrap_or_default();
+        let age = self.age(&item, now).max(waited);
         self.blame(&item, back, &error, now, out);
         self.check_clock(self.runs, now);
         // A digest stays whole until a final refusal. Then each event is tried alone to find the event at fault.
@@ -357,11 +359,6 @@ impl Schedule {
     pub(super) fn age(&self, item: &Item, now: Instant) -> Duration {
         let here = item.aging.map_or(Duration::ZERO, |then| self.closed.at(now).saturating_sub(then));
         item.claimed.used.age + here.max(self.waited(item, Some(item.saved), now).unwrap_or_default())
-    }
-
-    /// Returns the age with a wait before the claim, behind another delivery to a host that is held.
-    pub(super) fn whole_age(&self, item: &Item, now: Instant) -> Duration {
-        self.age(item, now).max(self.waited(item, item.arrived, now).unwrap_or_default())
     }
 
     /// Returns the time since then for which a host has kept a delivery waiting; `None` while the host answers.

@@ -173,7 +173,7 @@ fn the_time_of_a_wait_for_a_host_outlasts_a_restart_but_for_its_last_minute() {
     let saved = |script: &mut Script, seconds: u64| {
         script.pass(seconds);
         let mut out = Vec::new();
-        script.schedule.save_ages(script.now, &mut out);
+        script.schedule.save_ages(60 * SECOND, script.now, &mut out);
         script.keep(out)
     };
     assert_eq!(saved(&mut script, 59), [""; 0]);
@@ -182,6 +182,10 @@ fn the_time_of_a_wait_for_a_host_outlasts_a_restart_but_for_its_last_minute() {
     assert_eq!(saved(&mut script, 1), ["2 aged 170"]);
     let used = script.used(2);
     assert_eq!(used, UsedLimits { attempts: 0, age: 170 * SECOND, made: 1 });
+    // The wait behind another of its lane is not its own.
+    script.arrived.insert(DeliveryId(3), script.now - 100 * SECOND);
+    claim_aged(&mut script, 3, Duration::ZERO);
+    assert_eq!(saved(&mut script, 60), ["2 aged 230", "3 aged 60"]);
 
     let mut restarted = to(&[], HostLimits::default());
     restarted.schedule.limits.max_age = Some(180 * SECOND);
