@@ -246,7 +246,7 @@ fn a_restart_of_the_broker_is_a_gap_of_a_transient_queue_alone() {
         broker.kill9();
         osnl.wait_for("reconnecting");
         broker.start_again();
-        osnl.wait_for(if is_durable { "back after a lost connection" } else { "made anew" });
+        osnl.wait_for(if is_durable { "subscribed again" } else { "made anew" });
         let expected =
             |cause: &str| vec![(cause.to_owned(), true, "osnl verify roles --ids FILE --live".to_owned())];
         wait_until(SOON, "the gaps", || {

@@ -140,9 +140,9 @@ fn durability(listener: &str, (options, found): (&ListenOptions, &Subscription),
                 queue.name = queues,
                 queue.unsettled = unsettled,
                 away,
-                "the queue was gone and has been made anew: its messages, and those published since the connection was \
-                 lost, are lost; durable = true keeps the queue of a pool, and amqp_durable_queues = true queue and \
-                 exchange, if the services have it too"
+                "the queue was gone and has been made anew: its messages, and those published while it was gone, are \
+                 lost; durable = true keeps the queue of a pool, and amqp_durable_queues = true queue and exchange, if \
+                 the services have it too"
             );
         }
         Some(away) => tracing::info!(
@@ -150,7 +150,7 @@ fn durability(listener: &str, (options, found): (&ListenOptions, &Subscription),
             queue.unsettled = unsettled,
             queue.waiting = found.waiting,
             away,
-            "back after a lost connection; messages that were unsettled are counted as the broker delivers them again"
+            "subscribed again; messages that were unsettled are counted as the broker delivers them again"
         ),
         None => at_start(listener, (options, found), (former, unsettled)),
     }
