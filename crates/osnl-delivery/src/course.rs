@@ -1,8 +1,8 @@
 //! The course of one action's deliveries: the wakes of the loop and their consequences. Pure: the caller passes the
 //! time.
 //!
-//! The consequences of a step have a fixed order: of the wake, calls that may begin, then given-up deliveries. So
-//! after a change of settings, a held target is probed before any delivery is given up.
+//! The consequences of a step have a fixed order: of the wake, given-up deliveries, then calls that may begin. After a
+//! change of settings, no delivery that waits for a held target is given up before a probe has failed.
 
 use std::sync::Arc;
 use std::time::Duration;
