@@ -22,7 +22,8 @@ impl Schedule {
     pub(crate) fn give_up_held(&mut self, now: Instant, out: &mut Vec<Consequence>) {
         let hold = self.hold.zip(self.limits.hold_max);
         let hold = hold.filter(|(hold, most)| !self.probe_owed && hold.lasted(now) >= *most);
-        if hold.is_none() && !self.hosts.has_held() {
+        let waiting = self.items.len() - self.under_way.len();
+        if waiting == 0 || (hold.is_none() && !self.hosts.has_held()) {
             return;
         }
         let mut over = Vec::new();
