@@ -358,8 +358,8 @@ impl ErrorClass {
         matches!(self, Self::Rejected | Self::Content)
     }
 
-    /// Whether a failed attempt has the cause for which its host is down, and not one of its event: the host is unable now, or
-    /// refuses with this status.
+    /// Whether a failed attempt has the cause for which its host is down, and not one of its event: the host is unable
+    /// now, or refuses with this status.
     #[must_use]
     pub fn is_of_host(self, down: Self) -> bool {
         match self {

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::breaker::{Breaker, BreakerChange, FailedKey};
 use super::gather::CallPace;
 use super::limits::{Hold, HostLimits};
+use super::outages::Outage;
 use super::policy::RetryPolicy;
 
 /// The number of remembered hosts. The number exceeds the calls under way, so that no host in use is forgotten.
@@ -35,6 +36,15 @@ pub struct HeldHost {
     pub class: ErrorClass,
     /// The time of the next probe; `None` while a probe runs.
     pub next_probe: Option<Instant>,
+}
+
+/// The hosts and dependencies that are down, for the status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeldHosts {
+    pub hosts: Vec<HeldHost>,
+    /// The further hosts that are down, each with the kind of its latest failure.
+    pub others: Vec<(String, ErrorClass)>,
+    pub outages: Vec<Outage>,
 }
 
 /// The state of one host, so that its failures hold only its own deliveries.
@@ -231,7 +241,7 @@ impl Hosts {
         std::mem::take(&mut self.changed)
     }
 
-    /// Returns the hosts that have been down longest, and the name and the latest failure of each other one that is down.
+    /// Returns the hosts that have been down longest, and the name and the latest failure of each other one.
     pub(super) fn held(&self) -> (Vec<HeldHost>, Vec<(String, ErrorClass)>) {
         let mut held: Vec<_> = self
             .hosts

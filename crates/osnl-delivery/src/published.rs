@@ -13,7 +13,7 @@ use osnl_transport::Remedy;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::{BreakerState, HeldHost, Outage, Setup};
+use super::{BreakerState, HeldHosts, Setup};
 
 /// The state of a target as an operator sees it: the breaker's, unless the action is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,15 +121,6 @@ pub struct LastFailure {
     pub answer: String,
     pub remedy: Option<Remedy>,
     pub class: Option<ErrorClass>,
-}
-
-/// The hosts and dependencies that are down, for the status.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeldHosts {
-    pub hosts: Vec<HeldHost>,
-    /// The further hosts that are down, each with the kind of its latest failure.
-    pub others: Vec<(String, ErrorClass)>,
-    pub outages: Vec<Outage>,
 }
 
 /// Reads the state of one delivery loop from outside, and can ask for a probe.

@@ -22,11 +22,10 @@ use tokio::time::Instant;
 pub(super) use self::report::{Consequence, EndedDelivery, RetriedDelivery, WaitReason};
 use super::breaker::{Breaker, BreakerState};
 use super::gather::{BatchLimits, CallPace};
-use super::hosts::Hosts;
+use super::hosts::{HeldHosts, Hosts};
 use super::limits::{DeliveryLimits, Hold, HostLimits, PausableClock};
 use super::outages::Outages;
 use super::policy::RetryPolicy;
-use super::published::HeldHosts;
 
 /// The fewest claims, so that probes have a choice.
 const FEWEST: usize = 16;

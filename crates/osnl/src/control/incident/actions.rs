@@ -408,8 +408,8 @@ pub(in crate::control) fn join_letters(incidents: &mut Vec<Incident>, targets: &
     }
 }
 
-/// Whether the last answer to the latest dead letter is the answer that the incident has, from a host that is down if the
-/// incident is of hosts.
+/// Whether the last answer to the latest dead letter is the answer that the incident has, from a host that is down if
+/// the incident is of hosts.
 fn has_answer_of(target: &TargetReport, incident: &Incident) -> bool {
     let (Some(answer), Some(why)) = (&target.dead_answer, &incident.why) else { return false };
     let is_down_host = |host: &String| target.down_hosts.iter().any(|down| down.name == *host);
