@@ -1,3 +1,5 @@
+//! One child of an action: its start, its calls, and its quiet time, in which it gets no event.
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
