@@ -216,7 +216,7 @@ pub struct FailingKey {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LatestDead {
     pub reason: Option<String>,
-    /// The kind of the failure (`ActionError::cause`); `None` without an attempt.
+    /// The kind of the failure (`ActionError::cause`), or the limit that made the letter; `None` if neither is known.
     pub cause: Option<String>,
     /// The answer to the last attempt; `None` without an attempt.
     pub answer: Option<String>,
