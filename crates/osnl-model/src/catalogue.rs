@@ -164,6 +164,12 @@ impl CatalogueEvent {
         fields::has(self, path)
     }
 
+    /// Whether the path is in a field of a Neutron extension, which no recorded message has.
+    #[must_use]
+    pub fn is_of_extension(&self, path: &str) -> bool {
+        lacking::is_of_extension(self, path)
+    }
+
     #[must_use]
     pub fn field(&self, path: &str) -> Option<CatalogueField> {
         let path = lacking::starred(path);

@@ -52,7 +52,7 @@ pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
         let is_listed = path.split('.').any(|key| key == "*");
         !is_listed && events.iter().any(|event| event.has_field(path))
     };
-    if events.is_empty() || any_has(path) || events.iter().any(|event| is_of_extension(event, path)) {
+    if events.is_empty() || any_has(path) || events.iter().any(|event| event.is_of_extension(path)) {
         return None;
     }
     let known: BTreeSet<Vec<&'static str>> =
@@ -73,7 +73,7 @@ pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
     Some(LackingPath { inside: inside.to_owned(), keys, near })
 }
 
-fn is_of_extension(event: &CatalogueEvent, path: &str) -> bool {
+pub(super) fn is_of_extension(event: &CatalogueEvent, path: &str) -> bool {
     let mut keys = path.split('.');
     let resource = keys.next().unwrap_or_default();
     // A bulk request has a list of resources.

@@ -4,7 +4,7 @@
 //! condition that requires a field must hold, since a template may rely on the field.
 //!
 //! A template does not fail for data that an example cannot have: keys of a context, optional fields of another event,
-//! answers of enrichments.
+//! fields of Neutron's extensions, answers of enrichments.
 //!
 //! The work is bounded: each action is tried once per event, and with an equal share of [`MOST`].
 
@@ -94,7 +94,7 @@ fn is_certain_of(why: &Misfit, event: &CatalogueEvent) -> bool {
     let MisfitCause::Eval(EvalError::Lacks { name }) = &why.cause else { return true };
     let Some(path) = name.strip_prefix("payload.") else { return !name.starts_with("context") };
     if !event.has_field(path) {
-        return true;
+        return !event.is_of_extension(path);
     }
     // Only a recorded event proves that the field is missing.
     event.recorded && event.sample().is_some_and(|sample| sample.event_type == event.event_type)

@@ -2,8 +2,12 @@ use crate::explain::try_actions;
 use crate::native::{Sources, load_texts};
 
 fn tried(rule: &str, action: &str) -> (Vec<String>, Vec<String>) {
+    tried_of("nova", rule, action)
+}
+
+fn tried_of(exchange: &str, rule: &str, action: &str) -> (Vec<String>, Vec<String>) {
     let text = format!(
-        "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = nova\npool = p\n\
+        "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = {exchange}\npool = p\n\
          topics = notifications, versioned_notifications\n[rule:r]\nactions = hook\n{rule}\n[action:hook]\n{action}\n"
     );
     let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default()).unwrap();
@@ -71,6 +75,18 @@ fn an_example_is_not_held_against_what_it_cannot_know() {
         let (_, hopeless) = tried(&format!("{DELETED}\n{rule}"), &lacks);
         assert_eq!(hopeless, ["hook"], "{rule}");
     }
+}
+
+#[test]
+fn a_field_of_an_extension_that_a_cloud_may_load_makes_no_dead_letter() {
+    let check = |field: &str, expected: &[&str]| {
+        let action = format!("{HTTP}\nquery.a = {{{{ payload.port.{field} }}}}");
+        let (warnings, hopeless) = tried_of("neutron", "event_type = ^port\\.delete\\.end$", &action);
+        assert_eq!(hopeless, expected, "{warnings:?}");
+    };
+    check("trunk_details.trunk_id", &[]);
+    check("data_plane_status", &[]);
+    check("nope", &["hook"]);
 }
 
 #[test]
