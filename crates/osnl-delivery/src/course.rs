@@ -67,7 +67,7 @@ pub(super) struct Course {
     draining: bool,
     /// The time of the next look for overdue deliveries.
     sweep: Instant,
-    /// Knows when a delivery arrived whose time the file has by the system clock alone.
+    /// Knows when a wait began whose time the file has by the system clock alone.
     clock: SteppedClock,
 }
 
@@ -106,7 +106,7 @@ impl Course {
             }
             Wake::Claimed(claimed) => {
                 for (claimed, host) in claimed {
-                    let came = claimed.event.received.origin.received;
+                    let came = claimed.began.unwrap_or(claimed.event.received.origin.received);
                     let arrived = claimed.since.or_else(|| now.checked_sub(self.clock.age(came)));
                     let returns = self.schedule.add(claimed, host, arrived, now);
                     out.extend(returns.map(Consequence::Return));

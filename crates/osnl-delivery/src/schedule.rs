@@ -52,7 +52,7 @@ pub(super) struct Item {
     since: Instant,
     /// Whether the delivery is tried alone, after a final refusal of a call with several.
     alone: bool,
-    /// The arrival of its message. `None` is earlier than every hold.
+    /// The beginning of its wait: the arrival of its message, or later. `None` is earlier than every hold.
     arrived: Option<Instant>,
     /// The time on the `closed` clock when the attempt began; `None` before the attempt.
     aging: Option<Duration>,

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::ErrorClass;
 use osnl_core::event::Event;
@@ -116,6 +116,8 @@ pub struct ClaimedDelivery {
     pub used: UsedLimits,
     /// The beginning of its wait, if that was before the claim.
     pub since: Option<Instant>,
+    /// The same by the time of day, as a file has it; `None` if that is the arrival of the message, or `since` is known.
+    pub began: Option<SystemTime>,
     /// Whether it was claimed as one of the newest, before older ones.
     pub newest: bool,
 }

@@ -11,12 +11,14 @@ pub(crate) mod receipts;
 use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
+use osnl_core::epoch::millis;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_transport::BoxFuture;
+use tokio::time::Instant;
 
 use crate::query::JournalQueries;
 use crate::{
@@ -61,6 +63,7 @@ macro_rules! conformance {
             claims::attempts_outlive_the_way_round,
             claims::a_delivery_knows_its_action_its_resource_and_what_it_has_used_up,
             claims::a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it,
+            claims::the_wait_of_a_retried_dead_letter_begins_at_its_retry,
             order::a_delivery_that_gives_up_during_a_retry_before_it_has_ended,
             handover::a_given_up_delivery_becomes_one_of_another_action_once,
             handover::a_fallback_delivery_keeps_the_order_of_its_action,
@@ -130,6 +133,14 @@ pub(crate) async fn claim(journal: &dyn Journal, action: &str, expected: usize) 
 
 pub(crate) fn names(claimed: &[ClaimedDelivery]) -> Vec<&str> {
     claimed.iter().map(|c| c.event.notification.unique_id.as_deref().unwrap_or("-")).collect()
+}
+
+/// Returns whether a wait began at this moment or later, by the clock that the store has.
+pub(crate) fn waits_since(claimed: &ClaimedDelivery, (at, time): (Instant, SystemTime)) -> bool {
+    match claimed.since {
+        Some(since) => since >= at,
+        None => claimed.began.is_some_and(|began| millis(began) >= millis(time)),
+    }
 }
 
 pub(crate) fn number(claimed: &[ClaimedDelivery], name: &str) -> DeliveryId {

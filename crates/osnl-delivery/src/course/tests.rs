@@ -47,6 +47,7 @@ impl Steps {
             event: Self::event(),
             used: UsedLimits::default(),
             since: None,
+            began: None,
             newest: false,
         }
     }
@@ -115,6 +116,31 @@ fn a_jump_of_the_system_clock_ends_no_wait_of_which_the_journal_knows_the_beginn
         assert_eq!(steps.step(Wake::Claimed(claimed)), ["begins [2]"]);
         steps.now += 2 * SECOND;
         assert_eq!(steps.ends(2, Err(ErrorClass::Connect)), given_up);
+    }
+}
+
+/// The message of each arrived in 1970; an operator has just retried them.
+#[test]
+fn what_is_retried_while_its_target_is_down_waits_for_as_long_as_hold_max_again() {
+    let dead = |id: u64, seconds: u64| {
+        format!("{id} dead: the target was down for {seconds} s, and hold_max is over")
+    };
+    for is_retried in [true, false] {
+        let mut steps = Steps::new(settings(Some(5 * SECOND)));
+        steps.claims(1..=1);
+        steps.ends(1, Err(ErrorClass::Connect));
+        steps.now += 60 * SECOND;
+        let began = is_retried.then(SystemTime::now);
+        let claimed = Vec::from([2, 3].map(|id| (ClaimedDelivery { began, ..Steps::claimed(id) }, None)));
+        let words = steps.step(Wake::Claimed(claimed));
+        if !is_retried {
+            assert_eq!(words, [dead(2, 60), dead(3, 60)]);
+            continue;
+        }
+        assert_eq!(words, ["begins [2]"]);
+        assert_eq!(steps.ends(2, Err(ErrorClass::Connect)), ["2 held 1"]);
+        steps.now += 5 * SECOND;
+        assert_eq!(steps.step(Wake::Due), [dead(3, 65)]);
     }
 }
 

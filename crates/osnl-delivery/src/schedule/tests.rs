@@ -21,6 +21,7 @@ fn claimed(id: u64, key: &str) -> ClaimedDelivery {
         event: Event::new(ReceivedMessage::sample("", false), Notification::default(), "r", "a"),
         used: UsedLimits::default(),
         since: None,
+        began: None,
         newest: false,
     }
 }

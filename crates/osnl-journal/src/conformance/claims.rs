@@ -1,11 +1,11 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use osnl_core::received::ReceivedMessage;
 use tokio::time::Instant;
 
-use super::{PLACES, StoreRig, append, attempts, claim, entry, names, within};
+use super::{PLACES, StoreRig, append, attempts, claim, entry, given_up, names, waits_since, within};
 use crate::store::weight::{OF_ACTION, bytes_of};
 use crate::{AttemptRetry, ClaimLimits, DeliveryId, Entry, NewDelivery, Outcome, Settle, UsedLimits};
 
@@ -136,6 +136,25 @@ pub(crate) async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtak
     let again = claim(journal, "a", 1).await;
     journal.end(again[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+}
+
+/// The target may have been down for longer than `hold_max`, which ended the delivery.
+pub(crate) async fn the_wait_of_a_retried_dead_letter_begins_at_its_retry(open: impl Fn() -> StoreRig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let _receipt = append(journal, entry("1", "k", false)).await;
+    let first = claim(journal, "a", 1).await;
+    journal.end(first[0].id, given_up("the target was down"));
+    assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
+    let asked = (Instant::now(), SystemTime::now());
+    assert!(!waits_since(&first[0], asked));
+    (rig.retry)(first[0].id, entry("1", "k", false)).await;
+    let retried = claim(journal, "a", 1).await;
+    assert!(waits_since(&retried[0], asked), "{retried:?}");
+    let retry = AttemptRetry { due: Instant::now(), used: attempts(1), answer: "no".into() };
+    journal.retry_at(retried[0].id, retry);
+    let again = claim(journal, "a", 1).await;
+    assert_eq!((again[0].since, again[0].began), (retried[0].since, retried[0].began), "it waits on");
 }
 
 /// Each message of 260 kB takes 24 MiB decoded, so three exceed [`OF_ACTION`]. Claims continue when one has

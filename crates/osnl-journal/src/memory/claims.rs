@@ -60,7 +60,7 @@ impl MemoryState {
         pending.claimed = Some(lanes.weights.weigh(&event));
         pending.due = None;
         let (key, since) = (pending.key.clone(), Some(pending.since));
-        Some(ClaimedDelivery { id, key, event, used: pending.used, since, newest })
+        Some(ClaimedDelivery { id, key, event, used: pending.used, since, began: None, newest })
     }
 
     pub(super) fn wait(&mut self, id: DeliveryId, retry: &AttemptRetry) {

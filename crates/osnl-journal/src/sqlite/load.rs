@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use super::decoded::DecodedMessages;
 use super::enriched;
-use super::rows::{event_of, is};
+use super::rows::{event_of, from_millis, is};
 use crate::{ClaimedDelivery, DeliveryId, UsedLimits};
 
 pub(super) fn load(
@@ -14,7 +14,7 @@ pub(super) fn load(
     id: DeliveryId,
 ) -> Result<Option<(i64, std::result::Result<ClaimedDelivery, String>)>> {
     let mut select = connection.prepare_cached(concat!(
-        "SELECT rule, action, key, resource, attempts, aged, tries, due FROM delivery WHERE id = ? AND ",
+        "SELECT rule, action, key, resource, attempts, aged, tries, due, ended FROM delivery WHERE id = ? AND ",
         is!(Ready)
     ))?;
     let row = select
@@ -22,17 +22,18 @@ pub(super) fn load(
             let (rule, action): (String, String) = (row.get(0)?, row.get(1)?);
             let age = Duration::from_millis(row.get::<_, i64>(5)?.unsigned_abs());
             let used = UsedLimits { attempts: row.get(4)?, age, made: row.get(6)? };
-            Ok((rule, action, row.get(2)?, row.get(3)?, used, row.get(7)?))
+            let began = row.get::<_, Option<i64>>(8)?.map(from_millis);
+            Ok((rule, action, row.get(2)?, row.get(3)?, used, row.get(7)?, began))
         })
         .optional()?;
-    let Some((rule, action, key, resource, used, due)) = row else { return Ok(None) };
+    let Some((rule, action, key, resource, used, due, began)) = row else { return Ok(None) };
     let (received, notification) = match decoded.message(connection, event_of(connection, id)?)? {
         Ok(message) => message,
         Err(unusable) => return Ok(Some((due, Err(unusable)))),
     };
     let enriched = enriched::values(connection, id)?.map(Into::into);
     let event = Event { resource, enriched, ..Event::new(received, notification, rule, action) };
-    Ok(Some((due, Ok(ClaimedDelivery { id, key, event, used, since: None, newest: false }))))
+    Ok(Some((due, Ok(ClaimedDelivery { id, key, event, used, since: None, began, newest: false }))))
 }
 
 /// Finds claimable deliveries that have not failed. The index `delivery_ready` alone answers this query and

@@ -386,8 +386,12 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Opens a delivery. Its wait for the target begins now, also if its message arrived long ago.
     pub(super) fn open_again(&mut self, was: &LaneEntry) -> Result<()> {
         self.set_state(was, RowState::Waiting, None)?;
+        self.connection
+            .prepare_cached("UPDATE delivery SET ended = ?2 WHERE id = ?1")?
+            .execute([was.id.row(), self.now])?;
         self.lane_turn(was.own_lane())
     }
 
@@ -461,8 +465,9 @@ const IS_OPEN: &str =
 const FIND: &str =
     "SELECT action, key, state, lane, ordered, deferred, deferred_text FROM delivery WHERE id = ?";
 
-/// Clears the due time and the deferred change, so that a reopened delivery begins anew.
-pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, deferred = NULL, deferred_text = NULL, cause = ?6, took = ?7 \
+/// Clears the due time and the deferred change, so that a reopened delivery begins anew. An open one keeps the beginning of
+/// its wait.
+pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = coalesce(?3, ended), reason = ?4, lane = ?5, due = 0, deferred = NULL, deferred_text = NULL, cause = ?6, took = ?7 \
      WHERE id = ?1";
 
 pub(super) const DUE_NOW: &str = concat!(

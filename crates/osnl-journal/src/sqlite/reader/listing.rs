@@ -12,7 +12,7 @@ use super::SqliteReader;
 use crate::DeliveryId;
 use crate::query::{
     AttemptRow, BoundedCount, DeliveryDetails, DeliveryListRow, Filter, LONGEST_TYPE, ListPage, RowOrder,
-    count_rows,
+    RowState, count_rows,
 };
 
 const BEHIND: u32 = 10;
@@ -174,15 +174,18 @@ pub(super) const LAST_ANSWER: &str = "CASE WHEN d.state <= 2 AND d.tries > 0 THE
      (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1) END";
 
 fn read(row: &rusqlite::Row<'_>) -> Result<DeliveryListRow> {
+    let state: RowState = row.get(4)?;
+    // An open delivery has the beginning of its wait there.
+    let ended = row.get::<_, Option<i64>>(7)?.filter(|_| !state.is_open());
     Ok(DeliveryListRow {
         id: delivery_id(row.get(0)?),
         rule: row.get(1)?,
         action: row.get(2)?,
         key: row.get(3)?,
-        state: row.get(4)?,
+        state,
         attempts: row.get(5)?,
         tries: row.get(6)?,
-        ended: row.get::<_, Option<i64>>(7)?.map(from_millis),
+        ended: ended.map(from_millis),
         reason: row.get(8)?,
         received: from_millis(row.get(9)?),
         queue: row.get(10)?,

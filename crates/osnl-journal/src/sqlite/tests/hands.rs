@@ -217,6 +217,7 @@ async fn what_a_guard_holds_waits_with_its_followers_over_a_restart() {
     change(&journal, Change::Release { which: only(&[]) }).await;
     let first = claim(&journal, "a", 1).await;
     assert_eq!((names(&first), first[0].used), (vec!["1"], Default::default()));
+    assert!(first[0].began.is_some(), "it waits for its target from the release on");
     journal.end(first[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
 }

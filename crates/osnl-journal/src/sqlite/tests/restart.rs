@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::{change, deferred, load, prune, turn, work};
 use super::*;
 use crate::NewDelivery;
-use crate::query::{Filter, ListPage, RowState};
+use crate::query::{Change, Filter, ListPage, RowState};
 
 #[tokio::test]
 async fn everything_is_there_again_as_it_came() {
@@ -89,6 +89,39 @@ async fn order_attempts_and_numbers_go_on_after_a_restart() {
         ids,
         [("1.0".into(), 0), ("2.0".into(), 0), ("3.0".into(), 1), ("4.0".into(), 0)] as [(String, u64); 4]
     );
+}
+
+#[tokio::test]
+async fn a_retried_dead_letter_waits_on_after_a_restart_and_behind_an_earlier_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    for _ in 0..2 {
+        let claimed = claim(&journal, "a", 1).await;
+        journal.end(claimed[0].id, Outcome::Dead("why".into()).into());
+    }
+    let retry = |id: &str| {
+        let which = super::hands::one(DeliveryId::parse(id).unwrap());
+        Change::Retry { which, out_of_order: false }
+    };
+    assert_eq!(journal.change(retry("2.0")).await.unwrap().changed.len(), 1);
+    let retried = claim(&journal, "a", 1).await;
+    assert!(retried[0].began.is_some(), "{retried:?}");
+    drop(journal);
+    let journal = open(&folder);
+    let again = claim(&journal, "a", 1).await;
+    assert_eq!((again[0].id, again[0].began), (retried[0].id, retried[0].began));
+    drop(journal);
+    let journal = open(&folder);
+    assert_eq!(journal.change(retry("1.0")).await.unwrap().changed.len(), 1);
+    let rows = reader(&folder).list(&Filter::default(), &ListPage::default()).unwrap();
+    assert!(rows.iter().all(|row| row.ended.is_none()), "{rows:?}");
+    let first = claim(&journal, "a", 1).await;
+    assert_eq!(names(&first), ["1"]);
+    journal.end(first[0].id, Outcome::Delivered.into());
+    let last = claim(&journal, "a", 1).await;
+    assert_eq!((last[0].id, last[0].began), (retried[0].id, retried[0].began));
 }
 
 const CHILD: &str = "OSNL_TEST_JOURNAL";

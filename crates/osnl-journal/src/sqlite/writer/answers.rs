@@ -189,6 +189,7 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> ClaimedDelivery {
     ClaimedDelivery {
         id: DeliveryId::from_event(event, n),
         since: Some(Instant::now()),
+        began: None,
         key: new.key.clone(),
         event: Event {
             resource: new.resource,

@@ -19,6 +19,7 @@ fn large(id: u64, bytes: usize) -> ClaimedDelivery {
         event,
         used: UsedLimits::default(),
         since: None,
+        began: None,
         newest: false,
     }
 }
