@@ -1,4 +1,8 @@
-use super::{StoreRig, append, claim, entry, given_up, names, within};
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::{StoreRig, append, claim, entry, given_up, names, waits_since, within};
 use crate::{End, Handover, NewDelivery, Outcome, Settle, UsedLimits};
 
 pub(crate) async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl Fn() -> StoreRig) {
@@ -13,6 +17,7 @@ pub(crate) async fn a_given_up_delivery_becomes_one_of_another_action_once(open:
     let receipt = append(journal, several).await;
     let _behind = append(journal, entry("2", "k", false)).await;
     let claimed = claim(journal, "a", 3).await;
+    let ended = (Instant::now(), SystemTime::now());
     for claimed in &claimed {
         journal.end(claimed.id, given_up("why").handed_to(fallback.clone()));
         journal.end(claimed.id, given_up("why").handed_to(fallback.clone()));
@@ -26,6 +31,8 @@ pub(crate) async fn a_given_up_delivery_becomes_one_of_another_action_once(open:
     let expected =
         [("r", Some("k"), Some(0), new), ("r", None, Some(1), new), ("s", Some("other"), None, new)];
     assert_eq!(about_sorted, expected);
+    let mut of_fallback = made.iter().filter(|c| &*c.event.rule == "r");
+    assert!(of_fallback.all(|c| waits_since(c, ended)), "a hold of its target did not keep it waiting before");
     assert!(made.iter().all(|c| &*c.event.action == "b" && c.event.idempotency_key().contains("/b")));
     assert_eq!(names(&claim(journal, "a", 1).await), ["2"], "the key is free");
     for made in made {

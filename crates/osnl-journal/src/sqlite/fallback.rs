@@ -42,12 +42,12 @@ impl Work<'_> {
         let lane = key.as_deref().filter(|_| how.ordered).map(|key| rows::lane(to, key));
         self.connection
             .prepare_cached(
-                "INSERT INTO delivery (id, rule, action, key, state, resource, lane, ordered, message, resource_id, \
-                 resource_name) \
-                 SELECT ?2, rule, ?3, key, ?4, resource, ?5, ?6, message, resource_id, resource_name \
+                "INSERT INTO delivery (id, rule, action, key, state, ended, resource, lane, ordered, message, \
+                 resource_id, resource_name) \
+                 SELECT ?2, rule, ?3, key, ?4, ?7, resource, ?5, ?6, message, resource_id, resource_name \
                  FROM delivery WHERE id = ?1",
             )?
-            .execute(params![from.row(), next, to, RowState::Waiting, lane, how.ordered])?;
+            .execute(params![from.row(), next, to, RowState::Waiting, lane, how.ordered, self.now])?;
         self.connection
             .prepare_cached("UPDATE event SET deliveries = deliveries + 1 WHERE id = ?")?
             .execute([event])?;
