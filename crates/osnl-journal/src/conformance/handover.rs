@@ -32,7 +32,7 @@ pub(crate) async fn a_given_up_delivery_becomes_one_of_another_action_once(open:
         [("r", Some("k"), Some(0), new), ("r", None, Some(1), new), ("s", Some("other"), None, new)];
     assert_eq!(about_sorted, expected);
     let mut of_fallback = made.iter().filter(|c| &*c.event.rule == "r");
-    assert!(of_fallback.all(|c| waits_since(c, ended)), "a hold of its target did not keep it waiting before");
+    assert!(of_fallback.all(|c| waits_since(c, ended)), "none waited for its target before");
     assert!(made.iter().all(|c| &*c.event.action == "b" && c.event.idempotency_key().contains("/b")));
     assert_eq!(names(&claim(journal, "a", 1).await), ["2"], "the key is free");
     for made in made {
