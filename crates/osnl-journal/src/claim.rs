@@ -116,7 +116,8 @@ pub struct ClaimedDelivery {
     pub used: UsedLimits,
     /// The beginning of its wait, if that was before the claim.
     pub since: Option<Instant>,
-    /// The same by the time of day, as a file has it; `None` if that is the arrival of the message, or `since` is known.
+    /// The beginning of its wait by the time of day, as a file has it, if that was after the arrival of the message: a
+    /// retry, release, or move, or the end of the delivery for which `on_failure` made it.
     pub began: Option<SystemTime>,
     /// Whether it was claimed as one of the newest, before older ones.
     pub newest: bool,

@@ -465,8 +465,8 @@ const IS_OPEN: &str =
 const FIND: &str =
     "SELECT action, key, state, lane, ordered, deferred, deferred_text FROM delivery WHERE id = ?";
 
-/// Clears the due time and the deferred change, so that a reopened delivery begins anew. An open one keeps the beginning of
-/// its wait.
+/// Clears the due time and the deferred change, so that a reopened delivery begins anew. An open one keeps the
+/// beginning of its wait.
 pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = coalesce(?3, ended), reason = ?4, lane = ?5, due = 0, deferred = NULL, deferred_text = NULL, cause = ?6, took = ?7 \
      WHERE id = ?1";
 
