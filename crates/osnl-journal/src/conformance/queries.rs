@@ -7,7 +7,7 @@ use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{GuardHold, GuardKind, GuardName};
 use tokio::time::Instant;
 
-use super::{StoreRig, append, attempts, claim, entry, number, within};
+use super::{PLACES, StoreRig, append, attempts, claim, entry, number, within};
 use crate::query::{
     About, AnswerPolicy, Bodies, CauseGroup, Filter, HeldBy, ListPage, Phase, PhaseCount, QueryContext,
     QueryError, RowOrder, RowState, UnreadableFilter,
@@ -124,12 +124,11 @@ pub(crate) async fn a_status_is_that_of_the_target_and_not_one_that_its_answer_q
         "unreadable reply: status 200, but reply_status is not a status: 417",
         "a dependency is down: http://neutron/v2.0/ports/1: status 503: status 404: 418",
         "no usable address: network at http://neutron: status 404, which is not this API's answer",
-        "failed: hook ended with 1: make: exit status 127",
-        "failed: hook ended with 2: the upstream status 404 and status 500",
-        "POST http://oss/ web: 204; POST http://oss/ db: 409",
-        "PUT http://x/: 201; the reply has no end within 5 s",
+        "failed: hook ended with 2: the upstream status 500: status 404",
+        "POST http://oss/ web: 204; POST http://oss/ db: 409; the reply has no end within 5 s",
         "status 4é: status 404",
     ];
+    assert!(answers.len() <= PLACES);
     for n in 0..answers.len() {
         let receipt = append(&*rig.journal, entry(&n.to_string(), &format!("k{n}"), false)).await;
         if rig.durable {
@@ -137,7 +136,8 @@ pub(crate) async fn a_status_is_that_of_the_target_and_not_one_that_its_answer_q
         }
     }
     let claimed = claim(&*rig.journal, "a", answers.len()).await;
-    let due = Instant::now() + Duration::from_secs(3600);
+    // Of retries due after a minute, a store in memory returns some to the broker.
+    let due = Instant::now() + Duration::from_secs(30);
     for (n, answer) in answers.iter().enumerate() {
         let delivery = number(&claimed, &n.to_string());
         rig.journal.attempted(delivery, attempts(1), answer);
@@ -148,15 +148,14 @@ pub(crate) async fn a_status_is_that_of_the_target_and_not_one_that_its_answer_q
         ("500", "m0"),
         ("5xx", "m0 m3"),
         ("404", "m1 m4"),
-        ("4xx", "m1 m4 m7"),
-        ("40x", "m1 m4 m7"),
+        ("4xx", "m1 m4 m6"),
+        ("40x", "m1 m4 m6"),
         ("200", "m2"),
-        ("2xx", "m2 m7 m8"),
+        ("2xx", "m2 m6"),
+        ("204", "m6"),
+        ("409", "m6"),
         ("417", ""),
         ("418", ""),
-        ("127", ""),
-        ("409", "m7"),
-        ("201", "m8"),
     ] {
         let filter = Filter { status: AnswerPolicy::status(status), ..Filter::default() };
         let found = listed(&rig, &filter, ListPage::default()).await;

@@ -34,7 +34,7 @@ async fn lived(folder: &TempDir) -> SqliteJournal {
         }
         delivery.begin = match n {
             _ if n % 211 == 5 => Begin::Held(GuardHold::new(GuardName::new(GuardKind::Rule, "r"), "7")),
-            _ if n % 401 == 6 => Begin::Dead("Status 403: not now".into()),
+            _ if n % 401 == 6 => Begin::Dead("status 403: not now".into()),
             _ if n % 50 == 7 => Begin::Shadow,
             _ => Begin::Live,
         };
