@@ -69,9 +69,10 @@ fn everything_is_looked_at_and_left_as_it_was() {
         output.status.code()
     };
     let neutron = "ok       [listener:l] exchange neutron: exists: topic, durable";
-    let late = "osnl uses it as it is; to have it created as configured: write another pool, and osnl reload shows how \
-                to leave this queue; where either is impossible, let osnl read it empty, stop its consumers, and delete \
-                it while it is empty";
+    let late = "osnl uses it as it is; to have it created as configured: write a second listener with another pool, also \
+                into rules that name this one, and reload; then unbind this queue, and remove its listener when it is \
+                empty; where that is impossible, let osnl read it empty, stop its consumers, delete it while it is empty, \
+                and start osnl: what is published meanwhile is lost";
     assert_eq!(
         check(
             "exchange = neutron\npool = alike",
