@@ -86,15 +86,20 @@ impl CheckReport {
     }
 }
 
-/// Names the section of a k2hr3_osnl.conf in advice about its options. Other options need osnl's own form.
+/// Names the section of a k2hr3_osnl.conf in advice about its options. Other options, and several topics, need osnl's own
+/// form.
 pub(super) fn advise_in_form_of_k2hr3_osnl(probe: &mut Probe) {
     const OURS: &str = "[listener:k2hr3_osnl]";
     const ITS: &str = "[oslo_messaging_notifications]";
-    const OUR_OPTIONS: [&str; 3] = ["durable", "queue_type", "priorities"];
+    const OUR_OPTIONS: [&str; 4] = ["durable", "queue_type", "priorities", "topics = "];
     probe.found = probe.found.replace(OURS, ITS);
     let Some(advice) = &mut probe.advice else { return };
     if advice.contains("osnl.conf") {
         return;
+    }
+    let topics = advice.strip_prefix("topics = ").and_then(|rest| rest.split_once(' '));
+    if let Some((topic, rest)) = topics.filter(|(topic, _)| !topic.ends_with(',')) {
+        *advice = format!("topic = {topic} {rest}");
     }
     *advice = match OUR_OPTIONS.iter().any(|option| advice.contains(option)) {
         true => advice.replace(OURS, &format!("{OURS} of osnl's own form")),
@@ -165,6 +170,14 @@ mod tests {
             (
                 "queue_type = quorum and another pool in [listener:k2hr3_osnl]",
                 "queue_type = quorum and another pool in [listener:k2hr3_osnl] of osnl's own form",
+            ),
+            (
+                "topics = versioned in [listener:k2hr3_osnl]",
+                "topic = versioned in [oslo_messaging_notifications]",
+            ),
+            (
+                "topics = one, two in [listener:k2hr3_osnl]",
+                "topics = one, two in [listener:k2hr3_osnl] of osnl's own form",
             ),
             (
                 "write in [listener:k2hr3_osnl] of an osnl.conf: management_url = https://HOST:15671/",
