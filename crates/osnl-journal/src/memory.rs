@@ -278,6 +278,10 @@ impl Journal for MemoryJournal {
     }
 
     fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry) {
+        // A wait for a dependency makes no attempt. It is the latest answer of a delivery that has made some.
+        if !retry.answer.is_empty() && retry.used.made > 0 {
+            self.attempted(delivery, retry.used, &retry.answer);
+        }
         let mut state = self.lock();
         state.wait(delivery, &retry);
         self.return_far_ones(&mut state, delivery);

@@ -359,16 +359,18 @@ pub(crate) async fn a_failing_resource_has_the_facts_of_its_latest_attempt(open:
             journal.sent(id, made, SentRequest { class, host: host.clone(), ..SentRequest::default() });
         }
     }
-    for id in [called, not_called] {
+    let down = "a dependency is down: keystone";
+    for (id, answer) in [(called, ""), (not_called, down)] {
         let due = Instant::now() + Duration::from_secs(3600);
-        journal.retry_at(id, AttemptRetry { due, used: attempts(2), answer: String::new() });
+        journal.retry_at(id, AttemptRetry { due, used: attempts(2), answer: answer.to_owned() });
     }
     settled(&rig).await;
     let failing = within(rig.queries.numbers()).await.expect("numbers").failing;
-    let mut facts: Vec<_> = failing["a"].iter().map(|of| (of.id, of.class, of.host.as_deref())).collect();
+    let facts = failing["a"].iter().map(|of| (of.id, &*of.answer, of.class, of.host.as_deref()));
+    let mut facts: Vec<_> = facts.collect();
     facts.sort_unstable_by_key(|(id, ..)| *id);
     let refused = Some(ErrorClass::Refused(Some(409)));
-    assert_eq!(facts, [(called, refused, Some("h1:443")), (not_called, None, None)]);
+    assert_eq!(facts, [(called, "no", refused, Some("h1:443")), (not_called, down, None, None)]);
 }
 
 /// A store that keeps nothing refuses, and never answers with nothing.
