@@ -45,13 +45,16 @@ impl ReplayEvent {
         }
     }
 
+    /// Returns an event of a file. Without a queue it has that of its earlier deliveries, because the queue is part of
+    /// a message's identity.
     #[must_use]
     pub fn from_saved(
-        saved: RecordedEvent,
+        mut saved: RecordedEvent,
         event: ExplainedEvent,
         before: Vec<DeliveryListRow>,
         explainer: &mut Explainer<'_>,
     ) -> Self {
+        saved.queue = saved.queue.or_else(|| before.first().map(|row| row.queue.clone()));
         Self { number: None, received: saved.into(), trace: explainer.trace(event), before }
     }
 
@@ -69,7 +72,7 @@ impl From<RecordedEvent> for ReceivedMessage {
     fn from(saved: RecordedEvent) -> Self {
         let origin = Origin {
             listener: "replay".into(),
-            queue: "replay".into(),
+            queue: saved.queue.as_deref().unwrap_or("replay").into(),
             exchange: saved.exchange.unwrap_or_default(),
             routing_key: saved.routing_key.unwrap_or_default(),
             redelivered: false,

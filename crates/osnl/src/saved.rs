@@ -2,7 +2,7 @@
 //!
 //! | a JSON document with | is | written by |
 //! | --- | --- | --- |
-//! | `body`, `body_text` or `body_base64` | a received body, with its `exchange`, `routing_key`, `properties` and `received` | `osnl tap --save`, `osnl journal export --raw`, the quarantine, and the ring of [unmatched](crate::unmatched) messages |
+//! | `body`, `body_text` or `body_base64` | a received body, with its `queue`, `exchange`, `routing_key`, `properties` and `received` | `osnl tap --save`, `osnl journal export --raw`, the quarantine, and the ring of [unmatched](crate::unmatched) messages |
 //! | `oslo.message` | a body in the envelope 2.0 | services |
 //! | anything else | a notification; `context` may be one object instead of `_context_<key>` | `osnl tap --format json`, `osnl journal export`, and the actions `dump` and `file` |
 
@@ -24,6 +24,8 @@ pub struct RecordedEvent {
     pub line: usize,
     pub body: Vec<u8>,
     pub properties: Properties,
+    /// `None` if the file was not written from a listener's messages.
+    pub queue: Option<String>,
     pub exchange: Option<String>,
     pub routing_key: Option<String>,
     pub received: Option<SystemTime>,
@@ -54,7 +56,15 @@ impl RecordedEvent {
             compression: None,
         };
         let body = emission.body(Framing::Envelope).ok()?.into_bytes();
-        Some(Self { line: 0, body, properties, exchange: None, routing_key: None, received: None })
+        Some(Self {
+            line: 0,
+            body,
+            properties,
+            queue: None,
+            exchange: None,
+            routing_key: None,
+            received: None,
+        })
     }
 }
 
@@ -170,8 +180,8 @@ fn event(document: &str, line: usize) -> Result<RecordedEvent, String> {
         None => (plain(document, &object)?, Properties::default()),
     };
     let received = text("received").and_then(|at| at.parse::<Timestamp>().ok()).map(SystemTime::from);
-    let (exchange, routing_key) = (text("exchange"), text("routing_key"));
-    Ok(RecordedEvent { line, body, properties, exchange, routing_key, received })
+    let (queue, exchange, routing_key) = (text("queue"), text("exchange"), text("routing_key"));
+    Ok(RecordedEvent { line, body, properties, queue, exchange, routing_key, received })
 }
 
 pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
@@ -285,6 +295,7 @@ mod tests {
         assert_eq!(read[0].properties.compression, first.properties.compression);
         assert_eq!(read[0].received, Some(first.origin.received));
         assert_eq!(read[0].routing_key.as_deref(), Some("notifications.info"));
+        assert_eq!(read[0].queue.as_deref(), Some(&*first.origin.queue));
     }
 
     #[test]

@@ -53,11 +53,15 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     assert_eq!((&summary["delivered_before"], &summary["live"]), (&6.into(), &false.into()));
     assert!(!text.contains("T0KEN"), "{text}");
 
-    let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--keep-ids"]].concat());
-    assert!(
-        code == Some(1) && text.contains("; 0 events appended to the journal, 3 were in the journal already"),
-        "{text}"
-    );
+    let export = ["journal", "export", "-c", "a.conf", "--raw", "-o", "out.jsonl"];
+    assert_eq!(said(&place, &export).0, Some(0));
+    for events in ["--journal", "out.jsonl", "seen.jsonl"] {
+        let args =
+            ["replay", "-c", "a.conf", events, "--rule", "forget-ports", "--live", "--yes", "--keep-ids"];
+        let (code, text) = said(&place, &args);
+        let known = "; 0 events appended to the journal, 3 were in the journal already";
+        assert!(code == Some(1) && text.contains(known), "{text}");
+    }
 
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--limit", "2"]].concat());
     assert!(code == Some(0) && text.ends_with("; 2 events appended to the journal\n"), "{text}");
@@ -99,6 +103,11 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
         (Some(1), &0.into(), &3.into()),
         "{text}"
     );
+    let export = ["journal", "export", "-c", "a.conf", "--raw", "-o", "out.jsonl"];
+    assert_eq!(said(&place, &export).0, Some(0));
+    let (code, text) = replay(&["out.jsonl", "--keep-ids"]);
+    let known = "; 0 events appended to the journal, 4 were in the journal already\n";
+    assert!(code == Some(1) && text.ends_with(known), "{text}");
 
     let one = osnl_testkit::fixture::text("wire/03-v2-priority-info.json");
     place.write("events.json", format!("{one}\n").repeat(300));

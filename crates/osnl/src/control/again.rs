@@ -37,6 +37,8 @@ pub struct GivenMessage {
     #[serde(default)]
     pub compression: Option<String>,
     #[serde(default)]
+    pub queue: String,
+    #[serde(default)]
     pub exchange: String,
     #[serde(default)]
     pub routing_key: String,
@@ -85,6 +87,7 @@ impl GivenMessage {
             content_type: properties.content_type.as_deref().map(str::to_owned),
             content_encoding: properties.content_encoding.as_deref().map(str::to_owned),
             compression: properties.compression.clone(),
+            queue: origin.queue.to_string(),
             exchange: origin.exchange.clone(),
             routing_key: origin.routing_key.clone(),
         }
@@ -100,8 +103,9 @@ impl GivenMessage {
             compression: self.compression.clone(),
         };
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let (exchange, routing_key) = (given(&self.exchange), given(&self.routing_key));
-        Ok(RecordedEvent { line: 0, body, properties, exchange, routing_key, received: None }.into())
+        let (queue, exchange, routing_key) =
+            (given(&self.queue), given(&self.exchange), given(&self.routing_key));
+        Ok(RecordedEvent { line: 0, body, properties, queue, exchange, routing_key, received: None }.into())
     }
 }
 

@@ -41,12 +41,16 @@ fn planned(numbers: std::ops::Range<u32>, rules: &[&str]) -> Vec<ReplayEvent> {
 }
 
 fn read(text: &str, rules: &[&str]) -> Vec<ReplayEvent> {
+    read_behind(text, rules, &[])
+}
+
+fn read_behind(text: &str, rules: &[&str], before: &[DeliveryListRow]) -> Vec<ReplayEvent> {
     let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
     let conf = conf();
     let mut explainer = Explainer::for_replay(&conf).with_rules(&rules);
     let event = |saved: RecordedEvent| {
         let event = ExplainedEvent::from_saved("f", &saved, &Budget::DEFAULT);
-        ReplayEvent::from_saved(saved, event, Vec::new(), &mut explainer)
+        ReplayEvent::from_saved(saved, event, before.to_vec(), &mut explainer)
     };
     saved::read(text).unwrap().into_iter().map(event).collect()
 }
@@ -117,6 +121,22 @@ async fn with_its_own_ids_a_copy_is_no_second_event() {
     let known = file.reader().deliveries_of(&ids).unwrap();
     assert_eq!(known["m-2"].iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), ["3.0"]);
     assert_eq!(known.len(), 1);
+}
+
+/// An export has the queue of each message; what tap saves has none.
+#[tokio::test]
+async fn with_its_own_ids_a_copy_is_known_by_the_queue_from_which_it_came() {
+    let file = File::new();
+    let how = ReplaySettings { keep_ids: true, ..ReplaySettings::default() };
+    let exported = |queue: &str| serde_json::json!({"queue": queue, "body": event(0).trim_end()}).to_string();
+    for (queue, events, copies) in [("osnl", 1, 0), ("osnl", 1, 1), ("osnl-2", 2, 1)] {
+        file.append(&read(&exported(queue), &["ports"]), how).await.unwrap();
+        assert_eq!((file.rows().len(), file.counters.duplicates.get()), (events, copies), "{queue}");
+    }
+    let before = file.reader().deliveries_of(&["m-0".to_owned()].into()).unwrap().remove("m-0").unwrap();
+    file.append(&read_behind(&event(0), &["ports"], &before), how).await.unwrap();
+    assert_eq!((file.rows().len(), file.counters.duplicates.get()), (2, 2));
+    assert_eq!(&*file.reader().event(2).unwrap().unwrap().received.origin.queue, "osnl-2");
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use crate::flags::{CheckArgs, GROUPS, OutputFormat, PatienceArgs};
     "\
     Without `--live`, replay changes nothing: it shows for each event what would be done now, and what was \
     done before. With `--live` it appends the events to the journal as new events, through the daemon if one \
-    runs. With `--keep-ids` the events keep their message ids, and an event whose id is in the journal is \
-    not appended again.\n{GROUPS}"
+    runs. With `--keep-ids` the events keep their message ids, and an event that the journal has with the same \
+    body is not appended again; export with `--raw` for that.\n{GROUPS}"
 ))]
 pub(crate) struct ReplayArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
@@ -41,7 +41,7 @@ pub(crate) struct ReplayArgs {
     /// Show each event, not the first 20 alone
     #[arg(long)]
     pub(super) verbose: bool,
-    /// Keep the message ids, and skip events whose id is in the journal
+    /// Keep the message ids, and skip events that the journal has
     #[arg(long, requires = "live")]
     pub(super) keep_ids: bool,
     /// Replay at most N events, the oldest ones
