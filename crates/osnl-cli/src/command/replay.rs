@@ -28,6 +28,8 @@ use crate::flags::OutputFormat;
 
 /// The events that are explained without --verbose.
 const SHOWN: usize = 20;
+/// The most events beyond --limit that are counted: all of a large journal would take minutes.
+const COUNTED: u64 = 100_000;
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
     saved_events::with_configuration(&args.of, &args.rule, args.listener.as_deref(), |conf| {
@@ -38,7 +40,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Exit {
 fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> {
     let daemon = if args.live.is_live() { ready(conf, args)? } else { None };
     let mut out = StandardOutput::for_traces(args.format);
-    let planned = events(args, conf)?;
+    let (planned, left_out) = events(args, conf)?;
     match args.format {
         OutputFormat::Text => {
             let most = if args.verbose { usize::MAX } else { SHOWN };
@@ -59,7 +61,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         saved_events::say("there is no such event");
         return Ok(out.end(Exit::Failed));
     }
-    let sums = ReplaySums::from_events(&planned);
+    let sums = ReplaySums::from_events(&planned, left_out);
     if !args.live.is_live() || sums.deliveries == 0 {
         match args.format {
             OutputFormat::Text => {
@@ -72,7 +74,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
             }
             OutputFormat::Json => out.json(sums.json(None)),
         }
-        return Ok(out.end(if sums.deliveries > 0 { Exit::Done } else { Exit::Failed }));
+        return Ok(out.end(if sums.deliveries > 0 && left_out == 0 { Exit::Done } else { Exit::Failed }));
     }
     let question = format!("{}; append them?", sums.text("would create"));
     if !args.live.agrees(&question)? {
@@ -99,7 +101,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         }
         OutputFormat::Json => out.json(sums.json(Some((appended - copies, copies)))),
     }
-    Ok(out.end(if appended > copies { Exit::Done } else { Exit::Failed }))
+    Ok(out.end(if appended > copies && left_out == 0 { Exit::Done } else { Exit::Failed }))
 }
 
 fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, SavedEventsRefusal> {
@@ -108,14 +110,21 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Saved
     ReplayDaemon::for_journal(conf, journal, args.patience.timeout)
 }
 
-fn events(args: &ReplayArgs, conf: &Native) -> Result<Vec<ReplayEvent>, SavedEventsRefusal> {
+/// Returns the events, and the number of those beyond `--limit`.
+fn events(args: &ReplayArgs, conf: &Native) -> Result<(Vec<ReplayEvent>, u64), SavedEventsRefusal> {
     let explainer = Explainer::for_replay(conf);
     let mut explainer = explainer.with_listener(args.listener.as_deref()).with_rules(&args.rule);
     if args.file.is_empty() {
         let journal = saved_events::kept(conf)?;
         args.pick.has_names(Some(conf), &journal)?;
         let kept = args.pick.events(&journal, args.limit, false)?;
-        return Ok(kept.into_iter().map(|kept| ReplayEvent::from_kept(kept, &mut explainer)).collect());
+        let taken = kept.len() as u64;
+        let left_out = match taken < u64::from(args.limit) {
+            true => 0,
+            false => args.pick.count(&journal, taken + COUNTED)?.saturating_sub(taken),
+        };
+        let planned = kept.into_iter().map(|kept| ReplayEvent::from_kept(kept, &mut explainer)).collect();
+        return Ok((planned, left_out));
     }
     if args.pick.is_given() {
         let text =
@@ -123,6 +132,7 @@ fn events(args: &ReplayArgs, conf: &Native) -> Result<Vec<ReplayEvent>, SavedEve
         return Err((Exit::Usage, text));
     }
     let mut files = saved_events::files(&args.file, &conf.budget())?;
+    let left_out = files.len().saturating_sub(args.limit as usize) as u64;
     files.truncate(args.limit as usize);
     let ids: HashSet<String> =
         files.iter().filter_map(|(_, event)| event.message_id().map(str::to_owned)).collect();
@@ -136,7 +146,7 @@ fn events(args: &ReplayArgs, conf: &Native) -> Result<Vec<ReplayEvent>, SavedEve
         let rows = event.message_id().and_then(|id| before.remove(id)).unwrap_or_default();
         ReplayEvent::from_saved(saved, event, rows, &mut explainer)
     });
-    Ok(with_before.collect())
+    Ok((with_before.collect(), left_out))
 }
 
 const AT_ONCE: usize = 256;
@@ -175,6 +185,7 @@ fn append(
 #[derive(Clone, Copy, Debug, Default)]
 struct ReplaySums {
     events: usize,
+    left_out: u64,
     firing: usize,
     deliveries: usize,
     delivered: usize,
@@ -182,8 +193,8 @@ struct ReplaySums {
 }
 
 impl ReplaySums {
-    fn from_events(planned: &[ReplayEvent]) -> Self {
-        let mut sums = Self { events: planned.len(), ..Self::default() };
+    fn from_events(planned: &[ReplayEvent], left_out: u64) -> Self {
+        let mut sums = Self { events: planned.len(), left_out, ..Self::default() };
         for event in planned {
             let made = event.trace.effects().filter(|(_, effect)| effect.is_made());
             let before: Vec<_> = made.map(|(_, effect)| event.before(effect).map(|row| row.state)).collect();
@@ -196,11 +207,16 @@ impl ReplaySums {
     }
 
     fn text(&self, makes: &str) -> String {
-        let Self { events, firing, deliveries, delivered, pending } = self;
+        let Self { events, left_out, firing, deliveries, delivered, pending } = self;
+        let at_least = if *left_out < COUNTED { "" } else { "at least " };
+        let left_out = match *left_out {
+            0 => String::new(),
+            more => format!(" ({at_least}{} left out by --limit)", counted(more, "later one", "later ones")),
+        };
         let pending =
             if *pending > 0 { format!(", {} pending now", grouped(*pending as u64)) } else { String::new() };
         format!(
-            "{} of {} {makes} {} ({} delivered before{pending})",
+            "{} of {}{left_out} {makes} {} ({} delivered before{pending})",
             grouped(*firing as u64),
             counted(*events as u64, "event", "events"),
             counted(*deliveries as u64, "delivery", "deliveries"),
@@ -209,9 +225,10 @@ impl ReplaySums {
     }
 
     fn json(&self, appended: Option<(u64, u64)>) -> Value {
-        let Self { events, firing, deliveries, delivered, pending } = self;
+        let Self { events, left_out, firing, deliveries, delivered, pending } = self;
         json!({"summary": {
             "events": events,
+            "left_out": left_out,
             "firing": firing,
             "deliveries": deliveries,
             "delivered_before": delivered,

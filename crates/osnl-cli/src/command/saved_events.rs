@@ -177,12 +177,12 @@ impl PickArgs {
         })
     }
 
-    /// Returns the number of events of this kind.
-    pub(super) fn count(&self, journal: &SqliteReader) -> Result<u64, SavedEventsRefusal> {
+    /// Returns the number of events of this kind, counted up to `most`.
+    pub(super) fn count(&self, journal: &SqliteReader, most: u64) -> Result<u64, SavedEventsRefusal> {
         let mut count = 0;
         self.each_number(journal, |_| {
             count += 1;
-            Ok(ControlFlow::Continue(()))
+            Ok(if count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
         Ok(count)
     }

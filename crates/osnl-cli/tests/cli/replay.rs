@@ -64,7 +64,9 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     }
 
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--limit", "2"]].concat());
-    assert!(code == Some(0) && text.ends_with("; 2 events appended to the journal\n"), "{text}");
+    let cut = "\n2 of 2 events (1 later one left out by --limit) created 4 deliveries (4 delivered before); \
+               2 events appended to the journal\n";
+    assert!(code == Some(1) && text.ends_with(cut), "{text}");
     let osnl = listening(&place);
     let requests = sink.wait_for(5, SOON);
     let mut targets: Vec<&str> = requests[3..].iter().map(|request| request.target.as_str()).collect();
@@ -152,6 +154,9 @@ fn of_many_events_the_first_are_explained_and_an_export_shows_its_progress() {
     let explained = |text: &str| text.lines().filter(|line| line.contains(": port.delete.end from ")).count();
     let is_short =
         |text: &str| explained(text) == 20 && text.contains("\n2,980 more events: --verbose shows each\n");
+    let (code, text) = said(&place, &args[..4]);
+    let cut = "\n1,000 of 1,000 events (2,000 later ones left out by --limit) would create ";
+    assert!(code == Some(1) && text.contains(cut), "{text}");
     let (code, text) = said(&place, &args[..6]);
     assert!(code == Some(0) && is_short(&text) && text.contains("; nothing was changed"), "{text}");
     let (code, text) = said(&place, &args);

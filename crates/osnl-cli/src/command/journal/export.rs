@@ -39,7 +39,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit, NoAnswer> {
     args.pick.has_names(None, &reader).map_err(failed)?;
     let display = Display::cancelling("events");
     let observer = display.observer(|progress| progress);
-    let of = args.pick.count(&reader).map_err(failed)?;
+    let of = args.pick.count(&reader, u64::MAX).map_err(failed)?;
     let part = upkeep::begin(journal, &args.output, args.overwrite).map_err(refused)?;
     let mut out = BufWriter::new(part.file());
     let (mut count, mut ended) = (0_u64, Ok(()));

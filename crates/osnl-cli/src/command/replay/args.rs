@@ -44,7 +44,7 @@ pub(crate) struct ReplayArgs {
     /// Keep the message ids, and skip events that the journal has
     #[arg(long, requires = "live")]
     pub(super) keep_ids: bool,
-    /// Replay at most N events, the oldest ones
+    /// Replay the oldest N events; exit with 1 if there are more
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
     /// text for people; json: one object per line
