@@ -136,14 +136,14 @@ fn events(args: &ReplayArgs, conf: &Native) -> Result<(Vec<ReplayEvent>, u64), S
     files.truncate(args.limit as usize);
     let ids: HashSet<String> =
         files.iter().filter_map(|(_, event)| event.message_id().map(str::to_owned)).collect();
-    let mut before = match &conf.journal {
+    let before = match &conf.journal {
         JournalConf::Sqlite(options) if options.path.exists() => {
             saved_events::kept(conf)?.deliveries_of(&ids).map_err(saved_events::unreadable)?
         }
         JournalConf::Sqlite(_) | JournalConf::Memory => Default::default(),
     };
     let with_before = files.into_iter().map(|(saved, event)| {
-        let rows = event.message_id().and_then(|id| before.remove(id)).unwrap_or_default();
+        let rows = event.message_id().and_then(|id| before.get(id)).cloned().unwrap_or_default();
         ReplayEvent::from_saved(saved, event, rows, &mut explainer)
     });
     Ok((with_before.collect(), left_out))
