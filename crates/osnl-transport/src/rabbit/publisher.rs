@@ -267,7 +267,7 @@ mod tests {
             let mut kept = kept.with_certificate(ends);
             kept.look(since).await;
             let link = publisher.open_link().unwrap();
-            publisher.follow((link, Some(kept)), &mut publisher.turn.lock().await, next);
+            publisher.follow((link, Some(kept)), &mut *publisher.turn.lock().await, next);
         };
         send().await.unwrap();
         let first = publisher.open_link().unwrap();
@@ -284,7 +284,7 @@ mod tests {
         let next = open(transport.connector()).await.unwrap();
         next.0.close().await;
         let former = KeptAddress::new("127.0.0.1", 5672, "127.0.0.1:5672".parse().unwrap(), Instant::now());
-        publisher.follow_if_open((next, former), &mut publisher.turn.lock().await, &transport);
+        publisher.follow_if_open((next, former), &mut *publisher.turn.lock().await, &transport);
         assert!(Arc::ptr_eq(&first, &publisher.open_link().unwrap()), "a link that has closed is no use");
 
         for (address, age, ends) in

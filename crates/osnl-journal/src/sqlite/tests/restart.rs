@@ -102,7 +102,7 @@ async fn a_retried_dead_letter_waits_on_after_a_restart_and_behind_an_earlier_on
         journal.end(claimed[0].id, Outcome::Dead("why".into()).into());
     }
     let retry = |id: &str| {
-        let which = super::hands::one(DeliveryId::parse(id).unwrap());
+        let which = hands::one(DeliveryId::parse(id).unwrap());
         Change::Retry { which, out_of_order: false }
     };
     assert_eq!(journal.change(retry("2.0")).await.unwrap().changed.len(), 1);
