@@ -50,7 +50,7 @@ fn a_native_file_reaches_the_broker_as_its_options_say() {
 
     let closed = Instant::now();
     vhost.close_all_connections("to see when it is back");
-    running.wait_for("back after");
+    running.wait_for("subscribed again");
     let back = closed.elapsed();
     assert!(back >= Duration::from_millis(1500), "{back:?}");
     let log = running.stop();
