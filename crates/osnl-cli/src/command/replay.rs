@@ -28,7 +28,9 @@ use crate::flags::OutputFormat;
 
 /// The events that are explained without --verbose.
 const SHOWN: usize = 20;
-/// The most events beyond --limit that are counted: all of a large journal would take minutes.
+/// The most events of the journal without --limit: all of a large journal would fill memory.
+const FROM_JOURNAL: u32 = 1000;
+/// The most events of the journal beyond the limit that are counted: all of a large one would take minutes.
 const COUNTED: u64 = 100_000;
 
 pub(crate) fn run(args: &ReplayArgs) -> Exit {
@@ -41,6 +43,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     let daemon = if args.live.is_live() { ready(conf, args)? } else { None };
     let mut out = StandardOutput::for_traces(args.format);
     let (planned, left_out) = events(args, conf)?;
+    let is_whole = left_out == 0 || args.limit.is_some();
     match args.format {
         OutputFormat::Text => {
             let most = if args.verbose { usize::MAX } else { SHOWN };
@@ -74,7 +77,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
             }
             OutputFormat::Json => out.json(sums.json(None)),
         }
-        return Ok(out.end(if sums.deliveries > 0 && left_out == 0 { Exit::Done } else { Exit::Failed }));
+        return Ok(out.end(if sums.deliveries > 0 && is_whole { Exit::Done } else { Exit::Failed }));
     }
     let question = format!("{}; append them?", sums.text("would create"));
     if !args.live.agrees(&question)? {
@@ -101,7 +104,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         }
         OutputFormat::Json => out.json(sums.json(Some((appended - copies, copies)))),
     }
-    Ok(out.end(if appended > copies && left_out == 0 { Exit::Done } else { Exit::Failed }))
+    Ok(out.end(if appended > copies && is_whole { Exit::Done } else { Exit::Failed }))
 }
 
 fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, SavedEventsRefusal> {
@@ -110,16 +113,17 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Saved
     ReplayDaemon::for_journal(conf, journal, args.patience.timeout)
 }
 
-/// Returns the events, and the number of those beyond `--limit`.
+/// Returns the events, and the number of those beyond the limit.
 fn events(args: &ReplayArgs, conf: &Native) -> Result<(Vec<ReplayEvent>, u64), SavedEventsRefusal> {
     let explainer = Explainer::for_replay(conf);
     let mut explainer = explainer.with_listener(args.listener.as_deref()).with_rules(&args.rule);
     if args.file.is_empty() {
         let journal = saved_events::kept(conf)?;
         args.pick.has_names(Some(conf), &journal)?;
-        let kept = args.pick.events(&journal, args.limit, false)?;
+        let limit = args.limit.unwrap_or(FROM_JOURNAL);
+        let kept = args.pick.events(&journal, limit, false)?;
         let taken = kept.len() as u64;
-        let left_out = match taken < u64::from(args.limit) {
+        let left_out = match taken < u64::from(limit) {
             true => 0,
             false => args.pick.count(&journal, taken + COUNTED)?.saturating_sub(taken),
         };
@@ -132,8 +136,9 @@ fn events(args: &ReplayArgs, conf: &Native) -> Result<(Vec<ReplayEvent>, u64), S
         return Err((Exit::Usage, text));
     }
     let mut files = saved_events::files(&args.file, &conf.budget())?;
-    let left_out = files.len().saturating_sub(args.limit as usize) as u64;
-    files.truncate(args.limit as usize);
+    let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
+    let left_out = files.len().saturating_sub(limit) as u64;
+    files.truncate(limit);
     let ids: HashSet<String> =
         files.iter().filter_map(|(_, event)| event.message_id().map(str::to_owned)).collect();
     let before = match &conf.journal {
@@ -208,7 +213,7 @@ impl ReplaySums {
 
     fn text(&self, makes: &str) -> String {
         let Self { events, left_out, firing, deliveries, delivered, pending } = self;
-        let at_least = if *left_out < COUNTED { "" } else { "at least " };
+        let at_least = if *left_out == COUNTED { "at least " } else { "" };
         let left_out = match *left_out {
             0 => String::new(),
             more => format!(" ({at_least}{} left out by --limit)", counted(more, "later one", "later ones")),

@@ -13,7 +13,7 @@ use crate::flags::{CheckArgs, GROUPS, OutputFormat, PatienceArgs};
 ))]
 #[command(override_usage = "osnl replay [OPTIONS] FILE... | --journal | --id ID | --since WHEN ...")]
 #[command(
-    after_help = "Exits with 0 if a rule matches (--live: if an event was appended), else 1; 69 without a journal.\n\n\
+    after_help = "Exits with 1 if no rule matches, --live adds none, or the default limit omits some; 69: no journal.\n\n\
     Example:\n  osnl replay --state dead --matched forget-ports --rule forget-ports --live"
 )]
 #[command(after_long_help = format!(
@@ -21,7 +21,8 @@ use crate::flags::{CheckArgs, GROUPS, OutputFormat, PatienceArgs};
     Without `--live`, replay changes nothing: it shows for each event what would be done now, and what was \
     done before. With `--live` it appends the events to the journal as new events, through the daemon if one \
     runs. With `--keep-ids` the events keep their message ids, and an event that the journal has with the same \
-    body is not appended again; export with `--raw` for that.\n{GROUPS}"
+    body is not appended again; export with `--raw` for that. Without `--limit`, replay takes the oldest 1000 \
+    events of the journal, and exits with 1 if there are more.\n{GROUPS}"
 ))]
 pub(crate) struct ReplayArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
@@ -44,9 +45,9 @@ pub(crate) struct ReplayArgs {
     /// Keep the message ids, and skip events that the journal has
     #[arg(long, requires = "live")]
     pub(super) keep_ids: bool,
-    /// Replay the oldest N events; exit with 1 if there are more
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) limit: u32,
+    /// Replay the oldest N events [default: all of files, 1000 of the journal]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: Option<u32>,
     /// text for people; json: one object per line
     #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(super) format: OutputFormat,
