@@ -181,6 +181,9 @@ fn recordings_and_standard_input_are_read_in_every_framing() {
             "unreadable unreadable unreadable not-heard disabled",
         ]
     );
+    place.write("all.json", all);
+    let (code, text, _) = run(&place, &["explain", "-c", "a.conf", "all.json", "--limit", "2"]);
+    assert!(code == Some(0) && text.ends_with("\n1 of 2 events match a rule\n"), "{text}");
 }
 
 pub(crate) fn port(n: usize) -> Notice {

@@ -45,9 +45,9 @@ pub(crate) struct ExplainArgs {
     /// Evaluate as if this listener had received the event
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
-    /// Show at most N events, the most recent ones [default: 20]
+    /// Show at most N events, the last ones [default: 20, of files all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     /// text for people; json: one object per line
     #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(super) format: OutputFormat,

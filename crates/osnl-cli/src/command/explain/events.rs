@@ -20,8 +20,10 @@ pub(super) fn each(
     if !args.file.is_empty() {
         let now = SystemTime::now();
         let files = saved_events::files(&args.file, &conf.budget())?;
+        let first = args.limit.map_or(0, |limit| files.len().saturating_sub(limit as usize));
         files
             .into_iter()
+            .skip(first)
             .for_each(|(_, event)| what(ExplainedEvent { read: event.read.or(Some(now)), ..event }));
         return Ok(());
     }
