@@ -158,6 +158,8 @@ fn of_many_events_the_first_are_explained_and_an_export_shows_its_progress() {
     let (code, text) = said(&place, &[&args[..4], &["--limit", "1000"]].concat());
     let cut = "\n1,000 of 1,000 events (2,000 later ones left out by --limit) would create ";
     assert!(code == Some(0) && text.contains(cut), "{text}");
+    let (_, text) = said(&place, &[&args[..4], &["--limit", "2", "--format", "json"]].concat());
+    assert_eq!(json_lines(&text)[2]["summary"]["left_out"], 2998, "{text}");
     let (code, text) = said(&place, &args[..4]);
     assert!(code == Some(0) && is_short(&text) && text.contains("; nothing was changed"), "{text}");
     let (code, text) = said(&place, &args);
