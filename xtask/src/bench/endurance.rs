@@ -160,7 +160,8 @@ fn judge(plan: Plan, samples: &[Sample], waits: &[[f64; 2]]) -> Result<()> {
         plan.hour / 12,
         plan.hour
     );
-    let columns = ["", "the second sixth of an hour", "the last", "wanted: at most 1.1 times"];
+    let columns =
+        ["", "the second sixth of an hour (file: after an outage)", "the last", "wanted: at most 1.1 times"];
     let mut table = Table::new(&title, &columns);
     let mut grown = Vec::new();
     let figures: [(&str, Figure); 5] = [
