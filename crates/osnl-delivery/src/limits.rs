@@ -12,7 +12,7 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryLimits {
     /// The longest age of a delivery since its first attempt. Time in which its target or the delivery is held does not
-    /// count, unless the event names the host.
+    /// count. A wait for a host that the event names counts, also before the first attempt.
     pub max_age: Option<Duration>,
     /// The longest time for which a target that is down keeps a delivery waiting; `None` for no limit.
     pub hold_max: Option<Duration>,

@@ -128,7 +128,8 @@ pub struct ClaimedDelivery {
 pub struct UsedLimits {
     /// Attempts that count against `max_attempts`; a hold counts none.
     pub attempts: u32,
-    /// The time since the first attempt, without the time in which its target was held.
+    /// The time since the first attempt, without the time in which its target was held. A wait for a host that the event
+    /// names counts, also before the first attempt.
     pub age: Duration,
     /// All failed attempts, counted or not; above 0, the delivery has failed before.
     pub made: u32,
