@@ -203,9 +203,8 @@ impl Schedule {
             self.probe_owed = false;
         }
         // The answer may end the hold of a host, and with it the knowledge of the wait, also of that behind another
-        // delivery to the host.
-        let waited = self.waited(&item, item.arrived, now).unwrap_or_default();
-        let age = self.age(&item, now).max(waited);
+        // delivery to the host, which ends what fails then, but is no age of its own.
+        let (age, waited) = (self.age(&item, now), self.waited(&item, item.arrived, now).unwrap_or_default());
         self.blame(&item, back, &error, now, out);
         self.check_clock(self.runs, now);
         // A digest stays whole until a final refusal. Then each event is tried alone to find the event at fault.
@@ -221,7 +220,7 @@ impl Schedule {
         // The pause of a hold doubles with all failed attempts, that of a refusal with those that count.
         let own_pause = self.policy.pause(made).max(error.retry_after.unwrap_or_default());
         let spared = self.is_spared(&item, back, &error);
-        let limit = self.reached_limit(&item, used.age, spared, now);
+        let limit = self.reached_limit(&item, age.max(waited), spared, now);
         let decision = if spared { Decision::Hold } else { self.decide(back, attempt, &error) };
         match (decision, limit) {
             // The state of the target is the cause, so no attempt is counted. Only what waits for a host of an event ages.

@@ -197,6 +197,18 @@ fn the_time_of_a_wait_for_a_host_outlasts_a_restart_but_for_its_last_minute() {
 }
 
 #[test]
+fn a_wait_behind_another_delivery_to_a_held_host_is_no_age() {
+    let mut script = to_gone(60 * SECOND);
+    script.arrived.insert(DeliveryId(2), script.now);
+    script.pass(50);
+    script.waiting.clear();
+    claim_aged(&mut script, 2, Duration::ZERO);
+    assert_eq!(script.begun(), [2]);
+    assert_eq!(script.fails(2, ErrorClass::Connect), ["2 held 2"]);
+    assert_eq!(script.used(2).age, 2 * SECOND);
+}
+
+#[test]
 fn the_age_of_what_waits_for_a_host_is_kept_with_the_delivery() {
     let limits = DeliveryLimits { max_age: Some(60 * SECOND), ..DeliveryLimits::default() };
     let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_limits(limits);
