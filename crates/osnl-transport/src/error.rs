@@ -74,13 +74,13 @@ pub const ALARM_REMEDY: &str =
     "rabbitmq-diagnostics alarms  # then free memory or disk at the node that it names";
 
 /// The remedy of a queue that differs from its configuration. The broker may delete the queue with its last consumer, so its
-/// listener stays until the queue is empty. On a busy cloud, a queue that stays bound is never empty while osnl is stopped. A
-/// service's queue has no pool, and a drop-in has no reload.
+/// listener stays until the queue is empty, and binds it again every 5 s until then. On a busy cloud, a queue that stays
+/// bound is never empty while osnl is stopped. A service's queue has no pool, and a drop-in has no reload.
 pub const AS_CONFIGURED: &str = "to have it created as configured: write a second listener with another pool, also into \
-                                 rules that name this one, and reload; then unbind this queue, and remove its listener \
-                                 when it is empty; where that is impossible, let osnl read it empty, stop its \
-                                 consumers, delete it while it is empty, and start osnl: what is published meanwhile is \
-                                 lost";
+                                 rules that name this one, and reload; then remove this one, and reload, which is \
+                                 refused until its queue is empty; then delete the queue: it fills with what the other \
+                                 reads too; where that is impossible, let osnl read it empty, stop its consumers, delete \
+                                 it while it is empty, and start osnl: what is published meanwhile is lost";
 
 /// The code of AMQP for a missing exchange, queue, or topic.
 pub const NOT_FOUND: u16 = 404;

@@ -70,9 +70,10 @@ fn everything_is_looked_at_and_left_as_it_was() {
     };
     let neutron = "ok       [listener:l] exchange neutron: exists: topic, durable";
     let late = "osnl uses it as it is; to have it created as configured: write a second listener with another pool, also \
-                into rules that name this one, and reload; then unbind this queue, and remove its listener when it is \
-                empty; where that is impossible, let osnl read it empty, stop its consumers, delete it while it is empty, \
-                and start osnl: what is published meanwhile is lost";
+                into rules that name this one, and reload; then remove this one, and reload, which is refused until its \
+                queue is empty; then delete the queue: it fills with what the other reads too; where that is impossible, \
+                let osnl read it empty, stop its consumers, delete it while it is empty, and start osnl: what is published \
+                meanwhile is lost";
     assert_eq!(
         check(
             "exchange = neutron\npool = alike",
