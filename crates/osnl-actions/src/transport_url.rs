@@ -70,10 +70,8 @@ pub fn option_refusal(error: &OptionError) -> ValueRefusal {
 /// publishes to the addresses there. A single `/`, or an addressing mode, shows that AMQP 1.0 is meant.
 #[cfg(feature = "amqp1")]
 fn check_rabbitmq_form(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
-    let is_amqps = url.driver() == "amqps";
-    let port = |host: &TransportHost| host.port_or(if is_amqps { 5671 } else { 5672 });
     let refused = |problem, or: &str| {
-        let is_tls = is_amqps || url.hosts().iter().any(|host| port(host) == 5671);
+        let is_tls = url.driver() == "amqps" || url.hosts().iter().any(|host| host.port_or(5672) == 5671);
         let query = if is_tls { "...?ssl=1" } else { "" };
         Some(ValueRefusal::new(problem, format!("write rabbit://{query}; for AMQP 1.0 {or}")))
     };
@@ -85,7 +83,7 @@ fn check_rabbitmq_form(text: &str, url: &TransportUrl) -> Option<ValueRefusal> {
     }
     let default = |host: &TransportHost| {
         let is_guest = host.username.is_some() && host.credentials() == ("guest", "guest");
-        match port(host) {
+        match host.port_or(5672) {
             5672 if is_guest => Some("amqp:// is AMQP 1.0, and guest at port 5672 is RabbitMQ's default"),
             5671 if is_guest => {
                 Some("amqp:// is AMQP 1.0, and guest at port 5671 is RabbitMQ's default with TLS")
