@@ -11,7 +11,7 @@
 //! A queue that another new listener reads is not left, nor a queue that osnl has never read.
 //!
 //! Unbinding first would lose messages published before the reload. So the refusal names the safe order: the former
-//! queue becomes a listener of its own, is then unbound, and is removed when empty.
+//! queue becomes a listener of its own, is then unbound, and is removed when empty. An auto-delete queue keeps its listener.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,14 +192,22 @@ impl LeavingListener {
             format!(
                 "[listener:{name}] queue {of} of virtual host {vhost} at {broker} would be left, and {reason}"
             ),
-            format!(
-                "to lose nothing: keep it in the same file as [listener:{name}-former] with the former transport_url and \
-                 queue = {of}, with rules that name it, and reload; {}remove that listener when the queue is empty",
-                match unbind {
-                    Some(_) => "then unbind the queue (until then each event arrives twice), and ",
-                    None => "",
-                }
-            ),
+            match (&unbind, self.conf.queue.auto_delete) {
+                // The broker deletes such a queue when its listener ends for another one.
+                (_, true) => format!(
+                    "to lose nothing: leave [listener:{name}] as it was, write what is new into a listener of another name, \
+                     with rules that name it, and reload; remove [listener:{name}] when its queue is empty (until then \
+                     each event arrives twice)"
+                ),
+                (unbind, false) => format!(
+                    "to lose nothing: keep it in the same file as [listener:{name}-former] with the former transport_url \
+                     and queue = {of}, with rules that name it, and reload; {}remove that listener when the queue is empty",
+                    match unbind {
+                        Some(_) => "then unbind the queue (until then each event arrives twice), and ",
+                        None => "",
+                    }
+                ),
+            },
         ];
         lines.push(match unbind {
             Some(unbind) => format!(
