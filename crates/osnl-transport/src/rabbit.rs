@@ -75,19 +75,16 @@ const SUBSCRIBED: Duration = Duration::from_secs(60);
 /// The transport to RabbitMQ.
 #[derive(Debug)]
 pub struct RabbitTransport {
-    url: TransportUrl,
-    options: RabbitOptions,
-    order: Arc<HostOrder>,
+    connector: RabbitConnector,
     /// Whether the broker has refused a transient shared queue, as RabbitMQ 4.3 does by default, so that queues are
     /// declared durable.
     durable_queues: AtomicBool,
     publisher: RabbitPublisher,
     queue_publisher: QueuePublisher,
-    certificate: LatestEnd,
 }
 
 /// The part of the transport that connects, also in a task that outlives a borrow of the transport.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct RabbitConnector {
     url: TransportUrl,
     options: RabbitOptions,
@@ -121,10 +118,10 @@ impl RabbitTransport {
             tls.check_files()?;
         }
         let order = Arc::new(HostOrder::new(url.hosts().len(), options.failover()));
-        let durable_queues = AtomicBool::new(false);
-        let (publisher, queue_publisher, certificate) = Default::default();
-        let transport = Self { url, options, order, durable_queues, publisher, queue_publisher, certificate };
-        for host in transport.url.hosts_without_login() {
+        let connector = RabbitConnector { url, options, order, certificate: LatestEnd::default() };
+        let (durable_queues, publisher, queue_publisher) = Default::default();
+        let transport = Self { connector, durable_queues, publisher, queue_publisher };
+        for host in transport.connector.url.hosts_without_login() {
             let host = address(host);
             tracing::warn!(
                 broker.host = host,
@@ -155,12 +152,7 @@ impl RabbitTransport {
     }
 
     async fn connect(&self) -> Result<(Connection, String, ConnectionFacts), TransportError> {
-        self.connector().connect().await
-    }
-
-    fn connector(&self) -> RabbitConnector {
-        let (url, options) = (self.url.clone(), self.options.clone());
-        RabbitConnector { url, options, order: self.order.clone(), certificate: self.certificate.clone() }
+        self.connector.connect().await
     }
 
     /// Returns the kind of the queues at this broker, and the one that oslo.messaging declares.
@@ -238,7 +230,7 @@ impl RabbitTransport {
             ));
         }
         for LateTakeOver { queue, difference } in late {
-            let policy = take_over_policy(self.url.virtual_host(), &queue);
+            let policy = take_over_policy(self.connector.url.virtual_host(), &queue);
             remarks.push(format!(
                 "queue \"{queue}\" ({difference}): when the node of its consumer dies, the next daemon gets its messages \
                  after that time, by default 60 s; unless a policy sets 20 s already: {policy}"
@@ -327,7 +319,8 @@ impl Transport for RabbitTransport {
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
         Box::pin(async move {
             let (connection, host, ConnectionFacts { greeting, body_flow, .. }) = self.connect().await?;
-            let tap = RabbitTap::open(connection, body_flow, host, greeting, &self.url, options).await?;
+            let tap =
+                RabbitTap::open(connection, body_flow, host, greeting, &self.connector.url, options).await?;
             Ok(Box::new(tap) as Box<dyn Tap>)
         })
     }
@@ -345,15 +338,15 @@ impl Transport for RabbitTransport {
     }
 
     fn oslo_queue(&self) -> QueueKind {
-        self.options.queue().as_oslo()
+        self.connector.options.queue().as_oslo()
     }
 
     fn reconnect(&self) -> Reconnect {
-        self.options.reconnect()
+        self.connector.options.reconnect()
     }
 
     fn certificate_ends(&self) -> Option<i64> {
-        self.certificate.get()
+        self.connector.certificate.get()
     }
 
     fn certificate_of<'a>(&'a self, host: &'a str, limit: Duration) -> BoxFuture<'a, Option<i64>> {
@@ -361,7 +354,7 @@ impl Transport for RabbitTransport {
     }
 
     fn location(&self) -> String {
-        location(&self.url)
+        location(&self.connector.url)
     }
 
     fn remedy(
@@ -374,8 +367,8 @@ impl Transport for RabbitTransport {
         let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
         let exchanges: BTreeSet<&str> = bindings.iter().map(|binding| binding.exchange.as_str()).collect();
         let names = (&exchanges.into_iter().collect::<Vec<_>>()[..], &queues[..]);
-        let user = login_user(&self.url);
-        error.remedy(self.url.virtual_host(), |virtual_host| {
+        let user = login_user(&self.connector.url);
+        error.remedy(self.connector.url.virtual_host(), |virtual_host| {
             listener_permissions(user, virtual_host, names, options.declare)
         })
     }
@@ -387,8 +380,8 @@ impl Transport for RabbitTransport {
         routing_key: &str,
         declare: Declare,
     ) -> Option<Remedy> {
-        let user = login_user(&self.url);
-        error.remedy(self.url.virtual_host(), |virtual_host| {
+        let user = login_user(&self.connector.url);
+        error.remedy(self.connector.url.virtual_host(), |virtual_host| {
             sender_permissions(user, virtual_host, exchange, routing_key, declare)
         })
     }

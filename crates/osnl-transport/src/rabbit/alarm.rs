@@ -151,7 +151,7 @@ impl RabbitTransport {
     /// Opens a connection that looks for alarms at the first host that answers.
     pub(super) async fn look_for_alarms(&self, limit: Duration) -> Result<AlarmConnection, TransportError> {
         let mut last = TransportError::Connect { host: String::new(), reason: "no host".to_owned() };
-        for host in self.url.hosts() {
+        for host in self.connector.url.hosts() {
             match self.reach(host, limit).await.1 {
                 Err(error) => last = error,
                 Ok((connection, _)) => return AlarmConnection::open(connection).await,

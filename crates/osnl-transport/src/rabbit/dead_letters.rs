@@ -357,7 +357,7 @@ impl RabbitTransport {
         queue: &'a str,
     ) -> BoxFuture<'a, Result<Option<DeadLettersRisk>, TransportError>> {
         Box::pin(self.queue_publisher.with_link(self, queue, 0, async move |link: &mut Link| {
-            Ok(link.risk(queue, self.url.virtual_host()).await)
+            Ok(link.risk(queue, self.connector.url.virtual_host()).await)
         }))
     }
 }
@@ -373,7 +373,7 @@ impl QueueAccess for RabbitTransport {
         Box::pin(self.queue_publisher.with_link(self, queue, bytes, async move |link: &mut Link| {
             if make && !link.declared.iter().any(|known| known == queue) {
                 if let Some(refusal) = link.declare(queue).await? {
-                    self.queue_publisher.warn_of(queue, self.url.virtual_host(), &refusal);
+                    self.queue_publisher.warn_of(queue, self.connector.url.virtual_host(), &refusal);
                 }
                 link.declared.push(queue.to_owned());
             }

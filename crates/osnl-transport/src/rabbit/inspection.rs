@@ -121,7 +121,7 @@ impl RabbitTransport {
     /// counts.
     pub async fn may_write(&self, exchange: &str, limit: Duration) -> Result<MayWrite, TransportError> {
         let mut last = TransportError::Connect { host: String::new(), reason: "no host".to_owned() };
-        for host in self.url.hosts() {
+        for host in self.connector.url.hosts() {
             match self.reach(host, limit).await.1 {
                 Err(error) => last = error,
                 Ok((connection, _)) => {
@@ -141,7 +141,7 @@ impl RabbitTransport {
         kind: Option<&QueueKind>,
         limit: Duration,
     ) -> BrokerInspection {
-        let found = join_all(self.url.hosts().iter().map(|host| self.reach(host, limit))).await;
+        let found = join_all(self.connector.url.hosts().iter().map(|host| self.reach(host, limit))).await;
         let mut inspection = BrokerInspection::default();
         let mut others = Vec::new();
         let mut side: Option<SideChannel<Connection>> = None;
@@ -175,8 +175,8 @@ impl RabbitTransport {
     }
 
     pub(super) async fn certificate_end(&self, host: &str, limit: Duration) -> Option<i64> {
-        self.options.tls()?;
-        let host = self.url.hosts().iter().find(|one| address(one) == host)?;
+        self.connector.options.tls()?;
+        let host = self.connector.url.hosts().iter().find(|one| address(one) == host)?;
         let (connection, seen) = self.reach(host, limit).await.1.ok()?;
         close(&connection).await;
         seen.certificate_ends
@@ -202,9 +202,9 @@ impl RabbitTransport {
         host: &TransportHost,
         limit: Duration,
     ) -> (String, Result<(Connection, HostFacts), TransportError>) {
-        let reached = connect::connect(&self.url, host, &self.options, limit).await;
-        let user = connect::login_name(host, &self.options).to_owned();
-        let tls = self.options.tls().is_some();
+        let reached = connect::connect(&self.connector.url, host, &self.connector.options, limit).await;
+        let user = connect::login_name(host, &self.connector.options).to_owned();
+        let tls = self.connector.options.tls().is_some();
         let reached = reached.map(|(connection, seen)| {
             let ConnectionFacts { certificate_ends, greeting, .. } = seen;
             let seen = HostFacts { tls, certificate_ends, user, greeting };

@@ -70,7 +70,7 @@ impl RabbitTransport {
         limit: Duration,
     ) -> Result<Proofs, TransportError> {
         let mut last = TransportError::Connect { host: String::new(), reason: "no host".to_owned() };
-        for host in self.url.hosts() {
+        for host in self.connector.url.hosts() {
             match self.reach(host, limit).await.1 {
                 Err(error) => last = error,
                 Ok((connection, reached)) => {

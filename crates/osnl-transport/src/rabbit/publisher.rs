@@ -164,7 +164,7 @@ impl RabbitPublisher {
             return Err(failure.clone());
         }
         self.keep(None);
-        let opened = open(transport.connector()).await;
+        let opened = open(transport.connector.clone()).await;
         self.attempts.fetch_add(1, Ordering::Relaxed);
         state.failure = opened.as_ref().err().cloned();
         Ok(self.follow(opened?, state, transport))
@@ -188,7 +188,7 @@ impl RabbitPublisher {
         state: &mut RabbitPublisherState,
         transport: &RabbitTransport,
     ) -> Arc<Link> {
-        let connector = transport.connector();
+        let connector = transport.connector.clone();
         let watch = |address| Successor::watch(address, move || open(connector.clone()));
         state.successor = address.map(watch);
         self.keep(Some(link.clone()));
@@ -281,7 +281,7 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &publisher.open_link().unwrap()));
         drop((silent, opening));
 
-        let next = open(transport.connector()).await.unwrap();
+        let next = open(transport.connector.clone()).await.unwrap();
         next.0.close().await;
         let former = KeptAddress::new("127.0.0.1", 5672, "127.0.0.1:5672".parse().unwrap(), Instant::now());
         publisher.follow_if_open((next, former), &mut *publisher.turn.lock().await, &transport);
