@@ -81,9 +81,7 @@ impl Listener {
             backoff: Backoff::new(self.transport.reconnect()),
             not_before: Instant::now(),
         };
-        // The broker deletes such a queue without a consumer, with its bindings.
-        let is_kept = !self.is_auto_deleted();
-        let is_watched = is_kept && self.transport.watch_bindings(&self.config.options, &found).is_some();
+        let is_watched = self.transport.watch_bindings(&self.config.options, &found).is_some();
         if !is_watched {
             self.gauges.forget_gaps();
         }
@@ -106,6 +104,7 @@ mod tests {
     use std::time::Duration;
 
     use osnl_model::{Priority, Target};
+    use osnl_testkit::ListenOnly;
     use osnl_transport::{Declare, MemoryBroker, QueueKind};
     use tokio::sync::watch;
     use tokio::task::JoinHandle;
@@ -202,11 +201,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_look_no_exchange_is_missing() {
-        let kind = QueueKind { auto_delete: true, ..QueueKind::OSLO };
-        let options = ListenOptions::new(Some("p"), 4, Declare::Passive, kind);
+        let options = ListenOptions::new(Some("p"), 4, Declare::Passive, QueueKind::OSLO);
         let config = ListenerConfig::new("l".into(), Vec::new(), options);
         let (endpoint, counters) = (Arc::new(HoldingEndpoint::default()), Arc::new(Counters::default()));
-        let listener = Listener::new(config, Arc::new(MemoryBroker::new().transport()), endpoint, counters);
+        let transport = Arc::new(ListenOnly::new(|_, _| Box::pin(pending())));
+        let listener = Listener::new(config, transport, endpoint, counters);
         let found = subscription("p").await;
         let mut kept = listener.kept_bindings(&found);
         let unbound = [("nova".to_owned(), UnboundLooks::default())].into();

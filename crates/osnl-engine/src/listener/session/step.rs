@@ -316,17 +316,18 @@ impl<'a> Core<'a> {
                 }
                 SessionOrder::Nothing
             }
-            WaitVerdict::Blocked { since } => {
-                self.listener.blocked(system_time(since, now), reason());
-                SessionOrder::Nothing
-            }
-            WaitVerdict::GiveBack { since } => {
+            WaitVerdict::GiveBack { since } if !self.listener.is_auto_deleted() => {
                 self.listener.blocked(system_time(since, now), reason());
                 if let Some(change) = self.watchdog.given_back(stage, self.open.len(), since) {
                     change.publish(&config.name, stall, counters);
                 }
                 let window_full = stage == SessionStage::WindowFull;
                 SessionOrder::End(Ok(SessionEnd::GiveBack { since, reason: reason(), window_full }))
+            }
+            // The broker deletes an auto-delete queue, with its messages, when it has no consumer.
+            WaitVerdict::Blocked { since } | WaitVerdict::GiveBack { since } => {
+                self.listener.blocked(system_time(since, now), reason());
+                SessionOrder::Nothing
             }
         }
     }

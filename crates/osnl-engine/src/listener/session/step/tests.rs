@@ -122,6 +122,16 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     assert_eq!(core.settling.window.unsettled(), 1, "what it holds goes back with the channel");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_auto_delete_queue_keeps_its_consumer_without_a_place() {
+    let mut rig = Rig::new(1, QueueKind { auto_delete: true, ..QueueKind::OSLO }).await;
+    let mut core = core(&rig, 4);
+    rig.poll(&mut core).await;
+    let order = rig.check(&mut core, SessionStage::Reserving, full(), 1000);
+    assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
+    assert_eq!(rig.state(), "blocked");
+}
+
 /// A quorum queue would put a rejected message behind later messages.
 #[tokio::test(start_paused = true)]
 async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
