@@ -1,8 +1,11 @@
 //! The tasks of a daemon, which change with its configuration.
 //!
 //! A replacement on the same queue begins after the former connection has closed: pushed messages are then back in
-//! their places. On another queue the listener reads at its turn: see [`QueueExit`].
+//! their places. On an auto-delete queue the former one ends after the replacement has subscribed. On another queue the
+//! listener reads at its turn: see [`QueueExit`].
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::DaemonError;
 use super::reload::ReloadChanges;
-use crate::listener::{Listener, OwnQueue, QueueExit, ReadTurn};
+use crate::listener::{Listener, ListenerState, OwnQueue, QueueExit, ReadTurn};
 use osnl_core::ends::{self, EndReports, UnexpectedEnd};
 use osnl_core::shutdown::Shutdown;
 use osnl_delivery::{DeliveryLoop, Remote};
@@ -152,15 +155,15 @@ impl Tasks {
         let before = before.filter(|seat| shares(seat) || (seat.exit.is_none() && seat.name == name));
         let before: Vec<_> =
             before.map(|seat| (seat.own.clone(), seat.ended.clone(), seat.exit.clone())).collect();
-        // An auto-delete queue without a consumer would lose messages.
         let is_auto_deleted = listener.is_auto_deleted();
         let (ended, turns) = (CancellationToken::new(), listener.turns().to_vec());
         let (theirs, over) = (own.clone(), ended.clone().drop_guard());
         let task = self.listeners.spawn(async move {
             let _over = over;
+            let mut beside = Vec::new();
             for (shutdown, ended, exit) in before {
                 if is_auto_deleted {
-                    shutdown.drain.cancel();
+                    beside.push(shutdown.drain.drop_guard());
                     continue;
                 }
                 gives_way(&shutdown, &ended).await;
@@ -168,7 +171,18 @@ impl Tasks {
                     over.cancelled().await;
                 }
             }
-            listener.run(theirs).await
+            let mut state = listener.state();
+            // An auto-delete queue without a consumer would lose messages.
+            let take_over = async move {
+                let _ = state.wait_for(ListenerState::is_subscribed).await;
+                drop(beside);
+                pending::<Infallible>().await
+            };
+            tokio::select! {
+                biased;
+                result = listener.run(theirs) => result,
+                never = take_over => match never {},
+            }
         });
         let (task, leaving, exit) = (task.id(), false, None);
         self.seats.push(Seat { task, name, queues, own, ended, leaving, turns, exit });
