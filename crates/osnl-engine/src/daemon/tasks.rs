@@ -132,13 +132,19 @@ impl Tasks {
             self.exits.spawn(leave(exit.clone(), turn, own, ended, self.shutdown.drain.clone()));
         }
         let taken: Vec<Arc<str>> = changes.begin.iter().map(|listener| listener.name().clone()).collect();
+        let read: Vec<OwnQueue> = changes.begin.iter().flat_map(Listener::own_queues).collect();
         for mut listener in changes.begin {
             let of = turns.extract_if(.., |(name, _)| name == listener.name());
             listener.after(of.map(|(_, turn)| turn).collect());
             self.listen(listener);
         }
         turns.into_iter().for_each(|(_, turn)| turn.bound.cancel());
-        let gone = |seat: &&Seat| seat.leaving && seat.exit.is_none() && !taken.contains(&seat.name);
+        // The next listener of a name or a queue ends the one before.
+        let is_followed = |seat: &Seat| {
+            taken.contains(&seat.name)
+                || seat.queues.iter().any(|was| read.iter().any(|now| now.is_same(was)))
+        };
+        let gone = |seat: &&Seat| seat.leaving && seat.exit.is_none() && !is_followed(seat);
         for Seat { own, ended, .. } in self.seats.iter().filter(gone) {
             let (own, ended) = (own.clone(), ended.clone());
             self.exits.spawn(async move { gives_way(&own, &ended).await });

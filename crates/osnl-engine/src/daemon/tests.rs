@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::intake::{Intake, RuleEngine};
-use crate::listener::{ListenerConfig, ListenerState};
+use crate::listener::{Bindings, ListenerConfig, ListenerState, OwnQueue, ReadQueue};
 use osnl_core::attempt::{Action, ActionError, Completion};
 use osnl_core::ends::watched;
 use osnl_core::event::Event;
@@ -131,34 +131,40 @@ async fn a_broker_that_ends_each_subscription_at_once_is_asked_once_a_second() {
 /// The broker deletes such a queue, with its messages, when it has no consumer.
 #[tokio::test(start_paused = true)]
 async fn an_auto_delete_queue_keeps_its_listener_until_the_next_one_has_subscribed() {
-    let (broker, shutdown) = (MemoryBroker::new(), Shutdown::new());
-    let transport = broker.transport();
-    let slow = ListenOnly::new(move |to, options| {
-        let transport = transport.clone();
-        Box::pin(async move {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            transport.listen(to, options).await
-        })
-    });
-    let listener = |transport: Arc<dyn Transport>| {
+    let listener = |name: &str, transport: Arc<dyn Transport>| {
         let kind = QueueKind { auto_delete: true, ..QueueKind::OSLO };
         let options = ListenOptions::new(Some("p"), 4, Declare::Create, kind);
         let to = vec![(Target::new("x", "t"), Priority::Info)];
-        let config = ListenerConfig::new("l".into(), to, options);
-        Listener::new(config, transport, rules(&memory()), Arc::default())
+        let config = ListenerConfig::new(name.into(), to, options);
+        let own = OwnQueue { hosts: ["h:1".to_owned()].into(), vhost: "/".into(), queue: "p".into() };
+        let read = ReadQueue { own, declared: true, bindings: Vec::new() };
+        let memory_of_queues = Arc::new(Bindings::open(None, "memory://"));
+        let listener = Listener::new(config, transport, rules(&memory()), Arc::default());
+        listener.with_bindings(memory_of_queues, vec![read])
     };
-    let (former, next) = (listener(Arc::new(broker.transport())), listener(Arc::new(slow)));
-    let (mut before, mut after) = (former.state(), next.state());
-    let mut tasks = Tasks::start(&shutdown, &EndReports::default(), vec![former], Vec::new());
-    before.wait_for(ListenerState::is_subscribed).await.unwrap();
-    tasks.apply(ReloadChanges { leave: vec!["l".into()], begin: vec![next], ..ReloadChanges::default() });
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    assert_eq!((before.borrow().name(), after.borrow().name()), ("listening", "connecting"));
-    after.wait_for(ListenerState::is_subscribed).await.unwrap();
-    before.wait_for(|state| *state == ListenerState::Stopped).await.unwrap();
-    shutdown.drain.cancel();
-    while let Some(ended) = tasks.listeners.join_next().await {
-        ended.unwrap().unwrap();
+    for name in ["l", "renamed"] {
+        let (broker, shutdown) = (MemoryBroker::new(), Shutdown::new());
+        let transport = broker.transport();
+        let slow = ListenOnly::new(move |to, options| {
+            let transport = transport.clone();
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                transport.listen(to, options).await
+            })
+        });
+        let (former, next) = (listener("l", Arc::new(broker.transport())), listener(name, Arc::new(slow)));
+        let (mut before, mut after) = (former.state(), next.state());
+        let mut tasks = Tasks::start(&shutdown, &EndReports::default(), vec![former], Vec::new());
+        before.wait_for(ListenerState::is_subscribed).await.unwrap();
+        tasks.apply(ReloadChanges { leave: vec!["l".into()], begin: vec![next], ..ReloadChanges::default() });
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!((before.borrow().name(), after.borrow().name()), ("listening", "connecting"), "{name}");
+        after.wait_for(ListenerState::is_subscribed).await.unwrap();
+        before.wait_for(|state| *state == ListenerState::Stopped).await.unwrap();
+        shutdown.drain.cancel();
+        while let Some(ended) = tasks.listeners.join_next().await {
+            ended.unwrap().unwrap();
+        }
     }
 }
 
