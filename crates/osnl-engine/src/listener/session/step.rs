@@ -425,7 +425,8 @@ impl<'a> Core<'a> {
 
     fn settle(&mut self, message: IncomingMessage, settle: Settle, now: Instant) {
         self.watchdog.settled();
-        let is_old = self.is_old(now);
+        // The broker deletes an auto-delete queue, with its messages, when its channel closes.
+        let is_old = self.is_old(now) && !self.listener.is_auto_deleted();
         if message.redelivered && settle == Settle::Acknowledge {
             self.open.redelivered -= 1;
             self.has_ended_returned |=

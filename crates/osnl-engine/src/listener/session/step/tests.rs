@@ -123,13 +123,19 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_auto_delete_queue_keeps_its_consumer_without_a_place() {
+async fn an_auto_delete_queue_keeps_its_consumer_without_a_place_and_when_a_message_goes_back() {
     let mut rig = Rig::new(1, QueueKind { auto_delete: true, ..QueueKind::OSLO }).await;
     let mut core = core(&rig, 4);
     rig.poll(&mut core).await;
     let order = rig.check(&mut core, SessionStage::Reserving, full(), 1000);
     assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     assert_eq!(rig.state(), "blocked");
+    let _ = rig.intake.open.lock().unwrap().remove(0).send(Settle::Requeue);
+    let (message, settle) = core.open.next().await.unwrap();
+    let order =
+        core.step(WakeCause::Completed(message, settle), SessionStage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, SessionOrder::Flush), "{order:?}");
+    assert_eq!(core.settling.window.due(), 1);
 }
 
 /// A quorum queue would put a rejected message behind later messages.
