@@ -175,6 +175,11 @@ impl MemoryBroker {
         self.shared.changed.notify_waiters();
     }
 
+    /// Removes the bindings of a queue.
+    pub fn unbind(&self, queue: &str) {
+        self.lock().bindings.retain(|binding| binding.queue != queue);
+    }
+
     /// Deletes an exchange with its bindings.
     pub fn delete_exchange(&self, exchange: &str) {
         let mut state = self.lock();

@@ -66,6 +66,8 @@ fn a_pool_that_changes_while_the_listener_is_blocked_leaves_no_message_behind() 
 #[test]
 fn the_way_out_of_a_refusal_loses_nothing() {
     let mut rig = Rig::start("left-way-out");
+    let bindings =
+        |rig: &Rig, of: &str| rig.vhost.list_bindings().iter().filter(|one| one.queue == of).count();
     let former = "[listener:neutron-former]\ntransport_url = URL\nqueue = osnl\n";
     let bound = "[journal]\nmax_pending = 4\n";
     rig.write(&[LISTENER, RULE, ACTION, bound]);
@@ -75,12 +77,12 @@ fn the_way_out_of_a_refusal_loses_nothing() {
     wait_until(SOON, "it is blocked", || rig.listener("neutron")["state"] == "blocked");
     rig.write(&[&moved(), RULE, ACTION, bound]);
     rig.reload(1);
+    let made = bindings(&rig, "osnl");
     rig.apply(&[&moved(), former, RULE, ACTION, bound]);
-    wait_until(SOON, "both are bound", || {
-        rig.vhost.list_bindings().iter().any(|binding| binding.queue == "newpool")
-    });
+    wait_until(SOON, "the new queue is bound", || bindings(&rig, "newpool") > 0);
     rig.ask(&["actions", "resume", "roles"]);
     delivered(&rig, 8);
+    assert_eq!(bindings(&rig, "osnl"), made, "the operator unbinds it, once the new queue is bound");
     rig.write(&[&moved(), RULE, ACTION, bound]);
     // A delivery ends before its listener goes on, and a listener that is blocked still may not leave.
     wait_until(SOON, "the former listener may leave", || rig.ask(&["reload"]).0 == Some(0));

@@ -261,13 +261,16 @@ impl Bindings {
         });
     }
 
+    /// Returns the bindings that osnl has made and the listeners of the queue no longer have: none of a queue that has no
+    /// listener, or one that reads it as it is.
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
-        let wanted: Vec<&Binding> = state.wanted(queue).flat_map(|wanted| &wanted.bindings).collect();
-        if state.wanted(queue).next().is_none() {
+        let readers: Vec<&ReadQueue> = state.wanted(queue).collect();
+        if readers.is_empty() || readers.iter().any(|reader| !reader.declared) {
             return Vec::new();
         }
+        let wanted: Vec<&Binding> = readers.iter().flat_map(|reader| &reader.bindings).collect();
         let made = state.made(queue).into_iter().flat_map(|made| &made.bindings);
         made.map(|keys| queue.binding(keys)).filter(|binding| !wanted.contains(&binding)).collect()
     }
@@ -466,6 +469,12 @@ mod tests {
         again.want(vec![bound("q", &["a"]), bound("q", &["c"])]);
         assert_eq!(again.superfluous(&own("q")), bindings("q", &["b"]));
         assert_eq!(again.superfluous(&own("other")), []);
+        let as_it_is = ReadQueue { declared: false, ..bound("q", &[]) };
+        again.want(vec![bound("q", &["a"]), as_it_is.clone()]);
+        assert_eq!(again.superfluous(&own("q")), []);
+        again.want(vec![as_it_is]);
+        assert_eq!(again.superfluous(&own("q")), []);
+        again.want(vec![bound("q", &["a"]), bound("q", &["c"])]);
         assert_eq!((left(&again), again.left()[0].bindings.clone()), (vec![own("r")], bindings("r", &["a"])));
         again.removed(&own("q"), &bindings("q", &["b"]));
         again.gone(&own("r"));

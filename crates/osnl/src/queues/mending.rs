@@ -144,11 +144,8 @@ impl Native {
     /// Returns why a former binding of osnl is to stay, for all listeners of its queue.
     fn needs(&self, queue: &ReadQueue, former: &Binding, surveys: &[&Survey]) -> Option<String> {
         let queues = self.listeners.iter().flat_map(ListenerConf::read_queues);
-        let readers: Vec<ReadQueue> = queues.filter(|one| one.own.is_same(&queue.own)).collect();
-        if !readers.iter().all(|one| one.declared) {
-            return Some("a listener reads it with queue = NAME, and may need the binding".to_owned());
-        }
-        let wanted: Vec<Binding> = readers.into_iter().flat_map(|one| one.bindings).collect();
+        let readers = queues.filter(|one| one.own.is_same(&queue.own));
+        let wanted: Vec<Binding> = readers.flat_map(|one| one.bindings).collect();
         surveys.iter().find_map(|survey| survey.needs(former, &wanted))
     }
 
@@ -276,7 +273,6 @@ mod tests {
         let unset = "is not known (management_url is not set)";
         let again = "bind queue osnl with notifications.info of exchange nova, unless it is";
         check(None, USUAL, &[again], &["management_url", unset]);
-        let other = "a listener reads it with queue = NAME";
-        check(Some((BOTH, OLD, &[("fan", &[])])), "queue = osnl", &[DELETE], &[other, other]);
+        check(Some((BOTH, OLD, &[("fan", &[])])), "queue = osnl", &[DELETE], &[]);
     }
 }

@@ -230,6 +230,9 @@ impl ReloadStory {
             if let Some(former) = former {
                 let kept = StoryConf { former: Some(former), ..conf };
                 assert!(self.reload(kept).await, "the way out is refused: {}", self.told());
+                self.listening().await;
+                self.broker.unbind(&format!("q{former}"));
+                self.say(format!("q{former} is unbound"));
             }
         }
     }
