@@ -93,25 +93,26 @@ fn the_way_out_of_a_refusal_loses_nothing() {
 fn the_way_out_of_an_auto_delete_queue_keeps_its_listener() {
     let auto_deleted = |listener: &str| format!("{listener}auto_delete = true\n");
     let (former, moved) = (auto_deleted(LISTENER), auto_deleted(&moved()));
-    let mut rig = Rig::with("left-auto-delete", &[&former, RULE, ACTION, BOUND]);
-    rig.sink.reply_with(Reply::Status(503));
-    rig.publish((0..6).map(|event| (event, event)));
+    let bound = "[journal]\nmax_pending = 4\n";
+    let mut rig = Rig::with("left-auto-delete", &[&former, RULE, ACTION, bound]);
+    rig.ask(&["actions", "pause", "roles"]);
+    rig.publish((0..8).map(|event| (event, event)));
     wait_until(SOON, "it is blocked", || rig.listener("neutron")["state"] == "blocked");
-    rig.write(&[&moved, RULE, ACTION, BOUND]);
+    rig.write(&[&moved, RULE, ACTION, bound]);
     let told = rig.reload(1);
     assert!(told.contains("leave [listener:neutron] as it was"), "{told}");
 
     let next = moved.replace("[listener:neutron]", "[listener:neutron-next]");
-    rig.apply(&[&former, &next, RULE, ACTION, BOUND]);
+    rig.apply(&[&former, &next, RULE, ACTION, bound]);
     wait_until(SOON, "both are bound", || {
         rig.vhost.list_bindings().iter().any(|binding| binding.queue == "newpool")
     });
-    rig.sink.reply_with(Reply::Status(204));
-    delivered(&rig, 6);
-    rig.write(&[&next, RULE, ACTION, BOUND]);
+    rig.ask(&["actions", "resume", "roles"]);
+    delivered(&rig, 8);
+    rig.write(&[&next, RULE, ACTION, bound]);
     wait_until(SOON, "the former listener may leave", || rig.ask(&["reload"]).0 == Some(0));
-    rig.publish([(6, 6)]);
-    delivered(&rig, 7);
+    rig.publish([(8, 8)]);
+    delivered(&rig, 9);
 }
 
 fn restart(rig: &mut Rig) {
