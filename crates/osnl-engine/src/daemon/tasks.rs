@@ -169,7 +169,7 @@ impl Tasks {
             let mut beside = Vec::new();
             for (shutdown, ended, exit) in before {
                 if is_auto_deleted {
-                    beside.push(shutdown.drain.drop_guard());
+                    beside.push((shutdown.drain.clone().drop_guard(), shutdown, ended));
                     continue;
                 }
                 gives_way(&shutdown, &ended).await;
@@ -181,7 +181,9 @@ impl Tasks {
             // An auto-delete queue without a consumer would lose messages.
             let take_over = async move {
                 let _ = state.wait_for(ListenerState::is_subscribed).await;
-                drop(beside);
+                for (_, shutdown, ended) in &beside {
+                    gives_way(shutdown, ended).await;
+                }
                 pending::<Infallible>().await
             };
             tokio::select! {
