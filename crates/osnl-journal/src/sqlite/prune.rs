@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, params};
 
-use super::rows::{self, delivery_id, event_of, is, millis, received};
+use super::rows::{self, delivery_id, event_of, is, received};
 use super::work::Work;
 use super::{SqliteOptions, archive, blocks, enriched, quarantine};
 use crate::DeliveryId;
@@ -39,21 +39,21 @@ pub(super) struct Pruner<'a> {
     pub(super) file: &'a Path,
     pub(super) is_full: bool,
     pub(super) next_event: i64,
+    /// The time before which history ended long enough ago to be removed.
+    pub(super) cutoff: i64,
 }
 
 pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
     let begun = Instant::now();
-    let retention = i64::try_from(pruner.options.bounds.retention.as_millis()).unwrap_or(i64::MAX);
-    let cutoff = millis(epoch::now()).saturating_sub(retention);
     loop {
         let size = used(pruner.connection)?;
         // A file that is too large loses its oldest history early. After a stop of intake, this continues
         // until there is room for more than the next message.
         let wanting = size > pruner.max_size || (pruner.is_full && size > pruner.max_size / 20 * 19);
-        let before = if wanting { i64::MAX } else { cutoff };
+        let before = if wanting { i64::MAX } else { pruner.cutoff };
         let gone = history(pruner, before)?
             + dead(pruner)?
-            + enriched::forget(pruner.connection, cutoff, BATCH_ROWS)?
+            + enriched::forget(pruner.connection, pruner.cutoff, BATCH_ROWS)?
             + match wanting {
                 true => enriched::make_room(pruner.connection, pruner.max_size / 4, BATCH_ROWS)?,
                 false => 0,

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
 use osnl_config::duration;
-use osnl_core::clock::Due;
+use osnl_core::clock::{Due, SteppedClock};
 use osnl_core::epoch;
 use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
@@ -146,6 +146,8 @@ pub(super) struct JournalWriter {
     _watch: Watch,
     /// The part that callers see.
     shared: Arc<SqliteState>,
+    /// The clock of ages: after a step of the system clock, nothing is older than it was.
+    clock: SteppedClock,
     /// The commands of callers, in the order of their calls.
     commands: Receiver<SqliteCommand>,
     /// Commands that arrived during a failure, or that did not fit into a group.
@@ -204,6 +206,7 @@ impl JournalWriter {
             })?,
             _watch: Watch::start(&place.file, &shared)?,
             shared,
+            clock: SteppedClock::default(),
             commands,
             backlog: VecDeque::new(),
             room: 0,
@@ -530,11 +533,10 @@ impl JournalWriter {
     /// there are any. After a failed read, the next tick looks again.
     fn discard_outdated(&mut self) -> bool {
         let Some(connection) = &self.connection else { return false };
-        let now = millis(epoch::now());
         let mut are_any = false;
         for (action, terms) in &*self.shared.gate.terms() {
             let Some(age) = terms.max_dead_age else { continue };
-            let before = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            let before = millis(self.clock.earliest(age));
             let ids = prune::outdated(connection, action, before).unwrap_or_default();
             if ids.is_empty() {
                 continue;
@@ -551,7 +553,7 @@ impl JournalWriter {
             let which = Filter { action: Some(action.to_string()), states, ..Filter::default() };
             let change = Change::Discard { which, by: format!("max_dead_age ({most})") };
             let ids = ids.into_iter().map(|id| (id, None)).collect();
-            let batch = ChangeBatch { change, ids, known_until: now };
+            let batch = ChangeBatch { change, ids, known_until: millis(epoch::now()) };
             let (unheard, _) = oneshot::channel();
             self.backlog.push_back(SqliteCommand::Change(batch, Apply::Commit, unheard));
         }
@@ -584,6 +586,7 @@ impl JournalWriter {
             file: &self.place.file,
             is_full,
             next_event: self.next_event,
+            cutoff: millis(self.clock.earliest(self.options.bounds.retention)),
         })
     }
 }
@@ -649,11 +652,12 @@ fn apply(work: &mut Work<'_>, command: &SqliteCommand) -> rusqlite::Result<Comma
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use osnl_core::epoch::simulated;
 
     use super::super::SqliteJournal;
     use super::*;
     use crate::conformance::{append, entry, within};
-    use crate::{ClaimLimits, ClaimedDelivery, Journal as _};
+    use crate::{ActionTerms, Begin, ClaimLimits, ClaimedDelivery, Journal as _, JournalTerms};
 
     fn turn(writer: &mut JournalWriter) {
         let batch = writer.gather(&mut Vec::new(), false);
@@ -701,5 +705,45 @@ mod tests {
         assert!(writer.carry_out(batch));
         journal.end(last.id, Outcome::Dead("why".into()).into());
         assert!(!writer.gather(&mut Vec::new(), false).iter().any(SqliteCommand::is_success));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_of_the_time_of_day_ages_neither_dead_letters_nor_history() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        simulated::set(Some(noon));
+        let folder = tempfile::tempdir().unwrap();
+        let terms = JournalTerms { max_dead_age: Some(DAY), ..JournalTerms::default() };
+        let options = SqliteOptions {
+            terms: ActionTerms::from([("a".into(), terms)]),
+            ..SqliteOptions::new(folder.path().join("journal.db"))
+        };
+        let options = options.bounded(|bounds| (bounds.allow_volatile, bounds.retention) = (true, DAY * 7));
+        let (journal, mut writer) = SqliteJournal::prepare(options, Arc::default()).unwrap();
+        for (id, begin) in [("1", Begin::Shadow), ("2", Begin::Dead("why".to_owned()))] {
+            let mut entry = entry(id, id, false);
+            entry.deliveries[0].begin = begin;
+            let _receipt = append(&journal, entry).await;
+        }
+        turn(&mut writer);
+        simulated::set(Some(noon + DAY * 30));
+        // Days that pass; the discarded one has ended by the clock after the step.
+        for (days, expected) in [
+            (0, vec![RowState::Dead, RowState::Shadow]),
+            (1, vec![RowState::Discarded, RowState::Shadow]),
+            (6, vec![RowState::Discarded]),
+            (1, vec![]),
+        ] {
+            tokio::time::advance(DAY * days + TICK).await;
+            turn(&mut writer);
+            turn(&mut writer);
+            let connection = writer.connection.as_ref().unwrap();
+            let mut select = connection.prepare("SELECT state FROM delivery ORDER BY state").unwrap();
+            let found: Vec<i64> =
+                select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+            let expected: Vec<i64> = expected.into_iter().map(|state| state as i64).collect();
+            assert_eq!(found, expected, "{days} more days");
+        }
+        simulated::set(None);
     }
 }
