@@ -2,7 +2,8 @@
 //! quarantine.
 //!
 //! The files are beside the journal. At 64 MiB a file is renamed to `.1`, which replaces the former. The files
-//! have mode 0600.
+//! have mode 0600. A record leaves the journal only after its line is on the disk, so an append that fails is cut off
+//! again, and the next append cuts off a line that a crash has torn.
 //!
 //! | file | line |
 //! | --- | --- |
@@ -11,6 +12,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -26,6 +28,8 @@ use crate::query::Unreadable;
 use crate::{DeliveryId, state_dir};
 
 const LARGEST: u64 = 64 << 20;
+/// The bytes of a read in search of the last line.
+const BLOCK: usize = 64 << 10;
 
 #[must_use]
 pub(super) fn dead(
@@ -102,12 +106,15 @@ fn origin(received: &ReceivedMessage) -> Value {
 }
 
 /// A file, open to append lines one at a time, since a line may take several times 20 MiB and a batch has
-/// hundreds.
+/// hundreds. Without [`finish`](Self::finish), none of the lines stays.
 #[derive(Debug)]
 pub(super) struct Archive {
     path: PathBuf,
     former: PathBuf,
-    file: BufWriter<File>,
+    file: File,
+    /// The length of the file before the append.
+    begin: u64,
+    is_finished: bool,
 }
 
 impl Archive {
@@ -117,23 +124,53 @@ impl Archive {
 
     fn open(journal: &Path, name: &str) -> io::Result<Self> {
         let path = beside(journal, &format!(".{name}.jsonl"));
-        let file = state_dir::private().append(true).create(true).open(&path)?;
-        Ok(Self { path, former: beside(journal, &format!(".{name}.jsonl.1")), file: BufWriter::new(file) })
+        let file = state_dir::private().read(true).append(true).create(true).open(&path)?;
+        let former = beside(journal, &format!(".{name}.jsonl.1"));
+        let begin = whole_lines(&file)?;
+        file.set_len(begin)?;
+        Ok(Self { path, former, file, begin, is_finished: false })
     }
 
     pub(super) fn add(&mut self, line: &Value) -> io::Result<()> {
-        serde_json::to_writer(&mut self.file, line)?;
-        self.file.write_all(b"\n")
+        let mut writer = BufWriter::new(&self.file);
+        serde_json::to_writer(&mut writer, line)?;
+        writer.write_all(b"\n")?;
+        writer.flush()
     }
 
-    pub(super) fn finish(self) -> io::Result<()> {
-        let file = self.file.into_inner()?;
-        file.sync_data()?;
-        if file.metadata()?.len() >= LARGEST {
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if self.file.metadata()?.len() >= LARGEST {
             fs::rename(&self.path, &self.former)?;
         }
+        self.is_finished = true;
         Ok(())
     }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // A torn line that stays is cut by the next append.
+            let _ = self.file.set_len(self.begin);
+        }
+    }
+}
+
+/// Returns the length of a file up to the end of its last whole line.
+fn whole_lines(file: &File) -> io::Result<u64> {
+    let mut bytes = vec![0; BLOCK];
+    let mut end = file.metadata()?.len();
+    while end > 0 {
+        let begin = end.saturating_sub(BLOCK as u64);
+        let block = &mut bytes[..(end - begin) as usize];
+        file.read_exact_at(block, begin)?;
+        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(begin + at as u64 + 1);
+        }
+        end = begin;
+    }
+    Ok(0)
 }
 
 pub(super) fn write_quarantined(journal: &Path, message: &Unreadable) -> io::Result<()> {
@@ -144,4 +181,61 @@ pub(super) fn write_quarantined(journal: &Path, message: &Unreadable) -> io::Res
     let mut archive = Archive::open(journal, name)?;
     archive.add(&line)?;
     archive.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(journal: &Path) -> io::Result<()> {
+        let mut archive = Archive::for_dead(journal)?;
+        archive.add(&json!({ "n": 2 }))?;
+        archive.finish()
+    }
+
+    #[test]
+    fn a_torn_line_is_cut_before_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal.db");
+        let path = beside(&journal, ".dead.jsonl");
+        let long = "x".repeat(2 * BLOCK);
+        for (whole, torn) in [
+            ("", ""),
+            ("", "{\"n\":"),
+            ("{\"n\":1}\n", ""),
+            ("{\"n\":1}\n", "{"),
+            ("{\"n\":0}\n{\"n\":1}\n", &*long),
+            ("{\"n\":1}\n", &long[..BLOCK]),
+            ("", &*long),
+        ] {
+            fs::write(&path, format!("{whole}{torn}")).unwrap();
+            append(&journal).unwrap();
+            let found = fs::read_to_string(&path).unwrap();
+            assert_eq!(found, format!("{whole}{{\"n\":2}}\n"), "{} bytes torn", torn.len());
+        }
+    }
+
+    #[test]
+    fn an_append_that_fails_leaves_the_file_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal.db");
+        let path = beside(&journal, ".dead.jsonl");
+        fs::write(&path, "{\"n\":1}\n").unwrap();
+        // The end of an append whose write or sync failed.
+        let mut archive = Archive::for_dead(&journal).unwrap();
+        archive.add(&json!({ "n": "x".repeat(BLOCK) })).unwrap();
+        drop(archive);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":1}\n");
+
+        File::create(&path).unwrap().write_all_at(b"\n", LARGEST - 1).unwrap();
+        let former = beside(&journal, ".dead.jsonl.1");
+        fs::create_dir(&former).unwrap();
+        for _ in 0..2 {
+            append(&journal).unwrap_err();
+            assert_eq!(fs::metadata(&path).unwrap().len(), LARGEST);
+        }
+        fs::remove_dir(&former).unwrap();
+        append(&journal).unwrap();
+        assert!(!path.exists() && fs::metadata(&former).unwrap().len() > LARGEST);
+    }
 }
