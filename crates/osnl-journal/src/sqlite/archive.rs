@@ -124,10 +124,18 @@ impl Archive {
 
     fn open(journal: &Path, name: &str) -> io::Result<Self> {
         let path = beside(journal, &format!(".{name}.jsonl"));
-        let file = state_dir::private().read(true).append(true).create(true).open(&path)?;
+        let mut file = state_dir::private().read(true).append(true).create(true).open(&path)?;
         let former = beside(journal, &format!(".{name}.jsonl.1"));
-        let begin = whole_lines(&file)?;
-        file.set_len(begin)?;
+        let mut begin = whole_lines(&file)?;
+        let mut rest = vec![0; (file.metadata()?.len() - begin) as usize];
+        file.read_exact_at(&mut rest, begin)?;
+        // A hand that edits the file may leave out the last newline.
+        if serde_json::from_slice::<Value>(&rest).is_ok() {
+            file.write_all(b"\n")?;
+            begin += rest.len() as u64 + 1;
+        } else {
+            file.set_len(begin)?;
+        }
         Ok(Self { path, former, file, begin, is_finished: false })
     }
 
@@ -207,11 +215,13 @@ mod tests {
             ("{\"n\":0}\n{\"n\":1}\n", &*long),
             ("{\"n\":1}\n", &long[..BLOCK]),
             ("", &*long),
+            ("{\"n\":1}", ""),
         ] {
             fs::write(&path, format!("{whole}{torn}")).unwrap();
             append(&journal).unwrap();
             let found = fs::read_to_string(&path).unwrap();
-            assert_eq!(found, format!("{whole}{{\"n\":2}}\n"), "{} bytes torn", torn.len());
+            let end = if whole.ends_with('}') { "\n" } else { "" };
+            assert_eq!(found, format!("{whole}{end}{{\"n\":2}}\n"), "{} bytes torn", torn.len());
         }
     }
 
