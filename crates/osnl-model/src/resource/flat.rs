@@ -7,15 +7,22 @@ use super::fields::{address, data, first_id, items, text};
 use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
-const EVENTS: [(&str, ObjectShape); 38] = [
+const EVENTS: [(&str, ObjectShape); 48] = [
     ("compute.instance", INSTANCE),
     ("compute_task", ObjectShape::new("instance").id(&["instance_id"])),
     ("compute.metrics", ObjectShape::new("host").id(&["host"]).name(&["nodename"])),
     ("compute.libvirt", ObjectShape::new("host").id(&["ip"])),
     ("scheduler.select_destinations", ObjectShape::new("instance").id(&["instance_id"])),
     ("scheduler.run_instance", ObjectShape::new("instance").id(&["instance_id"])),
-    ("scheduler.create_volume", ObjectShape::new("volume").id(&["volume_id"])),
-    ("scheduler.create_share", ObjectShape::new("share").id(&["share_id"])),
+    ("scheduler.create_volume", VOLUME),
+    ("scheduler.extend_volume", VOLUME),
+    ("scheduler.manage_existing", VOLUME),
+    ("scheduler.migrate_volume_to_host", VOLUME),
+    ("scheduler.retype", VOLUME),
+    ("scheduler.create_share", SHARE),
+    ("scheduler.extend_share", SHARE),
+    ("scheduler.manage_share", SHARE),
+    ("scheduler.migrate_share_to_host", SHARE),
     ("aggregate", ObjectShape::new("aggregate").id(&["aggregate_id"]).host(&["host_name"])),
     ("servergroup", ObjectShape::new("server_group").id(&["server_group_id"])),
     ("keypair", ObjectShape::new("keypair").id(&["key_name", "name"]).name(&["key_name", "name"])),
@@ -28,26 +35,26 @@ const EVENTS: [(&str, ObjectShape); 38] = [
     ("metadef_property", METADEF),
     ("metadef_tag", METADEF),
     ("metadef_resource_type", METADEF),
-    ("volume.usage", ObjectShape::new("volume").id(&["volume_id"])),
-    ("volume", ObjectShape::new("volume").id(&["volume_id"])),
+    ("volume.usage", VOLUME),
+    ("volume", VOLUME),
     ("snapshot", ObjectShape::new("snapshot").id(&["snapshot_id"])),
     ("backup", ObjectShape::new("backup").id(&["backup_id"])),
     ("group_snapshot", ObjectShape::new("group_snapshot").id(&["group_snapshot_id"])),
+    // Here `id` is the key of a spec.
+    ("group_type_specs", ObjectShape::new("group_type").id(&["type_id"])),
     ("group_type", ObjectShape::new("group_type")),
     ("group", ObjectShape::new("group").id(&["group_id"])),
     ("volume_type_extra_specs", ObjectShape::new("volume_type").id(&["type_id"])),
+    ("volume_type_project", ObjectShape::new("volume_type").id(&["volume_type_id"])),
     ("volume_type", ObjectShape::new("volume_type")),
     ("qos_specs", ObjectShape::new("qos_specs").id(&["id", "name"])),
     ("share_type_extra_specs", ObjectShape::new("share_type").id(&["type_id"])),
     ("share_type", ObjectShape::new("share_type")),
-    ("share", ObjectShape::new("share").id(&["share_id"])),
+    ("share", SHARE),
     ("dns.domain", ObjectShape::new("zone").id(&["id"])),
     ("dns", ObjectShape::new("").id(&["id"])),
-    // Here `user_id` is the user's name.
-    (
-        "orchestration.stack",
-        ObjectShape::new("stack").id(&["stack_identity"]).user(&["user_identity"]).name(&["stack_name"]),
-    ),
+    ("orchestration.autoscaling", STACK),
+    ("orchestration.stack", STACK),
     ("octavia.loadbalancer", ObjectShape::new("loadbalancer").id(&["loadbalancer_id"])),
     ("identity", ObjectShape::new("").id(&["resource_info"])),
 ];
@@ -55,6 +62,11 @@ const EVENTS: [(&str, ObjectShape); 38] = [
 const INSTANCE: ObjectShape =
     ObjectShape::new("instance").id(&["instance_id"]).project(&["tenant_id"]).state(&["state"]);
 const METADEF: ObjectShape = ObjectShape::new("").id(&["namespace"]);
+const VOLUME: ObjectShape = ObjectShape::new("volume").id(&["volume_id"]);
+const SHARE: ObjectShape = ObjectShape::new("share").id(&["share_id"]);
+/// Here `user_id` is the user's name.
+const STACK: ObjectShape =
+    ObjectShape::new("stack").id(&["stack_identity"]).user(&["user_identity"]).name(&["stack_name"]);
 
 pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resource<'a>> {
     if let Some(resource) = raised(payload) {

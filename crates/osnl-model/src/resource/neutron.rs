@@ -2,6 +2,8 @@
 //! `{port_id: …}`, before a change `{port: {changes}, id: …}`. The word is the first of the event
 //! type.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::fields::{address, items, text};
@@ -26,6 +28,8 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<
     if let Some((kind, bulk)) = bulk(event_type, payload) {
         return bulk.iter().map(|item| read_bulk_item(kind, item)).collect();
     }
+    // `l3_agent.router.add` has `{agent: {id, router_id}}`.
+    let kind = if matches!(kind, "l3_agent" | "dhcp_agent") { "agent" } else { kind };
     // The wrapper gives the kind if the event type does not: k2hr3_osnl's manual shows such
     // payloads.
     let kind = if kind.is_empty() || payload.get(kind).is_none() && payload.get("port").is_some() {
@@ -90,13 +94,18 @@ pub(super) fn bulk<'a>(event_type: &'a str, payload: &'a Value) -> Option<(&'a s
 }
 
 fn tagged(payload: &Value) -> Option<Resource<'_>> {
-    let kind = text(payload, "obj_resource")?;
-    let kind = Some(kind.strip_suffix('s').unwrap_or(kind)).filter(|kind| !kind.is_empty())?;
-    Some(Resource {
-        kind: kind.into(),
-        id: Some(text(payload, "obj_resource_id")?.into()),
-        ..Resource::default()
-    })
+    let kind = singular(text(payload, "obj_resource")?);
+    if kind.is_empty() {
+        return None;
+    }
+    Some(Resource { kind, id: Some(text(payload, "obj_resource_id")?.into()), ..Resource::default() })
+}
+
+fn singular(plural: &str) -> Cow<'_, str> {
+    match plural.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y").into(),
+        None => plural.strip_suffix('s').unwrap_or(plural).into(),
+    }
 }
 
 pub(super) fn plural(kind: &str) -> String {

@@ -272,6 +272,34 @@ fn keys_are_where_each_service_has_them() {
 }
 
 #[test]
+fn the_event_type_gives_the_kind_and_the_key_of_the_id() {
+    let check = |event_type: &str, payload: Value, kind: &str, id: &str| {
+        let n = Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() };
+        let found = resources(&n);
+        let found: Vec<_> = found.iter().map(|found| (&*found.kind, found.id.as_deref())).collect();
+        assert_eq!(found, [(kind, Some(id))], "{n:?}");
+    };
+    for method in ["extend_volume", "manage_existing", "migrate_volume_to_host", "retype"] {
+        let payload = json!({"method": method, "volume_id": "v", "state": {"status": "error"}});
+        check(&format!("scheduler.{method}"), payload, "volume", "v");
+    }
+    for method in ["extend_share", "manage_share", "migrate_share_to_host"] {
+        let payload = json!({"method": method, "share_id": "s", "state": {"status": "available"}});
+        check(&format!("scheduler.{method}"), payload, "share", "s");
+    }
+    check("l3_agent.router.add", json!({"agent": {"id": "a", "router_id": "r"}}), "agent", "a");
+    check("dhcp_agent.network.remove", json!({"agent": {"id": "a", "network_id": "n"}}), "agent", "a");
+    let group = json!({"stack_identity": "st", "stack_name": "web", "groupname": "g"});
+    check("orchestration.autoscaling.start", group, "stack", "st");
+    let access = json!({"volume_type_id": "t", "project_id": "p"});
+    check("volume_type_project.access.add", access, "volume_type", "t");
+    check("group_type_specs.create", json!({"type_id": "t", "specs": {"k": "v"}}), "group_type", "t");
+    check("group_type_specs.delete", json!({"type_id": "t", "id": "k"}), "group_type", "t");
+    check("tag.create.end", json!({"obj_resource": "policies", "obj_resource_id": "q"}), "policy", "q");
+    check("tag.create.end", json!({"obj_resource": "routers", "obj_resource_id": "r"}), "router", "r");
+}
+
+#[test]
 fn an_object_of_an_unknown_class_has_the_kind_that_the_event_type_names() {
     let check = |event_type: &str, class: &str, expected: &str| {
         let payload = json!({"watcher_object.name": class, "watcher_object.data": {"uuid": "u"}});
