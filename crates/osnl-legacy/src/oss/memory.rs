@@ -28,7 +28,7 @@ use osnl_model::{Bulk, Notification, bounded_id};
 use serde_json::Value;
 
 use self::asked::asked_name;
-use self::decided::DecidedMessages;
+use self::decided::{DecidedMessages, message_digest};
 use self::rows::{FloatingRow, InstanceRow, MemoryRow, PortRow};
 use super::bounds::{Bound, MESSAGE_DETAILS};
 use super::event::{Lists, Occurrence};
@@ -109,8 +109,8 @@ impl Memory {
         payload: Option<&str>,
         lists: &Lists,
     ) -> Vec<Occurrence> {
-        let id = n.id();
-        if let Some(happened) = id.and_then(|id| self.decided.get(id)) {
+        let message = message_digest(n, payload);
+        if let Some(happened) = message.and_then(|message| self.decided.get(&message)) {
             return happened;
         }
         self.details = MESSAGE_DETAILS;
@@ -128,8 +128,8 @@ impl Memory {
             },
         };
         happened.retain(|happened| lists.created(event_type, happened.what).is_some());
-        if let Some(id) = id {
-            self.decided.put(id.to_owned(), happened.clone());
+        if let Some(message) = message {
+            self.decided.put(message, happened.clone());
         }
         happened
     }

@@ -1,11 +1,13 @@
 use std::collections::{HashMap, VecDeque};
 
+use osnl_model::{BodyDigest, BodyHasher, Notification};
+
 use crate::oss::event::Occurrence;
 
 #[derive(Debug)]
 pub(super) struct DecidedMessages {
-    last: VecDeque<String>,
-    known: HashMap<String, Vec<Occurrence>>,
+    last: VecDeque<BodyDigest>,
+    known: HashMap<BodyDigest, Vec<Occurrence>>,
     most: usize,
     memory: usize,
 }
@@ -17,15 +19,15 @@ impl DecidedMessages {
         Self { last: VecDeque::new(), known: HashMap::new(), most, memory: 0 }
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<Vec<Occurrence>> {
-        self.known.get(id).cloned()
+    pub(super) fn get(&self, message: &BodyDigest) -> Option<Vec<Occurrence>> {
+        self.known.get(message).cloned()
     }
 
-    pub(super) fn put(&mut self, id: String, happened: Vec<Occurrence>) {
+    pub(super) fn put(&mut self, message: BodyDigest, happened: Vec<Occurrence>) {
         self.memory += memory(&happened);
-        match self.known.insert(id.clone(), happened) {
+        match self.known.insert(message, happened) {
             Some(before) => self.memory -= memory(&before),
-            None => self.last.push_back(id),
+            None => self.last.push_back(message),
         }
         while (self.last.len() > self.most || self.memory > MOST_MEMORY)
             && let Some(oldest) = self.last.pop_front()
@@ -33,6 +35,21 @@ impl DecidedMessages {
             self.memory -= self.known.remove(&oldest).map_or(0, |happened| memory(&happened));
         }
     }
+}
+
+/// Returns the digest by which a repeated message is recognised; `None` without an id. Nova has sent two different bodies
+/// under one id.
+pub(super) fn message_digest(n: &Notification, payload: Option<&str>) -> Option<BodyDigest> {
+    let mut hasher = BodyHasher::default();
+    for text in [n.id()?, n.event_type.as_deref().unwrap_or_default()] {
+        hasher.add(text.as_bytes());
+        hasher.add(&[0]);
+    }
+    match payload {
+        Some(payload) => hasher.add(payload.as_bytes()),
+        None => hasher.add(n.payload.to_string().as_bytes()),
+    }
+    Some(hasher.finish())
 }
 
 fn memory(happened: &[Occurrence]) -> usize {
@@ -52,9 +69,10 @@ mod tests {
         let instance = KnownInstance { metadata: Some(metadata), ..KnownInstance::default() };
         let happened =
             Occurrence { what: What::Instance, ip: None, port: None, instance, part: None, not: None };
-        (0..40).for_each(|n| decided.put(n.to_string(), vec![happened.clone()]));
-        let known = (0..40).filter(|n| decided.get(&n.to_string()).is_some()).count();
+        let message = |n: u8| BodyDigest::new(&[n]);
+        (0..40).for_each(|n| decided.put(message(n), vec![happened.clone()]));
+        let known = (0..40).filter(|n| decided.get(&message(*n)).is_some()).count();
         assert!((30..33).contains(&known), "{known} MiB");
-        assert!(decided.get("39").is_some() && decided.get("0").is_none());
+        assert!(decided.get(&message(39)).is_some() && decided.get(&message(0)).is_none());
     }
 }

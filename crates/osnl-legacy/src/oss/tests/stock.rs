@@ -102,6 +102,19 @@ fn a_port_s_deletion_by_its_id_alone_has_its_address() {
 }
 
 #[test]
+fn of_two_bodies_under_one_message_id_each_is_told_of_itself() {
+    let lists = Lists { creation: vec!["port.create.end".to_owned()], deletion: Vec::new() };
+    let mut memory = Memory::default();
+    for (port, expected) in [("p1", "10.0.0.1"), ("p2", "10.0.0.2"), ("p1", "10.0.0.1")] {
+        let created = json!({"event_type": "port.create.end", "message_id": "m", "payload": {"port": {"id": port,
+            "device_id": VM, "device_owner": "compute:nova", "fixed_ips": [{"ip_address": expected}]}}});
+        let happened = told(&mut memory, &created.to_string(), &lists);
+        let [Occurrence { ip, not: None, .. }] = &happened[..] else { panic!("{happened:?}") };
+        assert_eq!(ip.as_deref(), Some(expected), "{created}");
+    }
+}
+
+#[test]
 fn a_floating_ip_s_life_is_told_and_nothing_else() {
     let create = end(NOVA, "instance_create_end");
     let associate = end(NEUTRON, "floatingip_update_associate");
