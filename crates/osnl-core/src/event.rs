@@ -129,9 +129,9 @@ impl Event {
         self.notification.id()
     }
 
-    /// Returns a key that is equal in every attempt and different for every other effect, so that a receiver recognises
-    /// a repeated request. The key has the message's id (or the digest of its bytes), the rule, the action, and the
-    /// index of the resource.
+    /// Returns a key that is equal in every attempt, so that a receiver recognises a repeated request. The key has the
+    /// message's id (or the digest of its bytes), the rule, the action, and the index of the resource. Effects of two
+    /// bodies under one `message_id`, without `_unique_id`, have the same key.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         let digest = || self.received.digest().to_string();
