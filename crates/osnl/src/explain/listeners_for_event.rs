@@ -108,7 +108,7 @@ pub(super) fn not_known_to_receive(
             && !bound(listener)
     };
     let of_rule = conf.listeners.iter().filter(|listener| by.contains(&listener.name));
-    if of_rule.clone().any(bound) {
+    if of_rule.clone().any(|listener| bound(listener) || is_sent_to_queue(listener, subject)) {
         return Vec::new();
     }
     match by.len() < conf.listeners.len() || of_rule.clone().all(elsewhere) {
@@ -117,9 +117,16 @@ pub(super) fn not_known_to_receive(
     }
 }
 
+/// Whether the default exchange, whose routing keys are the names of queues, routes the event to the listener's queue.
+fn is_sent_to_queue(listener: &ListenerConf, subject: &ExplainedEvent) -> bool {
+    let is_default =
+        subject.exchange.as_ref().is_some_and(String::is_empty) && listener.driver().has_queues();
+    is_default && subject.routing_key.as_ref().is_some_and(|key| listener.queues().contains(key))
+}
+
 fn why_not(listener: &ListenerConf, subject: &ExplainedEvent) -> Option<WhyNot> {
     // The bindings of a queue that osnl does not declare are unknown.
-    if listener.declare == Declare::Nothing {
+    if listener.declare == Declare::Nothing || is_sent_to_queue(listener, subject) {
         return None;
     }
     if let Some(found) = subject.exchange.as_ref().filter(|exchange| !exchange.is_empty())

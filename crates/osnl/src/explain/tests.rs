@@ -195,6 +195,18 @@ fn who_hears_it_is_asked_first() {
             "rule servers does not match: listener nova does not receive it: the routing key is \"notifications.info\", and its topics are versioned_notifications",
         )],
     );
+    // The default exchange routes to the queue that the routing key names.
+    check(
+        Some(("", "osnl")),
+        None,
+        &[
+            (0, &*ports()),
+            (
+                4,
+                "rule servers does not match: listener nova does not receive it: the routing key is \"osnl\", and its topics are versioned_notifications",
+            ),
+        ],
+    );
     check(
         Some(("neutron", "notifications.info")),
         Some("nova"),
