@@ -67,7 +67,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn resource(&self, part: Option<u32>) -> Option<&Resource<'a>> {
+    pub fn resource(&self, part: Option<u32>) -> Option<&Resource<'a>> {
         let resources = self.resources.get_or_init(|| match self.bulk {
             Some(bulk) => (0..bulk.len()).map(|n| bulk.resource(n)).collect(),
             None => vec![resource_at(self.notification, 0)],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use osnl_config::template::Names;
 use osnl_core::event::AskedFor;
 use osnl_core::misfit::Misfit;
-use osnl_model::{Notification, shortened};
+use osnl_model::{Notification, bounded_id, shortened};
 
 use crate::enrich::{AnswerForecast, Ask, foresee};
 use crate::intake::{Parts, narrowed};
@@ -18,6 +18,8 @@ pub struct Effect {
     pub action: Arc<str>,
     pub key: Option<String>,
     pub resource: Option<u32>,
+    /// The id of the resource, whose digest stands for a long one.
+    pub id: Option<String>,
     pub mode: Mode,
     /// Whether the delivery waits for earlier ones of its action and key.
     pub ordered: bool,
@@ -141,10 +143,12 @@ impl RuleEffects<'_> {
                 }
             },
         };
+        let id = parts.resource(resource).and_then(|found| found.id.as_deref());
         Effect {
             action: action.name.clone(),
             key,
             resource,
+            id: id.map(|id| bounded_id(id).into_owned()),
             mode: rule.mode,
             ordered: !rule.unordered.contains(&action.name),
             asks,

@@ -99,7 +99,7 @@ pub fn effect(effect: &Effect) -> Value {
         Mode::Live => "live",
         Mode::Shadow => "shadow",
     };
-    let mut object = json!({"action": &*effect.action, "resource": effect.key, "mode": mode, "would": would});
+    let mut object = json!({"action": &*effect.action, "resource": effect.id, "mode": mode, "would": would});
     if !effect.asks.is_empty() {
         object["asks"] = effect.asks.iter().map(ask).collect();
     }

@@ -130,11 +130,22 @@ fn scripts_get_the_same_as_members() {
         ],
     });
     assert_eq!(verdicts(event(&port(), Some(("neutron", "notifications.info")))), expected);
-    let servers = json!({"rule": "servers", "verdict": "fires", "if_received_by": ["nova"], "actions": [
-        {"action": "roles", "resource": "12345678-1234-5678-1234-567812345678", "mode": "live",
-         "would": {"method": "DELETE", "url": ROLES.rsplit(' ').next(), "body": null}},
-    ]});
-    assert_eq!(verdicts(event(&port(), None))["rules"][1], servers);
+    let servers = |resource: Option<&str>| {
+        json!({"rule": "servers", "verdict": "fires", "if_received_by": ["nova"], "actions": [
+            {"action": "roles", "resource": resource, "mode": "live",
+             "would": {"method": "DELETE", "url": ROLES.rsplit(' ').next(), "body": null}},
+        ]})
+    };
+    assert_eq!(verdicts(event(&port(), None))["rules"][1], servers(None));
+    // The resource is not the key that orders the deliveries.
+    let mut with_id = port();
+    with_id["payload"]["port"]["id"] = json!("P-1");
+    for key in ["resource", "none", "payload.state"] {
+        let conf = CONF.replace("listeners = nova\n", &format!("listeners = nova\nkey = {key}\n"));
+        let (conf, rules) = (loaded(&conf), ["servers".to_owned()]);
+        let trace = Explainer::new(&conf).with_rules(&rules).trace(event(&with_id, None));
+        assert_eq!(json::trace(&trace, json::effect)["rules"][0], servers(Some("P-1")), "{key}");
+    }
 }
 
 #[test]
