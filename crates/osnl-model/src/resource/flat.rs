@@ -7,13 +7,14 @@ use super::fields::{address, data, first_id, items, text};
 use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
-const EVENTS: [(&str, ObjectShape); 48] = [
+const EVENTS: [(&str, ObjectShape); 49] = [
     ("compute.instance", INSTANCE),
     ("compute_task", ObjectShape::new("instance").id(&["instance_id"])),
     ("compute.metrics", ObjectShape::new("host").id(&["host"]).name(&["nodename"])),
     ("compute.libvirt", ObjectShape::new("host").id(&["ip"])),
     ("scheduler.select_destinations", ObjectShape::new("instance").id(&["instance_id"])),
     ("scheduler.run_instance", ObjectShape::new("instance").id(&["instance_id"])),
+    ("scheduler.create_snapshot", SNAPSHOT),
     ("scheduler.create_volume", VOLUME),
     ("scheduler.extend_volume", VOLUME),
     ("scheduler.manage_existing", VOLUME),
@@ -37,7 +38,7 @@ const EVENTS: [(&str, ObjectShape); 48] = [
     ("metadef_resource_type", METADEF),
     ("volume.usage", VOLUME),
     ("volume", VOLUME),
-    ("snapshot", ObjectShape::new("snapshot").id(&["snapshot_id"])),
+    ("snapshot", SNAPSHOT),
     ("backup", ObjectShape::new("backup").id(&["backup_id"])),
     ("group_snapshot", ObjectShape::new("group_snapshot").id(&["group_snapshot_id"])),
     // Here `id` is the key of a spec.
@@ -62,6 +63,7 @@ const EVENTS: [(&str, ObjectShape); 48] = [
 const INSTANCE: ObjectShape =
     ObjectShape::new("instance").id(&["instance_id"]).project(&["tenant_id"]).state(&["state"]);
 const METADEF: ObjectShape = ObjectShape::new("").id(&["namespace"]);
+const SNAPSHOT: ObjectShape = ObjectShape::new("snapshot").id(&["snapshot_id"]);
 const VOLUME: ObjectShape = ObjectShape::new("volume").id(&["volume_id"]);
 const SHARE: ObjectShape = ObjectShape::new("share").id(&["share_id"]);
 /// Here `user_id` is the user's name.

@@ -287,6 +287,8 @@ fn the_event_type_gives_the_kind_and_the_key_of_the_id() {
         let payload = json!({"method": method, "share_id": "s", "state": {"status": "available"}});
         check(&format!("scheduler.{method}"), payload, "share", "s");
     }
+    let snapshot = json!({"request_spec": {"volume_id": "v"}, "snapshot_id": "s", "state": "error"});
+    check("scheduler.create_snapshot", snapshot, "snapshot", "s");
     check("l3_agent.router.add", json!({"agent": {"id": "a", "router_id": "r"}}), "agent", "a");
     check("dhcp_agent.network.remove", json!({"agent": {"id": "a", "network_id": "n"}}), "agent", "a");
     let group = json!({"stack_identity": "st", "stack_name": "web", "groupname": "g"});
