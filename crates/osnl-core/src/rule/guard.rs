@@ -53,9 +53,18 @@ impl GuardsInForce {
     }
 }
 
-/// Windows by the name of the rule or action. Guards of a new configuration share the windows of the guards before, and
-/// change their rates in [`Guards::take_effect`].
-type Windows = HashMap<Arc<str>, (Rate, Arc<Mutex<GuardWindow>>)>;
+/// Guards by the name of the rule or action.
+type Windows = HashMap<Arc<str>, CountedGuard>;
+
+/// A guard with what it has counted. A guard of a new configuration shares the window of the guard before, and changes
+/// it in [`Guards::take_effect`].
+#[derive(Clone, Debug)]
+struct CountedGuard {
+    rate: Rate,
+    window: Arc<Mutex<GuardWindow>>,
+    /// The keys of the journal, for a window that looks back further than before.
+    journal: Option<Arc<Mutex<GuardWindow>>>,
+}
 
 impl Guards {
     #[must_use]
@@ -63,10 +72,13 @@ impl Guards {
         rules: impl IntoIterator<Item = (Arc<str>, Rate)>,
         actions: impl IntoIterator<Item = (Arc<str>, Rate)>,
     ) -> Self {
-        let window = |(name, rate)| (name, (rate, Arc::new(Mutex::new(GuardWindow::new(rate)))));
+        let guard = |(name, rate)| {
+            let window = Arc::new(Mutex::new(GuardWindow::new(rate)));
+            (name, CountedGuard { rate, window, journal: None })
+        };
         Self {
-            rules: rules.into_iter().map(window).collect(),
-            actions: actions.into_iter().map(window).collect(),
+            rules: rules.into_iter().map(guard).collect(),
+            actions: actions.into_iter().map(guard).collect(),
             order: Arc::default(),
             clock: SteppedClock::default(),
         }
@@ -83,10 +95,15 @@ impl Guards {
             (&mut self.rules, &before.rules, &mut fresh.rules),
             (&mut self.actions, &before.actions, &mut fresh.actions),
         ] {
-            for (name, (rate, window)) in own {
-                match old.get(name).filter(|(old, _)| old.within >= rate.within) {
-                    Some((_, counted)) => *window = counted.clone(),
-                    None => drop(fresh.insert(name.clone(), (*rate, window.clone()))),
+            for (name, own) in own {
+                let known = old.get(name);
+                let is_fresh = known.is_none_or(|known| known.rate.within < own.rate.within);
+                if is_fresh {
+                    fresh.insert(name.clone(), own.clone());
+                }
+                if let Some(known) = known {
+                    let new = std::mem::replace(&mut own.window, known.window.clone());
+                    own.journal = is_fresh.then_some(new);
                 }
             }
         }
@@ -100,15 +117,19 @@ impl Guards {
     }
 
     pub fn take_effect(&self) {
-        for (rate, window) in self.rules.values().chain(self.actions.values()) {
-            lock(window).rate = *rate;
+        for CountedGuard { rate, window, journal } in self.rules.values().chain(self.actions.values()) {
+            let mut window = lock(window);
+            window.rate = *rate;
+            if let Some(journal) = journal {
+                window.add_earlier(std::mem::replace(&mut *lock(journal), GuardWindow::new(*rate)));
+            }
         }
     }
 
     #[must_use]
     pub fn longest(&self) -> Option<Duration> {
         let all = self.rules.values().chain(self.actions.values());
-        all.map(|(rate, _)| rate.within).max()
+        all.map(|guard| guard.rate.within).max()
     }
 
     /// Returns the earliest time of day at which a key that still counts can have arrived; `None` without a guard.
@@ -126,12 +147,12 @@ impl Guards {
     pub fn verdict(&self, rule: &str, action: &str, key: &str, at: Instant) -> Option<GuardHold> {
         let at = self.clock.millis(at);
         let mut hold = None;
-        for (kind, name, window) in [
+        for (kind, name, guard) in [
             (GuardKind::Rule, rule, self.rules.get(rule)),
             (GuardKind::Action, action, self.actions.get(action)),
         ] {
-            let Some((_, window)) = window else { continue };
-            let mut window = lock(window);
+            let Some(guard) = guard else { continue };
+            let mut window = lock(&guard.window);
             if window.admits(key, at) {
                 continue;
             }
@@ -150,8 +171,8 @@ impl Guards {
     pub fn states(&self, now: Instant) -> Vec<(&'static str, Arc<str>, bool)> {
         let now = self.clock.millis(now);
         let state = |kind, windows: &Windows| -> Vec<_> {
-            let state = |(name, (_, window)): (&Arc<str>, &(Rate, Arc<Mutex<GuardWindow>>))| {
-                (kind, name.clone(), lock(window).is_full(now))
+            let state = |(name, guard): (&Arc<str>, &CountedGuard)| {
+                (kind, name.clone(), lock(&guard.window).is_full(now))
             };
             windows.iter().map(state).collect()
         };
@@ -164,8 +185,8 @@ impl Guards {
     /// Adds a key from before the start of the process, or released by an operator. Keys must be added oldest first.
     pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
         let at = self.clock.millis_of(at);
-        for (_, window) in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
-            lock(window).note(key, at, passed);
+        for guard in [self.rules.get(rule), self.actions.get(action)].into_iter().flatten() {
+            lock(&guard.window).note(key, at, passed);
         }
     }
 }
@@ -311,6 +332,17 @@ impl GuardWindow {
         debug_assert!(self.keys.len() <= most, "{} keys of {}", self.keys.len(), self.rate);
     }
 
+    /// Adds the keys that are not counted yet.
+    fn add_earlier(&mut self, earlier: Self) {
+        for (order, passed) in [(earlier.passed, true), (earlier.held, false)] {
+            for ((at, _), key) in order {
+                if !self.keys.contains_key(&key) {
+                    self.note(&key, at, passed);
+                }
+            }
+        }
+    }
+
     #[cfg(test)]
     fn unnote(&mut self, key: &str) {
         if let Some((place, passed)) = self.keys.remove(&*bounded_id(key)) {
@@ -429,7 +461,7 @@ mod tests {
         let guards = guard(2);
         let storm: Vec<String> = (0..1000).map(|n| format!("k{n}@{}", n / 100)).collect();
         assert_eq!(held(&guards, &storm.join(" ")).split(' ').count(), 998);
-        assert!(lock(&guards.actions["a"].1).keys.len() <= 5);
+        assert!(lock(&guards.actions["a"].window).keys.len() <= 5);
         let restarted = guard(2);
         for (key, second, passed) in [("a", 0, true), ("b", 1, true), ("c", 2, false)] {
             restarted.remember("r", "a", key, day(second), passed);
@@ -443,7 +475,7 @@ mod tests {
         for n in 0..301_000 {
             guards.remember("r", "a", &format!("k{n}"), day(n / 1000), true);
         }
-        assert_eq!(lock(&guards.actions["a"].1).keys.len(), RELEASED);
+        assert_eq!(lock(&guards.actions["a"].window).keys.len(), RELEASED);
         assert!(guards.verdict("r", "a", "new", at(301)).is_some());
         assert!(guards.verdict("r", "a", "k300999", at(301)).is_none());
     }
@@ -487,17 +519,32 @@ mod tests {
         let rate = |keys, seconds| Rate { keys, within: Duration::from_secs(seconds) };
         let before = guard(2);
         assert_eq!(held(&before, "a@0 b@1"), "");
-        for (after, fresh, expected) in
-            [(rate(2, 600), 0, "c@2"), (rate(3, 600), 0, ""), (rate(2, 60), 0, "c@2"), (rate(2, 700), 1, "")]
-        {
+        for (after, fresh, expected) in [
+            (rate(2, 600), 0, "c@2"),
+            (rate(3, 600), 0, ""),
+            (rate(2, 60), 0, "c@2"),
+            (rate(2, 700), 1, "c@2"),
+        ] {
             let (guards, new) = Guards::new([], [("a".into(), after)]).following(&before);
             assert_eq!(new.actions.len(), fresh, "{after}");
             guards.take_effect();
             assert_eq!(held(&guards, "c@2"), expected, "{after}");
-            if fresh == 0 {
-                before.actions["a"].1.lock().unwrap().unnote("c");
-                before.take_effect();
-            }
+            lock(&before.actions["a"].window).unnote("c");
+            before.take_effect();
         }
+    }
+
+    #[test]
+    fn a_window_that_looks_back_further_has_what_was_counted_and_what_the_journal_knows() {
+        let before = Guards::new([], [("a".into(), Rate { keys: 3, within: Duration::from_secs(10) })]);
+        assert_eq!(held(&before, "a@0 b@15"), "");
+        let longer = Rate { keys: 3, within: Duration::from_secs(600) };
+        let (guards, fresh) = Guards::new([], [("a".into(), longer)]).following(&before);
+        for (key, second) in [("a", 0), ("b", 15)] {
+            fresh.remember("r", "a", key, day(second), true);
+        }
+        assert_eq!(held(&before, "c@16"), "", "a key of the time before the new guards take effect");
+        guards.take_effect();
+        assert_eq!(held(&guards, "a@17 b@17 d@17 c@17"), "d@17");
     }
 }
