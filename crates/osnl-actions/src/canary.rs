@@ -1,7 +1,6 @@
 //! No section names this driver: `native/canary.rs` of `osnl` makes the action.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use osnl_action::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
@@ -9,6 +8,7 @@ use osnl_action::driver::{
 };
 use osnl_action::{Action, ActionError, Completion, Event};
 use osnl_transport::BoxFuture;
+use tokio::time::Instant;
 
 use osnl_core::metrics::Counters;
 
@@ -56,7 +56,7 @@ impl Action for CanaryAction {
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         let note = |event: &Event| {
             let id = event.notification.message_id.as_deref().unwrap_or_default();
-            Ok(match self.0.series.canary.comes_back(id, SystemTime::now()) {
+            Ok(match self.0.series.canary.comes_back(id, Instant::now()) {
                 Some(took) => {
                     Completion::Delivered(format!("the canary is back after {:.3} s", took.as_secs_f64()))
                 }

@@ -1,4 +1,5 @@
-//! The clock of due times and guards: milliseconds since 1970 from a clock that does not jump while the process runs.
+//! The clock of due times, guards, and silence: milliseconds since 1970 from a clock that does not jump while the
+//! process runs.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -117,6 +118,13 @@ impl SteppedClock {
             (outside, Reverse(time))
         });
         times.min().map_or(at, |(_, Reverse(time))| time)
+    }
+
+    /// Returns the time of day of a time, by the present system clock.
+    #[must_use]
+    pub fn time_of_day(&self, millis: i64) -> SystemTime {
+        let ahead = self.spans().back().map_or(0, |span| span.ahead);
+        from_millis(millis.saturating_add(ahead))
     }
 
     /// Returns the age of a time of day, by the system clock as it was then.

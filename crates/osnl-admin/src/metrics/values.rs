@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
 use osnl::journal::query::{Phase, RowState};
 use osnl_core::metrics::{Canary, Counter};
+use tokio::time::Instant;
 
 use super::ProcessNumbers;
 use super::families as of;
@@ -107,7 +108,7 @@ fn canary(canary: &Canary, out: &mut FamilyWriter) {
             samples.sample(&[result], counter.get());
         }
     });
-    out.value(&of::CANARY_LATE, Some(u64::from(canary.late(SystemTime::now()).is_some())));
+    out.value(&of::CANARY_LATE, Some(u64::from(canary.late(Instant::now()).is_some())));
     out.family(&of::CANARY_DELAY, |samples| samples.histogram(&[], &canary.delay.observed()));
 }
 

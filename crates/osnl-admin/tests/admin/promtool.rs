@@ -25,7 +25,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
     listener.appended(&notification);
     listener.types.count(Some("port.\"create\".end"));
     counters.series.commits.observe(Duration::from_millis(3));
-    counters.series.canary.begin(Duration::from_secs(60), now);
+    counters.series.canary.begin(Duration::from_secs(60), tokio::time::Instant::now());
     let action = |n: usize| {
         let name: Arc<str> = format!("action-{n:03}").into();
         let series = counters.series.action(&name);

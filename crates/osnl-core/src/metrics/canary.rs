@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Counter;
 use super::histogram::{Histogram, LATENCY};
@@ -25,8 +27,8 @@ pub struct Canary {
 #[derive(Default)]
 struct CanaryFlight {
     every: Option<Duration>,
-    open: BTreeMap<String, SystemTime>,
-    since: Option<SystemTime>,
+    open: BTreeMap<String, Instant>,
+    since: Option<Instant>,
 }
 
 impl Default for Canary {
@@ -47,7 +49,7 @@ impl Canary {
     pub const ACTION: &str = "osnl:canary";
     pub const EVENT_TYPE: &str = "osnl.canary";
 
-    pub fn begin(&self, every: Duration, now: SystemTime) {
+    pub fn begin(&self, every: Duration, now: Instant) {
         let mut flight = self.flight();
         (flight.every, flight.since) = (Some(every), Some(now));
         flight.open.clear();
@@ -58,11 +60,11 @@ impl Canary {
         self.flight().every.is_some()
     }
 
-    pub fn sends(&self, id: &str, now: SystemTime) {
+    pub fn sends(&self, id: &str, now: Instant) {
         let mut flight = self.flight();
         let patience = flight.patience();
         let before = flight.open.len();
-        flight.open.retain(|_, sent| now.duration_since(*sent).unwrap_or_default() <= patience);
+        flight.open.retain(|_, sent| now.saturating_duration_since(*sent) <= patience);
         self.lost.add((before - flight.open.len()) as u64);
         flight.open.insert(id.to_owned(), now);
     }
@@ -74,21 +76,21 @@ impl Canary {
 
     /// Notes that a canary has returned, and returns its delay. `None` for a canary of another daemon, or for a lost
     /// one.
-    pub fn comes_back(&self, id: &str, now: SystemTime) -> Option<Duration> {
+    pub fn comes_back(&self, id: &str, now: Instant) -> Option<Duration> {
         let mut flight = self.flight();
         let sent = flight.open.remove(id)?;
         flight.since = Some(now);
         drop(flight);
-        let took = now.duration_since(sent).unwrap_or_default();
+        let took = now.saturating_duration_since(sent);
         self.returned.increment();
         self.delay.observe(took);
         Some(took)
     }
 
     #[must_use]
-    pub fn late(&self, now: SystemTime) -> Option<Duration> {
+    pub fn late(&self, now: Instant) -> Option<Duration> {
         let flight = self.flight();
-        let silent = now.duration_since(flight.since?).unwrap_or_default();
+        let silent = now.saturating_duration_since(flight.since?);
         (silent > flight.patience()).then_some(silent)
     }
 
@@ -113,13 +115,10 @@ impl fmt::Debug for Canary {
 mod tests {
     use super::*;
 
-    fn at(second: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + second)
-    }
-
     #[test]
     fn one_that_does_not_come_back_is_lost_and_as_long_as_none_does_it_is_late() {
-        let canary = Canary::default();
+        let (canary, begin) = (Canary::default(), Instant::now());
+        let at = |second| begin + Duration::from_secs(second);
         assert!(!canary.is_on() && canary.late(at(9999)).is_none());
         canary.begin(Duration::from_secs(60), at(0));
         canary.sends("a", at(0));

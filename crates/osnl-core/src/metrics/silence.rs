@@ -1,7 +1,7 @@
 //! Detects streams with fewer messages within a time than expected.
 //!
 //! A stream remembers the times of its latest messages, as many as are expected. If the oldest of these times is too
-//! long ago, the stream is silent. A message costs one atomic store, and nothing without an expectation.
+//! long ago, the stream is silent. A message costs a look at the clock, and nothing without an expectation.
 //!
 //! A daemon judges only queues of which it is the reader. If another consumer gets the messages of a queue, the daemon is a
 //! [standby](Streams::set_standby). No stream of that queue is silent then, and the time starts anew when the standby
@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use osnl_config::Rate;
 
-use crate::epoch::{from_millis, millis};
+use crate::clock::SteppedClock;
 
 /// The part whose messages are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +58,7 @@ pub struct StreamState {
 #[derive(Debug, Default)]
 pub struct Streams {
     by_name: RwLock<StreamsByName>,
+    clock: SteppedClock,
     /// Listeners whose queue another consumer reads.
     standby: RwLock<BTreeSet<Arc<str>>>,
 }
@@ -70,7 +71,7 @@ type StreamsByName = BTreeMap<(StreamKind, Arc<str>), Arc<WatchedStream>>;
 struct WatchedStream {
     expect: Rate,
     listeners: Vec<Arc<str>>,
-    /// The start of the watch, in milliseconds since 1970.
+    /// The start of the watch, in milliseconds of the clock.
     since: AtomicI64,
     /// The messages since the start.
     count: AtomicU64,
@@ -81,13 +82,13 @@ struct WatchedStream {
 impl Streams {
     pub fn expect(&self, expected: impl IntoIterator<Item = ExpectedStream>, now: SystemTime) {
         let mut streams = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::take(&mut *streams);
+        let (before, since) = (std::mem::take(&mut *streams), self.clock.millis_of(now));
         for ExpectedStream { kind, name, expect, listeners } in expected {
             let key = (kind, name);
             let is_same =
                 |stream: &&Arc<WatchedStream>| (stream.expect, &stream.listeners) == (expect, &listeners);
             let known = before.get(&key).filter(is_same).cloned();
-            let new = || Arc::new(WatchedStream::new(expect, listeners.clone(), millis(now)));
+            let new = || Arc::new(WatchedStream::new(expect, listeners.clone(), since));
             streams.insert(key, known.unwrap_or_else(new));
         }
     }
@@ -101,7 +102,7 @@ impl Streams {
         } else if standby.remove(listener) {
             let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
             for stream in streams.values().filter(|stream| stream.listeners.contains(listener)) {
-                stream.since.store(millis(now), Ordering::Relaxed);
+                stream.since.store(self.clock.millis_of(now), Ordering::Relaxed);
             }
         }
     }
@@ -112,18 +113,19 @@ impl Streams {
             return;
         }
         if let Some(stream) = streams.get(&(kind, name.clone())) {
-            stream.note(messages, millis(now));
+            stream.note(messages, self.clock.millis_of(now));
         }
     }
 
     #[must_use]
     pub fn states(&self, now: SystemTime) -> Vec<StreamState> {
+        let now = self.clock.millis_of(now);
         let standby = self.standby.read().unwrap_or_else(PoisonError::into_inner);
         let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         let state = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<WatchedStream>)| {
             let is_read = stream.listeners.iter().any(|listener| !standby.contains(listener));
-            let is_silent = is_read && stream.is_silent(millis(now));
-            let last = stream.last().map(from_millis);
+            let is_silent = is_read && stream.is_silent(now);
+            let last = stream.last().map(|last| self.clock.time_of_day(last));
             StreamState { kind: *kind, name: name.clone(), expect: stream.expect, last, is_silent }
         };
         streams.iter().map(state).collect()

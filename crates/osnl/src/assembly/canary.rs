@@ -4,12 +4,12 @@
 //! missed.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl_model::{Emission, Framing, Priority, Target};
 use osnl_transport::{Declare, OutgoingMessage, Transport};
 use serde_json::value::RawValue;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::daemon::{DaemonState, ServiceTask};
 use crate::listener::ListenerState;
@@ -43,7 +43,7 @@ pub(super) fn send(
     Box::new(|end| {
         Box::pin(async move {
             let canary = &counters.series.canary;
-            canary.begin(conf.every, SystemTime::now());
+            canary.begin(conf.every, Instant::now());
             let mut tick = interval(conf.every);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut fails = false;
@@ -54,7 +54,7 @@ pub(super) fn send(
                     _ = tick.tick() => {}
                 }
                 let Some((transport, exchange)) = way.now().filter(|_| listens(&daemon, &conf)) else {
-                    canary.begin(conf.every, SystemTime::now());
+                    canary.begin(conf.every, Instant::now());
                     continue;
                 };
                 let sent = tokio::select! {
@@ -118,7 +118,7 @@ async fn one(canary: &Canary, transport: &dyn Transport, exchange: &str) -> Resu
         .map_err(|error| error.to_string())?;
     let sent = OutgoingMessage::json(body);
     let message = OutgoingMessage { declare: Declare::Passive, mandatory: true, ..sent };
-    canary.sends(&id, SystemTime::now());
+    canary.sends(&id, Instant::now());
     let target = Target::new(exchange, canary::TOPIC);
     let sent = timeout(ANSWER, transport.send(&target, &Priority::Info, message)).await;
     let sent = sent.unwrap_or_else(|_| {

@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_net::http::ExpiryKind;
 use osnl_net::tls::EXPIRES_SOON;
+use tokio::time::Instant;
 
 use super::{Incident, IncidentKind as Kind, IncidentSeverity as Severity, and_more, grouped, lasting};
 use crate::control::time::{self, span};
@@ -80,8 +81,8 @@ pub(in crate::control) fn judge_stop(stop: DaemonStop, running: u64) -> Incident
 }
 
 pub(in crate::control) fn judge_streams(counters: &Counters) -> Vec<Incident> {
-    let now = SystemTime::now();
-    let silent = counters.series.streams.states(now).into_iter().filter(|stream| stream.is_silent);
+    let states = counters.series.streams.states(SystemTime::now());
+    let silent = states.into_iter().filter(|stream| stream.is_silent);
     let silent = silent.map(|stream| {
         let (kind, name, expect) = (stream.kind.name(), stream.name, stream.expect);
         let last = stream.last.map_or_else(
@@ -95,7 +96,7 @@ pub(in crate::control) fn judge_streams(counters: &Counters) -> Vec<Incident> {
         let found = if kind == "listener" { found.for_listener(&name) } else { found };
         found.mended_by_command("osnl tap").mended_by("the tap shows whether the service sends notifications")
     });
-    let canary = counters.series.canary.late(now).map(|late| {
+    let canary = counters.series.canary.late(Instant::now()).map(|late| {
         let what = format!("the canary is late: none came back for {}", span(late.as_secs()));
         let found = Incident::new(Kind::CanaryLate, Severity::Critical, "canary", what);
         found

@@ -322,6 +322,35 @@ async fn a_message_that_comes_again_ends_no_silence() {
     }
 }
 
+/// A daemon can start by a wrong clock, which is set right later.
+#[tokio::test(start_paused = true)]
+async fn a_step_of_the_system_clock_neither_hides_nor_makes_a_silence() {
+    let second = Duration::from_secs(1);
+    let noon = SystemTime::UNIX_EPOCH + 1_800_000_000 * second;
+    for after in [noon - 32_400 * second, noon + 32_400 * second] {
+        epoch::simulated::set(Some(noon));
+        let counters = Counters::default();
+        let streams = &counters.series.streams;
+        let stream = osnl_core::metrics::ExpectedStream {
+            kind: StreamKind::Listener,
+            name: "l".into(),
+            expect: osnl_config::Rate { keys: 1, within: 600 * second },
+            listeners: vec!["l".into()],
+        };
+        streams.expect([stream], epoch::now());
+        streams.note(StreamKind::Listener, &"l".into(), 1, epoch::now());
+        tokio::time::advance(60 * second).await;
+        epoch::simulated::set(Some(after));
+        let state = || streams.states(epoch::now()).remove(0);
+        assert_eq!((state().last, state().is_silent), (Some(after - 60 * second), false));
+        tokio::time::advance(539 * second).await;
+        assert!(!state().is_silent);
+        tokio::time::advance(2 * second).await;
+        assert!(state().is_silent);
+    }
+    epoch::simulated::set(None);
+}
+
 /// Pauses that grew with each return made a window of slow messages wait for an hour, though each of them ended.
 #[tokio::test(start_paused = true)]
 async fn the_row_of_returns_ends_once_all_that_returned_has_ended() {
