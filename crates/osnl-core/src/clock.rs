@@ -127,6 +127,12 @@ impl SteppedClock {
         from_millis(millis.saturating_add(ahead))
     }
 
+    /// Returns a time of day as the present system clock would have shown it. A time from before the start stays.
+    #[must_use]
+    pub fn by_present(&self, at: SystemTime) -> SystemTime {
+        if millis(at) < self.clock.at { at } else { self.time_of_day(self.millis_of(at)) }
+    }
+
     /// Returns the age of a time of day, by the system clock as it was then.
     #[must_use]
     pub fn age(&self, at: SystemTime) -> Duration {

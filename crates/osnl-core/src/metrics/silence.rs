@@ -80,6 +80,12 @@ struct WatchedStream {
 }
 
 impl Streams {
+    /// Returns the clock of the streams, which [looks](SteppedClock::look) whenever their states are asked for.
+    #[must_use]
+    pub fn clock(&self) -> &SteppedClock {
+        &self.clock
+    }
+
     pub fn expect(&self, expected: impl IntoIterator<Item = ExpectedStream>, now: SystemTime) {
         let mut streams = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let (before, since) = (std::mem::take(&mut *streams), self.clock.millis_of(now));

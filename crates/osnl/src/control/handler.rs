@@ -198,6 +198,11 @@ impl ControlHandler {
         }
     }
 
+    /// Returns a time of day as the present system clock would have shown it, after steps since the start.
+    fn by_present_clock(&self, at: SystemTime) -> SystemTime {
+        self.live.as_ref().map_or(at, |live| live.counters.series.streams.clock().by_present(at))
+    }
+
     fn attention_age(&self) -> Duration {
         self.live.as_ref().map_or(ATTENTION_AGE, |live| live.daemon.attention_age())
     }

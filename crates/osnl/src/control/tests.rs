@@ -4,14 +4,18 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use osnl_core::epoch;
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{GuardHold, GuardName};
+use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl_journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::daemon::Daemon;
 
 fn place(state_dir: &Path) -> SocketPlace {
     SocketPlace { state_dir: state_dir.to_owned(), group: None }
@@ -165,6 +169,34 @@ async fn each_guard_that_keeps_deliveries_of_an_action_back_is_found() {
     let status = with_deliveries(folder.path(), &messages).await.status().await.unwrap();
     let of_guards = status.incidents.iter().find(|one| one.kind == IncidentKind::WaitingForRelease).unwrap();
     assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}; {third}")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_the_system_clock_neither_hides_nor_ages_what_waits() {
+    let minute = Duration::from_secs(60);
+    let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    for after in [noon - 540 * minute, noon + 540 * minute] {
+        epoch::simulated::set(Some(noon));
+        let counters = Arc::<Counters>::default();
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+        let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
+        let store = Store::for_memory(journal.clone(), Default::default());
+        let handler = ControlHandler::for_daemon(store, daemon.state(), counters);
+        tokio::time::advance(minute).await;
+        let mut received = ReceivedMessage::sample(r#"{"event_type": "e", "payload": {}}"#, false);
+        received.origin.received = epoch::now();
+        let notification = Arc::new(received.decode().unwrap());
+        let deliveries = vec![NewDelivery::new("r", "hook", None)];
+        let mut permit = journal.reserve(&["hook".into()], 1).await;
+        let entry = Entry { received: Arc::new(received), notification, deliveries };
+        let _receipt = journal.append(&mut permit, entry);
+        tokio::time::advance(minute).await;
+        epoch::simulated::set(Some(after));
+        tokio::time::advance(minute).await;
+        let status = handler.status().await.unwrap();
+        assert_eq!(status.targets[0].oldest_pending_seconds, Some(120));
+    }
+    epoch::simulated::set(None);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use std::time::SystemTime;
 
 use jiff::{Timestamp, Unit};
+use osnl_core::epoch;
 use tokio::time::Instant;
 
 #[must_use]
@@ -46,7 +47,7 @@ pub fn from_now(at: &str) -> Option<String> {
 }
 
 pub(super) fn age(at: SystemTime) -> u64 {
-    at.elapsed().unwrap_or_default().as_secs()
+    epoch::now().duration_since(at).unwrap_or_default().as_secs()
 }
 
 /// Whole seconds until then, rounded up; 0 for a moment in the past.

@@ -134,19 +134,21 @@ impl ControlHandler {
 
     /// A disk that hangs must not hide the facts that need no disk.
     pub(super) async fn kept_in_time(&self) -> Result<JournalNumbers, RequestRefusal> {
-        match self.live {
-            None => Ok(self.store.journal.numbers().await?),
+        let mut kept = match self.live {
+            None => self.store.journal.numbers().await?,
             Some(_) => match timeout(STORE, self.store.journal.numbers()).await {
-                Ok(numbers) => Ok(numbers?),
+                Ok(numbers) => numbers?,
                 Err(_) => {
                     let why = format!(
                         "the journal cannot be read: no answer of its disk for {} s",
                         STORE.as_secs()
                     );
-                    Err(RequestRefusal::new(Code::Unavailable, why))
+                    return Err(RequestRefusal::new(Code::Unavailable, why));
                 }
             },
-        }
+        };
+        kept.oldest.values_mut().for_each(|at| *at = self.by_present_clock(*at));
+        Ok(kept)
     }
 
     pub(super) async fn is_pending(&self, action: &str) -> Result<bool, RequestRefusal> {
@@ -165,7 +167,9 @@ impl ControlHandler {
     fn listeners(&self) -> Vec<ListenerStatus> {
         let handles: Vec<ListenerHandle> =
             self.live.iter().flat_map(|live| live.daemon.listeners()).collect();
-        let mut listeners: Vec<ListenerStatus> = handles.iter().map(listener).collect();
+        let since = |heard: &ListenerHandle| heard.gauges.since().map(|at| self.by_present_clock(at));
+        let mut listeners: Vec<ListenerStatus> =
+            handles.iter().map(|heard| listener(heard, since(heard))).collect();
         // Two listeners of this daemon may read one queue.
         let places: Vec<(String, Vec<String>)> =
             listeners.iter().map(|one| (one.broker.clone(), one.queues.clone())).collect();
@@ -472,7 +476,7 @@ fn seconds_until(at: Instant) -> u64 {
     at.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64
 }
 
-fn listener(heard: &ListenerHandle) -> ListenerStatus {
+fn listener(heard: &ListenerHandle, since: Option<SystemTime>) -> ListenerStatus {
     let opened = heard.gauges.opened();
     let last = heard.gauges.last_message();
     let state = heard.state.borrow().clone();
@@ -491,7 +495,6 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         | ListenerState::Draining
         | ListenerState::Stopped => (trouble.as_ref().map(|trouble| trouble.reason.clone()), None),
     };
-    let since = heard.gauges.since();
     let until = |next: SystemTime| {
         let left = next.duration_since(SystemTime::now()).unwrap_or_default();
         left.as_secs_f64().ceil() as u64
