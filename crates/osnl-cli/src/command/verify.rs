@@ -6,7 +6,9 @@ mod report;
 
 use std::fs::File;
 use std::io::{self, BufReader};
+use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::time::SystemTime;
 
 use osnl::action::http::HttpOptions;
 use osnl::actions::k2hr3::K2hr3Conf;
@@ -38,6 +40,7 @@ fn verify(args: &VerifyArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     let Some(action) = conf.actions.iter().find(|action| *action.name == *args.action) else {
         return Ok(Exit::Failed);
     };
+    let began = SystemTime::now();
     args.live.check_terminal()?;
     let daemon = if args.live.is_live() { Some(daemon(args, conf)?) } else { None };
     let journal = match &conf.journal {
@@ -47,11 +50,11 @@ fn verify(args: &VerifyArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
     let http = HttpOptions::from_environment(std::env::vars_os());
     let runtime = app::runtime().map_err(|error| (Exit::Failed, error.to_string()))?;
     let cloud = cloud(args, conf, action, &http)?;
-    let all = match (&args.ids, args.from) {
+    let (all, changed) = match (&args.ids, args.from) {
         (Some(file), _) => read_ids(file)?,
         (None, Some(IdSource::K2hr3)) => {
             let roles = roles(args, conf, action)?;
-            runtime.block_on(members(&roles, &http))?
+            (runtime.block_on(members(&roles, &http))?, None)
         }
         (None, None) => return Ok(Exit::Usage),
     };
@@ -69,7 +72,7 @@ fn verify(args: &VerifyArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         .naming_region(args.region.is_some());
     let planner =
         DeletionPlanner::new(Explainer::for_replay(conf), &args.action, args.kind, journal, args.settled);
-    let report = VerifyReport::new(args);
+    let report = VerifyReport::new(args, changed.map_or(began, |changed| changed.min(began)));
     VerifyRun { args, runtime, verifier, planner, daemon, report }.run(ids)
 }
 
@@ -245,15 +248,19 @@ fn cloud(
     })
 }
 
-fn read_ids(file: &Path) -> Result<ResourceIds, SavedEventsRefusal> {
-    let read = if file == Path::new("-") {
-        ResourceIds::read("stdin", io::stdin().lock())
+/// Returns the ids, and the time at which their file was changed. A pipe has none.
+fn read_ids(file: &Path) -> Result<(ResourceIds, Option<SystemTime>), SavedEventsRefusal> {
+    let (name, opened) = if file == Path::new("-") {
+        ("stdin".to_owned(), io::stdin().as_fd().try_clone_to_owned().map(File::from))
     } else {
-        let name = file.display().to_string();
-        let opened = File::open(file).map_err(|error| (Exit::Failed, masked(&format!("{name}: {error}"))))?;
-        ResourceIds::read(&name, BufReader::new(opened))
+        (file.display().to_string(), File::open(file))
     };
-    read.map_err(|error| (Exit::Failed, masked(&error.to_string())))
+    let failed = |error: io::Error| (Exit::Failed, masked(&format!("{name}: {error}")));
+    let opened = opened.map_err(failed)?;
+    let metadata = opened.metadata().map_err(failed)?;
+    let changed = metadata.modified().ok().filter(|_| metadata.is_file());
+    let ids = ResourceIds::read(&name, BufReader::new(opened));
+    Ok((ids.map_err(|error| (Exit::Failed, masked(&error.to_string())))?, changed))
 }
 
 /// Returns the roles of `--role`, or those to which actions add hosts at the same K2HR3.

@@ -1,5 +1,8 @@
+use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{Broker, Notice, OsloPublisher, Pty, PublisherOptions, Reply, Sink, wait_until};
 use serde_json::{Value, json};
@@ -175,6 +178,41 @@ fn a_gap_that_may_have_lost_both_kinds_is_closed_when_both_are_verified() {
         assert_eq!(stdout.ends_with("; 1 gap closed\n"), next.is_none(), "{stdout}");
         assert_eq!(stand.gaps().first().map(|gap| gap["command"].clone()), next.map(|next| json!(next)));
     }
+    osnl.stop();
+}
+
+/// A resource that the target was given later is not among the ids, and its deletion may be lost in a later gap.
+#[test]
+fn a_gap_after_the_ids_were_exported_or_read_stays() {
+    let vhost = Broker::shared().vhost("verified-late");
+    let stand = Stand::new(&vhost.url(), 1..=20, 1..=20);
+    stand.has_gaps(&[gap(1, "nova", 1000), gap(2, "nova", 1001)]);
+    let exported = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+    let file = File::options().append(true).open(stand.place.path("ids")).unwrap();
+    file.set_modified(exported).unwrap();
+    let osnl = stand.daemon();
+    let (code, stdout, stderr) = stand.verify(&["--ids", "ids", "--live", "--yes", "--format", "json"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let summed = summary(&stdout);
+    assert_eq!(
+        (&summed["gaps_closed"], &summed["covers_until"]),
+        (&json!(1), &json!("1970-01-01T00:16:40Z"))
+    );
+    assert_eq!(stand.gaps().iter().map(|gap| gap["id"].clone()).collect::<Vec<_>>(), [2]);
+    // The operator thinks about the question.
+    let args =
+        "verify roles -c a.conf --rate 1000 --format json --live --from k2hr3 --role web --token-file token";
+    let args: Vec<&str> = args.split(' ').collect();
+    let mut terminal = Pty::start(Path::new(OSNL), &args, &stand.place.path(""), (300, 24));
+    wait_until(SOON, "the question", || terminal.text().contains("is gone? [y/N]"));
+    let asked = SystemTime::now();
+    wait_until(SOON, "the operator", || asked.elapsed().unwrap() > Duration::from_secs(1));
+    terminal.type_in("y\r");
+    assert_eq!(terminal.wait(PROMPTLY).code(), Some(0), "{}", terminal.text());
+    let text = terminal.text();
+    let covers = text.split_once(r#""covers_until":""#).and_then(|(_, rest)| rest.split_once('"')).unwrap().0;
+    assert!(SystemTime::from(covers.parse::<Timestamp>().unwrap()) <= asked, "{covers}, asked at {asked:?}");
+    assert!(stand.gaps().is_empty());
     osnl.stop();
 }
 

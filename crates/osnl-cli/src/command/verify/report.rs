@@ -21,8 +21,8 @@ pub(super) struct VerifyReport<'a> {
     args: &'a VerifyArgs,
     out: StandardOutput,
     shown: u64,
-    /// The time before the first question; `None` until then.
-    began: Option<SystemTime>,
+    /// The time before the ids were read, or at which their file was changed. The target may hold others since.
+    ids_of: SystemTime,
     planned: u64,
     pub(super) appended: u64,
     young: u64,
@@ -31,13 +31,12 @@ pub(super) struct VerifyReport<'a> {
 }
 
 impl<'a> VerifyReport<'a> {
-    pub(super) fn new(args: &'a VerifyArgs) -> Self {
+    pub(super) fn new(args: &'a VerifyArgs, ids_of: SystemTime) -> Self {
         let out = StandardOutput::plain();
-        Self { args, out, shown: 0, began: None, planned: 0, appended: 0, young: 0, already: 0, no_effect: 0 }
+        Self { args, out, shown: 0, ids_of, planned: 0, appended: 0, young: 0, already: 0, no_effect: 0 }
     }
 
     pub(super) fn stretch(&mut self, stretch: &Stretch, plans: &[(ResourceId, DeletionPlan)]) {
-        self.began.get_or_insert(stretch.began);
         for (id, plan) in plans {
             let left_out = match plan {
                 DeletionPlan::Append(_) => {
@@ -108,7 +107,7 @@ impl<'a> VerifyReport<'a> {
     /// Returns the time before which each deletion is found; `None` if an answer is missing, or a part of the ids.
     pub(super) fn covers_until(&self, tally: VerifyTally, is_whole: bool) -> Option<SystemTime> {
         let is_all = self.is_complete(tally, is_whole) && self.young == 0 && self.args.after.is_none();
-        self.began.filter(|_| is_all)
+        is_all.then_some(self.ids_of)
     }
 
     /// `closed`: the gaps that the verification has closed.
