@@ -12,18 +12,19 @@ use osnl_journal::files::replace_in_folder;
 use osnl_model::Priority;
 use osnl_transport::stamp;
 use serde_json::{Value, json};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
-use crate::control::{CallTerms, ControlHandler, IncidentCall, KnownIncidents};
+use crate::control::{CallTerms, ControlHandler, Incident, IncidentCall, KnownIncidents};
 use crate::daemon::ServiceTask;
-use crate::journal::{Journal, NewDelivery, Settle, Subject};
+use crate::journal::{Journal, NewDelivery, Receipt, Settle, Subject};
 use crate::native::{ConfInForce, Native};
 use crate::received::ReceivedMessage;
 use crate::replay::{self, ReplaySettings};
 use crate::saved::RecordedEvent;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// The time that the journal may take for an event; later the next look decides anew.
+/// The time that a look waits for the journal. Without a place for an event, the next look decides anew. An event that was
+/// handed over may be kept much later, so nothing is decided before the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The version of the file of known incidents.
 const FORMAT: u64 = 1;
@@ -53,7 +54,25 @@ pub(super) struct IncidentTask {
     /// The file of known incidents; without it a restart may begin an incident again.
     path: Option<PathBuf>,
     known: KnownIncidents,
+    open: Vec<OpenCall>,
+    file: FileState,
     start: Instant,
+}
+
+/// A call whose event the journal has neither kept nor refused. `at`: seconds since 1970.
+struct OpenCall {
+    call: IncidentCall,
+    at: u64,
+    receipt: Receipt,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileState {
+    Written,
+    /// Calls were made since.
+    Due,
+    /// The latest attempt to write it has failed, which is logged.
+    Failed,
 }
 
 impl IncidentTask {
@@ -64,7 +83,8 @@ impl IncidentTask {
         folder: Option<&Path>,
     ) -> Self {
         let (path, known) = read(folder.map(|folder| folder.join("incidents.json")));
-        Self { handler, conf, journal, is_durable, path, known, start: Instant::now() }
+        let (open, file, start) = (Vec::new(), FileState::Written, Instant::now());
+        Self { handler, conf, journal, is_durable, path, known, open, file, start }
     }
 
     pub(super) fn service(mut self) -> ServiceTask {
@@ -89,31 +109,61 @@ impl IncidentTask {
 
     async fn look(&mut self) {
         let Some(terms) = self.conf.get().and_then(|loaded| loaded.conf.call_terms()) else {
-            self.known = KnownIncidents::default();
+            (self.known, self.open) = Default::default();
             return;
         };
         let terms = CallTerms { running: self.start.elapsed(), ..terms };
         let Ok(status) = self.handler.status().await else { return };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let (next, calls) = self.known.after(&status.incidents, &terms, now);
-        self.known = next;
-        if calls.is_empty() {
-            return;
+        self.call(&status.incidents, &terms, now).await;
+    }
+
+    async fn call(&mut self, found: &[Incident], terms: &CallTerms, now: u64) {
+        self.settle().await;
+        if self.open.is_empty() {
+            let (next, calls) = self.known.after(found, terms, now);
+            self.known = next;
+            for call in calls {
+                if self.file == FileState::Written {
+                    self.file = FileState::Due;
+                }
+                match append(&*self.journal, &call, self.is_durable).await {
+                    Some(receipt) => self.open.push(OpenCall { call, at: now, receipt }),
+                    None => self.known.undo(call, now),
+                }
+            }
+            self.settle().await;
         }
-        for call in calls {
-            if !append(&*self.journal, &call, self.is_durable).await {
-                self.known.undo(call, now);
+        self.write();
+    }
+
+    /// Waits for the journal's answers, and takes back the calls that it has refused.
+    async fn settle(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        for OpenCall { call, at, mut receipt } in std::mem::take(&mut self.open) {
+            match timeout_at(until, &mut receipt).await {
+                Ok(Settle::Acknowledge) => {}
+                Ok(Settle::Requeue | Settle::Leave) => self.known.undo(call, at),
+                Err(_) => self.open.push(OpenCall { call, at, receipt }),
             }
         }
-        if let Some(path) = &self.path
-            && let Err(error) = replace_in_folder(path, text(&self.known).as_bytes())
-        {
+    }
+
+    /// Writes the file if it is due. A call that the journal may still refuse is not in it: after a crash it is made again.
+    fn write(&mut self) {
+        let Some(path) = &self.path else { return };
+        if self.file == FileState::Written || !self.open.is_empty() {
+            return;
+        }
+        let written = replace_in_folder(path, text(&self.known).as_bytes());
+        if let (Err(error), FileState::Due) = (&written, self.file) {
             tracing::warn!(
                 path = %path.display(),
                 error = error.to_string(),
                 "the file of incidents cannot be written: after a restart actions may be called again"
             );
         }
+        self.file = if written.is_ok() { FileState::Written } else { FileState::Failed };
     }
 }
 
@@ -145,9 +195,9 @@ fn read(mut path: Option<PathBuf>) -> (Option<PathBuf>, KnownIncidents) {
     }
 }
 
-/// Returns whether the journal has the event. One in memory answers only after the call.
-async fn append(journal: &dyn Journal, call: &IncidentCall, is_durable: bool) -> bool {
-    let Some((received, notification)) = event(call) else { return false };
+/// Hands an event to the journal; `None` if it has no place. One in memory answers only after the call.
+async fn append(journal: &dyn Journal, call: &IncidentCall, is_durable: bool) -> Option<Receipt> {
+    let (received, notification) = event(call)?;
     let actions: Vec<Arc<str>> = call.actions.iter().map(|name| name.as_str().into()).collect();
     let delivery = |action: &Arc<str>| NewDelivery::new(RULE, action.clone(), Some(call.resource()));
     let deliveries = actions.iter().map(delivery).collect();
@@ -156,9 +206,9 @@ async fn append(journal: &dyn Journal, call: &IncidentCall, is_durable: bool) ->
     for delivery in &mut entry.deliveries {
         delivery.subject = Subject { id: Some(call.resource()), name: None };
     }
-    let Ok(mut permit) = timeout(PATIENCE, journal.reserve(&actions, 1)).await else { return false };
+    let mut permit = timeout(PATIENCE, journal.reserve(&actions, 1)).await.ok()?;
     let receipt = journal.append(&mut permit, entry);
-    !is_durable || matches!(timeout(PATIENCE, receipt).await, Ok(Settle::Acknowledge))
+    Some(if is_durable { receipt } else { Receipt::complete(Settle::Acknowledge) })
 }
 
 fn event(call: &IncidentCall) -> Option<(ReceivedMessage, osnl_model::Notification)> {
@@ -173,7 +223,60 @@ fn event(call: &IncidentCall) -> Option<(ReceivedMessage, osnl_model::Notificati
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::control::IncidentSeverity;
+    use crate::journal::memory::{MemoryJournal, MemoryLimits};
+    use crate::journal::{ClaimLimits, Outcome};
+
+    /// The journal in memory answers after the delivery, as late as one whose disk is full or slow.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_the_journal_keeps_late_is_made_once_and_has_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("incidents.json");
+        let memory = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
+        let journal: Arc<dyn Journal> = memory.clone();
+        let handler = Arc::new(ControlHandler::for_file(folder.path().join("journal"), None));
+        let mut task = IncidentTask::new(handler, Arc::default(), (journal, true), Some(folder.path()));
+        let terms = CallTerms {
+            actions: vec![("chat".into(), BTreeSet::new())],
+            after: Duration::ZERO,
+            severity: IncidentSeverity::Critical,
+            kinds: Vec::new(),
+            running: Duration::MAX,
+        };
+        let down = json!({
+            "kind": "target-down", "severity": "critical", "subject": "action roles", "actions": ["roles"],
+            "listeners": [], "what": "roles: the target is down", "waiting": 0, "for_release": 0,
+            "must_act": "osnl", "symptoms": [],
+        });
+        let down: Vec<Incident> = vec![serde_json::from_value(down).unwrap()];
+        let none: Vec<Incident> = Vec::new();
+        let waiting =
+            || -> Vec<String> { memory.rows().into_iter().filter_map(|row| row.event_type).collect() };
+        let (begin, end) = ("osnl.incident.begin", "osnl.incident.end");
+        // It is over before the journal has kept its beginning, and comes again.
+        for (found, now) in [(&down, 1000), (&none, 1005), (&none, 1010), (&down, 1015)] {
+            task.call(found, &terms, now).await;
+            assert_eq!((waiting(), path.exists()), (vec![begin.to_owned()], false), "{now}");
+        }
+        let begun = memory.claim("chat", ClaimLimits::in_order(1)).await;
+        memory.end(begun[0].id, Outcome::Delivered.into());
+        fs::create_dir(&path).unwrap();
+        task.call(&down, &terms, 1020).await;
+        assert_eq!((waiting(), path.is_file()), (Vec::new(), false));
+        fs::remove_dir(&path).unwrap();
+        task.call(&down, &terms, 1025).await;
+        assert_eq!((waiting(), path.is_file()), (Vec::new(), true), "written at the next look");
+        task.call(&none, &terms, 1030).await;
+        task.call(&none, &terms, 1035).await;
+        assert_eq!(waiting(), [end]);
+        // A refused call is decided again.
+        task.open[0].receipt = Receipt::complete(Settle::Leave);
+        task.call(&none, &terms, 1040).await;
+        assert_eq!(waiting(), [end, end]);
+    }
 
     #[test]
     fn the_file_of_a_newer_version_is_not_replaced() {
