@@ -83,8 +83,8 @@ impl fmt::Debug for Context {
     }
 }
 
-/// oslo.context's `RequestContext`; [`Context::from`] makes the seventeen entries of its `to_dict`, in the
-/// same order.
+/// oslo.context's `RequestContext`; [`Context::from`] makes the seventeen entries of its `redacted_copy`, in
+/// the same order. That copy loses four fields, such as `read_only`, so they are not here.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the fields are oslo.context's, by its names")]
 pub struct RequestContext {
@@ -95,14 +95,9 @@ pub struct RequestContext {
     pub user_domain_id: Option<String>,
     pub project_domain_id: Option<String>,
     pub is_admin: bool,
-    pub read_only: bool,
-    pub show_deleted: bool,
     pub request_id: Option<String>,
     pub global_request_id: Option<String>,
-    pub resource_uuid: Option<String>,
     pub roles: Vec<String>,
-    /// The default in oslo.context is `true`.
-    pub is_admin_project: bool,
 }
 
 impl From<RequestContext> for Context {
@@ -133,15 +128,15 @@ impl From<RequestContext> for Context {
             ("user_domain", Text(from.user_domain_id.as_deref())),
             ("project_domain", Text(from.project_domain_id.as_deref())),
             ("is_admin", Flag(from.is_admin)),
-            ("read_only", Flag(from.read_only)),
-            ("show_deleted", Flag(from.show_deleted)),
+            ("read_only", Flag(false)),
+            ("show_deleted", Flag(false)),
             ("auth_token", Text(None)),
             ("request_id", Text(from.request_id.as_deref())),
             ("global_request_id", Text(from.global_request_id.as_deref())),
-            ("resource_uuid", Text(from.resource_uuid.as_deref())),
+            ("resource_uuid", Text(None)),
             ("roles", List(&from.roles)),
             ("user_identity", Text(Some(&identity))),
-            ("is_admin_project", Flag(from.is_admin_project)),
+            ("is_admin_project", Flag(true)),
         ];
         // Strings, booleans, and lists of strings can always be written.
         entries
@@ -155,6 +150,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_request_context_is_sent_as_oslo_s_redacted_copy() {
+        let context = RequestContext { user_id: Some("u".to_owned()), ..RequestContext::default() };
+        let sent: Vec<_> =
+            Context::from(context).redacted().iter().map(|(k, v)| format!("{k}={}", v.get())).collect();
+        assert_eq!(
+            sent.join(" "),
+            "user=\"u\" project_id=null system_scope=null project=null domain=null user_domain=null \
+             project_domain=null is_admin=false read_only=false show_deleted=false auth_token=null request_id=null \
+             global_request_id=null resource_uuid=null roles=[] user_identity=\"u - - - -\" is_admin_project=true"
+        );
+    }
 
     #[test]
     fn a_token_neither_leaves_nor_shows() {

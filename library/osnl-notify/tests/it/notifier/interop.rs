@@ -106,6 +106,7 @@ fn oslo_s_listener_receives_what_was_emitted_in_every_priority_framing_and_topic
             assert_eq!(context["auth_token"], Value::Null);
             assert_eq!(context["user_identity"], format!("{} projekt-é - - -", "u".repeat(32)));
             assert_eq!(context["roles"], json!(["admin", "member"]));
+            assert_eq!(context["is_admin_project"], true);
             assert_eq!(context["nested"]["b"][1]["c"], "😀");
             // Seventeen of oslo.context, our own entry, and one of the listener.
             assert_eq!(context.as_object().unwrap().len(), 19, "{context}");
