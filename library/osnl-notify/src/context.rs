@@ -153,13 +153,17 @@ mod tests {
 
     #[test]
     fn a_request_context_is_sent_as_oslo_s_redacted_copy() {
-        let context = RequestContext { user_id: Some("u".to_owned()), ..RequestContext::default() };
+        let context = RequestContext {
+            user_id: Some("u".to_owned()),
+            request_id: Some("req-1".to_owned()),
+            ..RequestContext::default()
+        };
         let sent: Vec<_> =
             Context::from(context).redacted().iter().map(|(k, v)| format!("{k}={}", v.get())).collect();
         assert_eq!(
             sent.join(" "),
             "user=\"u\" project_id=null system_scope=null project=null domain=null user_domain=null \
-             project_domain=null is_admin=false read_only=false show_deleted=false auth_token=null request_id=null \
+             project_domain=null is_admin=false read_only=false show_deleted=false auth_token=null request_id=\"req-1\" \
              global_request_id=null resource_uuid=null roles=[] user_identity=\"u - - - -\" is_admin_project=true"
         );
     }
