@@ -11,6 +11,7 @@ use tracing::{Event, Level};
 use super::{LONGEST, Style, cut};
 
 const PROCESS: &str = "osnl::app";
+const WATCHER: &str = "osnl_legacy::oss::watcher";
 
 /// Returns the line with its newline. Under the legacy names the process logs as `k2hr3_osnl`, as
 /// before.
@@ -24,6 +25,7 @@ pub(super) fn format(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     };
     let target = match event.metadata().target() {
         PROCESS if style == Style::K2hr3Osnl => "k2hr3_osnl",
+        WATCHER if style == Style::OssWatcher => "oss_watcher::service",
         target => target,
     };
     let mut line = String::with_capacity(USUAL);

@@ -182,7 +182,7 @@ fn check_log(log: &str) {
         "INFO (service) Handled events of deletion: compute.instance.delete.endfloatingip.update.end",
         "INFO (service) Plugin `oss_framework.plugins.rest_plugin.RESTNotify`is loaded.",
         "INFO (base_connection) Connecting to 127.0.0.1:",
-        "Handle event `floatingip.update.end`.",
+        "INFO (service) Handle event `floatingip.update.end`.",
     ] {
         assert!(log.contains(line), "{line}\n{log}");
     }
