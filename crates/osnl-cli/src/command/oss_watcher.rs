@@ -1,13 +1,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{ArgMatches, Args, FromArgMatches, Parser};
 use osnl::action::http::HttpOptions;
 use osnl::metrics::Counters;
 use osnl_admin::serve_control_socket;
 use osnl_config::{ConfigErrors, LogFile, in_words};
 use osnl_legacy::oss;
-use osnl_legacy::oss::conf::{Conf, LoadedConf, default_files};
+use osnl_legacy::oss::conf::{Conf, ConfPlace, LoadedConf, default_files};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};
@@ -25,16 +25,72 @@ use crate::output;
     disable_version_flag = true
 )]
 pub(crate) struct OssWatcherArgs {
-    /// Configuration file; may be repeated: later files override options of earlier ones [default: oss_framework.conf and oss_watcher.conf in
-    /// ~/.oss_framework, ~, /etc/oss_framework, /etc]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) config_file: Vec<PathBuf>,
-    /// Folder of *.conf files, read in name order after the files
-    #[arg(long, value_name = "DIR")]
-    pub(crate) config_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    places: Places,
     /// Print the version and exit
     #[arg(long, overrides_with = "version")]
     pub(crate) version: bool,
+}
+
+#[derive(Args)]
+struct PlaceFlags {
+    /// Configuration file; may be repeated: later files override options of earlier ones [default: oss_framework.conf and oss_watcher.conf in
+    /// ~/.oss_framework, ~, /etc/oss_framework, /etc]
+    #[arg(long, value_name = "PATH")]
+    config_file: Vec<PathBuf>,
+    /// Folder of *.conf files, read in name order at this flag's place among the files
+    #[arg(long, value_name = "DIR")]
+    config_dir: Vec<PathBuf>,
+}
+
+/// The files and folders in the order of their flags, which [`PlaceFlags`] loses.
+#[derive(Debug)]
+struct Places(Vec<ConfPlace>);
+
+impl FromArgMatches for Places {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let PlaceFlags { config_file, config_dir } = PlaceFlags::from_arg_matches(matches)?;
+        let indices = |flag: &str| matches.indices_of(flag).into_iter().flatten();
+        let files = indices("config_file").zip(config_file.into_iter().map(ConfPlace::File));
+        let folders = indices("config_dir").zip(config_dir.into_iter().map(ConfPlace::Folder));
+        let mut places: Vec<(usize, ConfPlace)> = files.chain(folders).collect();
+        places.sort_by_key(|(index, _)| *index);
+        Ok(Self(places.into_iter().map(|(_, place)| place).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Places {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        PlaceFlags::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        PlaceFlags::augment_args_for_update(command)
+    }
+}
+
+impl Places {
+    /// As oslo.config reads them: a folder does not replace the default files, and `~` is the home.
+    fn read(&self, home: Option<&Path>) -> Vec<ConfPlace> {
+        let at_home = |path: &Path| match (path.strip_prefix("~"), home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            (Ok(_) | Err(_), _) => path.to_owned(),
+        };
+        let mut places = Vec::new();
+        if !self.0.iter().any(|place| matches!(place, ConfPlace::File(_))) {
+            places.extend(default_files(home, Path::new("/")).into_iter().map(ConfPlace::File));
+        }
+        places.extend(self.0.iter().map(|place| match place {
+            ConfPlace::File(path) => ConfPlace::File(at_home(path)),
+            ConfPlace::Folder(path) => ConfPlace::Folder(at_home(path)),
+        }));
+        places
+    }
 }
 
 pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
@@ -58,11 +114,8 @@ pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
 }
 
 fn load(args: &OssWatcherArgs) -> Result<LoadedConf, ConfigErrors> {
-    let mut files = args.config_file.clone();
-    if files.is_empty() && args.config_dir.is_empty() {
-        files = default_files(std::env::home_dir().as_deref(), Path::new("/"));
-    }
-    Conf::load(&files, &args.config_dir, &std::env::vars_os().collect())
+    let places = args.places.read(std::env::home_dir().as_deref());
+    Conf::load(&places, &std::env::vars_os().collect())
 }
 
 fn start(loaded: &LoadedConf) -> anyhow::Result<Exit> {
@@ -107,5 +160,27 @@ fn announce(loaded: &LoadedConf) {
     }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ConfPlace::{File, Folder};
+    use super::*;
+
+    #[test]
+    fn the_later_flag_wins_and_a_folder_does_not_replace_the_default_files() {
+        let home = tempfile::tempdir().unwrap();
+        let default = home.path().join("oss_watcher.conf");
+        std::fs::write(&default, "").unwrap();
+        let read = |flags: &[&str]| {
+            let args = OssWatcherArgs::try_parse_from([&["oss-watcher"][..], flags].concat()).unwrap();
+            args.places.read(Some(home.path()))
+        };
+        assert_eq!(
+            read(&["--config-dir=d", "--config-file", "a", "--config-dir", "e", "--config-file=~/b"]),
+            [Folder("d".into()), File("a".into()), Folder("e".into()), File(home.path().join("b"))]
+        );
+        assert_eq!(read(&["--config-dir", "~/d"]), [File(default), Folder(home.path().join("d"))]);
     }
 }

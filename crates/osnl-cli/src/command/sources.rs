@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use osnl::native::{self, Drivers, Sources};
 use osnl_config::{ConfigErrors, Warning, in_words};
 use osnl_legacy::k2hr3::{Conf, HiddenInputs};
+use osnl_legacy::oss;
 
 use crate::clean;
 use crate::flags::{CheckArgs, SourceArgs};
@@ -16,11 +17,11 @@ const DEFAULT_FOLDER: &str = "/etc/osnl/conf.d";
 pub(super) enum AnyConf {
     Native(Box<native::LoadedConf>),
     K2hr3Osnl(Box<osnl_legacy::k2hr3::LoadedConf>),
-    OssWatcher(Box<osnl_legacy::oss::conf::LoadedConf>),
+    OssWatcher(Box<oss::conf::LoadedConf>),
 }
 
 pub(super) fn drivers() -> Drivers {
-    osnl_legacy::oss::drivers()
+    oss::drivers()
 }
 
 pub(super) fn has_default() -> bool {
@@ -55,7 +56,7 @@ impl std::fmt::Display for ConfRefusal {
 pub(super) fn load(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
     if let Some(path) = &args.oss_watcher {
         let environment = std::env::vars_os().collect();
-        let loaded = osnl_legacy::oss::conf::Conf::load(std::slice::from_ref(path), &[], &environment);
+        let loaded = oss::conf::Conf::load(&[oss::conf::ConfPlace::File(path.clone())], &environment);
         return loaded.map(|loaded| AnyConf::OssWatcher(Box::new(loaded))).map_err(ConfRefusal::Native);
     }
     match &args.k2hr3_osnl {

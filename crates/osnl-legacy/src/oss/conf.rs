@@ -48,6 +48,13 @@ struct RestSection {
     own: RestOptions,
 }
 
+/// A `--config-file` or a `--config-dir`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfPlace {
+    File(PathBuf),
+    Folder(PathBuf),
+}
+
 #[derive(Clone)]
 pub struct LoadedConf {
     pub conf: Conf,
@@ -118,17 +125,17 @@ pub fn default_files(home: Option<&Path>, root: &Path) -> Vec<PathBuf> {
 }
 
 impl Conf {
-    pub fn load(
-        files: &[PathBuf],
-        folders: &[PathBuf],
-        environment: &Environment,
-    ) -> Result<LoadedConf, ConfigErrors> {
-        let mut paths = files.to_vec();
+    /// Of two places with the same option the later one wins.
+    pub fn load(places: &[ConfPlace], environment: &Environment) -> Result<LoadedConf, ConfigErrors> {
+        let mut paths = Vec::new();
         let mut errors = Vec::new();
-        for folder in folders {
-            match files_of(folder) {
-                Ok(more) => paths.extend(more),
-                Err(error) => errors.push(ConfigError(folder_finding(folder, &error))),
+        for place in places {
+            match place {
+                ConfPlace::File(path) => paths.push(path.clone()),
+                ConfPlace::Folder(folder) => match files_of(folder) {
+                    Ok(more) => paths.extend(more),
+                    Err(error) => errors.push(ConfigError(folder_finding(folder, &error))),
+                },
             }
         }
         let mut texts = Vec::new();

@@ -41,7 +41,7 @@ fn the_document_s_own_file_means_what_it_says() {
 #[test]
 fn the_example_loads_without_a_warning() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/oss.conf");
-    let loaded = Conf::load(&[path], &[], &Environment::default()).unwrap();
+    let loaded = Conf::load(&[ConfPlace::File(path)], &Environment::default()).unwrap();
     // All users can read a checkout, and the old form has no TLS to its broker.
     let others = loaded.warnings.iter().map(ToString::to_string).filter(|warning| {
         !warning.contains("can read this secret") && !warning.contains("goes to mq.example.com in clear")
