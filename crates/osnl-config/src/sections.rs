@@ -59,5 +59,4 @@ pub use self::reader::SectionReader;
 pub use self::schema::{Dialect, ForeignSection, FormerOption, Schema, SectionDef, SectionOption};
 pub use self::secret_files::{open_files, read_all};
 pub use self::slips::{disguised, joined, repeated};
-#[cfg(test)]
-pub(crate) use self::unknown::normalized;
+pub use self::unknown::normalized;

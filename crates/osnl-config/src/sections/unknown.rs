@@ -156,7 +156,7 @@ fn former(schema: &Schema, name: &str) -> Option<&'static FormerOption> {
 }
 
 /// Lower-cases a group, as oslo.config ignores their case except in `[DEFAULT]`.
-pub(crate) fn normalized(group: &str) -> String {
+pub fn normalized(group: &str) -> String {
     if group == DEFAULT { group.to_owned() } else { group.to_lowercase() }
 }
 

@@ -287,8 +287,12 @@ OPTS = [cfg.StrOpt('text', default='t'), cfg.StrOpt('other', default='$text-$$')
         cfg.BoolOpt('switch', default=False), cfg.FloatOpt('ratio'), cfg.ListOpt('list', default=['a']),
         cfg.DictOpt('pairs', default={}), cfg.MultiStrOpt('many', default=['m']), cfg.StrOpt('with-dash'),
         cfg.StrOpt('nothing'), cfg.StrOpt('quoted'), cfg.IntOpt('wrong')]
+OLD = [cfg.StrOpt('new', deprecated_name='old'), cfg.StrOpt('moved', deprecated_name='was-here', deprecated_group='Former'),
+       cfg.MultiStrOpt('all', deprecated_opts=[cfg.DeprecatedOpt('few'), cfg.DeprecatedOpt('several', group='former')])]
 CONF.register_group(cfg.OptGroup('mine', 'My options'))
+CONF.register_group(cfg.OptGroup('Large'))
 CONF.register_opts(OPTS, group='mine')
+CONF.register_opts(OLD, group='Large')
 CONF.register_opt(cfg.StrOpt('top', default='level'))
 
 def of(read):
@@ -302,6 +306,7 @@ class P(BasePlugin):
                  'quoted', 'wrong', 'unknown']
         found = {name: of(lambda: getattr(CONF.mine, name)) for name in names}
         found['top'] = [CONF.top, CONF['top'], 'top' in CONF, 'mine' in CONF, CONF.mine['number'], 'text' in CONF.mine]
+        found['large'] = [CONF.Large.new, CONF.Large.moved, CONF.Large['all'], 'Large' in CONF]
         found['oss'] = [CONF.rest.port, CONF.rest.host, CONF.openstack.tenant, CONF.rabbit.watch_queue,
                         CONF.enabled_plugins, CONF.events_deletion]
         CONF.set_override('number', 9, group='mine')
@@ -318,6 +323,9 @@ fn options_are_read_as_oslo_config_reads_them() {
         "text = x y\nother = ${text}/$top\nnumber = 7\nswitch = Yes\nratio = 0.5\nlist = a, b ,c\npairs = k:v,l:w\n\
          many = 1\nmany = 2\nwith-dash = d\nnothing =\nwrong = seven\n",
         "text =  'quoted'\nlist =\nswitch = 0\nmany = only\nwith_dash = e\nother = $$x $mine.number\n",
+        "text = a\\$b [$nothing] \\\\$c\n[Rest]\nhost = other\n[MINE]\nother = $mine.text\nnumber = 5\n\
+         [large]\nold = 2\nall = 3\nfew = 4\nfew = 5\n[Former]\nwas_here = 6\nseveral = 7\n",
+        "\n[LARGE]\nnew = n\nold = o\nfew = 1\n[former]\nwas-here = z\n",
     ] {
         let read = |real: bool| {
             let folder = Folder::with(OPTIONS);

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use osnl_config::sections::normalized;
 use osnl_config::{Ini, ReadError, read_text};
 use serde::{Serialize, Serializer};
 
@@ -36,7 +37,7 @@ impl PluginConfig {
                 return Err(error.to_string());
             }
             for section in ini.sections {
-                let group = texts.entry(section.name).or_default();
+                let group = texts.entry(normalized(&section.name)).or_default();
                 for entry in section.entries {
                     group.entry(entry.key).or_default().push(entry.value);
                 }

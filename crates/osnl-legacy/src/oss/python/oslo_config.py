@@ -44,12 +44,31 @@ def _dict(text):
     return {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
 
 
+class DeprecatedOpt:
+    def __init__(self, name, group=None):
+        self.name, self.group = name, group
+
+
 class Opt:
     read = staticmethod(str)
     multi = False
 
-    def __init__(self, name, type=None, dest=None, default=None, required=False, choices=None, **_):
+    def __init__(
+        self,
+        name,
+        type=None,
+        dest=None,
+        default=None,
+        required=False,
+        deprecated_name=None,
+        deprecated_group=None,
+        deprecated_opts=None,
+        **_
+    ):
         self.name = name
+        self.deprecated_opts = list(deprecated_opts or [])
+        if deprecated_name or deprecated_group:
+            self.deprecated_opts.append(DeprecatedOpt(deprecated_name, deprecated_group))
         self.dest = (dest or name).replace("-", "_")
         self.default = default
         self.required = required
@@ -115,7 +134,8 @@ class OptGroup:
 
 
 def _name(group):
-    return getattr(group, "name", group) or "DEFAULT"
+    name = getattr(group, "name", group) or "DEFAULT"
+    return name if name == "DEFAULT" else name.lower()
 
 
 class _Template(string.Template):
@@ -132,9 +152,10 @@ class _Names(collections.abc.Mapping):
         group, _, option = name.rpartition(".")
         for place in [group] if group else [self.group, "DEFAULT"]:
             try:
-                return str(self.conf._get(place, option))
+                value = self.conf._get(place, option)
             except NoSuchOptError:
                 continue
+            return "" if value is None else str(value)
         raise KeyError(name)
 
     def __iter__(self):
@@ -209,13 +230,21 @@ class ConfigOpts(collections.abc.Mapping):
     def _names(self, group):
         return list(dict.fromkeys(list(self._texts.get(group, {})) + list(self._opts.get(group, {}))))
 
+    def _written(self, group, name, opt):
+        """The texts of the files, of which the last one counts; those of deprecated names stand first."""
+        places = [(group, name)]
+        for old in opt.deprecated_opts if opt else []:
+            key = old.name or name
+            places += [(_name(old.group or group), word) for word in dict.fromkeys([key, key.replace("-", "_")])]
+        return [text for place, key in reversed(places) for text in self._texts.get(place, {}).get(key, [])]
+
     def _get(self, group, name):
+        group = _name(group)
         if (group, name) in self._overrides:
             return self._overrides[group, name]
-        texts = self._texts.get(group, {})
-        found = texts.get(name)
         opt = self._opts.get(group, {}).get(name)
-        if found is None:
+        found = self._written(group, name, opt)
+        if not found:
             if opt is None:
                 raise NoSuchOptError("no such option %s in group [%s]" % (name, group))
             if opt.required and opt.default is None:
@@ -235,20 +264,21 @@ class ConfigOpts(collections.abc.Mapping):
             ) from (error if opt.name == "port" else None)
 
     def _substituted(self, group, text):
-        return _Template(text).safe_substitute(_Names(self, group)) if "$" in text else text
+        return _Template(text.replace("\\$", "$$")).safe_substitute(_Names(self, group))
 
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        if name != "DEFAULT" and (name in self._texts or name in self._opts):
-            return GroupAttr(self, name)
+        group = _name(name)
+        if group != "DEFAULT" and (group in self._texts or group in self._opts):
+            return GroupAttr(self, group)
         return self._get("DEFAULT", name)
 
     def __getitem__(self, name):
         return getattr(self, name)
 
     def __contains__(self, name):
-        return any(name == known for known in self)
+        return any(known in (name, _name(name)) for known in self)
 
     def __iter__(self):
         groups = [name for name in list(self._texts) + list(self._opts) if name != "DEFAULT"]

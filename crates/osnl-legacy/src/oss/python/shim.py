@@ -65,7 +65,7 @@ def provide_oslo_config(texts, files):
 
 
 def _is_of_cfg(value):
-    ours = (Error, Opt, OptGroup, GroupAttr, ConfigOpts)
+    ours = (Error, Opt, DeprecatedOpt, OptGroup, GroupAttr, ConfigOpts)
     return isinstance(value, type) and issubclass(value, ours)
 
 
