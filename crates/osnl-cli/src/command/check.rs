@@ -15,13 +15,12 @@ use clap::Args;
 use osnl::action::http::HttpOptions;
 use osnl::control::{ControlClient, ControlRequest, ListenerStatus, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
-use osnl::native::{
-    self, LoadedConf, Native, Probe, ProbeVerdict, Sources, SystemUser, proxied_targets, proxy_warnings,
-};
+use osnl::native::{LoadedConf, Native, Probe, ProbeVerdict, SystemUser, proxied_targets, proxy_warnings};
 use osnl::probe::OwnDaemon;
 use osnl::queues::{DaemonCounts, tag_parts};
 use osnl_admin::AdminEndpoint;
 use osnl_config::{ConfigError, ConfigErrors, Finding, ValueOrigin, Warning};
+use osnl_legacy::k2hr3::NotNative;
 use osnl_transport::Thorough;
 
 use self::report::CheckReport;
@@ -158,7 +157,7 @@ fn rights(any_conf: &AnyConf, user: &SystemUser, args: &CheckArgs) -> Vec<Probe>
         AnyConf::OssWatcher(loaded) => loaded.native.rights_with(user, &loaded.files),
         AnyConf::K2hr3Osnl(loaded) => {
             let files: Vec<String> = args.k2hr3_osnl.iter().map(|path| path.display().to_string()).collect();
-            native_form(loaded).map_or_else(|_| Vec::new(), |native| native.rights_with(user, &files))
+            native_form(loaded).map_or_else(|_| Vec::new(), |(native, _)| native.rights_with(user, &files))
         }
     }
 }
@@ -241,7 +240,7 @@ fn startable(
             refused_at_start(&loaded.native.conf, &loaded.origin("DEFAULT", "log_file"), http)
         }
         AnyConf::K2hr3Osnl(loaded) => {
-            refused_at_start(&native_form(loaded)?.conf, &loaded.origin("DEFAULT", "log_file"), http)
+            refused_at_start(&native_form(loaded)?.0.conf, &loaded.origin("DEFAULT", "log_file"), http)
         }
     };
     if words.is_empty() { Ok(any_conf) } else { Err(ConfRefusal::Other(words.join("\n"))) }
@@ -261,10 +260,10 @@ fn unbound(loaded: &LoadedConf) -> Option<ConfigError> {
     Some(loaded.refusal_at("admin", refused.option().unwrap_or_default(), &refused.to_string()))
 }
 
-fn native_form(loaded: &osnl_legacy::k2hr3::LoadedConf) -> Result<LoadedConf, ConfRefusal> {
-    let document = loaded.document().map_err(|error| ConfRefusal::Other(error.to_string()))?;
-    let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
-    native::load_texts(&texts, &Sources::default()).map_err(ConfRefusal::Native)
+fn native_form(
+    loaded: &osnl_legacy::k2hr3::LoadedConf,
+) -> Result<(LoadedConf, Option<NotNative>), ConfRefusal> {
+    loaded.native().map_err(|error| ConfRefusal::Other(error.to_string()))
 }
 
 fn judged(any_conf: AnyConf) -> (AnyConf, Trial) {
@@ -290,9 +289,11 @@ pub(super) fn meaning(any_conf: AnyConf) -> Result<(Native, Vec<Note>), ConfRefu
             Ok((loaded.native.conf.clone(), warnings.map(|warning| Note::from_finding(warning.0)).collect()))
         }
         AnyConf::K2hr3Osnl(loaded) => {
-            let native = native_form(&loaded)?;
+            let (native, refused) = native_form(&loaded)?;
             let mut warnings: Vec<Note> =
                 loaded.warnings.iter().map(|warning| Note::from_finding(warning.0.clone())).collect();
+            warnings
+                .extend(refused.map(|why| Note::plain(format!("osnl config show refuses this file: {why}"))));
             let of_rule = |warning: Warning| {
                 let Finding { problem, allowed, option, .. } = warning.0;
                 let allowed = allowed.map_or(String::new(), |allowed| format!("; {allowed}"));

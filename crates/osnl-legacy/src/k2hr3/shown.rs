@@ -46,15 +46,41 @@ impl LoadedConf {
     /// `osnl run` then declares the same exchange and queue and makes the same requests, but a
     /// refused login does not end it.
     pub fn document(&self) -> Result<Document, NotNative> {
-        let sources = native::Sources::default();
-        let document = Document { sections: self.sections(), drivers: sources.drivers };
-        let texts = [("shown".to_owned(), document.text(true))];
-        let refused = |errors: ConfigErrors| NotNative::new("a value", &self.conf, Some(errors.to_string()));
-        let native = native::load_texts(&texts, &sources).map_err(refused)?.conf;
-        match difference(&self.conf, &native) {
+        let (document, native) = self.written()?;
+        match difference(&self.conf, &native.conf) {
             None => Ok(document),
             Some(what) => Err(NotNative::new(what, &self.conf, None)),
         }
+    }
+
+    /// Returns what the file means, also where only its names have separators; then with the refusal of
+    /// [`Self::document`].
+    pub fn native(&self) -> Result<(native::LoadedConf, Option<NotNative>), NotNative> {
+        let (_, mut native) = self.written()?;
+        let Some(what) = difference(&self.conf, &native.conf) else { return Ok((native, None)) };
+        let on = &self.conf.oslo_messaging_notifications;
+        for listener in &mut native.conf.listeners {
+            listener.exchanges = vec![on.exchange().to_owned()];
+            listener.topics = vec![on.topic.clone()];
+            listener.pool = on.pool().map(str::to_owned);
+        }
+        for rule in &mut native.conf.rules {
+            rule.rule = self.conf.rule();
+        }
+        let refused = NotNative::new(what, &self.conf, None);
+        match difference(&self.conf, &native.conf) {
+            None => Ok((native, Some(refused))),
+            Some(_) => Err(refused),
+        }
+    }
+
+    fn written(&self) -> Result<(Document, native::LoadedConf), NotNative> {
+        let sources = native::Sources::default();
+        let document = Document { sections: self.sections(), drivers: sources.drivers };
+        let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
+        let refused = |errors: ConfigErrors| NotNative::new("a value", &self.conf, Some(errors.to_string()));
+        let native = native::load_texts(&texts, &sources).map_err(refused)?;
+        Ok((document, native))
     }
 
     fn sections(&self) -> Vec<DocSection> {

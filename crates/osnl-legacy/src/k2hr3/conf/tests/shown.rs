@@ -83,6 +83,26 @@ fn what_the_native_form_cannot_say_is_refused() {
 }
 
 #[test]
+fn a_name_with_separators_is_read_as_it_is_with_the_refusal() {
+    for (lines, is_refused) in [
+        ("topic = a,b", true),
+        ("context = a=b:x", true),
+        ("topic = a,b\npayload = e=f:z", true),
+        ("payload = a.b:x", false),
+    ] {
+        let text = format!("[k2hr3]\napi_url = http://h/\n[oslo_messaging_notifications]\n{lines}\n");
+        let loaded = load(&text).unwrap();
+        let (native, refused) = loaded.native().unwrap();
+        assert_eq!(refused, loaded.document().err(), "{lines}");
+        assert_eq!(refused.is_some(), is_refused, "{lines}");
+        assert_eq!(native.conf.listeners[0].config().targets, loaded.conf.listener().targets, "{lines}");
+        if is_refused {
+            assert_eq!(format!("{:?}", native.conf.rules[0].rule), format!("{:?}", loaded.conf.rule()));
+        }
+    }
+}
+
+#[test]
 fn issue_46_every_option_of_the_query_declares_the_same_in_the_native_form() {
     let values = |name: &str| -> &[&str] {
         match name {
