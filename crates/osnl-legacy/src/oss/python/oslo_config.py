@@ -235,7 +235,7 @@ class ConfigOpts(collections.abc.Mapping):
         places = [(group, name)]
         for old in opt.deprecated_opts if opt else []:
             key = old.name or name
-            places += [(_name(old.group or group), word) for word in dict.fromkeys([key, key.replace("-", "_")])]
+            places += [(_name(old.group or group), word) for word in {key: 0, key.replace("-", "_"): 0}]
         return [text for place, key in reversed(places) for text in self._texts.get(place, {}).get(key, [])]
 
     def _get(self, group, name):
