@@ -2,7 +2,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_brokers::transport;
+use osnl_brokers::transport_with;
 use osnl_core::metrics::Counters;
 use osnl_core::shutdown::Shutdown;
 use osnl_transport::Transport;
@@ -27,15 +27,15 @@ pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Futur
         tracing::error!("invalid endpoints, none given");
         return 1;
     };
-    let transport: Arc<dyn Transport> =
-        match transport(&last.conf().oslo_messaging_notifications.transport_url) {
-            Ok(transport) => transport.into(),
-            Err(error) => {
-                tracing::error!("found an invalid endpoint, {error}");
-                return 1;
-            }
-        };
-    if last.conf().oslo_messaging_notifications.allow_requeue && !transport.features().requeue {
+    let on = &last.conf().oslo_messaging_notifications;
+    let transport: Arc<dyn Transport> = match transport_with(&on.transport_url, last.conf().rabbit()) {
+        Ok(transport) => transport.into(),
+        Err(error) => {
+            tracing::error!("found an invalid endpoint, {error}");
+            return 1;
+        }
+    };
+    if on.allow_requeue && !transport.features().requeue {
         tracing::error!("allow_requeue is not supported by driver");
         return 1;
     }

@@ -117,6 +117,7 @@ fn each_message_goes_to_every_endpoint_that_wants_it_and_is_read_by_that_endpoin
     };
     let endpoints = vec![endpoint(&first, &url), endpoint(&second, &wants_all).with_payload_to_params(reads)];
     let status = listening(endpoints, &vhost, || {
+        wait_until(SOON, "oslo.messaging's heartbeat", || vhost.heartbeats() == [60]);
         let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let port = Notice { payload: port_deleted(&instance(1), "10.0.0.1"), ..Notice::default() };
         let event_type = "baremetal.node.delete.end".to_owned();
