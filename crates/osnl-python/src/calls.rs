@@ -5,6 +5,7 @@
 //! and the engine waits for these without the interpreter. A thread that waits for a call has left
 //! before [`Calls::close`] returns.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,9 +13,20 @@ use std::time::Duration;
 use pyo3::types::PyTuple;
 use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// The time for running calls to end after the engine has given up.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Cancelled at the end of the listener that this thread makes calls for.
+    static LISTENER_END: RefCell<Option<CancellationToken>> = const { RefCell::new(None) };
+}
+
+/// Returns the end of the listener that this thread makes calls for; `None` in other threads.
+pub(crate) fn listener_end() -> Option<CancellationToken> {
+    LISTENER_END.with_borrow(Clone::clone)
+}
 
 #[pyclass(frozen)]
 pub(crate) struct Calls {
@@ -30,6 +42,7 @@ pub(crate) struct Caller {
 struct SharedCalls {
     state: Mutex<CallQueue>,
     changed: Condvar,
+    end: CancellationToken,
 }
 
 #[derive(Default)]
@@ -97,6 +110,7 @@ impl Calls {
     /// Ends the waiting threads, and waits for the threads within this library.
     pub(crate) fn close(&self, py: Python<'_>) {
         py.detach(|| {
+            self.shared.end.cancel();
             let mut state = self.shared.lock();
             state.is_closed = true;
             state.queue.clear();
@@ -120,6 +134,7 @@ impl Calls {
     /// Returns the next call as soon as there is one; `None` at the end. With `none_starts`, the thread that was to be
     /// started has begun, or was refused.
     fn next(&self, py: Python<'_>, none_starts: bool) -> Option<TakenCall> {
+        LISTENER_END.set(Some(self.shared.end.clone()));
         let mut state = self.shared.lock();
         if none_starts {
             state.is_starting = false;

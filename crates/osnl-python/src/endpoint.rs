@@ -1,29 +1,11 @@
-use std::sync::{Mutex, PoisonError};
-
-use osnl::notification_listener::Shutdown;
 use osnl_legacy::k2hr3::{HostParameters, NotificationEndpoint, NotificationResult, Unusable};
 use pyo3::exceptions::PyValueError;
 use pyo3::{PyRef, PyResult, Python, pyclass, pyfunction, pymethods};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
+use crate::calls::listener_end;
 use crate::conf::Conf;
 use crate::wait;
-
-/// The listener whose abort also ends the calls that endpoints make by hand.
-pub(crate) static SENDS: Sends = Sends(Mutex::new(None));
-
-pub(crate) struct Sends(Mutex<Option<CancellationToken>>);
-
-impl Sends {
-    pub(crate) fn follow(&self, shutdown: &Shutdown) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shutdown.abort.clone());
-    }
-
-    fn end(&self) -> CancellationToken {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
-    }
-}
 
 /// The caller of K2HR3 for one configuration.
 #[pyclass(frozen)]
@@ -40,8 +22,8 @@ impl K2hr3Caller {
         Ok(Self { endpoint: endpoint.map_err(|error| PyValueError::new_err(error.to_string()))? })
     }
 
-    /// Deletes the host with these addresses from K2HR3, with the attempts that the configuration allows, and returns
-    /// `handled` or `requeue`.
+    /// Deletes the host with these addresses from K2HR3, and returns `handled` or `requeue`. A call of a listener holds an
+    /// unreachable K2HR3 until the listener's end; any other has the attempts that the configuration allows.
     fn send(
         &self,
         py: Python<'_>,
@@ -52,12 +34,18 @@ impl K2hr3Caller {
     ) -> PyResult<String> {
         let host = HostParameters { cuk, addresses: ips };
         let endpoint = self.endpoint.clone();
-        let listener = SENDS.end();
+        let listener = listener_end();
         let ended = wait::run(py, |shutdown| async move {
+            let Some(end) = listener else {
+                return tokio::select! {
+                    result = endpoint.delete(host, publisher_id, event_type) => Some(result),
+                    () = shutdown.drain.cancelled() => None,
+                };
+            };
             tokio::select! {
-                result = endpoint.delete(host, publisher_id, event_type) => Some(result),
-                () = shutdown.drain.cancelled() => None,
-                () = listener.cancelled() => None,
+                biased;
+                () = end.cancelled() => None,
+                result = endpoint.delete_or_hold(host, publisher_id, event_type) => Some(result),
             }
         })?;
         match (ended.done, ended.raised) {

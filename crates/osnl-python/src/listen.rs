@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::calls::{Caller, Calls};
 use crate::conf::Conf;
-use crate::endpoint::{K2hr3Caller, SENDS};
+use crate::endpoint::K2hr3Caller;
 use crate::wait::{self, WaitOutcome};
 
 type Plain = (Py<K2hr3Caller>, Option<Py<PyAny>>);
@@ -69,10 +69,7 @@ pub(crate) fn listen_to(
         .into_iter()
         .map(|own| PythonEndpoint::new(calls.caller(), own))
         .collect::<PyResult<Vec<_>>>()?;
-    let result = wait::run(py, |shutdown| async move {
-        SENDS.follow(&shutdown);
-        run(&conf, endpoints, &shutdown).await
-    });
+    let result = wait::run(py, |shutdown| async move { run(&conf, endpoints, &shutdown).await });
     calls.close(py);
     ended(result?)
 }

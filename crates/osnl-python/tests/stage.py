@@ -31,11 +31,13 @@ class Sink(http.server.BaseHTTPRequestHandler):
     """K2HR3, as far as a DELETE goes."""
 
     seen = []
+    #: The statuses of the next answers, before 204.
+    refusals = []
 
     def do_DELETE(self):  # noqa: N802
         """Keep the request."""
         Sink.seen.append((self.path, self.headers))
-        self.send_response(204)
+        self.send_response(Sink.refusals.pop(0) if Sink.refusals else 204)
         self.end_headers()
 
     def log_message(self, *_):
@@ -66,6 +68,7 @@ class OnStage(unittest.TestCase):
 
     def setUp(self):
         Sink.seen.clear()
+        Sink.refusals.clear()
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
         self.exchange = f'wheel-{os.getpid()}-{self._testMethodName}'

@@ -162,6 +162,32 @@ print(k2hr3_osnl.listen([Own(conf)]))
         self.assertTrue(self.stop(process).endswith('0\n'))
         self.assertEqual(Sink.seen, [])
 
+    def test_an_own_method_that_calls_the_module_s(self):
+        """It waits for a K2HR3 that is down, and a refusal is logged with the host."""
+        self.conf.write_text(self.conf.read_text(encoding='utf-8').replace('retries = 1', 'retries = 0'))
+        process = self.run_listing(r"""
+from pathlib import Path
+import k2hr3_osnl
+
+class Own(k2hr3_osnl.K2hr3NotificationEndpoint):
+    def info(self, *notification):
+        result = super().info(*notification)
+        print(result, flush=True)
+        return result
+
+k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
+""")
+        for refusals, requests in (([503, 503], 3), ([403], 1)):
+            Sink.seen.clear()
+            Sink.refusals[:] = refusals
+            self.publish()
+            self.assertEqual(self.line(process), 'handled\n')
+            self.assertEqual(len(Sink.seen), requests, self.errors())
+        lines = self.errors().splitlines()
+        self.assertTrue([line for line in lines if line.startswith(f'no sent. {UUID} error status 403')], lines)
+        self.assertIn(f'handled {UUID}, even if an error occurred.', lines)
+        self.stop(process)
+
     def test_payloads_of_ones_own(self):
         """_payload_to_params is what the manual names to override."""
         process = self.run_listing(r"""

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
 use super::Conf;
+use super::wire_log::log_failed_call;
 
 #[derive(Debug, thiserror::Error)]
 #[error("no endpoint for {api_url}: {reason}")]
@@ -69,6 +70,27 @@ impl NotificationEndpoint {
         publisher_id: &str,
         event_type: &str,
     ) -> NotificationResult {
+        self.attempts(host, publisher_id, event_type, false).await
+    }
+
+    /// Deletes a host as [`delete`](Self::delete) does, for a listener: it holds an unreachable target as the daemon does.
+    pub async fn delete_or_hold(
+        &self,
+        host: HostParameters,
+        publisher_id: &str,
+        event_type: &str,
+    ) -> NotificationResult {
+        self.attempts(host, publisher_id, event_type, true).await
+    }
+
+    async fn attempts(
+        &self,
+        host: HostParameters,
+        publisher_id: &str,
+        event_type: &str,
+        holds: bool,
+    ) -> NotificationResult {
+        let cuk = host.cuk.clone();
         let action = (*self.action).clone().with_parameters(move |_| Ok(host.clone()));
         let event = event(Notification {
             event_type: Some(event_type.to_owned()),
@@ -81,7 +103,8 @@ impl NotificationEndpoint {
             payload: Value::Null,
         });
         let settings = self.conf.delivery();
-        let mut number = NonZeroU32::MIN;
+        // Every failed attempt lengthens the pauses, but a held one does not count towards `max_retries`.
+        let (mut number, mut counted) = (NonZeroU32::MIN, NonZeroU32::MIN);
         loop {
             let error = match timeout(settings.timeout, attempt(&action, &event)).await {
                 Ok(Ok(Completion::Delivered(what))) => {
@@ -95,22 +118,25 @@ impl NotificationEndpoint {
                 Ok(Err(error)) => error,
                 Err(_) => ActionError::new(ErrorClass::Timeout, format!("waited {:?}", settings.timeout)),
             };
-            let pause = match settings.policy.decide(number, &error) {
+            let decision = settings.policy.decide(counted, &error);
+            let is_held = holds && decision == Decision::Hold;
+            let pause = match decision {
                 Decision::GiveUp => None,
-                Decision::Hold if number >= settings.policy.max_attempts => None,
+                Decision::Hold if !is_held && number >= settings.policy.max_attempts => None,
                 Decision::Hold => {
                     Some(settings.policy.pause(number.get()).max(error.retry_after.unwrap_or_default()))
                 }
                 Decision::RetryAfter(pause) => Some(pause),
             };
             let Some(pause) = pause else {
-                tracing::error!("no sent. {error}");
                 let requeue = self.conf.k2hr3.requeue_on_error && !error.class.is_final();
+                log_failed_call(&cuk, &error, requeue);
                 return if requeue { NotificationResult::Requeue } else { NotificationResult::Handled };
             };
-            tracing::warn!("{error}; next attempt in {:.1} s", pause.as_secs_f64());
+            tracing::warn!("{cuk}: {error}; next attempt in {:.1} s", pause.as_secs_f64());
             sleep(pause).await;
             number = number.saturating_add(1);
+            counted = counted.saturating_add(u32::from(!is_held));
         }
     }
 }

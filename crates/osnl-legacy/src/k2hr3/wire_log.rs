@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use osnl::actions::k2hr3::HostParameters;
+use osnl_core::attempt::ActionError;
 use osnl_core::event::Event;
 use osnl_delivery::DeliveryObserver;
 use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};
@@ -35,6 +36,19 @@ impl WireLog {
 pub(super) fn log_returned(event: &Event) {
     let parameters = HostParameters::from_payload(&event.payload()).ok();
     log_end(&Outcome::Returned, parameters.as_ref().map(|parameters| parameters.cuk.as_str()));
+}
+
+/// Logs the failure of a call from Python, which itself logs the result.
+pub(super) fn log_failed_call(cuk: &str, error: &ActionError, requeue: bool) {
+    if error.class.is_final() {
+        return log_end(&Outcome::Dead(error.to_string()), None);
+    }
+    tracing::error!(target: ENDPOINT, "no sent. {cuk} error {error}");
+    if requeue {
+        tracing::warn!(target: ENDPOINT, "requeuing {cuk}");
+    } else {
+        tracing::warn!(target: ENDPOINT, "handled {cuk}, even if an error occurred.");
+    }
 }
 
 fn log_end(outcome: &Outcome, cuk: Option<&str>) {

@@ -17,10 +17,13 @@ fn endpoint(sink: &Sink, more: &str) -> NotificationEndpoint {
     NotificationEndpoint::new(conf(&sink.url("/v1/role"), more)).unwrap()
 }
 
+fn host(cuk: &str) -> HostParameters {
+    HostParameters { cuk: cuk.to_owned(), addresses: vec!["10.0.0.1".to_owned()] }
+}
+
 fn delete(endpoint: &NotificationEndpoint, cuk: &str) -> NotificationResult {
-    let host = HostParameters { cuk: cuk.to_owned(), addresses: vec!["10.0.0.1".to_owned()] };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(endpoint.delete(host, "network.node1", "port.delete.end"))
+    runtime.block_on(endpoint.delete(host(cuk), "network.node1", "port.delete.end"))
 }
 
 #[test]
@@ -80,6 +83,18 @@ fn a_call_ends_even_when_the_target_stays_away() {
     sink.stop();
     let requeueing = endpoint(&sink, "max_retries = 0\nrequeue_on_error = True\n");
     assert_eq!(delete(&requeueing, &instance(1)), NotificationResult::Requeue);
+}
+
+#[test]
+fn a_call_of_a_listener_holds_a_target_that_stays_away_and_counts_only_refusals() {
+    let sink = Sink::start();
+    sink.script(vec![Reply::CloseWithoutReply, Reply::Status(503), Reply::Status(403)]);
+    let more = "max_retries = 1\nretry_interval_seconds = 1\nrequeue_on_error = True\n";
+    let endpoint = endpoint(&sink, more);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let call = endpoint.delete_or_hold(host(&instance(1)), "network.node1", "port.delete.end");
+    assert_eq!(runtime.block_on(call), NotificationResult::Handled);
+    assert_eq!(sink.requests().len(), 4);
 }
 
 #[test]
