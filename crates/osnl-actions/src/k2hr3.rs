@@ -31,6 +31,8 @@ pub use self::parameters::{HostParameters, Unusable};
 
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
 
+type ReadObserver = dyn Fn(&Event, Option<&HostParameters>) + Send + Sync;
+
 /// The treatment of a deleted port without addresses: K2HR3 applies a request without addresses to
 /// *all* addresses of the instance. Deletions of instances always mean all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub struct K2hr3 {
     client: Client,
     api_url: ApiUrl,
     parameters: Arc<PayloadToParameters>,
+    observer: Option<Arc<ReadObserver>>,
     no_addresses: NoAddresses,
     events: K2hr3Events,
 }
@@ -58,7 +61,8 @@ impl K2hr3 {
             "put the CA's certificate into SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
         let client = Client::to(&options, &api_url)?;
         let (no_addresses, events) = (NoAddresses::All, K2hr3Events::All);
-        Ok(Self { client, api_url, parameters: Arc::new(HostParameters::from_payload), no_addresses, events })
+        let parameters = Arc::new(HostParameters::from_payload);
+        Ok(Self { client, api_url, parameters, observer: None, no_addresses, events })
     }
 
     #[must_use]
@@ -67,6 +71,16 @@ impl K2hr3 {
         parameters: impl Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync + 'static,
     ) -> Self {
         self.parameters = Arc::new(move |payload| parameters(payload)?.checked());
+        self
+    }
+
+    /// Calls `observer` in each attempt with the host of the event, before its request.
+    #[must_use]
+    pub fn with_observer(
+        mut self,
+        observer: impl Fn(&Event, Option<&HostParameters>) + Send + Sync + 'static,
+    ) -> Self {
+        self.observer = Some(Arc::new(observer));
         self
     }
 
@@ -89,6 +103,9 @@ impl K2hr3 {
         let payload = event.payload();
         let asked =
             (self.parameters)(&payload).and_then(|found| narrowed(found, &payload, self.no_addresses));
+        if let Some(observer) = &self.observer {
+            observer(event, asked.as_ref().ok());
+        }
         let parameters = match asked {
             Ok(parameters) => parameters,
             Err(Unusable::NothingToDo(why)) => return Ok(Completion::NothingToDo(why)),

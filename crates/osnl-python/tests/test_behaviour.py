@@ -189,10 +189,13 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
         self.stop(process)
 
     def test_payloads_of_ones_own(self):
-        """_payload_to_params is what the manual names to override."""
+        """_payload_to_params is what the manual names to override, and whose host is logged."""
         process = self.run_listing(r"""
+import logging
 from pathlib import Path
 import k2hr3_osnl
+
+logging.basicConfig(level=logging.INFO)
 
 class Own(k2hr3_osnl.K2hr3NotificationEndpoint):
     def _payload_to_params(self, payload):
@@ -205,6 +208,8 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
         self.publish({'node': UUID})
         until(lambda: Sink.seen, 'a DELETE')
         self.assertIn(f'cuk={UUID}&host=%5B%2210.0.0.1%22%5D', Sink.seen[0][0])
+        end = f'INFO:k2hr3_osnl.endpoint:NotificationResult.HANDLED {UUID}\n'
+        until(lambda: end in self.errors(), end)
         self.stop(process)
 
     def test_a_call_by_hand(self):

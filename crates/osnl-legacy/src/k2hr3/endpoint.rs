@@ -54,8 +54,8 @@ impl NotificationEndpoint {
         &self.conf
     }
 
-    pub(super) fn action(&self) -> Arc<K2hr3> {
-        self.action.clone()
+    pub(super) fn action(&self) -> K2hr3 {
+        (*self.action).clone()
     }
 
     /// Deletes a host from K2HR3.

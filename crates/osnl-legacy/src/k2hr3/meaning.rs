@@ -12,7 +12,6 @@ use osnl::control::{ControlHandler, Store};
 use osnl::daemon::{Daemon, DaemonError};
 use osnl::intake::RuleEngine;
 use osnl::listener::{Listener, ListenerConfig};
-use osnl_core::attempt::Action;
 use osnl_core::ends::EndReports;
 use osnl_core::metrics::Counters;
 use osnl_core::rule::Rule;
@@ -129,7 +128,7 @@ impl Conf {
         http: &HttpOptions,
         delivery: DeliverySettings,
     ) -> Result<Daemon, StartError> {
-        let part = EndpointPart { rule: self.rule(), action: Arc::new(self.action(http)?), delivery };
+        let part = EndpointPart { rule: self.rule(), action: self.action(http)?, delivery };
         let journal = self.open_journal(counters)?;
         Ok(assemble(self.listener(), vec![part], journal, transport, counters))
     }
@@ -178,7 +177,7 @@ pub(super) struct OpenJournal {
 
 pub(super) struct EndpointPart {
     pub(super) rule: Rule,
-    pub(super) action: Arc<dyn Action>,
+    pub(super) action: K2hr3,
     pub(super) delivery: DeliverySettings,
 }
 
@@ -199,6 +198,8 @@ pub(super) fn assemble(
         rule.name = name.clone();
         rule.actions = vec![name.clone()];
         rules.push(rule);
+        let log = wire_log.clone();
+        let action = Arc::new(action.with_observer(move |event, host| log.read(event, host)));
         let delivery = DeliveryLoop::new(name, action, journal.clone(), delivery, counters.clone())
             .with_observer(wire_log.clone());
         deliveries.push(delivery.with_in_hand(in_hand.clone()));

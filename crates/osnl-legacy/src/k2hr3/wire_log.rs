@@ -12,6 +12,7 @@
 //! here.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use osnl::actions::k2hr3::HostParameters;
@@ -24,12 +25,31 @@ const ENDPOINT: &str = "k2hr3_osnl.endpoint";
 
 #[derive(Default)]
 pub(super) struct WireLog {
-    claimed: Mutex<HashMap<DeliveryId, Option<String>>>,
+    /// By the delivery's number as operators write it.
+    claimed: Mutex<HashMap<String, InWork>>,
+}
+
+struct InWork {
+    is_first: bool,
+    cuk: Option<String>,
 }
 
 impl WireLog {
-    fn lock(&self) -> MutexGuard<'_, HashMap<DeliveryId, Option<String>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, InWork>> {
         self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the host that the action read, by a reader of the endpoint's own if it has one.
+    pub(super) fn read(&self, event: &Event, host: Option<&HostParameters>) {
+        let Some(delivery) = event.delivery.as_deref() else { return };
+        let mut claimed = self.lock();
+        let Some(in_work) = claimed.get_mut(delivery) else { return };
+        let is_first = mem::take(&mut in_work.is_first);
+        in_work.cuk = host.map(|host| host.cuk.clone());
+        drop(claimed);
+        if is_first && host.is_some_and(|host| host.addresses.is_empty()) {
+            tracing::warn!(target: ENDPOINT, "ips is empty");
+        }
     }
 }
 
@@ -78,20 +98,17 @@ fn log_end(outcome: &Outcome, cuk: Option<&str>) {
 impl DeliveryObserver for WireLog {
     fn claimed(&self, claimed: &ClaimedDelivery) {
         let parameters = HostParameters::from_payload(&claimed.event.payload()).ok();
-        let is_first = claimed.used.made == 0;
-        if is_first && parameters.as_ref().is_some_and(|parameters| parameters.addresses.is_empty()) {
-            tracing::warn!(target: ENDPOINT, "ips is empty");
-        }
-        self.lock().insert(claimed.id, parameters.map(|parameters| parameters.cuk));
+        let cuk = parameters.map(|parameters| parameters.cuk);
+        self.lock().insert(claimed.id.to_string(), InWork { is_first: claimed.used.made == 0, cuk });
     }
 
     fn retried(&self, delivery: DeliveryId) {
-        self.lock().remove(&delivery);
+        self.lock().remove(&delivery.to_string());
     }
 
     fn ended(&self, delivery: DeliveryId, outcome: &Outcome) {
-        let claimed = self.lock().remove(&delivery);
-        if let Some(cuk) = claimed {
+        let claimed = self.lock().remove(&delivery.to_string());
+        if let Some(InWork { cuk, .. }) = claimed {
             log_end(outcome, cuk.as_deref());
         }
     }
