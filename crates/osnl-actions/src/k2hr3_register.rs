@@ -27,7 +27,6 @@ use osnl_net::http::header::{HeaderName, HeaderValue, USER_AGENT};
 use osnl_net::http::{Client, Method, Request, Url};
 use osnl_transport::BoxFuture;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
 
 pub use self::conf::K2hr3RegisterConf;
 pub use self::members::RoleMembers;
@@ -50,8 +49,9 @@ struct Registration {
 /// A publisher may name any number, and each address is a request.
 const MOST_ADDRESSES: usize = 1024;
 
-fn asked_for(notification: &Notification, payload: &Value) -> Result<Registration, Unusable> {
-    let HostParameters { cuk, addresses } = HostParameters::from_payload(payload)?;
+/// Reads a notification of one resource: of a bulk request, the part.
+fn asked_for(notification: &Notification) -> Result<Registration, Unusable> {
+    let HostParameters { cuk, addresses } = HostParameters::from_payload(&notification.payload)?;
     let addresses = match addresses.is_empty() {
         false => addresses,
         true => {
@@ -118,8 +118,7 @@ fn token(path: &Path) -> Result<HeaderValue, String> {
 
 impl K2hr3Register {
     async fn register(&self, event: &Event) -> Result<Completion, ActionError> {
-        let payload = event.payload();
-        let asked = match asked_for(&event.notification, &payload) {
+        let asked = match asked_for(event.names().notification()) {
             Ok(asked) => asked,
             Err(Unusable::NothingToDo(why)) => return Ok(Completion::NothingToDo(why)),
             Err(Unusable::Unreadable(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
@@ -188,7 +187,9 @@ impl Action for K2hr3Register {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use osnl_core::received::ReceivedMessage;
+    use osnl_net::http::HttpOptions;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -199,7 +200,7 @@ mod tests {
         let check = |payload: Value, event_type: &str, expected: Result<(&[&str], &[&str]), &str>| {
             let notification =
                 Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() };
-            let found = asked_for(&notification, &notification.payload);
+            let found = asked_for(&notification);
             match (found, expected) {
                 (Ok(asked), Ok((addresses, left_out))) => {
                     assert_eq!(asked.cuk, ID);
@@ -229,6 +230,24 @@ mod tests {
         check(port(&many), create, Err("1025 addresses; at most 1024 are registered"));
         let legacy = json!({"instance_id": ID, "fixed_ips": [{"address": "10.0.0.2", "version": 4}]});
         check(legacy, "compute.instance.create.end", Ok((&["10.0.0.2"], &[])));
+    }
+
+    #[tokio::test]
+    async fn a_port_of_a_bulk_request_registers_no_address_of_another() {
+        let api_url = ApiUrl::parse("http://k2hr3/v1/role").unwrap();
+        let client = Client::to(&HttpOptions::default(), &api_url).unwrap();
+        let token_file = "/dev/zero".into();
+        let action = K2hr3Register { client, api_url, role: "web".to_owned(), token_file };
+        let payload = json!({"ports": [
+            {"device_id": ID, "device_owner": "compute:nova", "fixed_ips": [{"ip_address": "10.0.0.1"}]},
+            {"device_id": ID, "device_owner": "compute:nova", "fixed_ips": []},
+        ]});
+        let event_type = Some("port.create.end".to_owned());
+        let notification = Notification { event_type, payload, ..Notification::default() };
+        let mut event = Event::new(ReceivedMessage::sample(Vec::new(), false), notification, "r", "a");
+        event.resource = Some(1);
+        let nothing = Completion::NothingToDo("it has no address yet".to_owned());
+        assert_eq!(action.register(&event).await, Ok(nothing));
     }
 
     fn owned(texts: &[&str]) -> Vec<String> {
