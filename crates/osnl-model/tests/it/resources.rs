@@ -302,6 +302,22 @@ fn the_event_type_gives_the_kind_and_the_key_of_the_id() {
 }
 
 #[test]
+fn an_event_of_the_audit_middleware_is_ordered_by_its_request_and_not_by_the_endpoint() {
+    let check = |event_type: &str, expected: (Option<&str>, Option<&str>)| {
+        let target = json!({"id": "endpoint", "typeURI": "service/network/ports/port"});
+        let payload = json!({"typeURI": "event", "id": "request", "target": target});
+        let event_type = Some(event_type.to_owned());
+        let n = Notification { event_type, payload, ..Notification::default() };
+        let found = resources(&n);
+        assert_eq!((found[0].id.as_deref(), found[0].key().as_deref()), expected, "{n:?}");
+        assert_eq!(found[0].kind, "port");
+    };
+    check("audit.http.request", (None, Some("request")));
+    check("audit.http.response", (None, Some("request")));
+    check("magnum.port.create", (Some("endpoint"), Some("endpoint")));
+}
+
+#[test]
 fn an_object_of_an_unknown_class_has_the_kind_that_the_event_type_names() {
     let check = |event_type: &str, class: &str, expected: &str| {
         let payload = json!({"watcher_object.name": class, "watcher_object.data": {"uuid": "u"}});
