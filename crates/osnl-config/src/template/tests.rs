@@ -159,7 +159,9 @@ fn templates() {
     check("{{ payload.port.id }} {{ (payload.port.mtu) }}", Ok("P-1 1500"));
     check("{{ payload.port.mtu is number }}{{ nobody }}", Err(&no_name("nobody")));
     check("{{ payload.port.x }}", Err("the event has no payload.port.x"));
+    check("{{ payload.port.x | first }}", Err("the event has no payload.port.x"));
     check("{{ payload.port.x | default('-') }}", Ok("-"));
+    check("{{ (payload.port.x if false) | upper }}", Ok(""));
     check("{{ payload.port.tags | tojson }}", Ok("[\"blue\", \"prod\"]"));
     check("{% raw %}{{ nothing }}{% endraw %}", Ok("{{ nothing }}"));
     check("<b> & \"{{ publisher_id }}\"", Ok("<b> & \"network.node1\""));

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, Value, ValueKind, ValueOrKwargs};
-use minijinja::{Error, ErrorKind, State};
+use minijinja::{Error, ErrorKind, State, filters};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::limits::{TOO_MUCH, WORK};
@@ -29,6 +29,9 @@ const TEXT: usize = 64;
 const OF_ONE_ELEMENT: [&str; 7] = ["attr", "count", "d", "default", "first", "last", "length"];
 /// Filters whose cost does not depend on the text's length.
 const OF_NO_TEXT: [&str; 5] = ["attr", "d", "default", "first", "last"];
+
+/// Filters that have a result for a missing value.
+const OF_MISSING: [&str; 2] = ["d", "default"];
 
 /// The work that is left for the evaluation of this thread.
 #[derive(Clone, Copy)]
@@ -153,6 +156,12 @@ pub(super) fn filter(
     move |state, args| {
         let args = args.into_values();
         spend(count_filter(name, &args))?;
+        if !OF_MISSING.contains(&name)
+            && let Some(missing) = args.first().filter(|value| value.is_undefined())
+        {
+            // Some filters of the engine fail without the missing name, which this error has.
+            filters::string(state, missing)?;
+        }
         filter.call(state, &prepare(name, args)).map(counted)
     }
 }
