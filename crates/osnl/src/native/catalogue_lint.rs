@@ -3,6 +3,7 @@
 //! Other exchanges may carry anything, so only services of the catalogue are judged. Several share `openstack`; there a
 //! pattern must begin like a known event.
 
+mod bulk;
 mod compared;
 mod context;
 mod fields;
@@ -20,6 +21,7 @@ use osnl_config::{Warning, nearest, shown};
 use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 use osnl_model::{Pattern, Predicate, Priority, list_of};
 
+use self::bulk::missed_bulk;
 use self::fields::{EventFields, PathFields, ValueTypes};
 use self::hints::{in_all_services, unanchored};
 use self::impossible::{no_kind, no_publisher, no_publisher_in_when};
@@ -59,7 +61,8 @@ impl LoadedConf {
         let mut asked = LintCache::default();
         let check = |rule| {
             let found = judge.check_rule(rule, &mut asked);
-            found.into_iter().chain(self.heard_twice(rule)).chain(judge.no_context(rule))
+            let more = judge.no_context(rule).into_iter().chain(judge.no_bulk(rule));
+            found.into_iter().chain(self.heard_twice(rule)).chain(more)
         };
         let mut found: Vec<Warning> = enabled.flat_map(check).collect();
         found.extend(self.conf.listeners.iter().filter_map(|listener| self.twice(listener)));
@@ -227,6 +230,11 @@ impl<'a> Judge<'a> {
         };
         let found: Vec<Warning> = in_when.chain([key]).chain(options).filter_map(unknown).collect();
         if found.is_empty() || self.conf.events_of(rule).is_certain { found } else { Vec::new() }
+    }
+
+    fn no_bulk(&self, rule: &RuleConf) -> Option<Warning> {
+        let (option, problem, mend) = missed_bulk(self.conf, rule)?;
+        Some(self.warning(rule, &option, &problem, &mend, None))
     }
 
     /// Warns of a resource in the conditions of a rule whose events the catalogue does not have.

@@ -63,6 +63,26 @@ fn a_name_that_no_event_has_is_told_at_each_option_that_reads_it() {
 }
 
 #[test]
+fn a_condition_that_no_bulk_request_meets_is_told() {
+    let check = |event_type: &str, condition: &str, expected: &[&str]| {
+        let rule = format!("event_type = {event_type}\n{condition}\n");
+        let told = load(&WHOLE.replace("event_type = ^port\\.delete\\.end$\n", &rule)).unwrap().never_sent();
+        let of_bulk =
+            told.iter().filter(|warning| warning.0.problem.contains("payload.ports and no payload.port,"));
+        let options: Vec<&str> = of_bulk.filter_map(|warning| warning.0.option.as_deref()).collect();
+        assert_eq!(options, expected, "{event_type} {condition}");
+    };
+    let when = "when = payload.port.name == \"x\"";
+    check("^port\\.create", when, &["when"]);
+    check("^port\\.", "payload.port.name = ^x", &["payload.port.name"]);
+    check("^port\\.update", when, &[]);
+    check("^port\\.", "when = payload.port.name | default(\"x\") == \"x\"", &[]);
+    check("^port\\.", "when = event_type.startswith(\"port.u\") and payload.port.name == \"x\"", &[]);
+    check("^network\\.", "when = payload.network.name == \"x\"", &[]);
+    check("^port\\.create", "when = payload.port.nmae == \"x\"", &[]);
+}
+
+#[test]
 fn all_of_it_is_read_explained_and_shown_again() {
     let more = "\
 [rule:gone]
