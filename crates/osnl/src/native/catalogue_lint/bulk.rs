@@ -1,5 +1,5 @@
-//! Finds conditions of rules that a bulk request never meets: in place of the one resource it has a list. Only an action
-//! sees each resource.
+//! Finds conditions of rules that a bulk request never meets: in place of the one resource it has a list, and only an
+//! action sees each resource.
 
 use osnl_config::template::{EvalError, Names};
 use osnl_model::catalogue::{self, CatalogueEvent};
