@@ -163,7 +163,7 @@ async fn an_auto_delete_queue_keeps_its_listener_until_the_next_one_has_subscrib
         after.wait_for(ListenerState::is_subscribed).await.unwrap();
         // No delivery ends, so the former listener ends by its abort.
         let ends = before.wait_for(|state| *state == ListenerState::Stopped);
-        tokio::time::timeout(Duration::from_secs(10), ends).await.unwrap().unwrap();
+        timeout(Duration::from_secs(10), ends).await.unwrap().unwrap();
         tasks.abort().await;
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_core::epoch;
+use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{GuardHold, GuardName};
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
@@ -74,7 +75,7 @@ async fn a_folder_whose_path_is_longer_than_an_address_will_do() {
     let folder = tempfile::tempdir().unwrap();
     let state_dir = folder.path().join("d".repeat(90)).join("e".repeat(90));
     let socket = place(&state_dir).bind().unwrap();
-    assert!(ControlClient::connect(&state_dir, std::time::Duration::from_secs(5)).is_ok());
+    assert!(ControlClient::connect(&state_dir, Duration::from_secs(5)).is_ok());
     // A second daemon finds that the place is taken, through the same short path.
     assert!(matches!(place(&state_dir).bind(), Err(BindError::InUse)));
     drop(socket);
