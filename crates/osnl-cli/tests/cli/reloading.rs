@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,8 @@ impl Rig {
 
     pub(crate) fn run(&mut self) {
         let mut command = self.command(&["run", "-c", "a.conf"]);
-        self.daemon = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let stderr = File::options().create(true).append(true).open(self.home.path().join("stderr")).unwrap();
+        self.daemon = Some(command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap());
         self.listening("neutron");
     }
 
@@ -113,7 +114,13 @@ impl Rig {
     pub(crate) fn listening(&self, name: &str) {
         let end = Instant::now() + SOON;
         while self.listener(name)["state"] != "listening" {
-            assert!(Instant::now() < end, "{name} does not listen: {}\n{}", self.status(), self.log());
+            assert!(
+                Instant::now() < end,
+                "{name} does not listen: {}\n{}\n{}",
+                self.status(),
+                self.log(),
+                self.condition()
+            );
             std::thread::park_timeout(Duration::from_millis(100));
         }
     }
@@ -131,6 +138,18 @@ impl Rig {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    /// Returns the daemon's stderr, and where each of its threads waits, for a test that fails before its first line.
+    fn condition(&self) -> String {
+        let stderr = fs::read_to_string(self.home.path().join("stderr")).unwrap_or_default();
+        let pid = self.daemon.as_ref().map_or(0, Child::id);
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let waits = threads.map(|thread| {
+            let read = |file| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+            format!("{} waits in {}", read("stat"), read("wchan"))
+        });
+        format!("stderr: {stderr}\n{}", waits.collect::<Vec<_>>().join("\n"))
     }
 
     pub(crate) fn signal(&self, name: &str) {
