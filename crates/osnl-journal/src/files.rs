@@ -8,7 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, RenameFlags, accessat, flock, renameat_with};
 use rustix::io::Errno;
@@ -137,18 +137,28 @@ pub(crate) fn may(path: &Path, access: Access) -> io::Result<()> {
     Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
-/// Takes the lock, and retries for up to a tenth of a second, as a mere check of the lock takes it for an
-/// instant.
+/// The longest wait for programs that look at the lock: a busy machine may keep one waiting with it.
+const LOOKS: Duration = Duration::from_secs(10);
+/// The longest wait for a daemon that is about to end.
+const ENDS: Duration = Duration::from_millis(100);
+
+/// Takes the lock, and waits longer for those who look at it ([`holder`]) than for another daemon: those share it, a daemon
+/// does not.
 fn lock_patiently(file: &File) -> rustix::io::Result<()> {
-    let mut left = 20;
+    let begun = Instant::now();
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if left > 0 => {
-                left -= 1;
-                std::thread::park_timeout(Duration::from_millis(5));
-            }
+            Err(Errno::WOULDBLOCK) => {}
             ended => return ended,
         }
+        let is_shared = flock(file, FlockOperation::NonBlockingLockShared).is_ok();
+        if is_shared {
+            flock(file, FlockOperation::Unlock)?;
+        }
+        if begun.elapsed() >= if is_shared { LOOKS } else { ENDS } {
+            return Err(Errno::WOULDBLOCK);
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 
@@ -179,6 +189,29 @@ mod tests {
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(replace(&folder.path().join("no/x"), b"").is_err());
+    }
+
+    /// A status that had lost its turn on a busy machine once kept the daemon from starting.
+    #[test]
+    fn a_look_at_a_lock_does_not_keep_a_daemon_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.lock");
+        drop(lock(&path).unwrap());
+        let looks = File::open(&path).unwrap();
+        flock(&looks, FlockOperation::NonBlockingLockShared).unwrap();
+        let takes = std::thread::spawn({
+            let path = path.clone();
+            move || lock(&path)
+        });
+        let begun = Instant::now();
+        while begun.elapsed() < 4 * ENDS {
+            assert!(!takes.is_finished(), "{:?}", takes.join());
+            std::thread::park_timeout(ENDS / 10);
+        }
+        drop(looks);
+        let held = takes.join().unwrap().unwrap();
+        assert!(matches!(lock(&path), Err(LockError::Held(LockHolder::Process(_)))));
+        drop(held);
     }
 
     #[test]
