@@ -53,6 +53,8 @@ struct Seat {
     name: Arc<str>,
     /// The queues that it reads.
     queues: Vec<OwnQueue>,
+    /// Whether the broker deletes them, with their messages, when it ends before another listener has subscribed.
+    is_auto_deleted: bool,
     /// The stop of this listener alone.
     own: Shutdown,
     /// Cancelled when its task ends.
@@ -63,6 +65,12 @@ struct Seat {
     turns: Vec<ReadTurn>,
     /// The end of its own reading, for the next listener; `None` unless its queues are emptied.
     exit: Option<ReadTurn>,
+}
+
+impl Seat {
+    fn reads_any(&self, queues: &[OwnQueue]) -> bool {
+        self.queues.iter().any(|was| queues.iter().any(|now| now.is_same(was)))
+    }
 }
 
 /// A running delivery loop, with the token that reports its end.
@@ -91,7 +99,7 @@ impl Tasks {
             loops: Vec::new(),
             starting: true,
         };
-        listeners.into_iter().for_each(|listener| tasks.listen(listener));
+        listeners.into_iter().for_each(|listener| tasks.listen(listener, &[]));
         deliveries.into_iter().for_each(|delivery| tasks.deliver(delivery));
         tasks
     }
@@ -136,14 +144,11 @@ impl Tasks {
         for mut listener in changes.begin {
             let of = turns.extract_if(.., |(name, _)| name == listener.name());
             listener.after(of.map(|(_, turn)| turn).collect());
-            self.listen(listener);
+            self.listen(listener, &read);
         }
         turns.into_iter().for_each(|(_, turn)| turn.bound.cancel());
         // The next listener of a name or a queue ends the one before.
-        let is_followed = |seat: &Seat| {
-            taken.contains(&seat.name)
-                || seat.queues.iter().any(|was| read.iter().any(|now| now.is_same(was)))
-        };
+        let is_followed = |seat: &Seat| taken.contains(&seat.name) || seat.reads_any(&read);
         let gone = |seat: &&Seat| seat.leaving && seat.exit.is_none() && !is_followed(seat);
         for Seat { own, ended, .. } in self.seats.iter().filter(gone) {
             let (own, ended) = (own.clone(), ended.clone());
@@ -151,24 +156,29 @@ impl Tasks {
         }
     }
 
-    fn listen(&mut self, listener: Listener) {
+    /// `read` has the queues of all listeners that begin now.
+    fn listen(&mut self, listener: Listener, read: &[OwnQueue]) {
         let own =
             Shutdown { drain: self.shutdown.drain.child_token(), abort: self.shutdown.abort.child_token() };
         let (name, queues) = (listener.name().clone(), listener.own_queues());
-        let shares = |seat: &Seat| seat.queues.iter().any(|was| queues.iter().any(|now| now.is_same(was)));
-        // A leaving listener of the same name without an exit reads the same queues.
-        let before = self.seats.iter().filter(|seat| seat.leaving);
-        let before = before.filter(|seat| shares(seat) || (seat.exit.is_none() && seat.name == name));
-        let before: Vec<_> =
-            before.map(|seat| (seat.own.clone(), seat.ended.clone(), seat.exit.clone())).collect();
+        // A leaving listener ends for the next one on its queues; without one and without an exit, for that of its name.
+        let follows = |seat: &&Seat| {
+            let by_name = seat.exit.is_none() && seat.name == name && !seat.reads_any(read);
+            seat.leaving && (seat.reads_any(&queues) || by_name)
+        };
         let is_auto_deleted = listener.is_auto_deleted();
+        let before = self.seats.iter().filter(follows).map(|seat| {
+            let stays = is_auto_deleted || seat.is_auto_deleted;
+            (seat.own.clone(), seat.ended.clone(), seat.exit.clone(), stays)
+        });
+        let before: Vec<_> = before.collect();
         let (ended, turns) = (CancellationToken::new(), listener.turns().to_vec());
         let (theirs, over) = (own.clone(), ended.clone().drop_guard());
         let task = self.listeners.spawn(async move {
             let _over = over;
             let mut beside = Vec::new();
-            for (shutdown, ended, exit) in before {
-                if is_auto_deleted {
+            for (shutdown, ended, exit, stays) in before {
+                if stays {
                     beside.push((shutdown.drain.clone().drop_guard(), shutdown, ended));
                     continue;
                 }
@@ -193,7 +203,7 @@ impl Tasks {
             }
         });
         let (task, leaving, exit) = (task.id(), false, None);
-        self.seats.push(Seat { task, name, queues, own, ended, leaving, turns, exit });
+        self.seats.push(Seat { task, name, queues, is_auto_deleted, own, ended, leaving, turns, exit });
     }
 
     fn deliver(&mut self, delivery: DeliveryLoop) {

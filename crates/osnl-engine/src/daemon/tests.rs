@@ -131,18 +131,21 @@ async fn a_broker_that_ends_each_subscription_at_once_is_asked_once_a_second() {
 /// The broker deletes such a queue, with its messages, when it has no consumer.
 #[tokio::test(start_paused = true)]
 async fn an_auto_delete_queue_keeps_its_listener_until_the_next_one_has_subscribed() {
-    let listener = |name: &str, transport: Arc<dyn Transport>| {
-        let kind = QueueKind { auto_delete: true, ..QueueKind::OSLO };
-        let options = ListenOptions::new(Some("p"), 4, Declare::Create, kind);
+    let listener = |name: &str, pool: &str, auto_delete: bool, transport: Arc<dyn Transport>| {
+        let kind = QueueKind { auto_delete, ..QueueKind::OSLO };
+        let options = ListenOptions::new(Some(pool), 4, Declare::Create, kind);
         let to = vec![(Target::new("x", "t"), Priority::Info)];
         let config = ListenerConfig::new(name.into(), to, options);
-        let own = OwnQueue { hosts: ["h:1".to_owned()].into(), vhost: "/".into(), queue: "p".into() };
+        let own = OwnQueue { hosts: ["h:1".to_owned()].into(), vhost: "/".into(), queue: pool.into() };
         let read = ReadQueue { own, declared: true, bindings: Vec::new() };
         let memory_of_queues = Arc::new(Bindings::open(None, "memory://"));
         let listener = Listener::new(config, transport, rules(&memory()), Arc::default());
         listener.with_bindings(memory_of_queues, vec![read])
     };
-    for name in ["l", "renamed"] {
+    // The name of the next listener on the queue, its option, and the queue that one of the former name reads beside it.
+    for (name, auto_delete, moved) in
+        [("l", true, None), ("renamed", true, None), ("l", false, None), ("next", true, Some("p2"))]
+    {
         let (broker, shutdown) = (MemoryBroker::new(), Shutdown::new());
         let transport = broker.transport();
         let slow = ListenOnly::new(move |to, options| {
@@ -152,14 +155,18 @@ async fn an_auto_delete_queue_keeps_its_listener_until_the_next_one_has_subscrib
                 transport.listen(to, options).await
             })
         });
-        let (former, next) = (listener("l", Arc::new(broker.transport())), listener(name, Arc::new(slow)));
+        let former = listener("l", "p", true, Arc::new(broker.transport()));
+        let next = listener(name, "p", auto_delete, Arc::new(slow));
         let (mut before, mut after) = (former.state(), next.state());
         let mut tasks = Tasks::start(&shutdown, &EndReports::default(), vec![former], Vec::new());
         before.wait_for(ListenerState::is_subscribed).await.unwrap();
         broker.publish(&Target::new("x", "t"), &Priority::Info, BODY);
-        tasks.apply(ReloadChanges { leave: vec!["l".into()], begin: vec![next], ..ReloadChanges::default() });
+        let beside = moved.map(|pool| listener("l", pool, true, Arc::new(broker.transport())));
+        let begin = beside.into_iter().chain([next]).collect();
+        tasks.apply(ReloadChanges { leave: vec!["l".into()], begin, ..ReloadChanges::default() });
         tokio::time::sleep(Duration::from_secs(4)).await;
-        assert_eq!((before.borrow().name(), after.borrow().name()), ("listening", "connecting"), "{name}");
+        let states = (before.borrow().name(), after.borrow().name());
+        assert_eq!(states, ("listening", "connecting"), "{name} {auto_delete} {moved:?}");
         after.wait_for(ListenerState::is_subscribed).await.unwrap();
         // No delivery ends, so the former listener ends by its abort.
         let ends = before.wait_for(|state| *state == ListenerState::Stopped);

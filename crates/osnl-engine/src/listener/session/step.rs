@@ -177,7 +177,8 @@ impl<'a> Core<'a> {
             settling: Settling {
                 window: Window::new(found.epoch),
                 flush_at: None,
-                rejects: is_classic,
+                // An auto-delete queue is classic, though its arguments may differ from those of the options.
+                rejects: is_classic || listener.is_auto_deleted(),
                 returns: false,
             },
             watchdog: Watchdog::new(found.queues().join(", "), standby, is_classic),
