@@ -25,6 +25,8 @@ struct LongPart {
     name: &'static str,
     args: &'static [&'static str],
     paths: &'static [&'static str],
+    /// The further paths of the program that runs this part, if other parts have the same `paths`.
+    tool: &'static [&'static str],
 }
 
 const PARTS: &[LongPart] = &[
@@ -77,19 +79,19 @@ const PARTS: &[LongPart] = &[
         &["test", "--cloud"],
         &["crates/osnl-net", "crates/osnl-openstack", "crates/osnl-cli/tests/cloud"],
     ),
-    part("chaos", &["chaos", "--minutes", "30"], DELIVERY),
-    part("standby", &["chaos", "--standby", "--minutes", "15"], DELIVERY),
-    part("standby-4", &["chaos", "--standby", "--broker", "4"], DELIVERY),
-    part("standby-4.3", &["chaos", "--standby", "--broker", "4.3"], DELIVERY),
-    part("shards", &["chaos", "--shards", "--minutes", "10"], DELIVERY),
-    part("outage", &["chaos", "--outage"], DELIVERY),
+    delivery("chaos", &["chaos", "--minutes", "30"], CHAOS),
+    delivery("standby", &["chaos", "--standby", "--minutes", "15"], CHAOS),
+    delivery("standby-4", &["chaos", "--standby", "--broker", "4"], CHAOS),
+    delivery("standby-4.3", &["chaos", "--standby", "--broker", "4.3"], CHAOS),
+    delivery("shards", &["chaos", "--shards", "--minutes", "10"], CHAOS),
+    delivery("outage", &["chaos", "--outage"], CHAOS),
     part("simulate", &["simulate", "--seeds", "10000"], SIMULATED),
     part("faults", &["simulate", "--faults"], SIMULATED),
-    part("soak", &["soak", "--minutes", "10", "--huge", "200"], DELIVERY),
+    delivery("soak", &["soak", "--minutes", "10", "--huge", "200"], SOAK),
     part("fuzz", &["fuzz", "--minutes", "60"], FUZZED),
-    part("bench", &["bench"], DELIVERY),
-    part("endurance", &["bench", "endurance"], DELIVERY),
-    part("bench-full", &["bench", "--full", "commands", "page", "shards"], DELIVERY),
+    delivery("bench", &["bench"], BENCH),
+    delivery("endurance", &["bench", "endurance"], ENDURANCE),
+    delivery("bench-full", &["bench", "--full", "commands", "page", "shards"], BENCH),
 ];
 
 const PAGE: &[&str] = &[
@@ -146,6 +148,8 @@ const ON_RAMPS: &[&str] = &[
     "xtask/src/setup/on-ramps-requirements.txt",
 ];
 const BROKER: &[&str] = &["crates"];
+/// The crates that carry a message from the broker to its targets. The tools that measure or break them are apart, so
+/// that a change of one tool makes only its own parts due.
 const DELIVERY: &[&str] = &[
     "crates/osnl-model",
     "crates/osnl-net",
@@ -162,13 +166,49 @@ const DELIVERY: &[&str] = &[
     "crates/osnl",
     "crates/osnl-legacy",
     "crates/osnl-cli/src",
-    "crates/osnl-bench",
-    "xtask/src/bench",
-    "xtask/src/bench.rs",
+];
+/// The faults, the publisher, and the judge, with the brokers and the target that the faults stop.
+const CHAOS: &[&str] = &[
+    "crates/osnl-testkit/python/oracle_publisher.py",
+    "crates/osnl-testkit/src/broker",
+    "crates/osnl-testkit/src/broker.rs",
+    "crates/osnl-testkit/src/oracle",
+    "crates/osnl-testkit/src/oracle.rs",
+    "crates/osnl-testkit/src/sink",
+    "crates/osnl-testkit/src/sink.rs",
     "xtask/src/chaos",
     "xtask/src/chaos.rs",
+    "xtask/src/test/other_broker.rs",
+];
+/// The publisher of hostile messages, the target, and the judge. Most of `osnl-bench` serves benchmarks alone.
+const SOAK: &[&str] = &[
+    "crates/osnl-bench/src/clock.rs",
+    "crates/osnl-bench/src/messages.rs",
+    "crates/osnl-bench/src/queue.rs",
+    "crates/osnl-bench/src/soak.rs",
+    "crates/osnl-testkit/src/hostile.rs",
+    "crates/osnl-testkit/src/sink",
+    "crates/osnl-testkit/src/sink.rs",
+    "fixtures/bench",
     "xtask/src/soak",
     "xtask/src/soak.rs",
+];
+const BENCH: &[&str] = &["crates/osnl-bench", "fixtures/bench", "xtask/src/bench", "xtask/src/bench.rs"];
+/// The section `endurance` with its modules, and the commands `fill`, `pace`, and `sink` of `osnl-bench`.
+const ENDURANCE: &[&str] = &[
+    "crates/osnl-bench/src/clock.rs",
+    "crates/osnl-bench/src/messages.rs",
+    "crates/osnl-bench/src/publish.rs",
+    "crates/osnl-bench/src/queue.rs",
+    "crates/osnl-bench/src/sink.rs",
+    "fixtures/bench",
+    "xtask/src/bench/against.rs",
+    "xtask/src/bench/endurance.rs",
+    "xtask/src/bench/process.rs",
+    "xtask/src/bench/sections.rs",
+    "xtask/src/bench/sink.rs",
+    "xtask/src/bench/stage.rs",
+    "xtask/src/bench/table.rs",
 ];
 const FUZZED: &[&str] = &[
     "fuzz",
@@ -198,7 +238,15 @@ const SIMULATED: &[&str] = &[
 ];
 
 const fn part(name: &'static str, args: &'static [&'static str], paths: &'static [&'static str]) -> LongPart {
-    LongPart { name, args, paths }
+    LongPart { name, args, paths, tool: &[] }
+}
+
+const fn delivery(
+    name: &'static str,
+    args: &'static [&'static str],
+    tool: &'static [&'static str],
+) -> LongPart {
+    LongPart { name, args, paths: DELIVERY, tool }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,9 +308,9 @@ impl LongPart {
         fs::write(path(), runs.text()?).with_context(|| format!("cannot write {FILE}"))
     }
 
-    /// Returns the part's paths, and those that each build depends on: versions, profiles, and flags.
+    /// Returns the part's paths with its tool's, and those that each build depends on: versions, profiles, and flags.
     fn all_paths(&self) -> Vec<&str> {
-        [self.paths, &["Cargo.lock", "Cargo.toml", ".cargo"]].concat()
+        [self.paths, self.tool, &["Cargo.lock", "Cargo.toml", ".cargo"]].concat()
     }
 
     fn commits_since(&self, commit: &str) -> Option<usize> {
@@ -351,6 +399,9 @@ fn git(args: &[&str]) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -386,9 +437,64 @@ mod tests {
     #[test]
     fn parts_have_paths_that_exist() {
         for part in PARTS {
-            for path in part.paths {
+            for path in part.all_paths() {
                 assert!(step::root().join(path).exists(), "{}: {path}", part.name);
             }
         }
+    }
+
+    #[test]
+    fn a_row_of_a_benchmark_makes_neither_chaos_nor_endurance_due() {
+        let check = |changed: &str, expected: &[&str]| {
+            assert!(step::root().join(changed).exists(), "{changed}");
+            let is_due =
+                |part: &&LongPart| part.all_paths().iter().any(|path| Path::new(changed).starts_with(path));
+            let due: Vec<&str> = PARTS
+                .iter()
+                .filter(|part| part.paths == DELIVERY)
+                .filter(is_due)
+                .map(|part| part.name)
+                .collect();
+            assert_eq!(due, expected, "{changed}");
+        };
+        let chaos = ["chaos", "standby", "standby-4", "standby-4.3", "shards", "outage"];
+        let bench = ["bench", "bench-full"];
+        check("xtask/src/bench/page.rs", &bench);
+        check("xtask/src/bench/low.rs", &bench);
+        check("xtask/src/bench.rs", &bench);
+        check("crates/osnl-bench/src/history.rs", &bench);
+        check("xtask/src/bench/endurance.rs", &["bench", "endurance", "bench-full"]);
+        check("crates/osnl-bench/src/publish.rs", &["bench", "endurance", "bench-full"]);
+        check("crates/osnl-bench/src/messages.rs", &["soak", "bench", "endurance", "bench-full"]);
+        check("crates/osnl-bench/src/soak.rs", &["soak", "bench", "bench-full"]);
+        check("xtask/src/soak/bound.rs", &["soak"]);
+        check("xtask/src/chaos/standby.rs", &chaos);
+        check("crates/osnl-testkit/src/oracle/judge.rs", &chaos);
+        check("xtask/src/ci/long.rs", &[]);
+        let all = [&chaos[..], &["soak", "bench", "endurance", "bench-full"]].concat();
+        check("crates/osnl-delivery/src/lib.rs", &all);
+        check("Cargo.lock", &all);
+    }
+
+    #[test]
+    fn endurance_has_the_modules_that_it_uses() {
+        let folder = "xtask/src/bench";
+        let modules: Vec<String> = fs::read_dir(step::root().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        let (mut used, mut unread) = (BTreeSet::new(), vec!["endurance".to_owned()]);
+        while let Some(module) = unread.pop() {
+            let path = format!("{folder}/{module}.rs");
+            let text = fs::read_to_string(step::root().join(&path)).unwrap();
+            if used.insert(path) {
+                let is_used = |name: &&String| {
+                    [';', ':'].iter().any(|next| text.contains(&format!("super::{name}{next}")))
+                };
+                unread.extend(modules.iter().filter(is_used).cloned());
+            }
+        }
+        let listed = ENDURANCE.iter().filter(|path| path.starts_with(folder));
+        assert_eq!(used, listed.map(|path| (*path).to_owned()).collect());
     }
 }
