@@ -58,7 +58,6 @@ fn pages(count: u64) -> Vec<(&'static str, String)> {
         ("a message", search(format!("about=m{middle}"))),
         ("an unknown name", search("about=nothing-has-this-name".to_owned())),
         ("a rule: all", search("rule=deleted".to_owned())),
-        ("an unknown rule", search("rule=unknown".to_owned())),
         ("an event type: all", search("event_type=port.delete.end".to_owned())),
         ("status 404", search("status=404".to_owned())),
         ("status 5xx: none", search("status=5xx".to_owned())),
