@@ -95,6 +95,7 @@ fn the_way_out_of_an_auto_delete_queue_keeps_its_listener() {
     let (former, moved) = (auto_deleted(LISTENER), auto_deleted(&moved()));
     let bound = "[journal]\nmax_pending = 4\n";
     let mut rig = Rig::with("left-auto-delete", &[&former, RULE, ACTION, bound]);
+    assert!(rig.log().contains("the broker deletes the queue with its messages when"), "{}", rig.log());
     rig.ask(&["actions", "pause", "roles"]);
     rig.publish((0..8).map(|event| (event, event)));
     wait_until(SOON, "it is blocked", || rig.listener("neutron")["state"] == "blocked");

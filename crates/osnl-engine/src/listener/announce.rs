@@ -169,6 +169,14 @@ fn at_start(
              osnl creates a durable one, but an existing queue is used as it is"
         );
     }
+    if options.queue.auto_delete {
+        tracing::warn!(
+            listener.name = listener,
+            queue.name = names(found, |_| true),
+            "the broker deletes the queue with its messages when its last consumer goes, such as at a restart or a lost \
+             connection of osnl: without auto_delete and amqp_auto_delete, osnl creates one that stays"
+        );
+    }
     match former {
         Some(_) if found.created && !options.queue.auto_delete => tracing::warn!(
             listener.name = listener,
