@@ -19,6 +19,7 @@
 
 mod against;
 mod commands;
+mod effort;
 mod endurance;
 mod journal;
 mod low;
@@ -38,7 +39,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use self::sections::Effort;
+use self::effort::Effort;
 use self::stage::Stage;
 use crate::step;
 

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::sections::{Effort, SECONDS};
+use super::effort::{Effort, SECONDS};
 use super::sink::{Span, times};
 use super::stage::{Stage, built};
 use super::table::{Table, quantile};
@@ -34,7 +34,7 @@ pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
     let count = effort.history;
     let (state, dead) = history(stage, "commands", count)?;
     let queue = stage.queue()?;
-    queue.fill(1, 1, super::sections::SIZE)?;
+    queue.fill(1, 1, super::effort::SIZE)?;
     let process = queue.consume_beside(&state)?;
     stage.sink().wait(1, SECONDS)?;
     queue.wait_for_consumer();

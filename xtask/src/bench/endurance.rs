@@ -10,8 +10,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::effort::Effort;
 use super::process::{Process, Watched, cpu_of_ended};
-use super::sections::Effort;
 use super::sink::times;
 use super::stage::Stage;
 use super::table::{Table, median, quantile};
@@ -76,9 +76,9 @@ pub(super) fn run(stage: &Stage, effort: Effort) -> Result<()> {
     let plan = Plan::new(effort.endurance);
     let queue = stage.queue()?;
     let state = stage.folder("endurance")?;
-    queue.fill(1, 1, super::sections::SIZE)?;
+    queue.fill(1, 1, super::effort::SIZE)?;
     let process = queue.consume_pruning(&state, &plan.retention())?;
-    stage.sink().wait(1, super::sections::SECONDS)?;
+    stage.sink().wait(1, super::effort::SECONDS)?;
     queue.wait_for_consumer();
     let file = state.join("journal.db");
     let path = step::target_dir().join("endurance.csv");

@@ -1,7 +1,8 @@
 use anyhow::Result;
 
 use super::against::{self, Line};
-use super::sections::{Effort, Paced, paced, spread};
+use super::effort::Effort;
+use super::sections::{Paced, paced, spread};
 use super::sink::times;
 use super::stage::{Program, Stage, built};
 use super::table::{Table, quantile};

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result};
 
 use super::against::{self, Line};
-use super::sections::{Effort, Paced, SECONDS, paced, spread, started};
+use super::effort::{Effort, SECONDS};
+use super::sections::{Paced, paced, spread, started};
 use super::stage::{Program, Stage};
 use super::table::{Table, quantile};
 use super::traced;

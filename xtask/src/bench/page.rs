@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use super::commands::history;
-use super::sections::Effort;
+use super::effort::Effort;
 use super::stage::Stage;
 use super::table::{Table, quantile};
 

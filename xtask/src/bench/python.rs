@@ -2,8 +2,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use super::effort::{Effort, SECONDS, SIZE};
 use super::process::Process;
-use super::sections::{Effort, SECONDS, SIZE, spread};
+use super::sections::spread;
 use super::sink::Span;
 use super::stage::{Queue, Stage};
 use super::table::{Figure, Figures, Table};

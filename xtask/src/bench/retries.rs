@@ -1,6 +1,6 @@
 use anyhow::{Result, ensure};
 
-use super::sections::Effort;
+use super::effort::Effort;
 use super::stage::{Stage, built};
 use super::table::Table;
 use crate::step;

@@ -9,8 +9,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use osnl_testkit::wait_until;
 
+use super::effort::{Effort, SECONDS, SIZE};
 use super::process::Process;
-use super::sections::{Effort, SECONDS, SIZE, spread};
+use super::sections::spread;
 use super::sink::Span;
 use super::stage::{Queue, SOON, Stage, built};
 use super::table::{Table, median};

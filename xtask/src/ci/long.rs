@@ -193,7 +193,15 @@ const SOAK: &[&str] = &[
     "xtask/src/soak",
     "xtask/src/soak.rs",
 ];
-const BENCH: &[&str] = &["crates/osnl-bench", "fixtures/bench", "xtask/src/bench", "xtask/src/bench.rs"];
+/// The page and the module for Python are measured too.
+const BENCH: &[&str] = &[
+    "crates/osnl-admin",
+    "crates/osnl-bench",
+    "crates/osnl-python",
+    "fixtures/bench",
+    "xtask/src/bench",
+    "xtask/src/bench.rs",
+];
 /// The section `endurance` with its modules, and the commands `fill`, `pace`, and `sink` of `osnl-bench`.
 const ENDURANCE: &[&str] = &[
     "crates/osnl-bench/src/clock.rs",
@@ -202,10 +210,9 @@ const ENDURANCE: &[&str] = &[
     "crates/osnl-bench/src/queue.rs",
     "crates/osnl-bench/src/sink.rs",
     "fixtures/bench",
-    "xtask/src/bench/against.rs",
+    "xtask/src/bench/effort.rs",
     "xtask/src/bench/endurance.rs",
     "xtask/src/bench/process.rs",
-    "xtask/src/bench/sections.rs",
     "xtask/src/bench/sink.rs",
     "xtask/src/bench/stage.rs",
     "xtask/src/bench/table.rs",
