@@ -1,7 +1,8 @@
 //! The limits at which a delivery is given up although no target has refused it, and the consequence for its key.
 //!
 //! A pause in the journal is added to the age at its beginning. The journal has no clock that stops, and a clock per
-//! waiting delivery would need a second list in memory.
+//! waiting delivery would need a second list in memory. If a change of settings ends the pause, the journal takes back the
+//! rest.
 
 use std::time::Duration;
 

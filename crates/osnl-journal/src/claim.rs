@@ -135,6 +135,14 @@ pub struct UsedLimits {
     pub made: u32,
 }
 
+impl UsedLimits {
+    /// Takes back the rest of a pause that the age includes, and that ends now.
+    pub(crate) fn uncharge(&mut self, charged_until: Option<Instant>, now: Instant) {
+        let rest = charged_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        self.age = self.age.saturating_sub(rest);
+    }
+}
+
 /// The record of one attempt.
 ///
 /// Only failed attempts record the request, in the transaction of the failure. A first success decides the
@@ -159,6 +167,8 @@ pub struct AttemptRetry {
     /// The earliest time of the next attempt.
     pub due: Instant,
     pub used: UsedLimits,
+    /// Whether the age includes the pause already. If the retry is made due earlier, the rest of the pause leaves the age.
+    pub is_charged: bool,
     /// The target's answer; empty without an attempt, or after [`attempted`](crate::Journal::attempted)
     /// recorded the answer.
     pub answer: String,

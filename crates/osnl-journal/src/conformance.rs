@@ -63,6 +63,7 @@ macro_rules! conformance {
             claims::attempts_outlive_the_way_round,
             claims::a_delivery_knows_its_action_its_resource_and_what_it_has_used_up,
             claims::a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it,
+            claims::a_pause_that_ends_early_ages_a_delivery_by_what_was_waited,
             claims::the_wait_of_a_retried_dead_letter_begins_at_its_retry,
             order::a_delivery_that_gives_up_during_a_retry_before_it_has_ended,
             handover::a_given_up_delivery_becomes_one_of_another_action_once,

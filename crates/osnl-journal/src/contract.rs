@@ -75,7 +75,8 @@ pub trait Journal: Send + Sync {
     /// one meant.
     fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry);
 
-    /// Makes all retries of this action due now, since its settings have changed.
+    /// Makes all retries of this action due now, since its settings have changed. The rest of a pause that an age includes
+    /// is taken back.
     fn due_now(&self, action: &str);
 
     /// Ends a claimed delivery. A durable store has acknowledged the message already, so

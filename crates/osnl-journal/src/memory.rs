@@ -292,7 +292,10 @@ impl Journal for MemoryJournal {
         let now = Instant::now();
         let mut state = self.lock();
         let state = &mut *state;
-        state.deliveries.values_mut().filter(|of| *of.action == *action).for_each(|of| of.not_before = None);
+        for pending in state.deliveries.values_mut().filter(|of| *of.action == *action) {
+            pending.not_before = None;
+            pending.used.uncharge(pending.charged_until.take(), now);
+        }
         let Some(lanes) = state.actions.get_mut(action) else { return };
         lanes.hastened = Some(now);
         for (due, id) in std::mem::take(&mut lanes.waiting) {

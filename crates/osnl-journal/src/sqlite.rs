@@ -509,8 +509,11 @@ impl Journal for SqliteJournal {
     }
 
     fn retry_at(&self, delivery: DeliveryId, retry: AttemptRetry) {
-        let AttemptRetry { due, used, answer } = retry;
-        let due = self.shared.clock.due(due);
+        let AttemptRetry { due, used, is_charged, answer } = retry;
+        let mut due = self.shared.clock.due(due);
+        if !is_charged {
+            due.pause = -due.pause;
+        }
         self.shared.claimable.retries(delivery, due.at);
         self.send(SqliteCommand::Retry(delivery, due, used, answer));
     }

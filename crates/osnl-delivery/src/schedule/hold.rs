@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use osnl_core::attempt::ActionError;
-use osnl_journal::{AttemptRetry, UsedLimits};
+use osnl_journal::UsedLimits;
 use tokio::time::Instant;
 
-use super::report::{Consequence, WaitReason, aged, retried};
+use super::report::{Consequence, WaitReason, delayed, retried};
 use super::{Item, Schedule};
 
 /// The seconds over which the deliveries of one host are spread, so that not all are due at once.
@@ -98,9 +98,8 @@ impl Schedule {
             let Some(item) = self.forget(id) else { continue };
             let due = next.unwrap_or(now) + Duration::from_secs(1 + u64::from(n % SPREAD));
             let answers = self.waited(&item, None, now).is_none();
-            let age = aged(self.age(&item, now), due.saturating_duration_since(now), answers);
-            let used = UsedLimits { age, ..item.claimed.used };
-            let retry = AttemptRetry { due, used, answer: String::new() };
+            let used = UsedLimits { age: self.age(&item, now), ..item.claimed.used };
+            let retry = delayed(due, used, !answers, String::new(), now);
             out.push(retried(item, retry, WaitReason::Crowded, now));
         }
     }

@@ -178,7 +178,7 @@ impl Schedule {
             let reason = format!("{error} ({})", hold_is_over(waited));
             return out.push(self.given_up(item, reason, used, Some(error)));
         }
-        let retry = AttemptRetry { due, used, answer: error.to_string() };
+        let retry = delayed(due, used, false, error.to_string(), now);
         out.push(retried(item, retry, WaitReason::Dependency, now));
     }
 
@@ -226,9 +226,9 @@ impl Schedule {
             // The state of the target is the cause, so no attempt is counted. Only what waits for a host of an event ages.
             (Decision::Hold, None) if spared => {
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
-                let used = UsedLimits { made, age: aged(used.age, pause, item.host.is_none()), ..used };
+                let (used, ages) = (UsedLimits { made, ..used }, item.host.is_some());
                 let reason = if is_target_down { WaitReason::TargetDown } else { WaitReason::Failed };
-                out.push(retried_after(item, pause, used, reason, &error, now));
+                out.push(retried_after(item, pause, used, ages, reason, &error, now));
             }
             (Decision::Hold | Decision::RetryAfter(_), Some(limit)) => {
                 let attempts = if spared { used.attempts } else { attempt.get() };
@@ -236,13 +236,12 @@ impl Schedule {
                 out.push(self.given_up(item, format!("{error} ({limit})"), used, Some(error)));
             }
             (Decision::Hold, None) => {
-                let used = UsedLimits { made, age: aged(used.age, own_pause, is_target_down), ..used };
-                out.push(retried_after(item, own_pause, used, WaitReason::Failed, &error, now));
+                let (used, ages) = (UsedLimits { made, ..used }, !is_target_down);
+                out.push(retried_after(item, own_pause, used, ages, WaitReason::Failed, &error, now));
             }
             (Decision::RetryAfter(pause), None) => {
-                let used =
-                    UsedLimits { attempts: attempt.get(), made, age: aged(used.age, pause, is_target_down) };
-                out.push(retried_after(item, pause, used, WaitReason::Failed, &error, now));
+                let used = UsedLimits { attempts: attempt.get(), made, ..used };
+                out.push(retried_after(item, pause, used, !is_target_down, WaitReason::Failed, &error, now));
             }
             (Decision::GiveUp, None | Some(_)) => {
                 let used = UsedLimits { attempts: attempt.get(), made, ..used };
@@ -250,7 +249,7 @@ impl Schedule {
                     WhenExhausted::Return if !error.class.is_final() => {
                         let pause = self.policy.pause(attempt.get());
                         self.exhausted.insert(item.claimed.id, now + pause);
-                        out.push(retried_after(item, pause, used, WaitReason::Failed, &error, now));
+                        out.push(retried_after(item, pause, used, false, WaitReason::Failed, &error, now));
                     }
                     WhenExhausted::Return | WhenExhausted::DeadLetter => {
                         out.push(self.given_up(item, error.to_string(), used, Some(error)));
@@ -269,7 +268,7 @@ impl Schedule {
         out: &mut Vec<Consequence>,
     ) {
         let used = UsedLimits { made: item.claimed.used.made.saturating_add(1), ..item.claimed.used };
-        out.push(retried_after(item, Duration::ZERO, used, WaitReason::Failed, error, now));
+        out.push(retried_after(item, Duration::ZERO, used, false, WaitReason::Failed, error, now));
     }
 
     fn blame(
@@ -389,10 +388,17 @@ fn hold_is_over(waited: Duration) -> String {
     format!("for {} s, and hold_max is over", waited.as_secs())
 }
 
-/// Returns the age at the end of a pause. The pause is added at its beginning, because the journal has no clock that
-/// stops.
-pub(super) fn aged(age: Duration, pause: Duration, is_stopped: bool) -> Duration {
-    if is_stopped { age } else { age + pause }
+/// Returns a retry after a pause. A pause that ages the delivery is added at its beginning, because the journal has no
+/// clock that stops.
+pub(super) fn delayed(
+    due: Instant,
+    used: UsedLimits,
+    ages: bool,
+    answer: String,
+    now: Instant,
+) -> AttemptRetry {
+    let pause = if ages { due.saturating_duration_since(now) } else { Duration::ZERO };
+    AttemptRetry { due, used: UsedLimits { age: used.age + pause, ..used }, is_charged: ages, answer }
 }
 
 /// Returns the retry after a failed attempt.
@@ -400,11 +406,12 @@ fn retried_after(
     item: Item,
     pause: Duration,
     used: UsedLimits,
+    ages: bool,
     reason: WaitReason,
     error: &ActionError,
     now: Instant,
 ) -> Consequence {
-    let retry = AttemptRetry { due: now + pause, used, answer: error.to_string() };
+    let retry = delayed(now + pause, used, ages, error.to_string(), now);
     let (claimed, remedy, class) = (item.claimed, error.remedy(), Some(error.class));
     Consequence::Retry(Box::new(RetriedDelivery { claimed, retry, pause, reason, remedy, class }))
 }

@@ -71,6 +71,8 @@ struct Script {
     hosts: HashMap<DeliveryId, Arc<str>>,
     arrived: HashMap<DeliveryId, Instant>,
     returned: Vec<u64>,
+    /// The retries whose age includes the pause.
+    charged: HashMap<DeliveryId, Instant>,
 }
 
 const POLICY: RetryPolicy = RetryPolicy {
@@ -88,9 +90,8 @@ impl Script {
     fn with_schedule(deliveries: u64, mut schedule: Schedule) -> Self {
         let now = Instant::now();
         schedule.check_clock(true, now);
-        let (waiting, hosts) = (BTreeMap::new(), HashMap::new());
-        let mut script =
-            Self { schedule, now, waiting, hosts, arrived: HashMap::new(), returned: Vec::new() };
+        let (waiting, hosts, arrived, charged) = Default::default();
+        let mut script = Self { schedule, now, waiting, hosts, arrived, returned: Vec::new(), charged };
         (1..=deliveries).for_each(|id| script.add(id));
         script
     }
@@ -140,14 +141,17 @@ impl Script {
             match consequence {
                 Consequence::Retry(retried) => {
                     let claimed = ClaimedDelivery { used: retried.retry.used, ..retried.claimed };
+                    self.charged.remove(&claimed.id);
+                    self.charged.extend(retried.retry.is_charged.then_some((claimed.id, retried.retry.due)));
                     self.waiting.insert((retried.retry.due, claimed.id), claimed);
                 }
                 Consequence::DueNow => {
-                    let waiting = std::mem::take(&mut self.waiting);
-                    self.waiting = waiting
-                        .into_iter()
-                        .map(|((due, id), claimed)| ((due.min(self.now), id), claimed))
-                        .collect();
+                    for ((due, id), mut claimed) in std::mem::take(&mut self.waiting) {
+                        if let Some(until) = self.charged.remove(&id) {
+                            claimed.used.age -= until.saturating_duration_since(self.now);
+                        }
+                        self.waiting.insert((due.min(self.now), id), claimed);
+                    }
                 }
                 _ => {}
             }

@@ -34,7 +34,10 @@ pub(crate) async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn()
     let now = Instant::now();
     let dues = [1, 4, 2, 3].map(|n| now.checked_sub(Duration::from_millis(5 * n)).unwrap_or(now));
     for (claimed, due) in claimed.iter().zip(dues) {
-        journal.retry_at(claimed.id, AttemptRetry { due, used: attempts(1), answer: String::new() });
+        journal.retry_at(
+            claimed.id,
+            AttemptRetry { due, used: attempts(1), is_charged: false, answer: String::new() },
+        );
     }
     let mut seen = Vec::new();
     let (newest, newer_than) = (1, Some(claimed[3].id));
@@ -122,7 +125,10 @@ pub(crate) async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtak
     assert_eq!(journal.next_due("a"), None);
     let used = UsedLimits { attempts: 1, age: Duration::from_secs(7), made: 3 };
     let due = Instant::now() + hour;
-    journal.retry_at(first[0].id, AttemptRetry { due, used, answer: "status 409: no".into() });
+    journal.retry_at(
+        first[0].id,
+        AttemptRetry { due, used, is_charged: false, answer: "status 409: no".into() },
+    );
     // Known at once, before any write, since the caller sleeps until then.
     let next = journal.next_due("a").expect("a retry waits");
     assert!(next <= due && due - next < Duration::from_millis(2), "{:?}", due - next);
@@ -132,10 +138,37 @@ pub(crate) async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtak
     let again = claim(journal, "a", 1).await;
     assert_eq!((names(&again), again[0].id, again[0].used), (vec!["1"], first[0].id, used));
     assert_eq!(journal.next_due("a"), None);
-    journal.retry_at(again[0].id, AttemptRetry { due: Instant::now(), used, answer: "no".into() });
+    journal.retry_at(
+        again[0].id,
+        AttemptRetry { due: Instant::now(), used, is_charged: false, answer: "no".into() },
+    );
     let again = claim(journal, "a", 1).await;
     journal.end(again[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+}
+
+/// After `Retry-After: 3600`, a reload may make the retry due within the minute.
+pub(crate) async fn a_pause_that_ends_early_ages_a_delivery_by_what_was_waited(open: impl Fn() -> StoreRig) {
+    let (hour, before) = (Duration::from_secs(3600), Duration::from_secs(7));
+    let rig = open();
+    let journal = &*rig.journal;
+    let _receipts =
+        [append(journal, entry("1", "k", false)).await, append(journal, entry("2", "other", false)).await];
+    for one in claim(journal, "a", 2).await {
+        let is_charged = one.key.as_deref() == Some("k");
+        let age = if is_charged { before + hour } else { before };
+        let (due, used) = (Instant::now() + hour, UsedLimits { age, ..attempts(1) });
+        journal.retry_at(one.id, AttemptRetry { due, used, is_charged, answer: "status 429: no".into() });
+    }
+    // The second time finds nothing to take back.
+    journal.due_now("a");
+    journal.due_now("a");
+    for one in claim(journal, "a", 2).await {
+        let age = one.used.age;
+        let is_charged = one.key.as_deref() == Some("k");
+        assert!(age >= before && age < before + hour / 2, "{age:?}");
+        assert!(is_charged || age == before, "the pause was not in the age: {age:?}");
+    }
 }
 
 /// The target may have been down for longer than `hold_max`, which ended the delivery.
@@ -151,7 +184,8 @@ pub(crate) async fn the_wait_of_a_retried_dead_letter_begins_at_its_retry(open: 
     (rig.retry)(first[0].id, entry("1", "k", false)).await;
     let retried = claim(journal, "a", 1).await;
     assert!(waits_since(&retried[0], asked), "{retried:?}");
-    let retry = AttemptRetry { due: Instant::now(), used: attempts(1), answer: "no".into() };
+    let retry =
+        AttemptRetry { due: Instant::now(), used: attempts(1), is_charged: false, answer: "no".into() };
     journal.retry_at(retried[0].id, retry);
     let again = claim(journal, "a", 1).await;
     assert_eq!((again[0].since, again[0].began), (retried[0].since, retried[0].began), "it waits on");

@@ -31,7 +31,8 @@ async fn filled(rig: &StoreRig) {
     let third = number(&claimed, "3");
     journal.attempted(third, attempts(1), "https://cmdb: status 409");
     let due = Instant::now() + Duration::from_secs(3600);
-    journal.retry_at(third, AttemptRetry { due, used: attempts(1), answer: String::new() });
+    journal
+        .retry_at(third, AttemptRetry { due, used: attempts(1), is_charged: false, answer: String::new() });
     settled(rig).await;
 }
 
@@ -140,7 +141,10 @@ pub(crate) async fn a_status_is_that_of_the_target_and_not_one_that_its_answer_q
     for (n, answer) in answers.iter().enumerate() {
         let delivery = number(&claimed, &n.to_string());
         rig.journal.attempted(delivery, attempts(1), answer);
-        rig.journal.retry_at(delivery, AttemptRetry { due, used: attempts(1), answer: String::new() });
+        rig.journal.retry_at(
+            delivery,
+            AttemptRetry { due, used: attempts(1), is_charged: false, answer: String::new() },
+        );
     }
     settled(&rig).await;
     for (status, expected) in [
@@ -199,7 +203,10 @@ pub(crate) async fn every_store_groups_what_is_not_done_alike(open: impl Fn() ->
     for id in ["3", "5"] {
         let number = number(&claimed, id);
         rig.journal.attempted(number, attempts(1), &format!("status 404: no port-{id}"));
-        rig.journal.retry_at(number, AttemptRetry { due, used: attempts(1), answer: String::new() });
+        rig.journal.retry_at(
+            number,
+            AttemptRetry { due, used: attempts(1), is_charged: false, answer: String::new() },
+        );
     }
     settled(&rig).await;
     let first = listed_ids(&rig).await[0];
@@ -362,7 +369,10 @@ pub(crate) async fn a_failing_resource_has_the_facts_of_its_latest_attempt(open:
     let down = "a dependency is down: keystone";
     for (id, answer) in [(called, ""), (not_called, down)] {
         let due = Instant::now() + Duration::from_secs(3600);
-        journal.retry_at(id, AttemptRetry { due, used: attempts(2), answer: answer.to_owned() });
+        journal.retry_at(
+            id,
+            AttemptRetry { due, used: attempts(2), is_charged: false, answer: answer.to_owned() },
+        );
     }
     settled(&rig).await;
     let failing = within(rig.queries.numbers()).await.expect("numbers").failing;

@@ -82,6 +82,7 @@ pub(crate) async fn an_action_that_is_gone_returns_what_the_broker_keeps(open: i
     let retry = AttemptRetry {
         due: Instant::now() + Duration::from_secs(60),
         used: attempts(1),
+        is_charged: false,
         answer: String::new(),
     };
     journal.retry_at(claimed[1].id, retry);

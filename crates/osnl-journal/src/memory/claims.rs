@@ -70,6 +70,7 @@ impl MemoryState {
         pending.used = retry.used;
         pending.claimed = None;
         pending.due = Some(retry.due);
+        pending.charged_until = retry.is_charged.then_some(retry.due);
         if let Some(lanes) = self.actions.get_mut(&pending.action) {
             lanes.waiting.insert((retry.due, id));
         }

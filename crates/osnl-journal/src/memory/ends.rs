@@ -167,6 +167,7 @@ impl MemoryState {
             claimed,
             due,
             not_before,
+            charged_until: None,
             awaits: None,
             held: match &new.begin {
                 Begin::Held(hold) => Some(Box::new(hold.clone())),

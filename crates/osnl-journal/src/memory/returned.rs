@@ -43,6 +43,7 @@ pub(super) struct ReturnedAttempts {
     failed: Option<FailedAttempts>,
     /// The time of the retry, and that of the return; `None` if the delivery waited for no retry.
     retry: Option<(Instant, Instant)>,
+    charged_until: Option<Instant>,
 }
 
 /// A returned delivery of `on_failure`.
@@ -116,7 +117,8 @@ impl OpenEntry {
             return;
         }
         let retry = pending.due.or(pending.not_before).map(|due| (due, Instant::now()));
-        let attempts = ReturnedAttempts { used: pending.used, failed: pending.failed.clone(), retry };
+        let (used, failed, charged_until) = (pending.used, pending.failed.clone(), pending.charged_until);
+        let attempts = ReturnedAttempts { used, failed, retry, charged_until };
         self.course.used.insert(name, attempts);
         if let Some(giver) = pending.giver.clone() {
             let new = NewDelivery {
@@ -142,12 +144,17 @@ impl MemoryState {
         handed: &[HandedDelivery],
     ) {
         for new in deliveries.iter().filter(|new| new.begin.is_open()) {
-            let ReturnedAttempts { used, failed, retry } = used.get(&name(new)).cloned().unwrap_or_default();
+            let returned = used.get(&name(new)).cloned().unwrap_or_default();
+            let ReturnedAttempts { mut used, failed, retry, mut charged_until } = returned;
             let hastened = self.actions.get(&new.action).and_then(|lanes| lanes.hastened);
-            let retry = retry.filter(|(_, left)| hastened.is_none_or(|hastened| hastened < *left));
+            let hastened = hastened.filter(|at| retry.is_some_and(|(_, left)| *at >= left));
+            if let Some(at) = hastened {
+                used.uncharge(charged_until.take(), at);
+            }
+            let retry = retry.filter(|_| hastened.is_none());
             self.add(entry, new, used, retry.map(|(due, _)| due));
             if let Some(pending) = self.deliveries.get_mut(&DeliveryId(self.last)) {
-                pending.failed = failed;
+                (pending.failed, pending.charged_until) = (failed, charged_until);
             }
             let before = handed.iter().find(|handed| name(&handed.new) == name(new));
             let pending = self.deliveries.get_mut(&DeliveryId(self.last));

@@ -147,6 +147,8 @@ pub(super) struct PendingDelivery {
     pub(super) due: Option<Instant>,
     /// The time of the retry for which it waited when its message returned to the broker.
     pub(super) not_before: Option<Instant>,
+    /// The end of the pause that the age includes; `None` if it includes none.
+    pub(super) charged_until: Option<Instant>,
     /// The effect of the broker's next answer about the delivery's letter; `None` if no answer is awaited.
     pub(super) awaits: Option<Awaited>,
     /// The decision of the guard that holds the delivery.

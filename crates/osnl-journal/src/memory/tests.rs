@@ -316,6 +316,7 @@ async fn too_many_far_retries_go_back_oldest_first() {
     let far = |seconds| AttemptRetry {
         due: Instant::now() + Duration::from_secs(seconds),
         used: attempts(1),
+        is_charged: false,
         answer: "no".into(),
     };
     let mut receipts: Vec<_> = (1..=5).map(|n| append(&journal, &n.to_string(), &n.to_string())).collect();
@@ -333,7 +334,7 @@ async fn what_waits_for_a_retry_is_returned_by_the_journal_itself_when_it_is_ove
     let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
     let head = claim(&journal)[0].0;
     let due = Instant::now() + Duration::from_secs(3600);
-    journal.retry_at(head, AttemptRetry { due, used: attempts(1), answer: "no".into() });
+    journal.retry_at(head, AttemptRetry { due, used: attempts(1), is_charged: false, answer: "no".into() });
     tokio::time::advance(Duration::from_secs(15 * 60)).await;
     assert_eq!(journal.overdue("a"), []);
     for receipt in receipts {
@@ -351,7 +352,8 @@ async fn a_delivery_that_returns_while_it_waits_for_a_retry_waits_on() {
         let head = claim(&journal)[0].0;
         let due = Instant::now() + Duration::from_secs(3600);
         journal.attempted(head, attempts(2), "status 429");
-        journal.retry_at(head, AttemptRetry { due, used: attempts(2), answer: "status 429".into() });
+        let used = UsedLimits { age: Duration::from_secs(3600), ..attempts(2) };
+        journal.retry_at(head, AttemptRetry { due, used, is_charged: true, answer: "status 429".into() });
         tokio::time::advance(Duration::from_secs(15 * 60)).await;
         journal.overdue("a");
         if is_hastened {
@@ -367,7 +369,10 @@ async fn a_delivery_that_returns_while_it_waits_for_a_retry_waits_on() {
             assert_eq!(journal.next_due("a"), Some(due));
             tokio::time::advance(Duration::from_secs(45 * 60)).await;
         }
-        assert_eq!(names(&claim(&journal)), ["1"]);
+        let again = journal.claim("a", ClaimLimits::in_order(10)).now_or_never().unwrap_or_default();
+        assert_eq!(again.len(), 1);
+        let age = if is_hastened { 15 * 60 + 1 } else { 3600 };
+        assert_eq!(again[0].used.age.as_secs(), age, "a wait that ends early ages by its part");
     }
 }
 

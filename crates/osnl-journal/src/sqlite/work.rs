@@ -470,8 +470,10 @@ const FIND: &str =
 pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = coalesce(?3, ended), reason = ?4, lane = ?5, due = 0, deferred = NULL, deferred_text = NULL, cause = ?6, took = ?7 \
      WHERE id = ?1";
 
+/// The rest of a pause that the age includes leaves the age.
 pub(super) const DUE_NOW: &str = concat!(
-    "UPDATE delivery SET due = ?2, pause = 0 WHERE id IN (SELECT id FROM delivery WHERE action = ?1 AND ",
+    "UPDATE delivery SET aged = CASE WHEN pause > 0 THEN max(aged - min(due - ?2, pause), 0) ELSE aged END, due = ?2, \
+     pause = 0 WHERE id IN (SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
     " AND due > ?2 LIMIT ?3)"
 );
@@ -486,7 +488,7 @@ const RETRY: &str = concat!(
 
 /// The index names the candidates, and only rows that wait for a retry are looked up.
 pub(super) const CLAMP_DUE: &str = concat!(
-    "UPDATE delivery INDEXED BY delivery_ready SET due = ?1 + pause WHERE ",
+    "UPDATE delivery INDEXED BY delivery_ready SET due = ?1 + abs(pause) WHERE ",
     is!(Ready),
-    " AND due > ?1 AND due > ?1 + pause"
+    " AND due > ?1 AND due > ?1 + abs(pause)"
 );

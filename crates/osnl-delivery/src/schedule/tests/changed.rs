@@ -38,6 +38,26 @@ fn other_settings_are_tried_at_once_and_what_was_used_up_stays_so() {
     assert_eq!(retired.schedule.claimed(), 4);
 }
 
+#[test]
+fn a_change_ends_a_pause_and_only_what_was_waited_counts_as_age() {
+    let limits = DeliveryLimits { max_age: Some(3600 * SECOND), ..DeliveryLimits::default() };
+    let changed = DeliverySettings { limits, ..settings(4) };
+    let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_limits(limits);
+    let mut script = Script::with_schedule(1, schedule);
+    let asked = |class| ActionError { retry_after: Some(3600 * SECOND), ..ActionError::new(class, "x") };
+    assert_eq!(script.begun(), [1]);
+    assert_eq!(script.report(1, Err(asked(ErrorClass::Status(500)))), ["1 waits 3600"]);
+    script.pass(60);
+    change(&mut script, &changed);
+    assert_eq!(script.begun(), [1]);
+    assert_eq!(script.report(1, Err(asked(ErrorClass::Connect))), ["target opened 3600", "1 held 3600"]);
+    assert_eq!(script.used(1).age, 60 * SECOND);
+    // A pause of a target that is down is not in the age, so nothing is taken back.
+    script.pass(60);
+    change(&mut script, &changed);
+    assert_eq!(script.used(1).age, 60 * SECOND);
+}
+
 /// An attempt begun with earlier settings proves nothing about the target: the loop ignores its failure and does not
 /// wait for its end.
 #[test]

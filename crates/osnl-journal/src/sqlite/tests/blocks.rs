@@ -53,6 +53,7 @@ async fn lived(folder: &TempDir) -> SqliteJournal {
             let later = AttemptRetry {
                 due: Instant::now() + Duration::from_secs(3600),
                 used: used(1),
+                is_charged: false,
                 answer: "status 503: busy".into(),
             };
             match number {

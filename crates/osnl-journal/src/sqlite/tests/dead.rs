@@ -50,7 +50,8 @@ async fn a_later_delivery_without_an_effect_gives_way_to_a_retry() {
         }
         let third = claim(&journal, "a", 1).await;
         let id = third[0].id;
-        let retried = AttemptRetry { due: Instant::now(), used: attempts(1), answer: "401".into() };
+        let retried =
+            AttemptRetry { due: Instant::now(), used: attempts(1), is_charged: false, answer: "401".into() };
         if !is_claimed {
             let hour = Duration::from_secs(3600);
             journal.retry_at(id, AttemptRetry { due: Instant::now() + hour, ..retried.clone() });

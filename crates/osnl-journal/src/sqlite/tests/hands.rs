@@ -47,7 +47,12 @@ async fn what_is_discarded_ends_and_frees_its_key() {
 #[tokio::test]
 async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
     let used = UsedLimits { made: 1, ..UsedLimits::default() };
-    let retry = || AttemptRetry { due: Instant::now() + Duration::from_secs(60), used, answer: "no".into() };
+    let retry = || AttemptRetry {
+        due: Instant::now() + Duration::from_secs(60),
+        used,
+        is_charged: false,
+        answer: "no".into(),
+    };
     for restart in [false, true] {
         for (outcome, expected) in [
             (Some(Outcome::Delivered), "delivered"),

@@ -341,7 +341,7 @@ impl Player {
         }
         let due = Instant::now() + Duration::from_secs(3600);
         let used = UsedLimits { made: 1, ..UsedLimits::default() };
-        self.journal().retry_at(id, AttemptRetry { due, used, answer: "no".into() });
+        self.journal().retry_at(id, AttemptRetry { due, used, is_charged: false, answer: "no".into() });
     }
 
     fn due_now(&mut self) {

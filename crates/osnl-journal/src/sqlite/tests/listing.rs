@@ -153,7 +153,7 @@ async fn pages_follow_in_both_orders_and_each_row_has_its_phase() {
     journal.end(claimed[0].id, End::from(Outcome::Dead("status 409: no (attempt 1)".into())));
     let due = Instant::now() + Duration::from_secs(60);
     let (used, answer) = (attempts(1), "status 503: Later".to_owned());
-    journal.retry_at(claimed[2].id, AttemptRetry { due, used, answer });
+    journal.retry_at(claimed[2].id, AttemptRetry { due, used, is_charged: false, answer });
     journal.end(claimed[1].id, End::from(Outcome::Delivered).saying("PUT http://x/: 201"));
     within(journal.close()).await;
     let reader = reader(&folder);
