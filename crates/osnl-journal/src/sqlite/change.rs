@@ -15,7 +15,7 @@ use osnl_core::epoch;
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::lane::{DeferredChange, LaneEntry};
-use super::rows::{delivery_id, event_of, is};
+use super::rows::{delivery_id, is};
 use super::work::Work;
 use super::{paused, prune};
 use crate::DeliveryId;
@@ -77,7 +77,7 @@ pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBa
         },
     };
     let begun = Instant::now();
-    let forgotten_until = prune::forgotten_until(work.connection)?;
+    let forgotten = prune::forgotten_number(work.connection)?;
     let effects = match batch.change {
         Change::Retry { out_of_order: false, .. } => effects_since(work, batch.known_until)?,
         Change::Retry { .. }
@@ -106,7 +106,7 @@ pub(super) fn apply(work: &mut Work<'_>, batch: &ChangeBatch) -> Result<ChangeBa
             Change::Retry { out_of_order, .. } => {
                 let later = match out_of_order {
                     true => Later::None,
-                    false => latest(work, &found, *later, &effects, forgotten_until)?,
+                    false => latest(work, &found, *later, &effects, forgotten)?,
                 };
                 retry(work, &found, later, &mut answer)?
             }
@@ -251,7 +251,7 @@ fn latest(
     found: &LaneEntry,
     known: Option<DeliveryId>,
     effects: &[(String, String, DeliveryId)],
-    forgotten_until: Option<i64>,
+    forgotten: Option<i64>,
 ) -> Result<Later> {
     let (Some(key), true) = (&found.key, found.ordered) else { return Ok(Later::None) };
     if known.is_some() {
@@ -263,7 +263,8 @@ fn latest(
     if effects.iter().any(is_later) {
         return Ok(Later::Effect);
     }
-    if forgets(work, found, forgotten_until)? {
+    // A later effect may be among the later deliveries that have left. One that holds its lane has none.
+    if found.lane.is_none() && forgotten.is_some_and(|number| found.id.row() < number) {
         return Ok(Later::Unknown);
     }
     let Some(lane) = found.shared_lane() else { return Ok(Later::None) };
@@ -272,17 +273,6 @@ fn latest(
         select.query_row(params![lane, found.id.row()], |row| row.get(0).map(delivery_id)).optional()?;
     let ready = ready.map(|id| work.find(id)).transpose()?.flatten();
     Ok(ready.map_or(Later::None, |ready| Later::Open(Box::new(ready))))
-}
-
-/// Returns whether the journal has pruned history that is newer than a delivery, so that a later effect may be unknown.
-/// A delivery that holds its lane has no later effect.
-fn forgets(work: &Work<'_>, found: &LaneEntry, forgotten_until: Option<i64>) -> Result<bool> {
-    let (Some(until), None) = (forgotten_until, found.lane) else { return Ok(false) };
-    let event = event_of(work.connection, found.id)?;
-    let mut select = work.connection.prepare_cached("SELECT received FROM event WHERE id = ?")?;
-    let received: i64 = select.query_row([event], |row| row.get(0)).optional()?.unwrap_or_default();
-    // A message received later has ended later.
-    Ok(received <= until)
 }
 
 fn effects_since(work: &Work<'_>, since: i64) -> Result<Vec<(String, String, DeliveryId)>> {

@@ -94,12 +94,24 @@ fn history(pruner: &mut Pruner<'_>, before: i64) -> Result<usize> {
     Ok(ids.len())
 }
 
-/// The name in `meta` of the time up to which ended deliveries are incomplete.
+/// The names in `meta` of the time up to which ended deliveries are incomplete, and of the largest number among those
+/// that have left. Numbers have the order of arrival also after a step of the system clock.
 const FORGOTTEN: &str = "forgotten_until";
+const FORGOTTEN_NUMBER: &str = "forgotten_number";
 
-pub(super) fn forgotten_until(connection: &Connection) -> Result<Option<i64>> {
+/// Returns a number that no delivery exceeds that has left; `None` before the first has left.
+pub(super) fn forgotten_number(connection: &Connection) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
-    select.query_row([FORGOTTEN], |row| row.get(0)).optional()
+    if let Some(number) = select.query_row([FORGOTTEN_NUMBER], |row| row.get(0)).optional()? {
+        return Ok(Some(number));
+    }
+    let Some(until) = select.query_row([FORGOTTEN], |row| row.get::<_, i64>(0)).optional()? else {
+        return Ok(None);
+    };
+    // An older osnl has noted the time alone.
+    let sql = "SELECT coalesce((SELECT id FROM event WHERE received > ?1 ORDER BY id LIMIT 1), \
+               (SELECT max(id) + 1 FROM event)) << 16";
+    connection.query_row(sql, [until], |row| row.get(0))
 }
 
 /// Archives and removes dead letters beyond the bound; returns their number. Dead letters that hold their key
@@ -253,11 +265,14 @@ fn remove(
     blocks::forget(&transaction, &left)?;
     work.finish()?;
     if let Some(until) = until {
-        transaction.execute(
-            "INSERT INTO meta (name, value) VALUES (?1, ?2) \
-             ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-            params![FORGOTTEN, until],
-        )?;
+        let last = ids.iter().map(|id| id.row()).max().max(forgotten_number(&transaction)?);
+        for (name, value) in [(FORGOTTEN, Some(until)), (FORGOTTEN_NUMBER, last)] {
+            transaction.execute(
+                "INSERT INTO meta (name, value) VALUES (?1, ?2) \
+                 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+                params![name, value],
+            )?;
+        }
     }
     // A number that an operator has seen must not name another event.
     transaction.execute(
