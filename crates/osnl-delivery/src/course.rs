@@ -117,7 +117,14 @@ impl Course {
                 out.extend(released.map(Consequence::Return));
             }
             Wake::Changed(settings) => self.schedule.change(&settings, now, out),
-            Wake::Allowed { writable, paused } => (self.writable, self.paused) = (writable, paused),
+            Wake::Allowed { writable, paused } => {
+                let before = self.may_attempt();
+                (self.writable, self.paused) = (writable, paused);
+                if before && !self.may_attempt() {
+                    // After a pause, a hold knows only the time since. Short waits between pauses would never be saved.
+                    self.schedule.save_ages(Duration::ZERO, now, out);
+                }
+            }
             Wake::Draining => self.draining = true,
             Wake::Due => {}
         }

@@ -209,6 +209,32 @@ fn the_age_of_a_wait_for_a_host_is_saved_each_minute_and_before_other_settings()
 }
 
 #[test]
+fn a_wait_for_a_host_ages_although_pauses_are_less_than_a_minute_apart() {
+    let limits = DeliveryLimits { max_age: Some(3600 * SECOND), ..DeliveryLimits::default() };
+    let mut steps = Steps::new(DeliverySettings { limits, ..settings(None) });
+    let claimed = |id| Wake::Claimed(vec![(Steps::claimed(id), Some("gone:80".into()))]);
+    assert_eq!(steps.step(claimed(1)), ["begins [1]"]);
+    assert_eq!(steps.ends(1, Err(ErrorClass::Connect)), ["gone:80 opened 1", "1 held 1"]);
+    assert_eq!([steps.step(claimed(2)), steps.step(claimed(3))], [[""; 0]; 2]);
+    let mut saved = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..40 {
+            steps.now += SECOND;
+            let mut out = Vec::new();
+            steps.course.sweeps(steps.now, &mut out);
+            saved.extend(out.iter().map(worded));
+        }
+        for paused in [true, false] {
+            saved.extend(steps.step(Wake::Allowed { writable: true, paused }));
+            steps.now += 20 * SECOND;
+        }
+        steps.now -= 20 * SECOND;
+    }
+    // The first that waits is the probe, which stays under way.
+    assert_eq!(saved, ["2 aged 40", "3 aged 40", "begins [2]", "3 aged 80", "3 aged 120"]);
+}
+
+#[test]
 fn what_is_withdrawn_goes_back_unless_an_attempt_is_under_way() {
     let mut steps = Steps::new(settings(None));
     steps.claims(1..=6);
