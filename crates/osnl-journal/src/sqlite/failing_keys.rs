@@ -4,7 +4,7 @@ use osnl_core::attempt::ErrorClass;
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::reader::SqliteReader;
-use super::rows::{delivery_id, from_millis, is};
+use super::rows::{as_made, delivery_id, from_millis, is};
 use crate::query::{FailingKey, LatestDead};
 
 const SCAN_LIMIT: i64 = 1000;
@@ -22,17 +22,21 @@ impl SqliteReader {
         let rows = select.query_map(params![action, SCAN_LIMIT], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, u32>(2)?))
         })?;
-        let mut first = self.0.prepare_cached("SELECT min(at) FROM attempt WHERE delivery = ?1")?;
-        let mut last = self.0.prepare_cached(
-            "SELECT at, answer, class, host FROM attempt WHERE delivery = ?1 ORDER BY at DESC, slot DESC LIMIT 1",
-        )?;
+        let mut first =
+            self.0.prepare_cached("SELECT at FROM attempt WHERE delivery = ?1 ORDER BY slot LIMIT 1")?;
+        let mut last = self.0.prepare_cached(concat!(
+            "SELECT a.at, a.answer, a.class, a.host FROM attempt a JOIN delivery d ON d.id = a.delivery \
+             WHERE a.delivery = ?1 ORDER BY ",
+            as_made!(),
+            " DESC LIMIT 1"
+        ))?;
         let mut failing = Vec::new();
         for row in rows {
             let (id, resource, tries) = row?;
             if tries < 2 {
                 continue;
             }
-            let since: Option<i64> = first.query_row([id], |row| row.get(0))?;
+            let since: Option<i64> = first.query_row([id], |row| row.get(0)).optional()?;
             let Some(since) = since.map(from_millis) else { continue };
             let latest = last.query_row([id], |row| {
                 let class: Option<String> = row.get(2)?;
@@ -67,10 +71,11 @@ impl SqliteReader {
             " ORDER BY cause LIMIT 1"
         ))?;
         let mut latest = self.0.prepare_cached(concat!(
-            "SELECT ended, reason, \
-             (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1), \
-             (SELECT a.host FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1) \
-             FROM delivery d WHERE holds_key = ?1 AND action = ?2 AND cause IS ?3 AND ",
+            "SELECT ended, reason, (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY ",
+            as_made!(),
+            " DESC LIMIT 1), (SELECT a.host FROM attempt a WHERE a.delivery = d.id ORDER BY ",
+            as_made!(),
+            " DESC LIMIT 1) FROM delivery d WHERE holds_key = ?1 AND action = ?2 AND cause IS ?3 AND ",
             is!(Dead),
             " ORDER BY ended DESC LIMIT 1"
         ))?;

@@ -41,6 +41,15 @@ macro_rules! is {
 }
 pub(super) use is;
 
+/// The SQL order in which the failed attempts `a` of a delivery `d` were made, by their places (`work::slot`): the
+/// system clock may have gone back between two.
+macro_rules! as_made {
+    () => {
+        "CASE WHEN a.slot < 2 THEN a.slot - 2 ELSE ((a.slot - d.tries - 1) % 19 + 19) % 19 END"
+    };
+}
+pub(super) use as_made;
+
 impl ToSql for RowState {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::from(*self as i64))

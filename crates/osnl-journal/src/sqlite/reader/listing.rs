@@ -7,7 +7,7 @@ use osnl_model::cut;
 use rusqlite::{Connection, Result, ToSql, params};
 
 use super::super::blocks::BlockNeeds;
-use super::super::rows::{delivery_id, from_millis, is};
+use super::super::rows::{as_made, delivery_id, from_millis, is};
 use super::SqliteReader;
 use crate::DeliveryId;
 use crate::query::{
@@ -43,9 +43,11 @@ impl SqliteReader {
 
     /// Returns the failed attempts of a delivery, oldest first.
     pub(in crate::sqlite) fn attempts(&self, id: DeliveryId) -> Result<Vec<AttemptRow>> {
-        let mut select = self.0.prepare_cached(
-            "SELECT at, answer, request, took FROM attempt WHERE delivery = ? ORDER BY at, slot",
-        )?;
+        let mut select = self.0.prepare_cached(concat!(
+            "SELECT a.at, a.answer, a.request, a.took FROM attempt a JOIN delivery d ON d.id = a.delivery \
+             WHERE a.delivery = ? ORDER BY ",
+            as_made!(),
+        ))?;
         let attempts = select.query_map([id.row()], |row| {
             Ok(AttemptRow {
                 at: from_millis(row.get(0)?),
@@ -170,8 +172,11 @@ const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tri
      (SELECT min(o.id) FROM delivery o WHERE o.lane = d.lane AND o.state = 2), \
      (SELECT min(o.id) FROM delivery o WHERE o.lane = d.lane AND o.state = 3)) END, d.took";
 
-pub(super) const LAST_ANSWER: &str = "CASE WHEN d.state <= 2 AND d.tries > 0 THEN \
-     (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1) END";
+pub(super) const LAST_ANSWER: &str = concat!(
+    "CASE WHEN d.state <= 2 AND d.tries > 0 THEN (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY ",
+    as_made!(),
+    " DESC LIMIT 1) END"
+);
 
 fn read(row: &rusqlite::Row<'_>) -> Result<DeliveryListRow> {
     let state: RowState = row.get(4)?;

@@ -309,3 +309,36 @@ async fn the_rate_of_the_last_day_counts_what_was_pruned_and_needs_an_hour() {
     tamper(&journal, "DELETE FROM event WHERE id < 1430").await;
     assert_eq!(reader.rate(now).unwrap(), None, "less than an hour");
 }
+
+/// Each attempt is a second earlier than the one before it, by the system clock.
+#[tokio::test]
+async fn attempts_have_the_order_in_which_they_were_made_although_the_clock_goes_back() {
+    for (made, expected) in [(3, "1 2 3".to_owned()), (20, all(1..=20)), (25, format!("1 {}", all(7..=25)))] {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        keep(&journal, "1", "k").await;
+        let id = claim(&journal, "a", 1).await[0].id;
+        for n in 1..=made {
+            journal.attempted(id, attempts(n), &n.to_string());
+        }
+        let due = Instant::now() + Duration::from_secs(60);
+        let (used, answer) = (attempts(made), String::new());
+        journal.retry_at(id, AttemptRetry { due, used, is_charged: false, answer });
+        claim(&journal, "a", 0).await;
+        tamper(&journal, "UPDATE attempt SET at = 1000 * (100 - answer)").await;
+        let reader = reader(&folder);
+        let tries = reader.show(id).unwrap().unwrap().tries;
+        let answers: Vec<&str> = tries.iter().map(|one| one.answer.as_str()).collect();
+        assert_eq!(answers.join(" "), expected);
+        let failing = reader.failing_keys("a").unwrap().remove(0);
+        let first = std::time::UNIX_EPOCH + Duration::from_secs(99);
+        assert_eq!((failing.answer, failing.since), (made.to_string(), first));
+        tamper(&journal, "UPDATE delivery SET state = 3").await;
+        let answer = reader.latest_dead("a").unwrap().unwrap().answer;
+        assert_eq!(answer, Some(made.to_string()));
+    }
+}
+
+fn all(numbers: std::ops::RangeInclusive<u32>) -> String {
+    numbers.map(|n| n.to_string()).collect::<Vec<_>>().join(" ")
+}
