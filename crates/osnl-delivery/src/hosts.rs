@@ -8,10 +8,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, ErrorClass, LONGEST_ANSWER};
-use osnl_core::epoch;
 use osnl_model::cut;
 use tokio::time::Instant;
 
@@ -31,7 +30,7 @@ const LONGEST_NAME: usize = 261;
 pub struct HeldHost {
     /// `host:port`, with escaped characters that a terminal could take for a command.
     pub host: String,
-    pub since: SystemTime,
+    pub since: Instant,
     pub reason: String,
     pub class: ErrorClass,
     /// The time of the next probe; `None` while a probe runs.
@@ -63,7 +62,7 @@ struct Host {
 /// The hold of one host, with the time that it has kept deliveries waiting.
 #[derive(Debug)]
 struct HostHold {
-    since: SystemTime,
+    since: Instant,
     /// The latest error, with a reason of a bounded length.
     error: ActionError,
     hold: Hold,
@@ -226,7 +225,7 @@ impl Hosts {
             let reason = cut(&error.reason, LONGEST_ANSWER).to_owned();
             let error = ActionError { reason, ..error.clone() };
             let before = host.held.take().map(|held| (held.since, held.hold));
-            let (since, hold) = before.unwrap_or_else(|| (epoch::now(), begin_hold(runs, now)));
+            let (since, hold) = before.unwrap_or_else(|| (now, begin_hold(runs, now)));
             host.held = Some(HostHold { since, error, hold });
             self.changed = true;
         }

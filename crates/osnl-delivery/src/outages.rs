@@ -1,15 +1,14 @@
 //! Dependencies that are down: services that a delivery needs before its attempt, and that are not its target. The
-//! caller passes the time; the clock is read only for times that an operator sees.
+//! caller passes the time.
 //!
 //! An outage holds only the deliveries that need the service, until the next try is due. The outage ends when the
 //! service answers, or when no try fails for [`QUIET`] after the due time, since no delivery needs the service then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, LONGEST_ANSWER};
-use osnl_core::epoch;
 use osnl_model::cut;
 use osnl_transport::Remedy;
 use tokio::time::Instant;
@@ -27,7 +26,7 @@ const MOST: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     pub dependency: Arc<str>,
-    pub since: SystemTime,
+    pub since: Instant,
     pub reason: String,
     /// Whether an operator must act before it answers.
     pub needs_operator: bool,
@@ -74,7 +73,7 @@ impl Outages {
             hold: Hold::begin(now),
             outage: Outage {
                 dependency: dependency.clone(),
-                since: epoch::now(),
+                since: now,
                 reason: String::new(),
                 needs_operator,
                 remedy: None,

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use osnl_core::attempt::ErrorClass;
-use osnl_core::epoch;
 use osnl_journal::DeliveryId;
 use osnl_net::http::{Expiry, ExpiryKind};
 use osnl_transport::Remedy;
@@ -50,14 +49,14 @@ impl TargetState {
 pub struct TargetStatus {
     pub state: TargetState,
     /// The time when the state began. A probe does not begin a new state.
-    pub since: SystemTime,
+    pub since: Instant,
     /// The start of the target's hold, pauses included; `None` while it is reachable.
-    pub outage: Option<SystemTime>,
+    pub outage: Option<Instant>,
 }
 
 impl TargetStatus {
     pub(super) fn begin() -> Self {
-        Self { state: TargetState::Closed, since: epoch::now(), outage: None }
+        Self { state: TargetState::Closed, since: Instant::now(), outage: None }
     }
 
     pub(super) fn becomes(&mut self, state: TargetState) -> bool {
@@ -68,7 +67,7 @@ impl TargetStatus {
             TargetState::Open { .. } | TargetState::Probing => true,
             TargetState::Closed | TargetState::Paused => false,
         };
-        let now = epoch::now();
+        let now = Instant::now();
         match state {
             TargetState::Closed => self.outage = None,
             TargetState::Open { .. } | TargetState::Probing => self.outage = self.outage.or(Some(now)),
@@ -239,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_probe_is_no_new_beginning() {
-        let long_ago = SystemTime::UNIX_EPOCH;
+        let long_ago = Instant::now() - Duration::from_secs(1);
         let open = TargetState::Open { until: Instant::now() };
         let later = TargetState::Open { until: Instant::now() + Duration::from_secs(1) };
         for (from, to, begins) in [
@@ -259,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_pause_does_not_change_when_an_outage_began() {
-        let long_ago = SystemTime::UNIX_EPOCH;
+        let long_ago = Instant::now() - Duration::from_secs(1);
         let open = TargetState::Open { until: Instant::now() };
         let mut status = TargetStatus { state: open, since: long_ago, outage: Some(long_ago) };
         status.becomes(TargetState::Paused);

@@ -6,17 +6,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_core::attempt::{Action, ActionError, Completion};
 use osnl_core::epoch;
+use osnl_core::event::Event;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{GuardHold, GuardName};
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
-use osnl_journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
+use osnl_journal::{Begin, ClaimLimits, Entry, Journal as _, NewDelivery, Settle, UsedLimits};
+use osnl_transport::BoxFuture;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::daemon::Daemon;
+use crate::delivery::{DeliveryLoop, DeliverySettings};
 
 fn place(state_dir: &Path) -> SocketPlace {
     SocketPlace { state_dir: state_dir.to_owned(), group: None }
@@ -172,6 +176,18 @@ async fn each_guard_that_keeps_deliveries_of_an_action_back_is_found() {
     assert_eq!(of_guards.why.as_deref(), Some(&*format!("{first}; {second}; {third}")));
 }
 
+struct Idle;
+
+impl Action for Idle {
+    fn run<'a>(&'a self, _: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn target(&self) -> String {
+        "nowhere".to_owned()
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_step_of_the_system_clock_neither_hides_nor_ages_what_waits() {
     let minute = Duration::from_secs(60);
@@ -180,7 +196,9 @@ async fn a_step_of_the_system_clock_neither_hides_nor_ages_what_waits() {
         epoch::simulated::set(Some(noon));
         let counters = Arc::<Counters>::default();
         let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
-        let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
+        let settings = DeliverySettings::sample(9, minute, minute);
+        let action = DeliveryLoop::new("hook", Arc::new(Idle), journal.clone(), settings, counters.clone());
+        let daemon = Daemon::new(Vec::new(), vec![action], journal.clone());
         let store = Store::for_memory(journal.clone(), Default::default());
         let handler = ControlHandler::for_daemon(store, daemon.state(), counters);
         tokio::time::advance(minute).await;
@@ -191,11 +209,21 @@ async fn a_step_of_the_system_clock_neither_hides_nor_ages_what_waits() {
         let mut permit = journal.reserve(&["hook".into()], 1).await;
         let entry = Entry { received: Arc::new(received), notification, deliveries };
         let _receipt = journal.append(&mut permit, entry);
+        let claimed = journal.claim("hook", ClaimLimits::in_order(1)).await;
+        let fails = |made| {
+            let used = UsedLimits { made, ..UsedLimits::default() };
+            journal.attempted(claimed[0].id, used, "status 500");
+        };
+        fails(1);
         tokio::time::advance(minute).await;
         epoch::simulated::set(Some(after));
+        handler.status().await.unwrap();
         tokio::time::advance(minute).await;
-        let status = handler.status().await.unwrap();
-        assert_eq!(status.targets[0].oldest_pending_seconds, Some(120));
+        (2..=5).for_each(fails);
+        let target = handler.status().await.unwrap().targets.remove(0);
+        assert_eq!((target.oldest_pending_seconds, target.since_seconds), (Some(120), Some(180)));
+        let failing: Vec<u64> = target.failing.iter().map(|failing| failing.since_seconds).collect();
+        assert_eq!(failing, [120]);
     }
     epoch::simulated::set(None);
 }

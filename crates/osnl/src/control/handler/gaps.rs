@@ -119,7 +119,7 @@ impl ControlHandler {
             from: at(gap.from),
             until: at(gap.until),
             seconds: gap.until - gap.from,
-            since_seconds: time::age(UNIX_EPOCH + Duration::from_secs(gap.from)),
+            since_seconds: time::age(self.by_present_clock(UNIX_EPOCH + Duration::from_secs(gap.from))),
             cause: gap.cause,
             is_certain: gap.is_certain,
             why: gap.detail.map_or(gap.cause.to_string(), |detail| format!("{}: {detail}", gap.cause)),

@@ -1,6 +1,7 @@
 //! Reloads of the configuration, and the origin of the configuration in force.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use osnl_core::rule::GuardName;
 use osnl_transport::shell_quoted;
@@ -117,23 +118,27 @@ pub(super) fn reload_result(outcome: ReloadOutcome) -> ReloadResult {
     }
 }
 
-pub(super) fn configuration(reloads: &Reloads) -> ConfigurationStatus {
+pub(super) fn configuration(
+    reloads: &Reloads,
+    by_present_clock: impl Fn(SystemTime) -> SystemTime,
+) -> ConfigurationStatus {
     ConfigurationStatus {
         loaded: time::shown(reloads.loaded),
         loaded_seconds: time::age(reloads.loaded),
-        not_reloaded: reloads.failed.as_ref().map(|(since, refused)| NotReloaded {
-            since: time::shown(*since),
-            since_seconds: time::age(*since),
-            reason: refused.reason,
-            errors: refused.errors.clone(),
+        not_reloaded: reloads.failed.as_ref().map(|(since, refused)| {
+            let since = by_present_clock(*since);
+            NotReloaded {
+                since: time::shown(since),
+                since_seconds: time::age(since),
+                reason: refused.reason,
+                errors: refused.errors.clone(),
+            }
         }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::journal::query::HeldBy;
 

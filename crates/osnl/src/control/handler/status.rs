@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osnl_core::attempt::{ErrorClass, TARGET_HELD, TOO_OLD, Uncorrected};
+use osnl_core::clock::SteppedClock;
 use osnl_net::http::{Expiry, ExpiryKind};
 use osnl_transport::AS_CONFIGURED;
 use tokio::time::{Instant, timeout};
@@ -61,7 +62,8 @@ impl ControlHandler {
         let live = self.live.as_ref();
         let targets = self.targets(kept);
         let listeners = self.listeners();
-        let configuration = live.map(|live| configuration(&live.daemon.reloads().borrow()));
+        let configuration =
+            live.map(|live| configuration(&live.daemon.reloads().borrow(), |at| self.by_present_clock(at)));
         let left_queues = self.left_queues();
         let place = one_place(&listeners);
         let journal = JournalStatus { place, ..self.journal(kept, disk) };
@@ -147,7 +149,11 @@ impl ControlHandler {
                 }
             },
         };
-        kept.oldest.values_mut().for_each(|at| *at = self.by_present_clock(*at));
+        let failing = kept.failing.values_mut().flatten().flat_map(|of| [&mut of.since, &mut of.at]);
+        let held = kept.held.iter_mut().map(|of| &mut of.since);
+        let paused = kept.paused.values_mut().map(|of| &mut of.since);
+        let times = kept.oldest.values_mut().chain(failing).chain(held).chain(paused);
+        times.for_each(|at| *at = self.by_present_clock(*at));
         Ok(kept)
     }
 
@@ -247,12 +253,13 @@ impl ControlHandler {
         // A file keeps what waits, up to `max_pending`.
         let is_kept_at_broker = self.store.journal.facts().max_pending.is_none();
         let behind = |name: &str| backlog(name)?.backlog.falling_behind(is_kept_at_broker);
+        let clock = self.live.as_ref().map(|live| live.counters.series.streams.clock());
         let report = |name: &str| TargetReport {
             falling_behind: behind(name),
             rates: backlog(name).and_then(|series| series.backlog.present()),
             deletes: self.may_delete(name),
             overflows: terms.get(name).is_some_and(|terms| terms.overflows),
-            ..target(name, configured(name), published.get(name).copied(), kept)
+            ..target(name, configured(name), published.get(name).copied().zip(clock), kept)
         };
         names.into_iter().map(report).collect()
     }
@@ -270,7 +277,7 @@ impl ControlHandler {
         let (reason, since) = match &facts.state {
             None | Some(JournalState::Working) => (None, None),
             Some(JournalState::Full { reason, since } | JournalState::Failed { reason, since }) => {
-                (Some(reason.clone()), Some(*since))
+                (Some(reason.clone()), Some(self.by_present_clock(*since)))
             }
         };
         let overview = kept.overview.as_ref();
@@ -337,7 +344,7 @@ fn letter_label(dead: &LatestDead) -> Option<String> {
 fn target(
     name: &str,
     configured: Option<bool>,
-    published: Option<&TargetMonitor>,
+    published: Option<(&TargetMonitor, &SteppedClock)>,
     kept: &JournalNumbers,
 ) -> TargetReport {
     let count = |states: &[RowState]| -> u64 {
@@ -373,7 +380,8 @@ fn target(
     };
     // The loop notices the pause a moment after the journal.
     let mut state = paused.map(|pause| (TargetState::Paused, pause.since));
-    if let Some(published) = published {
+    if let Some((published, clock)) = published {
+        let time_of_day = |at: Instant| clock.time_of_day(clock.millis(at));
         let status = *published.status().borrow();
         report.target = Some(published.target());
         report.in_flight = published.under_way() as u64;
@@ -385,28 +393,11 @@ fn target(
                 is_refusal: class.is_some_and(ErrorClass::is_refusal),
                 class,
             });
-        let (state, since) = *state.get_or_insert((status.state, status.since));
+        let (state, since) = *state.get_or_insert((status.state, time_of_day(status.since)));
         if let TargetState::Open { until } = state {
             report.next_probe_seconds = Some(seconds_until(until));
         }
-        let HeldHosts { hosts, others, outages } = published.held();
-        report.more_down_hosts = others.len();
-        let down = hosts.iter().map(|held| (held.host.clone(), held.class)).chain(others).collect();
-        report.down_hosts = hosts
-            .into_iter()
-            .map(|held| Unavailable {
-                class: Some(held.class),
-                ..unavailable(held.host, held.since, held.reason, held.next_probe)
-            })
-            .collect();
-        report.dependencies_down = outages
-            .into_iter()
-            .map(|down| Unavailable {
-                needs_operator: down.needs_operator,
-                remedy: down.remedy,
-                ..unavailable(down.dependency.to_string(), down.since, down.reason, Some(down.next_try))
-            })
-            .collect();
+        let down = add_held(&mut report, published.held(), time_of_day);
         fail(&mut report, kept.failing.get(name), (state == TargetState::Closed).then_some(since), &down);
     }
     if let Some((state, since)) = state {
@@ -415,6 +406,38 @@ fn target(
         report.since_seconds = Some(time::age(since));
     }
     report
+}
+
+/// Adds the hosts and the dependencies that are down; returns the hosts, each with the kind of its latest failure.
+fn add_held(
+    report: &mut TargetReport,
+    held: HeldHosts,
+    time_of_day: impl Fn(Instant) -> SystemTime,
+) -> HashMap<String, ErrorClass> {
+    let HeldHosts { hosts, others, outages } = held;
+    report.more_down_hosts = others.len();
+    let down = hosts.iter().map(|held| (held.host.clone(), held.class)).chain(others).collect();
+    report.down_hosts = hosts
+        .into_iter()
+        .map(|held| Unavailable {
+            class: Some(held.class),
+            ..unavailable(held.host, time_of_day(held.since), held.reason, held.next_probe)
+        })
+        .collect();
+    report.dependencies_down = outages
+        .into_iter()
+        .map(|down| Unavailable {
+            needs_operator: down.needs_operator,
+            remedy: down.remedy,
+            ..unavailable(
+                down.dependency.to_string(),
+                time_of_day(down.since),
+                down.reason,
+                Some(down.next_try),
+            )
+        })
+        .collect();
+    down
 }
 
 /// Adds the resources that fail repeatedly. Failures while the target was held are the target's, those with the cause for
@@ -437,7 +460,7 @@ fn fail(
         None => failing.answer.starts_with(&ErrorClass::Dependency.to_string()),
     };
     let is_failing = |failing: &&FailingKey| {
-        let lasts = failing.since.elapsed().unwrap_or_default();
+        let lasts = Duration::from_secs(time::age(failing.since));
         let is_other = is_of_host(failing) || waits(failing);
         let is_its_own = reachable.is_none_or(|since| failing.at > since) && !is_other;
         is_its_own && (failing.tries >= SEVERAL || lasts >= LONG)
