@@ -6,8 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use osnl_core::clock::Clock;
 use osnl_journal::files::replace_in_folder;
 use osnl_model::Priority;
 use osnl_transport::stamp;
@@ -57,6 +58,7 @@ pub(super) struct IncidentTask {
     open: Vec<OpenCall>,
     file: FileState,
     start: Instant,
+    clock: Clock,
 }
 
 /// A call whose event the journal has neither kept nor refused. `at`: seconds since 1970.
@@ -83,8 +85,8 @@ impl IncidentTask {
         folder: Option<&Path>,
     ) -> Self {
         let (path, known) = read(folder.map(|folder| folder.join("incidents.json")));
-        let (open, file, start) = (Vec::new(), FileState::Written, Instant::now());
-        Self { handler, conf, journal, is_durable, path, known, open, file, start }
+        let (open, file, start, clock) = (Vec::new(), FileState::Written, Instant::now(), Clock::start());
+        Self { handler, conf, journal, is_durable, path, known, open, file, start, clock }
     }
 
     pub(super) fn service(mut self) -> ServiceTask {
@@ -114,8 +116,12 @@ impl IncidentTask {
         };
         let terms = CallTerms { running: self.start.elapsed(), ..terms };
         let Ok(status) = self.handler.status().await else { return };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.call(&status.incidents, &terms, now).await;
+        self.call(&status.incidents, &terms, self.now()).await;
+    }
+
+    /// Returns the seconds since 1970. A step of the system clock makes no incident older.
+    fn now(&self) -> u64 {
+        self.clock.now().unsigned_abs() / 1000
     }
 
     async fn call(&mut self, found: &[Incident], terms: &CallTerms, now: u64) {
@@ -224,11 +230,53 @@ fn event(call: &IncidentCall) -> Option<(ReceivedMessage, osnl_model::Notificati
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::time::UNIX_EPOCH;
+
+    use osnl_core::epoch::simulated;
 
     use super::*;
     use crate::control::IncidentSeverity;
     use crate::journal::memory::{MemoryJournal, MemoryLimits};
     use crate::journal::{ClaimLimits, Outcome};
+
+    fn chat(after: Duration) -> CallTerms {
+        CallTerms {
+            actions: vec![("chat".into(), BTreeSet::new())],
+            after,
+            severity: IncidentSeverity::Critical,
+            kinds: Vec::new(),
+            running: Duration::MAX,
+        }
+    }
+
+    fn down() -> Vec<Incident> {
+        let down = json!({
+            "kind": "target-down", "severity": "critical", "subject": "action roles", "actions": ["roles"],
+            "listeners": [], "what": "roles: the target is down", "waiting": 0, "for_release": 0,
+            "must_act": "osnl", "symptoms": [],
+        });
+        vec![serde_json::from_value(down).unwrap()]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_of_the_system_clock_calls_neither_early_nor_late() {
+        let (minute, noon) = (Duration::from_secs(60), UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        for stepped in [noon - 540 * minute, noon + 540 * minute] {
+            simulated::set(Some(noon));
+            let folder = tempfile::tempdir().unwrap();
+            let memory = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
+            let handler = Arc::new(ControlHandler::for_file(folder.path().join("journal"), None));
+            let mut task = IncidentTask::new(handler, Arc::default(), (memory.clone(), false), None);
+            task.call(&down(), &chat(2 * minute), task.now()).await;
+            simulated::set(Some(stepped));
+            for expected in [0, 1] {
+                tokio::time::advance(minute).await;
+                task.call(&down(), &chat(2 * minute), task.now()).await;
+                assert_eq!(memory.rows().len(), expected);
+            }
+        }
+        simulated::set(None);
+    }
 
     /// The journal in memory answers after the delivery, as late as one whose disk is full or slow.
     #[tokio::test(start_paused = true)]
@@ -239,19 +287,7 @@ mod tests {
         let journal: Arc<dyn Journal> = memory.clone();
         let handler = Arc::new(ControlHandler::for_file(folder.path().join("journal"), None));
         let mut task = IncidentTask::new(handler, Arc::default(), (journal, true), Some(folder.path()));
-        let terms = CallTerms {
-            actions: vec![("chat".into(), BTreeSet::new())],
-            after: Duration::ZERO,
-            severity: IncidentSeverity::Critical,
-            kinds: Vec::new(),
-            running: Duration::MAX,
-        };
-        let down = json!({
-            "kind": "target-down", "severity": "critical", "subject": "action roles", "actions": ["roles"],
-            "listeners": [], "what": "roles: the target is down", "waiting": 0, "for_release": 0,
-            "must_act": "osnl", "symptoms": [],
-        });
-        let down: Vec<Incident> = vec![serde_json::from_value(down).unwrap()];
+        let (terms, down) = (chat(Duration::ZERO), down());
         let none: Vec<Incident> = Vec::new();
         let waiting =
             || -> Vec<String> { memory.rows().into_iter().filter_map(|row| row.event_type).collect() };
