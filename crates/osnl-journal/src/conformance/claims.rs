@@ -1,3 +1,5 @@
+//! Claims and retries, as every store must keep them.
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

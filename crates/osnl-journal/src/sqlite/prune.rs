@@ -99,19 +99,10 @@ fn history(pruner: &mut Pruner<'_>, before: i64) -> Result<usize> {
 const FORGOTTEN: &str = "forgotten_until";
 const FORGOTTEN_NUMBER: &str = "forgotten_number";
 
-/// Returns a number that no delivery exceeds that has left; `None` before the first has left.
+/// Returns the largest number of a delivery that has left; `None` before the first has left.
 pub(super) fn forgotten_number(connection: &Connection) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
-    if let Some(number) = select.query_row([FORGOTTEN_NUMBER], |row| row.get(0)).optional()? {
-        return Ok(Some(number));
-    }
-    let Some(until) = select.query_row([FORGOTTEN], |row| row.get::<_, i64>(0)).optional()? else {
-        return Ok(None);
-    };
-    // An older osnl has noted the time alone.
-    let sql = "SELECT coalesce((SELECT id FROM event WHERE received > ?1 ORDER BY id LIMIT 1), \
-               (SELECT max(id) + 1 FROM event)) << 16";
-    connection.query_row(sql, [until], |row| row.get(0))
+    select.query_row([FORGOTTEN_NUMBER], |row| row.get(0)).optional()
 }
 
 /// Archives and removes dead letters beyond the bound; returns their number. Dead letters that hold their key
@@ -265,7 +256,7 @@ fn remove(
     blocks::forget(&transaction, &left)?;
     work.finish()?;
     if let Some(until) = until {
-        let last = ids.iter().map(|id| id.row()).max().max(forgotten_number(&transaction)?);
+        let last = ids.iter().map(|id| id.row()).max();
         for (name, value) in [(FORGOTTEN, Some(until)), (FORGOTTEN_NUMBER, last)] {
             transaction.execute(
                 "INSERT INTO meta (name, value) VALUES (?1, ?2) \

@@ -127,44 +127,35 @@ async fn the_reason_and_the_last_answer_of_the_latest_dead_letter_are_found() {
 /// Later deliveries may have been pruned, so that nothing proves the order of the retry.
 #[tokio::test]
 async fn a_dead_letter_from_before_history_left_is_retried_only_out_of_order() {
-    // The clock was ahead when the first arrived, or an older osnl has noted only when the third ended.
-    for (tampered, of_old) in [
-        ("UPDATE event SET received = 1 << 50 WHERE message_id = 'm1'", ""),
-        (
-            "UPDATE event SET received = 1 << 50 WHERE message_id = 'm4'",
-            "DELETE FROM meta WHERE name = 'forgotten_number'",
-        ),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = open(&folder);
-        for (id, key) in [("1", "k"), ("2", "held"), ("3", "k")] {
-            keep(&journal, id, key).await;
-        }
-        for claimed in claim(&journal, "a", 2).await {
-            let why = "why".to_owned();
-            let is_second = claimed.key.as_deref() == Some("held");
-            let outcome = if is_second { Outcome::DeadHoldingKey(why) } else { Outcome::Dead(why) };
-            journal.end(claimed.id, outcome.into());
-        }
-        let third = claim(&journal, "a", 1).await;
-        journal.end(third[0].id, Outcome::Delivered.into());
-        drop(journal);
-        let journal = open_with(options(&folder).bounded(|bounds| bounds.retention = Duration::ZERO));
-        let left = || states(&reader(&folder)).len();
-        osnl_testkit::wait_until(Duration::from_secs(60), "the delivered one has left", || left() == 2);
-        keep(&journal, "4", "new").await;
-        tamper(&journal, tampered).await;
-        tamper(&journal, of_old).await;
-        let fourth = claim(&journal, "a", 1).await;
-        journal.end(fourth[0].id, Outcome::Dead("why".into()).into());
-        let retry = |out_of_order| Change::Retry { which: only(&[RowState::Dead]), out_of_order };
-        let (changed, refused) = change(&journal, retry(false)).await;
-        // Nothing has passed the delivery that holds its lane, and nothing was pruned since the last arrived.
-        assert_eq!(changed, ["2.0", "4.0"]);
-        assert_eq!(refused.len(), 1);
-        assert!(refused[0].starts_with("1.0: deliveries that ended since it came have left"), "{refused:?}");
-        assert_eq!(change(&journal, retry(true)).await.0, ["1.0"]);
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (id, key) in [("1", "k"), ("2", "held"), ("3", "k")] {
+        keep(&journal, id, key).await;
     }
+    for claimed in claim(&journal, "a", 2).await {
+        let why = "why".to_owned();
+        let is_second = claimed.key.as_deref() == Some("held");
+        let outcome = if is_second { Outcome::DeadHoldingKey(why) } else { Outcome::Dead(why) };
+        journal.end(claimed.id, outcome.into());
+    }
+    let third = claim(&journal, "a", 1).await;
+    journal.end(third[0].id, Outcome::Delivered.into());
+    drop(journal);
+    let journal = open_with(options(&folder).bounded(|bounds| bounds.retention = Duration::ZERO));
+    let left = || states(&reader(&folder)).len();
+    osnl_testkit::wait_until(Duration::from_secs(60), "the delivered one has left", || left() == 2);
+    keep(&journal, "4", "new").await;
+    // The clock was ahead when the first arrived.
+    tamper(&journal, "UPDATE event SET received = 1 << 50 WHERE message_id = 'm1'").await;
+    let fourth = claim(&journal, "a", 1).await;
+    journal.end(fourth[0].id, Outcome::Dead("why".into()).into());
+    let retry = |out_of_order| Change::Retry { which: only(&[RowState::Dead]), out_of_order };
+    let (changed, refused) = change(&journal, retry(false)).await;
+    // Nothing has passed the delivery that holds its lane, and nothing was pruned since the last arrived.
+    assert_eq!(changed, ["2.0", "4.0"]);
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].starts_with("1.0: deliveries that ended since it came have left"), "{refused:?}");
+    assert_eq!(change(&journal, retry(true)).await.0, ["1.0"]);
 }
 
 /// One message may make tens of thousands of deliveries, and each may be given up.
