@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_core::event::Event;
 use osnl_core::received::ReceivedMessage;
 use tokio::time::Instant;
 
@@ -29,7 +30,8 @@ impl MemoryJournal {
         // A large message is decoded only for a callback.
         self.on_return.call(|| {
             let pending = state.deliveries.get(&delivery)?;
-            Some(state.entries.get(&pending.entry)?.event(pending))
+            let event = state.entries.get(&pending.entry)?.event(pending);
+            Some(Event { delivery: Some(delivery.to_string().into()), ..event })
         });
         self.finish_in(state, delivery, &Outcome::Returned.into(), false);
     }

@@ -20,12 +20,13 @@ use osnl_delivery::{
 };
 use osnl_journal::Journal;
 use osnl_journal::in_hand::InHand;
+use osnl_journal::memory::MemoryJournal;
 use osnl_model::{NotificationFilter, Pattern, Priority, Target};
 use osnl_net::http::{HttpError, HttpOptions, Verification};
 use osnl_transport::{Declare, ListenOptions, RabbitOptions, Transport};
 
 use super::Conf;
-use super::wire_log::{WireLog, log_returned};
+use super::wire_log::WireLog;
 use crate::incidents;
 
 pub(super) const NAME: &str = "k2hr3_osnl";
@@ -143,10 +144,7 @@ impl Conf {
             sqlite.hold_suspects(in_hand.take_suspects());
             ends = sqlite.ends();
         }
-        if let Some(memory) = memory {
-            memory.on_return(Box::new(log_returned));
-        }
-        Ok(OpenJournal { journal, store, ends, in_hand: Arc::new(in_hand) })
+        Ok(OpenJournal { journal, store, memory, ends, in_hand: Arc::new(in_hand) })
     }
 }
 
@@ -171,6 +169,7 @@ pub enum StartError {
 pub(super) struct OpenJournal {
     journal: Arc<dyn Journal>,
     store: Store,
+    memory: Option<Arc<MemoryJournal>>,
     ends: EndReports,
     in_hand: Arc<InHand>,
 }
@@ -188,8 +187,12 @@ pub(super) fn assemble(
     transport: Arc<dyn Transport>,
     counters: &Arc<Counters>,
 ) -> Daemon {
-    let OpenJournal { journal, store, ends, in_hand } = opened;
-    let wire_log = Arc::new(WireLog::default());
+    let OpenJournal { journal, store, memory, ends, in_hand } = opened;
+    let wire_log = Arc::new(WireLog::new(memory.is_some()));
+    if let Some(memory) = memory {
+        let log = wire_log.clone();
+        memory.on_return(Box::new(move |event| log.returned(event)));
+    }
     let several = parts.len() > 1;
     let mut rules = Vec::new();
     let mut deliveries = Vec::new();

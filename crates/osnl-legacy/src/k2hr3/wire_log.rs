@@ -23,10 +23,11 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};
 
 const ENDPOINT: &str = "k2hr3_osnl.endpoint";
 
-#[derive(Default)]
 pub(super) struct WireLog {
     /// By the delivery's number as operators write it.
     claimed: Mutex<HashMap<String, InWork>>,
+    /// Whether the journal may return a delivery that waits for a retry, so that its host is kept.
+    keeps_retried: bool,
 }
 
 struct InWork {
@@ -35,6 +36,10 @@ struct InWork {
 }
 
 impl WireLog {
+    pub(super) fn new(keeps_retried: bool) -> Self {
+        Self { claimed: Mutex::default(), keeps_retried }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, InWork>> {
         self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,11 +56,18 @@ impl WireLog {
             tracing::warn!(target: ENDPOINT, "ips is empty");
         }
     }
+
+    /// Logs a return by the journal, with the host of the last attempt. Before the first attempt, only the
+    /// payload names a host.
+    pub(super) fn returned(&self, event: &Event) {
+        let attempted = event.delivery.as_deref().and_then(|delivery| self.lock().remove(delivery));
+        let cuk = attempted.map_or_else(|| host_of(event), |in_work| in_work.cuk);
+        log_end(&Outcome::Returned, cuk.as_deref());
+    }
 }
 
-pub(super) fn log_returned(event: &Event) {
-    let parameters = HostParameters::from_payload(&event.payload()).ok();
-    log_end(&Outcome::Returned, parameters.as_ref().map(|parameters| parameters.cuk.as_str()));
+fn host_of(event: &Event) -> Option<String> {
+    HostParameters::from_payload(&event.payload()).ok().map(|parameters| parameters.cuk)
 }
 
 /// Logs the failure of a call from Python, which itself logs the result.
@@ -97,13 +109,15 @@ fn log_end(outcome: &Outcome, cuk: Option<&str>) {
 
 impl DeliveryObserver for WireLog {
     fn claimed(&self, claimed: &ClaimedDelivery) {
-        let parameters = HostParameters::from_payload(&claimed.event.payload()).ok();
-        let cuk = parameters.map(|parameters| parameters.cuk);
-        self.lock().insert(claimed.id.to_string(), InWork { is_first: claimed.used.made == 0, cuk });
+        let is_first = claimed.used.made == 0;
+        let in_work = || InWork { is_first, cuk: host_of(&claimed.event) };
+        self.lock().entry(claimed.id.to_string()).or_insert_with(in_work).is_first = is_first;
     }
 
     fn retried(&self, delivery: DeliveryId) {
-        self.lock().remove(&delivery.to_string());
+        if !self.keeps_retried {
+            self.lock().remove(&delivery.to_string());
+        }
     }
 
     fn ended(&self, delivery: DeliveryId, outcome: &Outcome) {
@@ -113,3 +127,6 @@ impl DeliveryObserver for WireLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
