@@ -155,14 +155,17 @@ impl NotificationListener {
     /// it at once.
     ///
     /// # Errors
-    /// The broker refused access at the start, or no further attempt can succeed. If the broker is down, the listener
-    /// waits.
+    /// The broker refused access at the start, or no further attempt can succeed: running calls are then abandoned. If
+    /// the broker is down, the listener waits.
     pub async fn run(self) -> Result<RunEnd, TransportError> {
         let Self { listener, dispatch } = self;
         let shutdown = dispatch.shutdown.clone();
         let abort = shutdown.abort.clone().drop_guard();
         let ended = listener.run(shutdown.clone()).await;
-        // After an error nothing waits for messages in work, which return with the connection.
+        // After an error no call can settle its message, which comes again. A call may last as long as its target is down.
+        if ended.is_err() {
+            shutdown.abort.cancel();
+        }
         shutdown.drain.cancel();
         dispatch.tasks.close();
         dispatch.tasks.wait().await;

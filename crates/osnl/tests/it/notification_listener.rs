@@ -1,5 +1,5 @@
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -414,6 +414,29 @@ async fn a_call_that_does_not_end_is_given_up_at_the_deadline() {
     until(|| running.counters().attempts.get() != 0).await;
     assert_eq!(running.stop_within(Duration::from_secs(5)).await.unwrap(), RunEnd::DeadlinePassed);
     assert_eq!(broker.ready(POOL), 1, "unsettled, so it goes back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_listener_waits_for_no_call() {
+    let broker = MemoryBroker::new();
+    let (inner, is_first) = (Arc::new(broker.transport()), Arc::new(AtomicBool::new(true)));
+    let transport = ListenOnly::new(move |to, options| {
+        let (inner, is_first) = (inner.clone(), is_first.clone());
+        Box::pin(async move {
+            if is_first.swap(false, Ordering::Relaxed) {
+                return inner.listen(to, options).await;
+            }
+            Err(TransportError::TlsFiles { reason: "the CA file is gone".to_owned() })
+        })
+    });
+    let builder = NotificationListener::on(Arc::new(transport)).target(neutron()).pool(POOL);
+    let running = started(builder.endpoint(Handler::new(|_| std::future::pending::<()>()))).await;
+    publish(&broker, "x", &json!({}));
+    until(|| running.counters().attempts.get() != 0).await;
+    broker.disconnect_all();
+    let ended = tokio::time::timeout(SOON, running.wait()).await.expect("it does not wait for the call");
+    assert!(matches!(ended, Err(TransportError::TlsFiles { .. })), "{ended:?}");
+    assert_eq!(broker.ready(POOL), 1, "unsettled, so it comes again");
 }
 
 #[tokio::test(start_paused = true)]
