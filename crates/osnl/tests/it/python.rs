@@ -18,6 +18,7 @@ impl Folder {
         let folder = Self(tempfile::tempdir().unwrap());
         folder.write("new_plugin/__init__.py", plugin);
         folder.write("plugin.conf", "");
+        folder.write("later.conf", "");
         folder
     }
 
@@ -46,7 +47,7 @@ impl Folder {
                 plugin: plugin.to_owned(),
                 plugin_path: vec![self.0.path().to_owned()],
                 python,
-                config: PluginConfig::files_of([self.path("plugin.conf")]),
+                config: PluginConfig::files_of(["plugin.conf", "later.conf"].map(|name| self.path(name))),
                 stop_timeout: Duration::from_secs(5),
                 details: std::sync::Arc::new(PayloadDetails::default()),
             },
@@ -318,14 +319,26 @@ class P(BasePlugin):
 
 #[test]
 fn options_are_read_as_oslo_config_reads_them() {
-    for conf in [
-        "",
-        "text = x y\nother = ${text}/$top\nnumber = 7\nswitch = Yes\nratio = 0.5\nlist = a, b ,c\npairs = k:v,l:w\n\
+    for (conf, later) in [
+        ("", ""),
+        (
+            "text = x y\nother = ${text}/$top\nnumber = 7\nswitch = Yes\nratio = 0.5\nlist = a, b ,c\npairs = k:v,l:w\n\
          many = 1\nmany = 2\nwith-dash = d\nnothing =\nwrong = seven\n",
-        "text =  'quoted'\nlist =\nswitch = 0\nmany = only\nwith_dash = e\nother = $$x $mine.number\n",
-        "text = a\\$b [$nothing] \\\\$c\n[Rest]\nhost = other\n[MINE]\nother = $mine.text\nnumber = 5\n\
+            "",
+        ),
+        ("text =  'quoted'\nlist =\nswitch = 0\nmany = only\nwith_dash = e\nother = $$x $mine.number\n", ""),
+        (
+            "text = a\\$b [$nothing] \\\\$c\n[Rest]\nhost = other\n[MINE]\nother = $mine.text\nnumber = 5\n\
          [large]\nold = 2\nall = 3\nfew = 4\nfew = 5\n[Former]\nwas_here = 6\nseveral = 7\n",
-        "\n[LARGE]\nnew = n\nold = o\nfew = 1\n[former]\nwas-here = z\n",
+            "",
+        ),
+        ("\n[LARGE]\nnew = n\nold = o\nfew = 1\n[former]\nwas-here = z\n", ""),
+        // A deprecated name in a later file wins over the present one in an earlier file.
+        (
+            "[large]\nnew = n\nmoved = m\nall = 1\n",
+            "[large]\nold = o\nfew = 2\n[former]\nwas_here = w\nseveral = 3\n",
+        ),
+        ("text = e\n[large]\nold = o\nfew = 2\n", "[mine]\ntext = l\n[large]\nnew = n\nall = 1\n"),
     ] {
         let read = |real: bool| {
             let folder = Folder::with(OPTIONS);
@@ -337,6 +350,7 @@ fn options_are_read_as_oslo_config_reads_them() {
                     file.display()
                 ),
             );
+            folder.write("later.conf", later);
             let stand = folder.stand("new_plugin.P", real);
             stand
                 .attempt(&json!({"port": {"id": "p"}}))
@@ -345,7 +359,7 @@ fn options_are_read_as_oslo_config_reads_them() {
             assert!(found["quoted"].take().is_string());
             found
         };
-        assert_eq!(read(false), read(true), "{conf}");
+        assert_eq!(read(false), read(true), "{conf}\n{later}");
     }
 }
 

@@ -6,13 +6,13 @@ use osnl_config::sections::normalized;
 use osnl_config::{Ini, ReadError, read_text};
 use serde::{Serialize, Serializer};
 
-/// All values by group and option, in the order of the files; any value may be a secret.
+/// All values of one file by group and option, in its order. Any value may be a secret.
 type Texts = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 #[derive(Clone, Default)]
 pub struct PluginConfig {
     files: Vec<PathBuf>,
-    texts: Texts,
+    texts: Vec<Texts>,
 }
 
 impl PluginConfig {
@@ -20,7 +20,7 @@ impl PluginConfig {
     /// option is multi-valued.
     #[must_use]
     pub fn files_of(files: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { files: files.into_iter().collect(), texts: Texts::new() }
+        Self { files: files.into_iter().collect(), texts: Vec::new() }
     }
 
     pub(super) fn files(&self) -> &[PathBuf] {
@@ -28,7 +28,7 @@ impl PluginConfig {
     }
 
     pub(super) fn read(&self) -> Result<Self, String> {
-        let mut texts = Texts::new();
+        let mut texts = Vec::new();
         for path in &self.files {
             let name = path.display().to_string();
             let text = read_text(path).map_err(|error| format!("{name}: {}", reason(&error)))?;
@@ -36,12 +36,14 @@ impl PluginConfig {
             if let Some(error) = errors.first() {
                 return Err(error.to_string());
             }
+            let mut of_file = Texts::new();
             for section in ini.sections {
-                let group = texts.entry(normalized(&section.name)).or_default();
+                let group = of_file.entry(normalized(&section.name)).or_default();
                 for entry in section.entries {
                     group.entry(entry.key).or_default().push(entry.value);
                 }
             }
+            texts.push(of_file);
         }
         Ok(Self { files: self.files.clone(), texts })
     }

@@ -187,14 +187,17 @@ class GroupAttr(collections.abc.Mapping):
 
 class ConfigOpts(collections.abc.Mapping):
     def __init__(self):
-        self._texts, self._opts, self._overrides = {}, {}, {}
+        self._files, self._texts, self._opts, self._overrides = [], {}, {}, {}
 
     def __call__(self, args=None, project=None, **_):
         """The values are there already."""
         return []
 
-    def _fill(self, texts):
-        self._texts = texts
+    def _fill(self, files):
+        self._files = files
+        for texts in files:
+            for group, values in texts.items():
+                self._texts.setdefault(group, {}).update(values)
 
     def register_group(self, group):
         self._opts.setdefault(_name(group), {})
@@ -231,12 +234,13 @@ class ConfigOpts(collections.abc.Mapping):
         return list(dict.fromkeys(list(self._texts.get(group, {})) + list(self._opts.get(group, {}))))
 
     def _written(self, group, name, opt):
-        """The texts of the files, of which the last one counts; those of deprecated names stand first."""
+        """The texts of an option, of which the last counts: by file, and within a file deprecated names first."""
         places = [(group, name)]
         for old in opt.deprecated_opts if opt else []:
             key = old.name or name
             places += [(_name(old.group or group), word) for word in {key: 0, key.replace("-", "_"): 0}]
-        return [text for place, key in reversed(places) for text in self._texts.get(place, {}).get(key, [])]
+        places.reverse()
+        return [text for file in self._files for place, key in places for text in file.get(place, {}).get(key, [])]
 
     def _get(self, group, name):
         group = _name(group)
