@@ -91,7 +91,8 @@ fn everything_is_looked_at_and_left_as_it_was() {
     };
     // RabbitMQ 4 gives each quorum queue a delivery limit.
     let limited = "it has the broker's delivery limit, 20 unless a policy sets another; beyond it, a message is dropped: no \
-                   dead-letter exchange is among its arguments (a policy may name one); each lost connection or rejection counts; ";
+                   dead-letter exchange is among its arguments (a policy may name one); each lost connection, rejection, or \
+                   consumer time-out counts; ";
     let limited = if vhost.greeting()[1].starts_with("3.") { "" } else { limited };
     for (name, what) in [
         ("many", "x-single-active-consumer: configured true, found none"),

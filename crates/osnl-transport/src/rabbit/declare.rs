@@ -331,7 +331,7 @@ impl<C: Borrow<Connection>> Declarer<C> {
                 open.durable = difference.durable(kind.durable);
                 open.differs = Some(difference.to_string());
                 let loss = difference.loss().map(str::to_owned);
-                let is_there = difference.with_type(kind);
+                let is_there = returns::as_found(&mut self.side, name, kind).await;
                 open.drops = returns::drops(&mut self.side, name, &is_there, self.version, false).await;
                 open.loses = loss.or_else(|| open.drops.as_ref().map(|drops| format!("it {drops}")));
             }

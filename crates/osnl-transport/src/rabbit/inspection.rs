@@ -26,7 +26,7 @@ use super::side::SideChannel;
 use super::tap::probe;
 use super::{RabbitTransport, connect};
 use crate::hosts::address;
-use crate::topology::{Argument, BrokerVersion, QueueKind, QueueType, STREAM, Shards, TYPE};
+use crate::topology::{Argument, BrokerVersion, QueueKind, STREAM, Shards, TYPE};
 use crate::{ExchangeFound, TransportError};
 
 /// No broker has this type, so no queue is made.
@@ -268,9 +268,7 @@ async fn queue(
                 {
                     made = QueueMade::ChangesHandsLate(difference);
                 }
-                let queue_type = returns::queue_type(side, name, &kind).await;
-                let queue_type = queue_type.map_or(kind.queue_type, |found| QueueType::named(&found));
-                let is_there = QueueKind { queue_type, ..kind };
+                let is_there = returns::as_found(side, name, &kind).await;
                 drops = returns::drops(side, name, &is_there, version, false).await;
             }
             Ok(QueueInspection::There { waiting, consumers, made, drops })

@@ -78,6 +78,23 @@ pub(super) async fn queue_type<C: Borrow<Connection>>(
     }
 }
 
+/// Returns `kind` with the durability and the type of an existing queue, as far as the broker tells. The broker names one
+/// difference at a time, and durability before the type.
+pub(super) async fn as_found<C: Borrow<Connection>>(
+    side: &mut SideChannel<C>,
+    name: &str,
+    kind: &QueueKind,
+) -> QueueKind {
+    let Some(refusal) = difference(side, name, kind).await else { return kind.clone() };
+    let named = Difference::read(&refusal);
+    let durable = named.durable(kind.durable).unwrap_or(kind.durable);
+    let found = QueueKind { durable, ..named.with_type(kind) };
+    match queue_type(side, name, &found).await {
+        Some(queue_type) => QueueKind { queue_type: QueueType::named(&queue_type), ..found },
+        None => found,
+    }
+}
+
 /// Returns the difference of a queue's [`CONSUMER_DISCONNECTED`] from that of `kind`. A broker that does not compare
 /// this argument shows none.
 pub(super) async fn late_take_over<C: Borrow<Connection>>(
@@ -168,7 +185,7 @@ fn say(limit: &ArgumentValue, exchange: &ArgumentValue, version: Option<BrokerVe
         }
         ArgumentValue::Unknown => "whether a message beyond it is dropped or dead-lettered is unknown".to_owned(),
     };
-    Some(format!("{times}; {then}; each lost connection or rejection counts"))
+    Some(format!("{times}; {then}; each lost connection, rejection, or consumer time-out counts"))
 }
 
 #[cfg(test)]
@@ -181,7 +198,10 @@ mod tests {
         let check = |limit: ArgumentValue, exchange: ArgumentValue, version: &str, expected: Option<&str>| {
             let said = say(&limit, &exchange, BrokerVersion::read(version));
             match (&said, expected) {
-                (Some(said), Some(expected)) => assert!(said.starts_with(expected), "{said}"),
+                (Some(said), Some(expected)) => {
+                    assert!(said.starts_with(expected), "{said}");
+                    assert!(said.ends_with("; each lost connection, rejection, or consumer time-out counts"));
+                }
                 (said, expected) => assert_eq!(said.as_deref(), expected),
             }
         };

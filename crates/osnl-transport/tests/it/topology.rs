@@ -412,6 +412,7 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
         ("none", json!({}), &ours, default.as_deref()),
         ("own", json!({"x-delivery-limit": 3}), &limited, Some(dropped)),
         ("other", json!({"x-delivery-limit": 3}), &ours, Some(dropped)),
+        ("transient", json!({"x-delivery-limit": 3}), &QueueKind::OSLO, Some(dropped)),
         ("dead", json!({"x-delivery-limit": 3, "x-dead-letter-exchange": "dlx"}), &ours, Some(handed_on)),
         (
             "long",
@@ -446,8 +447,13 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
     let names: Vec<String> = vhost.list_queues().into_iter().map(|queue| queue.name).collect();
     let url = TransportUrl::parse(&vhost.url()).unwrap();
     let inspector = RabbitTransport::new(url, RabbitOptions::default()).unwrap();
-    for (name, expected) in [("own", Some(dropped)), ("none", default.as_deref()), ("gone", None)] {
-        let inspection = inspector.inspect(&[], &[name.to_owned()], Some(&ours), SOON).await;
+    for (name, kind, expected) in [
+        ("own", &ours, Some(dropped)),
+        ("own", &QueueKind::OSLO, Some(dropped)),
+        ("none", &ours, default.as_deref()),
+        ("gone", &ours, None),
+    ] {
+        let inspection = inspector.inspect(&[], &[name.to_owned()], Some(kind), SOON).await;
         match &inspection.queues[0].1 {
             osnl_transport::QueueInspection::There { drops, .. } => {
                 let is_said = drops.as_deref().zip(expected).map(|(drops, said)| drops.starts_with(said));
