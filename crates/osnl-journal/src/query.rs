@@ -95,7 +95,7 @@ pub trait JournalQueries: fmt::Debug + Send + Sync {
 
     fn event(&self, number: u64) -> Answer<'_, Option<KeptEvent>>;
 
-    /// Counts the messages that the journal would take for copies of kept ones.
+    /// Counts the messages that the journal would take for copies: of kept ones, or of ones before them in the list.
     fn keeps(&self, messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>) -> Answer<'_, u64>;
 
     /// Returns messages in quarantine with a number above `after`, oldest first.

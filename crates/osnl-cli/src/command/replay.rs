@@ -100,7 +100,8 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
                 copies => format!(", {} were in the journal already", grouped(copies)),
             };
             let new = counted(appended - copies, "event", "events");
-            out.line(&format!("{}; {new} appended to the journal{known}", sums.text("created")));
+            let makes = if copies == 0 { "created" } else { "needed" };
+            out.line(&format!("{}; {new} appended to the journal{known}", sums.text(makes)));
         }
         OutputFormat::Json => out.json(sums.json(Some((appended - copies, copies)))),
     }
@@ -121,12 +122,12 @@ fn events(args: &ReplayArgs, conf: &Native) -> Result<(Vec<ReplayEvent>, u64), S
         let journal = saved_events::kept(conf)?;
         args.pick.has_names(Some(conf), &journal)?;
         let limit = args.limit.unwrap_or(FROM_JOURNAL);
-        let kept = args.pick.events(&journal, limit, false)?;
-        let taken = kept.len() as u64;
-        let left_out = match taken < u64::from(limit) {
+        let numbers = args.pick.numbers(&journal, limit, false)?;
+        let left_out = match numbers.len() < limit as usize {
             true => 0,
-            false => args.pick.count(&journal, taken + COUNTED)?.saturating_sub(taken),
+            false => args.pick.count(&journal, &numbers, COUNTED)?,
         };
+        let kept = saved_events::events(&journal, &numbers)?;
         let planned = kept.into_iter().map(|kept| ReplayEvent::from_kept(kept, &mut explainer)).collect();
         return Ok((planned, left_out));
     }

@@ -119,25 +119,20 @@ impl PickArgs {
         }
     }
 
-    /// Returns at most `limit` events, for each id if ids are given: the last ones, or the first.
-    pub(super) fn events(
+    /// Returns the numbers of at most `limit` events, for each id if ids are given: the last ones, or the first.
+    pub(super) fn numbers(
         &self,
         journal: &SqliteReader,
         limit: u32,
         last: bool,
-    ) -> Result<Vec<KeptEvent>, SavedEventsRefusal> {
-        let numbers = match self.id.is_empty() {
-            true => journal.event_numbers(&self.filter(), limit, last).map_err(unreadable)?,
-            false => self.numbers_of_ids(journal, limit, last)?.into_iter().collect(),
-        };
-        let (display, of) = (Display::plain("events"), numbers.len() as u64);
-        let mut kept = Vec::with_capacity(numbers.len());
-        for (done, number) in (0..).zip(numbers) {
-            display.show(RequestProgress { done, of });
-            // The event may have been pruned since its number was read.
-            kept.extend(journal.event(number).map_err(unreadable)?);
+    ) -> Result<BTreeSet<u64>, SavedEventsRefusal> {
+        match self.id.is_empty() {
+            true => {
+                let numbers = journal.event_numbers(&self.filter(), limit, last).map_err(unreadable)?;
+                Ok(numbers.into_iter().collect())
+            }
+            false => self.numbers_of_ids(journal, limit, last),
         }
-        Ok(kept)
     }
 
     fn numbers_of_ids(
@@ -177,11 +172,16 @@ impl PickArgs {
         })
     }
 
-    /// Returns the number of events of this kind, counted up to `most`.
-    pub(super) fn count(&self, journal: &SqliteReader, most: u64) -> Result<u64, SavedEventsRefusal> {
+    /// Returns the number of events of this kind other than `besides`, counted up to `most`.
+    pub(super) fn count(
+        &self,
+        journal: &SqliteReader,
+        besides: &BTreeSet<u64>,
+        most: u64,
+    ) -> Result<u64, SavedEventsRefusal> {
         let mut count = 0;
-        self.each_number(journal, |_| {
-            count += 1;
+        self.each_number(journal, |number| {
+            count += u64::from(!besides.contains(&number));
             Ok(if count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
         Ok(count)
@@ -215,6 +215,20 @@ impl PickArgs {
             }
         }
     }
+}
+
+/// Returns the events with these numbers that are still kept: one may have been pruned since its number was read.
+pub(super) fn events(
+    journal: &SqliteReader,
+    numbers: &BTreeSet<u64>,
+) -> Result<Vec<KeptEvent>, SavedEventsRefusal> {
+    let (display, of) = (Display::plain("events"), numbers.len() as u64);
+    let mut kept = Vec::with_capacity(numbers.len());
+    for (done, number) in (0..).zip(numbers) {
+        display.show(RequestProgress { done, of });
+        kept.extend(journal.event(*number).map_err(unreadable)?);
+    }
+    Ok(kept)
 }
 
 pub(super) fn with_configuration(
@@ -342,3 +356,6 @@ fn refuse((exit, text): SavedEventsRefusal) -> Exit {
     sources::complain(&text);
     exit
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,30 @@ fn a_saved_event_is_appended_to_a_journal_that_is_not_there_yet() {
     let (code, _, stderr) = run(&place, &["replay", "-c", "a.conf", "events.json", "--since", "1h"]);
     assert!(code == Some(2) && stderr.contains("leave out one of them"), "{stderr}");
 }
+
+#[test]
+fn a_copy_among_the_files_is_not_counted_as_appended() {
+    let place = Place::new();
+    let sink = Sink::start();
+    place.write("a.conf", conf(&place, "rabbit://127.0.0.1:9/", &sink.url("/v1/role")));
+    let replay = |id: &str| {
+        let event = format!(
+            r#"{{"event_type": "port.delete.end", "publisher_id": "network.h1", "message_id": "{id}", "payload": {{
+              "port": {{"device_id": "{}", "device_owner": "compute:nova", "fixed_ips": [{{"ip_address": "10.0.0.1"}}]}}}}}}"#,
+            instance(1)
+        );
+        place.write("events.json", event);
+        let args = ["replay", "-c", "a.conf", "--rule", "forget-ports", "--live", "--yes", "--keep-ids"];
+        let (code, text) = said(&place, &[&args[..], &["events.json", "events.json"]].concat());
+        let last = "\n2 of 2 events needed 4 deliveries (0 delivered before); 1 event appended to the journal, \
+                    1 were in the journal already\n";
+        assert!(code == Some(0) && text.ends_with(last), "{id}: {text}");
+    };
+    replay("appended to the file");
+    let osnl = place.run(Path::new(OSNL), &["run", "-c", "a.conf"]);
+    sink.wait_for(1, SOON);
+    replay("appended by the daemon");
+    sink.wait_for(2, SOON);
+    osnl.stop();
+    assert_eq!(sink.requests().len(), 2);
+}

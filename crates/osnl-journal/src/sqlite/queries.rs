@@ -228,13 +228,7 @@ impl JournalQueries for SqliteQueries {
     }
 
     fn keeps(&self, messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>) -> Answer<'_, u64> {
-        self.read(move |reader| {
-            let mut found = 0;
-            for (received, notification) in &messages {
-                found += u64::from(reader.keeps(received, notification)?);
-            }
-            Ok(found)
-        })
+        self.read(move |reader| reader.keeps(&messages))
     }
 
     fn quarantined(

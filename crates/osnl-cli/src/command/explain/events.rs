@@ -44,7 +44,8 @@ fn read_journal(
 ) -> Result<(), SavedEventsRefusal> {
     let journal = saved_events::kept(conf)?;
     args.pick.has_names(Some(conf), &journal)?;
-    for kept in args.pick.events(&journal, args.limit(), true)? {
+    let numbers = args.pick.numbers(&journal, args.limit(), true)?;
+    for kept in saved_events::events(&journal, &numbers)? {
         let asked = journal.asked_for(&kept.deliveries).map_err(saved_events::unreadable)?;
         let event = ExplainedEvent::from_received(format!("event {}", kept.number), &kept.received);
         what(event.with_asked(asked));

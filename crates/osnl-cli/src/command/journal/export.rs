@@ -13,6 +13,7 @@
 //!
 //! `osnl replay`, `explain`, and `send` read both forms.
 
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write as _};
 use std::ops::ControlFlow;
 
@@ -39,7 +40,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit, NoAnswer> {
     args.pick.has_names(None, &reader).map_err(failed)?;
     let display = Display::cancelling("events");
     let observer = display.observer(|progress| progress);
-    let of = args.pick.count(&reader, u64::MAX).map_err(failed)?;
+    let of = args.pick.count(&reader, &BTreeSet::new(), u64::MAX).map_err(failed)?;
     let part = upkeep::begin(journal, &args.output, args.overwrite).map_err(refused)?;
     let mut out = BufWriter::new(part.file());
     let (mut count, mut ended) = (0_u64, Ok(()));

@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use osnl_core::event::AskedFor;
 use osnl_core::received::ReceivedMessage;
@@ -81,10 +82,17 @@ impl SqliteReader {
         Ok(all)
     }
 
-    pub fn keeps(&self, received: &ReceivedMessage, notification: &Notification) -> Result<bool> {
-        let identity = MessageIdentity::new(received, notification);
-        let same = || work::same(&self.0, rows::identity_number(&identity), &identity);
-        Ok(identity.may_be_copy(received.origin.redelivered) && same()?.is_some())
+    /// Counts the messages that are copies of kept ones, or of ones before them in the list.
+    pub fn keeps(&self, messages: &[(Arc<ReceivedMessage>, Arc<Notification>)]) -> Result<u64> {
+        let (mut found, mut before) = (0, HashSet::new());
+        for (received, notification) in messages {
+            let identity = MessageIdentity::new(received, notification);
+            if identity.may_be_copy(received.origin.redelivered) {
+                let kept = work::same(&self.0, rows::identity_number(&identity), &identity)?;
+                found += u64::from(!before.insert(identity) || kept.is_some());
+            }
+        }
+        Ok(found)
     }
 
     pub fn deliveries_of(

@@ -342,3 +342,18 @@ async fn attempts_have_the_order_in_which_they_were_made_although_the_clock_goes
 fn all(numbers: std::ops::RangeInclusive<u32>) -> String {
     numbers.map(|n| n.to_string()).collect::<Vec<_>>().join(" ")
 }
+
+#[tokio::test]
+async fn copies_of_kept_messages_and_of_ones_before_in_the_list_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let reader = reader(&folder);
+    for (ids, copies) in
+        [(&["2"][..], 0), (&["1"], 1), (&["2", "2"], 1), (&["2", "3"], 0), (&["1", "2", "1", "3", "2"], 3)]
+    {
+        let entries = ids.iter().map(|id| entry(id, "k", false));
+        let messages: Vec<_> = entries.map(|entry| (entry.received, entry.notification)).collect();
+        assert_eq!(reader.keeps(&messages).unwrap(), copies, "{ids:?}");
+    }
+}
