@@ -151,6 +151,8 @@ impl Listener {
     ) -> Self {
         let series = counters.series.listener(&config.name);
         let gaps = (Arc::default(), GapScope::new(&config.name, &config.targets));
+        let gauges = Arc::<Gauges>::default();
+        gauges.set_auto_deleted(config.options.queue.auto_delete);
         Self {
             config,
             transport,
@@ -164,7 +166,7 @@ impl Listener {
             oversight: None,
             turns: Vec::new(),
             stall: watch::Sender::new(None),
-            gauges: Arc::default(),
+            gauges,
             series,
         }
     }
@@ -244,8 +246,9 @@ impl Listener {
         self.tidying.iter().flat_map(BindingCleanup::queues).cloned().collect()
     }
 
+    /// Whether the broker deletes a queue, with its messages, when it has no consumer: as found, or else by the option.
     pub(crate) fn is_auto_deleted(&self) -> bool {
-        self.config.options.queue.auto_delete
+        self.gauges.is_auto_deleted()
     }
 
     /// Whether another consumer takes none of the messages: one is active, or each has partitions.

@@ -121,6 +121,8 @@ pub struct OpenQueue {
     pub created: bool,
     /// Whether it survives the broker's restart; `None` if unknown.
     pub durable: Option<bool>,
+    /// Whether the broker deletes it with its last consumer; `None` if unknown.
+    pub auto_delete: Option<bool>,
     /// The difference from the queue that osnl would make, in words; `None` without one.
     pub differs: Option<String>,
     /// The condition in words on which the queue drops messages; `None` if it drops none.
@@ -140,6 +142,7 @@ impl OpenQueue {
             other_consumers: 0,
             created: false,
             durable: None,
+            auto_delete: None,
             differs: None,
             drops: None,
             loses: None,
@@ -205,6 +208,13 @@ impl Subscription {
             certificate_ends: None,
             cluster: None,
         }
+    }
+
+    /// Returns whether the broker deletes one of the queues with its last consumer; `None` if unknown.
+    #[must_use]
+    pub fn is_auto_deleted(&self) -> Option<bool> {
+        let is_one = self.open.iter().any(|queue| queue.auto_delete == Some(true));
+        (is_one || self.open.iter().all(|queue| queue.auto_delete.is_some())).then_some(is_one)
     }
 
     #[must_use]

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::DaemonError;
 use super::reload::ReloadChanges;
-use crate::listener::{Listener, ListenerState, OwnQueue, QueueExit, ReadTurn};
+use crate::listener::{Gauges, Listener, ListenerState, OwnQueue, QueueExit, ReadTurn};
 use osnl_core::ends::{self, EndReports, UnexpectedEnd};
 use osnl_core::shutdown::Shutdown;
 use osnl_delivery::{DeliveryLoop, Remote};
@@ -53,8 +53,8 @@ struct Seat {
     name: Arc<str>,
     /// The queues that it reads.
     queues: Vec<OwnQueue>,
-    /// Whether the broker deletes them, with their messages, when it ends before another listener has subscribed.
-    is_auto_deleted: bool,
+    /// The numbers of the listener, which know whether its queues are auto-delete queues.
+    gauges: Arc<Gauges>,
     /// The stop of this listener alone.
     own: Shutdown,
     /// Cancelled when its task ends.
@@ -156,19 +156,22 @@ impl Tasks {
         }
     }
 
-    /// `read` has the queues of all listeners that begin now.
+    /// Starts a listener, which ends the former listeners on its queues. `read`: the queues of all listeners that begin now.
     fn listen(&mut self, listener: Listener, read: &[OwnQueue]) {
         let own =
             Shutdown { drain: self.shutdown.drain.child_token(), abort: self.shutdown.abort.child_token() };
         let (name, queues) = (listener.name().clone(), listener.own_queues());
-        // A leaving listener ends for the next one on its queues; without one and without an exit, for that of its name.
+        // A leaving listener ends for the next one on its queues. If no listener begins on them, and it has no exit, it ends
+        // for the next one of its name.
         let follows = |seat: &&Seat| {
             let by_name = seat.exit.is_none() && seat.name == name && !seat.reads_any(read);
             seat.leaving && (seat.reads_any(&queues) || by_name)
         };
-        let is_auto_deleted = listener.is_auto_deleted();
+        let gauges = listener.gauges();
         let before = self.seats.iter().filter(follows).map(|seat| {
-            let stays = is_auto_deleted || seat.is_auto_deleted;
+            // The broker may not tell the next listener about the queue.
+            let stays = gauges.is_auto_deleted() || seat.gauges.is_auto_deleted();
+            gauges.set_auto_deleted(stays);
             (seat.own.clone(), seat.ended.clone(), seat.exit.clone(), stays)
         });
         let before: Vec<_> = before.collect();
@@ -203,7 +206,7 @@ impl Tasks {
             }
         });
         let (task, leaving, exit) = (task.id(), false, None);
-        self.seats.push(Seat { task, name, queues, is_auto_deleted, own, ended, leaving, turns, exit });
+        self.seats.push(Seat { task, name, queues, gauges, own, ended, leaving, turns, exit });
     }
 
     fn deliver(&mut self, delivery: DeliveryLoop) {

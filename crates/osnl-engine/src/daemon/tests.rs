@@ -156,21 +156,29 @@ async fn an_auto_delete_queue_keeps_its_listener_until_the_next_one_has_subscrib
             })
         });
         let former = listener("l", "p", true, Arc::new(broker.transport()));
-        let next = listener(name, "p", auto_delete, Arc::new(slow));
-        let (mut before, mut after) = (former.state(), next.state());
+        let slow: Arc<dyn Transport> = Arc::new(slow);
+        let next = listener(name, "p", auto_delete, slow.clone());
+        let mut before = former.state();
         let mut tasks = Tasks::start(&shutdown, &EndReports::default(), vec![former], Vec::new());
         before.wait_for(ListenerState::is_subscribed).await.unwrap();
         broker.publish(&Target::new("x", "t"), &Priority::Info, BODY);
         let beside = moved.map(|pool| listener("l", pool, true, Arc::new(broker.transport())));
-        let begin = beside.into_iter().chain([next]).collect();
-        tasks.apply(ReloadChanges { leave: vec!["l".into()], begin, ..ReloadChanges::default() });
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        let states = (before.borrow().name(), after.borrow().name());
-        assert_eq!(states, ("listening", "connecting"), "{name} {auto_delete} {moved:?}");
-        after.wait_for(ListenerState::is_subscribed).await.unwrap();
-        // No delivery ends, so the former listener ends by its abort.
-        let ends = before.wait_for(|state| *state == ListenerState::Stopped);
-        timeout(Duration::from_secs(10), ends).await.unwrap().unwrap();
+        let another = listener(name, "p", auto_delete, slow);
+        // The queue stays an auto-delete queue for the second change.
+        for (left, begin) in
+            [("l", beside.into_iter().chain([next]).collect::<Vec<_>>()), (name, vec![another])]
+        {
+            let mut after = begin.last().unwrap().state();
+            tasks.apply(ReloadChanges { leave: vec![left.into()], begin, ..ReloadChanges::default() });
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            let states = (before.borrow().name(), after.borrow().name());
+            assert_eq!(states, ("listening", "connecting"), "{name} {auto_delete} {moved:?}");
+            after.wait_for(ListenerState::is_subscribed).await.unwrap();
+            // No delivery ends, so the former listener ends by its abort.
+            let ends = before.wait_for(|state| *state == ListenerState::Stopped);
+            timeout(Duration::from_secs(10), ends).await.unwrap().unwrap();
+            before = after;
+        }
         tasks.abort().await;
     }
 }

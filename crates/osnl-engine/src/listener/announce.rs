@@ -169,7 +169,8 @@ fn at_start(
              osnl creates a durable one, but an existing queue is used as it is"
         );
     }
-    if options.queue.auto_delete {
+    let is_auto_deleted = found.is_auto_deleted().unwrap_or(options.queue.auto_delete);
+    if is_auto_deleted {
         tracing::warn!(
             listener.name = listener,
             queue.name = names(found, |_| true),
@@ -178,7 +179,7 @@ fn at_start(
         );
     }
     match former {
-        Some(_) if found.created && !options.queue.auto_delete => tracing::warn!(
+        Some(_) if found.created && !is_auto_deleted => tracing::warn!(
             listener.name = listener,
             queue.name = names(found, |queue| queue.created),
             queue.unsettled = unsettled,

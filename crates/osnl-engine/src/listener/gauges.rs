@@ -96,6 +96,8 @@ pub struct Gauges {
     created: Mutex<Option<SystemTime>>,
     /// Whether an earlier run has received a message from one of the queues.
     received_before: AtomicBool,
+    /// Whether the broker deletes a queue with its last consumer.
+    is_auto_deleted: AtomicBool,
     /// The time without any message after which that needs attention, in milliseconds; 0 means never.
     silent_after: AtomicU64,
     /// The time since which this listener is the active reader; `None` while it is not.
@@ -224,6 +226,9 @@ impl LossyQueue {
 impl Gauges {
     pub(super) fn connected(&self, found: &Subscription, again: bool) {
         self.reconnects.fetch_add(u64::from(again), Ordering::Relaxed);
+        if let Some(is_auto_deleted) = found.is_auto_deleted() {
+            self.set_auto_deleted(is_auto_deleted);
+        }
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = ConnectedQueues {
             queues: found.queues().iter().map(ToString::to_string).collect(),
             host: Some(found.host.clone()),
@@ -235,6 +240,15 @@ impl Gauges {
         unbound.retain(|exchange, _| found.unbound.iter().any(|binding| binding.exchange == *exchange));
         self.set_gaps(BindingGaps { unbound, ..BindingGaps::default() });
         self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1, None);
+    }
+
+    /// Records whether the broker deletes a queue of the listener, with its messages, when it has no consumer.
+    pub(crate) fn set_auto_deleted(&self, is_auto_deleted: bool) {
+        self.is_auto_deleted.store(is_auto_deleted, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_auto_deleted(&self) -> bool {
+        self.is_auto_deleted.load(Ordering::Relaxed)
     }
 
     /// Records the certificate that the broker shows by now: it may be renewed while a connection lasts for months.

@@ -287,7 +287,8 @@ impl<C: Borrow<Connection>> Declarer<C> {
         let what = format!("declare queue \"{name}\"");
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let named = OpenQueue::named(name, Some(kind.queue_type));
-        let mut open = OpenQueue { durable: Some(kind.durable), ..named };
+        let (durable, auto_delete) = (Some(kind.durable), Some(kind.auto_delete));
+        let mut open = OpenQueue { durable, auto_delete, ..named };
         match self.queue_declare(name, passive, FieldTable::default(), &what).await {
             Ok(found) => {
                 open.waiting = found.message_count();
@@ -315,7 +316,7 @@ impl<C: Borrow<Connection>> Declarer<C> {
             },
         };
         // The queue was not made here, so its properties are unknown.
-        (open.queue_type, open.durable) = (None, None);
+        (open.queue_type, open.durable, open.auto_delete) = (None, None, None);
         match refused {
             None => {}
             Some(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {
@@ -325,14 +326,14 @@ impl<C: Borrow<Connection>> Declarer<C> {
                     let (queue, difference) = (name.to_owned(), difference.to_string());
                     self.late.push(LateTakeOver { queue, difference });
                     open.queue_type = Some(kind.queue_type);
-                    open.durable = Some(kind.durable);
+                    (open.durable, open.auto_delete) = (durable, auto_delete);
                     return self.as_made(open, kind).await;
                 }
-                open.durable = difference.durable(kind.durable);
                 open.differs = Some(difference.to_string());
                 let loss = difference.loss().map(str::to_owned);
-                let is_there = returns::as_found(&mut self.side, name, kind).await;
-                open.drops = returns::drops(&mut self.side, name, &is_there, self.version, false).await;
+                let found = returns::as_found(&mut self.side, name, kind).await;
+                (open.durable, open.auto_delete) = (found.durable, found.auto_delete);
+                open.drops = returns::drops(&mut self.side, name, &found.kind, self.version, false).await;
                 open.loses = loss.or_else(|| open.drops.as_ref().map(|drops| format!("it {drops}")));
             }
             Some(failure) if super::failure::refuses_transient_queues(&failure) => return Err(failure.into()),

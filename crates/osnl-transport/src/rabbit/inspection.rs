@@ -268,7 +268,7 @@ async fn queue(
                 {
                     made = QueueMade::ChangesHandsLate(difference);
                 }
-                let is_there = returns::as_found(side, name, &kind).await;
+                let is_there = returns::as_found(side, name, &kind).await.kind;
                 drops = returns::drops(side, name, &is_there, version, false).await;
             }
             Ok(QueueInspection::There { waiting, consumers, made, drops })

@@ -78,21 +78,46 @@ pub(super) async fn queue_type<C: Borrow<Connection>>(
     }
 }
 
-/// Returns `kind` with the durability and the type of an existing queue, as far as the broker tells. The broker names one
-/// difference at a time, and durability before the type.
+/// An existing queue, as far as the broker tells.
+pub(super) struct FoundQueue {
+    /// The asked kind, with what is known of the queue.
+    pub(super) kind: QueueKind,
+    /// Whether it survives the broker's restart; `None` if unknown.
+    pub(super) durable: Option<bool>,
+    /// Whether it goes with its last consumer; `None` if unknown.
+    pub(super) auto_delete: Option<bool>,
+}
+
+/// Compares an existing queue with `kind`. The broker names one difference at a time, the durability before `auto_delete`, and
+/// this before arguments, so the next question has what it has named.
 pub(super) async fn as_found<C: Borrow<Connection>>(
     side: &mut SideChannel<C>,
     name: &str,
     kind: &QueueKind,
-) -> QueueKind {
-    let Some(refusal) = difference(side, name, kind).await else { return kind.clone() };
-    let named = Difference::read(&refusal);
-    let durable = named.durable(kind.durable).unwrap_or(kind.durable);
-    let found = QueueKind { durable, ..named.with_type(kind) };
-    match queue_type(side, name, &found).await {
-        Some(queue_type) => QueueKind { queue_type: QueueType::named(&queue_type), ..found },
-        None => found,
+) -> FoundQueue {
+    let (mut kind, mut durable, mut auto_delete) = (kind.clone(), None, None);
+    while let Some(refusal) = difference(side, name, &kind).await {
+        match Difference::read(&refusal) {
+            Difference::Named { argument: "durable", found, .. } if durable.is_none() => {
+                kind.durable = *durable.insert(found == "true");
+            }
+            Difference::Named { argument: "auto_delete", found, .. } if auto_delete.is_none() => {
+                durable.get_or_insert(kind.durable);
+                kind.auto_delete = *auto_delete.insert(found == "true");
+            }
+            named @ Difference::Named { argument, .. } if argument.starts_with("x-") => {
+                durable.get_or_insert(kind.durable);
+                auto_delete.get_or_insert(kind.auto_delete);
+                kind = named.with_type(&kind);
+                break;
+            }
+            Difference::Named { .. } | Difference::Other(_) => break,
+        }
     }
+    if let Some(queue_type) = queue_type(side, name, &kind).await {
+        kind.queue_type = QueueType::named(&queue_type);
+    }
+    FoundQueue { kind, durable, auto_delete }
 }
 
 /// Returns the difference of a queue's [`CONSUMER_DISCONNECTED`] from that of `kind`. A broker that does not compare

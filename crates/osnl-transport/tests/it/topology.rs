@@ -249,26 +249,44 @@ async fn an_existing_queue_of_ours_is_used_as_it_is_and_what_differs_is_named() 
     } else {
         "x-queue-type: configured quorum, found classic"
     };
-    for (kind, differs, durable) in [
-        (max_length(5), None, Some(true)),
-        (max_length(9), Some("x-max-length: configured 9, found 5"), Some(true)),
-        (QueueKind::OSLO, Some("durable: configured false, found true"), Some(true)),
-        (
-            QueueKind { auto_delete: true, ..max_length(5) },
-            Some("auto_delete: configured true, found false"),
-            None,
-        ),
-        (quorum, Some(other_type), Some(true)),
+    for (kind, differs) in [
+        (max_length(5), None),
+        (max_length(9), Some("x-max-length: configured 9, found 5")),
+        (QueueKind::OSLO, Some("durable: configured false, found true")),
+        (QueueKind { auto_delete: true, ..max_length(5) }, Some("auto_delete: configured true, found false")),
+        (quorum, Some(other_type)),
     ] {
         let options = options(Some("osnl"), 10, Declare::Passive, kind);
         let to = targets(&["neutron"], &[Priority::Info]);
         let mut session = Session::open(&*rabbit(&vhost), &to, &options).await.unwrap();
         let open = &session.consumer.subscription().open[0];
-        assert_eq!((open.differs.as_deref(), open.durable), (differs, durable));
+        let known = (open.durable, open.auto_delete);
+        assert_eq!((open.differs.as_deref(), known), (differs, (Some(true), Some(false))));
         publisher.raw(&RawMessage { body: b"x".to_vec(), ..RawMessage::default() });
         assert_eq!(bodies(&session.read(1).await), ["x"]);
         session.close().await;
         assert_eq!(topology(&vhost), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auto_delete_queue_is_known_as_one_whatever_else_differs() {
+    let vhost = Broker::shared().vhost("auto-delete");
+    let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+    let durable = QueueKind { durable: true, ..QueueKind::OSLO };
+    let bounded = QueueKind {
+        arguments: [("x-max-length".to_owned(), Argument::Integer(9))].into(),
+        ..QueueKind::OSLO
+    };
+    for kind in [QueueKind::OSLO, durable.clone(), bounded, QueueKind { auto_delete: true, ..durable }] {
+        let objects = BrokerObjects { queue: "osnl".into(), auto_delete: true, ..BrokerObjects::default() };
+        publisher.prepare(&objects);
+        let options = options(Some("osnl"), 10, Declare::Passive, kind.clone());
+        let to = targets(&["neutron"], &[Priority::Info]);
+        let session = Session::open(&*rabbit(&vhost), &to, &options).await.unwrap();
+        assert_eq!(session.consumer.subscription().is_auto_deleted(), Some(true), "{kind:?}");
+        session.close().await;
+        wait_until(SOON, "the broker has deleted it", || vhost.queue_depth("osnl").is_none());
     }
 }
 
