@@ -84,25 +84,18 @@ fn used(connection: &Connection) -> Result<u64> {
 fn history(pruner: &mut Pruner<'_>, before: i64) -> Result<usize> {
     let connection = &mut *pruner.connection;
     let ids = oldest(connection, concat!(is!(done), " AND ended < ?1"), before)?;
-    let until = match ids.last() {
-        Some(last) => {
-            connection.query_row("SELECT ended FROM delivery WHERE id = ?", [last.row()], |row| row.get(0))?
-        }
-        None => None,
-    };
-    remove(connection, &ids, pruner.next_event, until)?;
+    remove(connection, &ids, pruner.next_event, true)?;
     Ok(ids.len())
 }
 
-/// The names in `meta` of the time up to which ended deliveries are incomplete, and of the largest number among those
-/// that have left. Numbers have the order of arrival also after a step of the system clock.
-const FORGOTTEN: &str = "forgotten_until";
-const FORGOTTEN_NUMBER: &str = "forgotten_number";
+/// The name in `meta` of the largest number among the ended deliveries that have left. Numbers have the order of arrival
+/// also after a step of the system clock.
+const FORGOTTEN: &str = "forgotten_number";
 
 /// Returns the largest number of a delivery that has left; `None` before the first has left.
 pub(super) fn forgotten_number(connection: &Connection) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
-    select.query_row([FORGOTTEN_NUMBER], |row| row.get(0)).optional()
+    select.query_row([FORGOTTEN], |row| row.get(0)).optional()
 }
 
 /// Archives and removes dead letters beyond the bound; returns their number. Dead letters that hold their key
@@ -125,7 +118,7 @@ fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
         tracing::warn!(error = error.to_string(), "dead letters cannot be moved out of the journal");
         return Ok(0);
     }
-    remove(connection, &ids, pruner.next_event, None)?;
+    remove(connection, &ids, pruner.next_event, false)?;
     Ok(ids.len())
 }
 
@@ -216,13 +209,9 @@ fn dead_line(connection: &Connection, id: DeliveryId) -> Result<Option<serde_jso
         .optional()
 }
 
-/// Removes also events without another delivery. `until` is the time of their latest effect, if any.
-fn remove(
-    connection: &mut Connection,
-    ids: &[DeliveryId],
-    next_event: i64,
-    until: Option<i64>,
-) -> Result<()> {
+/// Removes deliveries, and events without another delivery. `are_noted`: whether they may have had an effect, so that a
+/// retry of an earlier one is out of order.
+fn remove(connection: &mut Connection, ids: &[DeliveryId], next_event: i64, are_noted: bool) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -255,15 +244,12 @@ fn remove(
     }
     blocks::forget(&transaction, &left)?;
     work.finish()?;
-    if let Some(until) = until {
-        let last = ids.iter().map(|id| id.row()).max();
-        for (name, value) in [(FORGOTTEN, Some(until)), (FORGOTTEN_NUMBER, last)] {
-            transaction.execute(
-                "INSERT INTO meta (name, value) VALUES (?1, ?2) \
-                 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-                params![name, value],
-            )?;
-        }
+    if are_noted {
+        transaction.execute(
+            "INSERT INTO meta (name, value) VALUES (?1, ?2) \
+             ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+            params![FORGOTTEN, ids.iter().map(|id| id.row()).max()],
+        )?;
     }
     // A number that an operator has seen must not name another event.
     transaction.execute(

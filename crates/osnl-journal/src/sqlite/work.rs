@@ -21,6 +21,7 @@ use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, Us
 
 /// The number of failed attempts that are kept: the first, which tells since when a delivery fails, and the latest.
 const ATTEMPTS: u32 = 20;
+const _: () = assert!(ATTEMPTS == 20, "rows::as_made has the places of this many attempts");
 const REQUEST: usize = 4096;
 /// The longest reason of a state: a value of the event, or the words of a target, may be in it.
 const REASON: usize = 4096;

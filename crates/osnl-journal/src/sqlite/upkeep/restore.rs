@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
 use super::super::connection::open_guarded;
 use super::super::rows::{delivery_id, is, millis};
-use super::super::{paused, quarantine, writer};
+use super::super::{paused, prune, quarantine, writer};
 use super::part::PartFile;
 use super::verify::problems;
 use super::{Contents, Observer, UpkeepError, UpkeepProgress, contents, copy, open, settle, take};
@@ -203,10 +203,7 @@ fn since(copied: &Connection, old: &Connection) -> Result<Since> {
     let mut select = copied.prepare(&sql(is!(open)))?;
     let mut open = select.query([])?;
     let mut same = old.prepare(&sql(&format!("d.id = ?1 AND d.{}", is!(open))))?;
-    let forgotten: i64 = old
-        .query_row("SELECT value FROM meta WHERE name = 'forgotten_until'", [], |row| row.get(0))
-        .optional()?
-        .unwrap_or_default();
+    let forgotten = prune::forgotten_number(old)?.unwrap_or_default();
     let mut known = old.prepare(&sql("d.id = ?1"))?;
     let mut ended = Vec::new();
     while let Some(row) = open.next()? {
@@ -215,7 +212,7 @@ fn since(copied: &Connection, old: &Connection) -> Result<Since> {
         let is_open = same.query_row([one.0], read).optional()? == Some(one);
         // A missing delivery was removed after its end.
         let is_known =
-            known.query_row([one.0], read).optional()?.map_or(one.2 <= forgotten, |there| there == one);
+            known.query_row([one.0], read).optional()?.map_or(one.0 <= forgotten, |there| there == one);
         if !is_open && is_known {
             ended.push(delivery_id(one.0));
         }
