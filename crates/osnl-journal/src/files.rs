@@ -137,13 +137,12 @@ pub(crate) fn may(path: &Path, access: Access) -> io::Result<()> {
     Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
-/// The longest wait for programs that look at the lock: a busy machine may keep one waiting with it.
-const LOOKS: Duration = Duration::from_secs(10);
-/// The longest wait for a daemon that is about to end.
-const ENDS: Duration = Duration::from_millis(100);
+/// The longest wait for programs that only look at the lock: on a busy machine one may wait while it has the lock.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// The longest wait for another daemon that ends.
+const LONGEST_END: Duration = Duration::from_millis(100);
 
-/// Takes the lock, and waits longer for those who look at it ([`holder`]) than for another daemon: those share it, a daemon
-/// does not.
+/// Takes the lock. Programs that only look at it ([`holder`]) share it, another daemon does not.
 fn lock_patiently(file: &File) -> rustix::io::Result<()> {
     let begun = Instant::now();
     loop {
@@ -155,7 +154,7 @@ fn lock_patiently(file: &File) -> rustix::io::Result<()> {
         if is_shared {
             flock(file, FlockOperation::Unlock)?;
         }
-        if begun.elapsed() >= if is_shared { LOOKS } else { ENDS } {
+        if begun.elapsed() >= if is_shared { LONGEST_LOOK } else { LONGEST_END } {
             return Err(Errno::WOULDBLOCK);
         }
         std::thread::park_timeout(Duration::from_millis(5));
@@ -204,9 +203,9 @@ mod tests {
             move || lock(&path)
         });
         let begun = Instant::now();
-        while begun.elapsed() < 4 * ENDS {
+        while begun.elapsed() < 4 * LONGEST_END {
             assert!(!takes.is_finished(), "{:?}", takes.join());
-            std::thread::park_timeout(ENDS / 10);
+            std::thread::park_timeout(LONGEST_END / 10);
         }
         drop(looks);
         let held = takes.join().unwrap().unwrap();
