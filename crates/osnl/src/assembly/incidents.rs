@@ -119,7 +119,7 @@ impl IncidentTask {
         self.call(&status.incidents, &terms, self.now()).await;
     }
 
-    /// Returns the seconds since 1970. A step of the system clock makes no incident older.
+    /// Returns the seconds since 1970, as at the start: a step of the system clock makes no incident older.
     fn now(&self) -> u64 {
         self.clock.now().unsigned_abs() / 1000
     }
@@ -161,7 +161,8 @@ impl IncidentTask {
         if self.file == FileState::Written || !self.open.is_empty() {
             return;
         }
-        let written = replace_in_folder(path, text(&self.known).as_bytes());
+        let written =
+            replace_in_folder(path, text(&self.known.shifted(self.clock.ahead() / 1000)).as_bytes());
         if let (Err(error), FileState::Due) = (&written, self.file) {
             tracing::warn!(
                 path = %path.display(),
@@ -266,7 +267,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let memory = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
             let handler = Arc::new(ControlHandler::for_file(folder.path().join("journal"), None));
-            let mut task = IncidentTask::new(handler, Arc::default(), (memory.clone(), false), None);
+            let path = folder.path().join("incidents.json");
+            let mut task =
+                IncidentTask::new(handler, Arc::default(), (memory.clone(), false), Some(folder.path()));
             task.call(&down(), &chat(2 * minute), task.now()).await;
             simulated::set(Some(stepped));
             for expected in [0, 1] {
@@ -274,6 +277,10 @@ mod tests {
                 task.call(&down(), &chat(2 * minute), task.now()).await;
                 assert_eq!(memory.rows().len(), expected);
             }
+            // The file has the times of the present system clock, which the next run has from its start.
+            let written: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            let stepped = stepped.duration_since(UNIX_EPOCH).unwrap().as_secs();
+            assert_eq!(written["incidents"][0]["since"], json!(stepped));
         }
         simulated::set(None);
     }

@@ -122,9 +122,10 @@ pub(super) fn configuration(
     reloads: &Reloads,
     by_present_clock: impl Fn(SystemTime) -> SystemTime,
 ) -> ConfigurationStatus {
+    let loaded = by_present_clock(reloads.loaded);
     ConfigurationStatus {
-        loaded: time::shown(reloads.loaded),
-        loaded_seconds: time::age(reloads.loaded),
+        loaded: time::shown(loaded),
+        loaded_seconds: time::age(loaded),
         not_reloaded: reloads.failed.as_ref().map(|(since, refused)| {
             let since = by_present_clock(*since);
             NotReloaded {

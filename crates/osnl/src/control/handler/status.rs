@@ -62,16 +62,14 @@ impl ControlHandler {
         let live = self.live.as_ref();
         let targets = self.targets(kept);
         let listeners = self.listeners();
-        let configuration =
-            live.map(|live| configuration(&live.daemon.reloads().borrow(), |at| self.by_present_clock(at)));
+        let by_present_clock = |at| self.by_present_clock(at);
+        let configuration = live.map(|live| configuration(&live.daemon.reloads().borrow(), by_present_clock));
         let left_queues = self.left_queues();
         let place = one_place(&listeners);
         let journal = JournalStatus { place, ..self.journal(kept, disk) };
         let is_counted = unreadable.is_none();
         let mut incidents: Vec<Incident> = unreadable.into_iter().map(incident::unreadable_journal).collect();
-        if live.is_none() {
-            incidents.push(incident::no_daemon());
-        }
+        incidents.extend(live.is_none().then(incident::no_daemon));
         // Of a stopped daemon all deliveries wait for its start.
         let attention_age = if live.is_some() { self.attention_age() } else { Duration::MAX };
         let bounds = Bounds { attention_age, max_pending: journal.max_pending };
@@ -99,6 +97,7 @@ impl ControlHandler {
         let is_open = |target: &TargetReport| target.pending + target.in_flight > 0;
         let is_idle = live.iter().flat_map(|live| live.daemon.listeners()).all(|listener| listener.is_idle());
         let rates = live.and_then(|live| live.counters.series.rates.present());
+        let started = live.map(|live| by_present_clock(live.started));
         let mut status = Status {
             verdict: String::new(),
             numbers: StatusNumbers {
@@ -115,8 +114,8 @@ impl ControlHandler {
             incidents,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: live.map(|_| std::process::id()),
-            started: live.map(|live| time::shown(live.started)),
-            uptime_seconds: live.map(|live| time::age(live.started)),
+            started: started.map(time::shown),
+            uptime_seconds: started.map(time::age),
             configuration,
             listeners,
             left_queues,
@@ -167,7 +166,8 @@ impl ControlHandler {
         kept.overview.as_ref().filter(|overview| overview.unreadable > 0)?;
         let oldest = self.store.journal.quarantined(UnreadableFilter::default(), 0, 1, Bodies::Left);
         let oldest = timeout(STORE, oldest).await.ok()?.ok()?;
-        oldest.into_iter().next().map(|message| (message.reason, message.received.origin.received))
+        let oldest = oldest.into_iter().next()?;
+        Some((oldest.reason, self.by_present_clock(oldest.received.origin.received)))
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {

@@ -89,6 +89,17 @@ impl KnownIncidents {
         (next, calls)
     }
 
+    /// Returns the incidents with times that are this many seconds later, for a system clock that is ahead.
+    pub(crate) fn shifted(&self, seconds: i64) -> Self {
+        let shifted = |at: Option<u64>| at.map(|at| at.saturating_add_signed(seconds));
+        let known = self.0.iter().cloned();
+        Self(
+            known
+                .map(|one| KnownIncident { since: shifted(one.since), called: shifted(one.called), ..one })
+                .collect(),
+        )
+    }
+
     /// Takes back a call that the journal did not take, so that the next look decides again.
     pub(crate) fn undo(&mut self, call: IncidentCall, now: u64) {
         let known = self.entry(call.incident.kind.cause().to_string(), call.part);
