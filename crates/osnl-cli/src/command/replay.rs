@@ -97,7 +97,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, SavedEventsRefusal> 
         OutputFormat::Text => {
             let known = match copies {
                 0 => String::new(),
-                copies => format!(", {} were in the journal already", grouped(copies)),
+                copies => format!(", {} left out", counted(copies, "copy", "copies")),
             };
             let new = counted(appended - copies, "event", "events");
             let makes = if copies == 0 { "created" } else { "needed" };

@@ -60,7 +60,7 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     {
         let flags = ["--rule", "forget-ports", "--live", "--yes", "--keep-ids"];
         let (code, text) = said(&place, &[&["replay", "-c", "a.conf"][..], events, &flags[..]].concat());
-        let known = format!("; 0 events appended to the journal, {known} were in the journal already\n");
+        let known = format!("; 0 events appended to the journal, {known} copies left out\n");
         assert!(code == Some(1) && text.ends_with(&known), "{text}");
     }
 
@@ -109,7 +109,7 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     let export = ["journal", "export", "-c", "a.conf", "--raw", "-o", "out.jsonl"];
     assert_eq!(said(&place, &export).0, Some(0));
     let (code, text) = replay(&["out.jsonl", "--keep-ids"]);
-    let known = "; 0 events appended to the journal, 4 were in the journal already\n";
+    let known = "; 0 events appended to the journal, 4 copies left out\n";
     assert!(code == Some(1) && text.ends_with(known), "{text}");
 
     let one = osnl_testkit::fixture::text("wire/03-v2-priority-info.json");
@@ -221,7 +221,7 @@ fn a_copy_among_the_files_is_not_counted_as_appended() {
         let args = ["replay", "-c", "a.conf", "--rule", "forget-ports", "--live", "--yes", "--keep-ids"];
         let (code, text) = said(&place, &[&args[..], &["events.json", "events.json"]].concat());
         let last = "\n2 of 2 events needed 4 deliveries (0 delivered before); 1 event appended to the journal, \
-                    1 were in the journal already\n";
+                    1 copy left out\n";
         assert!(code == Some(0) && text.ends_with(last), "{id}: {text}");
     };
     replay("appended to the file");
