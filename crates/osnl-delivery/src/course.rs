@@ -121,7 +121,7 @@ impl Course {
                 let before = self.may_attempt();
                 (self.writable, self.paused) = (writable, paused);
                 if before && !self.may_attempt() {
-                    // After a pause, a hold knows only the time since. Short waits between pauses would never be saved.
+                    // A hold counts only from the end of the pause, so short waits between pauses would never be saved.
                     self.schedule.save_ages(Duration::ZERO, now, out);
                 }
             }

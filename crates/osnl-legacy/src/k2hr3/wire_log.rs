@@ -109,9 +109,13 @@ fn log_end(outcome: &Outcome, cuk: Option<&str>) {
 
 impl DeliveryObserver for WireLog {
     fn claimed(&self, claimed: &ClaimedDelivery) {
-        let is_first = claimed.used.made == 0;
-        let in_work = || InWork { is_first, cuk: host_of(&claimed.event) };
-        self.lock().entry(claimed.id.to_string()).or_insert_with(in_work).is_first = is_first;
+        let (id, is_first) = (claimed.id.to_string(), claimed.used.made == 0);
+        if let Some(in_work) = self.lock().get_mut(&id) {
+            in_work.is_first = is_first;
+            return;
+        }
+        let cuk = host_of(&claimed.event);
+        self.lock().insert(id, InWork { is_first, cuk });
     }
 
     fn retried(&self, delivery: DeliveryId) {
