@@ -170,7 +170,7 @@ fn at_start(
         );
     }
     let is_auto_deleted = found.is_auto_deleted().unwrap_or(options.queue.auto_delete);
-    if is_auto_deleted {
+    if is_auto_deleted && options.queue.auto_delete {
         tracing::warn!(
             listener.name = listener,
             queue.name = names(found, |_| true),

@@ -55,7 +55,7 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_whatever_the_version_s_wo
     for (kind, text, durable) in [
         (QueueKind::OSLO, in_queue("durable", "received 'false' but current is 'true'"), Some(true)),
         (QueueKind::DURABLE, in_queue("durable", "received 'true' but current is 'false'"), Some(false)),
-        (QueueKind::OSLO, in_queue("auto_delete", "received 'false' but current is 'true'"), None),
+        (QueueKind::OSLO, in_queue("auto_delete", "received 'false' but current is 'true'"), Some(false)),
         // The words of 3.8 and later, and of 3.6 without the types of values.
         (QueueKind::DURABLE, in_queue("x-queue-type", quorum), Some(true)),
         (QueueKind::DURABLE, in_queue("x-queue-type", "received none but current is 'quorum'"), Some(true)),
