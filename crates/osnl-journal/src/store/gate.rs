@@ -129,9 +129,9 @@ impl Gate {
             room.as_mut().enable();
             let bounded = self.bounded(actions);
             let number = ticket.as_ref().map(|ticket| ticket.number);
-            let places = self.lock().take(self.max_pending, &bounded, at_most, number);
+            let places = self.lock().take(self.max_pending, actions, &bounded, at_most, number);
             if places > 0 {
-                let from = ReservedPlaces { gate: self.clone(), actions: bounded };
+                let from = ReservedPlaces { gate: self.clone(), actions: actions.to_vec() };
                 return Permit::new(places, Arc::new(from));
             }
             ticket = ticket.or_else(|| Some(self.wait(bounded)));
@@ -206,7 +206,16 @@ impl Gate {
 }
 
 impl GateState {
-    fn take(&mut self, max_pending: u64, actions: &[Arc<str>], at_most: usize, ticket: Option<u64>) -> usize {
+    /// Promises places for `actions`, as many as those of them allow that are `bounded`. The places count for the others
+    /// too: a permit may outlive the terms that it was promised under, and is merged with later ones.
+    fn take(
+        &mut self,
+        max_pending: u64,
+        actions: &[Arc<str>],
+        bounded: &[Arc<str>],
+        at_most: usize,
+        ticket: Option<u64>,
+    ) -> usize {
         if !self.open {
             return 0;
         }
@@ -218,7 +227,7 @@ impl GateState {
         };
         let free = IN_MEMORY.saturating_sub(self.in_memory).saturating_sub(ahead(self, None));
         let mut places = u64::try_from(at_most.max(1).min(free)).unwrap_or(0);
-        for action in actions {
+        for action in bounded {
             let left = ahead(self, Some(action)) as u64;
             let free = self.free(max_pending, action).saturating_sub(left);
             let room = self.actions.entry(action.clone()).or_default();
@@ -270,6 +279,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::JournalTerms;
 
     #[test]
     fn a_full_action_stops_only_those_who_need_it() {
@@ -296,6 +306,28 @@ mod tests {
         assert!(reserve(&both[1..], 1).is_none());
         gate.set_open(true);
         assert_eq!(reserve(&both[1..], 1).map(|r| r.0), Some(1));
+    }
+
+    /// A listener keeps a place between two looks, while a reload may change `on_full` to and fro.
+    #[test]
+    fn places_return_whatever_became_of_on_full_meanwhile() {
+        let overflowing =
+            ActionTerms::from([("a".into(), JournalTerms { overflows: true, ..JournalTerms::default() })]);
+        let gate = Arc::new(Gate::new(10, overflowing.clone()));
+        let actions: [Arc<str>; 1] = ["a".into()];
+        let reserve = |n| gate.reserve(&actions, n).now_or_never();
+        let mut kept = reserve(1).unwrap();
+        for terms in [ActionTerms::new(), overflowing, ActionTerms::new()] {
+            gate.set_terms(terms);
+            for _ in 0..10 {
+                kept.merge(reserve(9).unwrap());
+                kept.keep(1);
+            }
+            assert!(gate.obstacle(&actions).is_none());
+            assert_eq!(reserve(9).unwrap().places(), 9);
+        }
+        drop(kept);
+        assert_eq!(reserve(10).unwrap().places(), 10);
     }
 
     #[test]
