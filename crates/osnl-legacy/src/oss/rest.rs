@@ -17,6 +17,8 @@ mod conf;
 
 use std::fmt;
 
+use osnl_config::written_secrets;
+use osnl_model::Scrubber;
 use osnl_net::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use osnl_net::http::{Client, HttpError, HttpOptions, Method, Request, StatusCode, Url};
 use osnl_transport::BoxFuture;
@@ -76,11 +78,10 @@ impl OssRest {
     ) -> Result<String, ActionError> {
         let request = self.options.request(&happened, created, Some(key))?;
         let client = if created { &self.to_creation } else { &self.to_deletion };
-        let shown = format!("POST {} {}", request.url, about(&happened));
+        let shown = format!("POST {} {}", shown(&request.url), about(&happened));
         let answer = client.send(request).await.map_err(ActionError::from)?;
         if !answer.status.is_success() {
-            let secrets = self.options.login.as_ref().map(FixedHeader::secrets).unwrap_or_default();
-            let failure = answer.failure(&secrets);
+            let failure = answer.failure(&self.options.secrets());
             // The target may have done what was asked, and shows the result elsewhere.
             if answer.status == StatusCode::SEE_OTHER {
                 let reason = format!("status 303, {}", failure.reason);
@@ -93,6 +94,14 @@ impl OssRest {
 }
 
 impl OssRestOptions {
+    /// Returns what an answer may repeat and nobody may read: the login, and the parameters of both URLs.
+    fn secrets(&self) -> Scrubber {
+        let [creation, deletion] =
+            [&self.creation, &self.deletion].map(|url| written_secrets::parameters(&url.to_string()));
+        let of_urls = Scrubber::new(creation.iter().chain(&deletion).map(String::as_str));
+        self.login.as_ref().map(FixedHeader::secrets).unwrap_or_default().and(&of_urls)
+    }
+
     fn request(
         &self,
         happened: &Occurrence,
@@ -116,6 +125,10 @@ impl OssRestOptions {
     }
 }
 
+fn shown(url: &Url) -> String {
+    written_secrets::masked_url(&url.to_string())
+}
+
 fn about(happened: &Occurrence) -> String {
     let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| "null".to_owned());
     format!("IP={} instance={}", or_null(&happened.ip), or_null(&happened.instance.id))
@@ -133,7 +146,7 @@ impl Action for OssRest {
     }
 
     fn target(&self) -> String {
-        self.options.creation.to_string()
+        shown(&self.options.creation)
     }
 
     fn certificate_ends(&self) -> Option<i64> {

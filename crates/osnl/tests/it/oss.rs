@@ -27,8 +27,8 @@ fn event(body: String) -> Event {
 fn attempt(sink: &Sink, event: &Event) -> Result<Completion, ActionError> {
     let url = |path: &str| Url::parse(&sink.url(path)).unwrap();
     let options = OssRestOptions {
-        creation: url("/came"),
-        deletion: url("/went"),
+        creation: url("/came?token=S3CRET-1"),
+        deletion: url("/went?key=S3CRET-2"),
         login: None,
         lists: Lists::default(),
         form: NodeForm::default(),
@@ -36,6 +36,7 @@ fn attempt(sink: &Sink, event: &Event) -> Result<Completion, ActionError> {
         idempotency: Some(HeaderName::from_static("idempotency-key")),
     };
     let action = OssRest::new(options, &HttpOptions::default()).unwrap();
+    assert_eq!(action.target(), sink.url("/came?token=***"));
     let runtime: Runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(action.run(std::slice::from_ref(event))).remove(0)
 }
@@ -43,13 +44,17 @@ fn attempt(sink: &Sink, event: &Event) -> Result<Completion, ActionError> {
 #[test]
 fn a_node_detail_is_posted_and_an_answer_is_what_it_is() {
     let sink = Sink::start();
-    let expected = format!("POST {} IP=172.24.4.174 instance={VM}: 204", sink.url("/came"));
+    let expected = format!("POST {} IP=172.24.4.174 instance={VM}: 204", sink.url("/came?token=***"));
     assert_eq!(attempt(&sink, &event(associated())).unwrap(), Completion::Delivered(expected));
     let posted: Value = serde_json::from_slice(&sink.requests()[0].body).unwrap();
     assert_eq!((&posted["FQDN"], &posted["IP"]), (&Value::Null, &"172.24.4.174".into()));
-    sink.reply_with(Reply::StatusWith { status: 422, headers: Vec::new(), body: b"no such node".to_vec() });
+    sink.reply_with(Reply::StatusWith {
+        status: 422,
+        headers: Vec::new(),
+        body: b"no /came of S3CRET-1, S3CRET-2".to_vec(),
+    });
     let error = attempt(&sink, &event(associated())).unwrap_err();
-    assert_eq!(error.to_string(), "status 422: Unprocessable Entity, reply: no such node");
+    assert_eq!(error.to_string(), "status 422: Unprocessable Entity, reply: no /came of ***, ***");
     // The target may have done it: a further attempt would be a second effect.
     let elsewhere = vec![("Location".to_owned(), "/nodes/7".to_owned())];
     sink.reply_with(Reply::StatusWith { status: 303, headers: elsewhere, body: Vec::new() });
@@ -83,6 +88,13 @@ fn what_was_answered_is_not_sent_again() {
             (&*request.target, request.header("idempotency-key").unwrap().strip_prefix(&*id).unwrap())
         })
         .collect();
-    assert_eq!(sent, [("/went", "/r/a"), ("/came", "/r/a/2"), ("/came", "/r/a/2")]);
+    assert_eq!(
+        sent,
+        [
+            ("/went?key=S3CRET-2", "/r/a"),
+            ("/came?token=S3CRET-1", "/r/a/2"),
+            ("/came?token=S3CRET-1", "/r/a/2"),
+        ]
+    );
     assert_eq!(requests[1].body, requests[2].body);
 }

@@ -10,7 +10,7 @@ use osnl_net::http::header::HeaderName;
 use osnl_net::http::{HttpOptions, Url};
 use osnl_transport::BoxFuture;
 
-use super::{OssRest, OssRestOptions};
+use super::{OssRest, OssRestOptions, shown};
 use crate::oss::completing::interest;
 use crate::oss::{BodyForm, Constants, DetailKeys, EventReport, IpType, Lists, Memory, NodeForm};
 use osnl_action::Action;
@@ -187,7 +187,7 @@ impl DriverConf for OssRestConf {
 
     fn does(&self) -> String {
         let OssRestOptions { creation, deletion, .. } = &*self.options;
-        format!("POST {creation} for what comes, {deletion} for what goes")
+        format!("POST {} for what comes, {} for what goes", shown(creation), shown(deletion))
     }
 
     fn logins(&self) -> Vec<SentLogin> {
@@ -242,7 +242,7 @@ impl DriverConf for OssRestConf {
             Err(error) => Preview::Unusable { why: Misfit::other(error.reason) },
             Ok(request) => Preview::Request {
                 method: request.method.to_string(),
-                url: request.url.to_string(),
+                url: shown(&request.url),
                 headers: vec![("Content-Type".to_owned(), self.options.body.content_type().to_owned())],
                 body: Some(String::from_utf8_lossy(&request.body).into_owned()),
             },

@@ -134,3 +134,20 @@ fn credentials_that_leave_this_machine_in_clear_are_warned_of() {
     check(&format!("{rest}url_deletion = ORIGIN:81/b\n"), &["url_creation", "url_deletion"]);
     check("url_creation = ORIGIN/a\n", &[]);
 }
+
+#[test]
+fn the_secrets_in_the_query_of_a_rest_target_are_masked() {
+    let action = "driver = oss_rest\nurl_creation = https://h/new?token=S3CRET\nurl_deletion = https://h/gone?key=S3CRET";
+    let conf = load(&WHOLE.replace("driver = dump", action)).unwrap().conf;
+    let action = &conf.actions[1];
+    let payload = json!({"instance_id": "i", "fixed_ips": [{"address": "10.0.0.1"}]});
+    let event_type = Some("compute.instance.create.end".to_owned());
+    let notification = Notification { event_type, payload, ..Default::default() };
+    let wanted = CallRequest { notification: &notification, rule: "r", resource: None, asks: &[] };
+    let Preview::Request { url, .. } = action.preview(&wanted) else { panic!("no request") };
+    assert_eq!(url, "https://h/new?token=***");
+    let does = action.driver.conf().does();
+    assert_eq!(does, "POST https://h/new?token=*** for what comes, https://h/gone?key=*** for what goes");
+    let explained = conf.explain();
+    assert!(!explained.contains("S3CRET"), "{explained}");
+}
