@@ -155,6 +155,13 @@ same "$(pid)" "$first" "the process after broken configurations"
 same "$(inside osnl check > /dev/null 2>&1; echo $?)" 0 "the check of what is in place"
 step "a broken configuration fails the play and replaces nothing"
 
+refused='{"osnl_conf_overrides": {"DEFAULT": {"log_file": "/opt/osnl.log"}, "rule:all": {"event_type": "^(compute|port)\\."}}}'
+! play refused -e "osnl_package_file=$old" -e "$wider" -e "$refused" || fails "a refused reload is passed over"
+expect refused failed=1
+grep -q unusable refused.out || { tail -40 refused.out; fails "no reason"; }
+same "$(pid)" "$first" "the process after a refused reload"
+step "a refusal that no restart mends fails the play, and the daemon stays"
+
 play secret --diff -vv -e "osnl_package_file=$old" -e "$wider" -e @other-vault.yml || { tail -40 secret.out; fails "another secret"; }
 same "$(cat "$host/etc/osnl/secrets/admin.token")" "$other_token" "the secret"
 grep -A3 'RUNNING HANDLER \[osnl : Restart osnl\]' secret.out | grep -q '^changed' || fails "no restart for another token"
