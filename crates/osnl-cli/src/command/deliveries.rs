@@ -5,7 +5,9 @@ mod list;
 mod show;
 pub(super) mod who;
 
-use osnl::control::{ChangeResult, ControlRequest, Which, counted, grouped};
+use std::time::SystemTime;
+
+use osnl::control::{ChangeResult, ControlRequest, Which, counted, grouped, timestamp};
 
 pub(crate) use self::args::DeliveriesArgs;
 use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
@@ -57,17 +59,38 @@ fn change(
     ask: bool,
     request: &dyn Fn(Which, bool) -> ControlRequest,
 ) -> Result<Exit, NoAnswer> {
-    let filter = which(&args.ids, &args.filter);
+    let mut filter = which(&args.ids, &args.filter);
     if filter == Which::default() && !args.how.all {
         let why = "give the ids of deliveries, a filter such as --action, or --all";
         return Err(NoAnswer::new(Exit::Usage, why));
     }
     let respondent = Respondent::for_place(&args.place)?;
     if ask && !args.how.dry_run {
-        let would: ChangeResult = respondent.ask(&request(filter.clone(), true))?;
-        let request = request(filter.clone(), true);
-        if would.changed + would.under_way > 0 && !is_agreed(&request, &would)? {
-            return Ok(Exit::Failed);
+        // A delivery that comes while the operator reads the question is not in its number.
+        let is_open_ended = filter.until.is_none();
+        filter.until.get_or_insert_with(|| timestamp(SystemTime::now()));
+        let mut preview = request(filter.clone(), true);
+        let mut would: ChangeResult = respondent.ask(&preview)?;
+        if is_open_ended && reached(&would) == 0 {
+            // The clock may have been set back since they came.
+            filter.until = None;
+            preview = request(filter.clone(), true);
+            would = respondent.ask(&preview)?;
+        }
+        while reached(&would) > 0 {
+            if !is_agreed(&preview, &would)? {
+                return Ok(Exit::Failed);
+            }
+            // Neither is an older one whose state has changed meanwhile.
+            let asked = reached(&would);
+            would = respondent.ask(&preview)?;
+            if reached(&would) <= asked {
+                break;
+            }
+        }
+        if reached(&would) == 0 {
+            would.dry_run = false;
+            return Ok(printed(args, &request(filter, false), &would));
         }
     }
     let request = request(filter, args.how.dry_run);
@@ -75,16 +98,25 @@ fn change(
         let display = Display::start("deliveries", request.changed_word());
         respondent.ask_with_progress(&request, &|progress| display.show(progress))?
     };
+    Ok(printed(args, &request, &changes))
+}
+
+/// Returns the number of deliveries that a change reaches, now or when their attempts end.
+fn reached(changes: &ChangeResult) -> u64 {
+    changes.changed + changes.under_way
+}
+
+fn printed(args: &ChangeArgs, request: &ControlRequest, changes: &ChangeResult) -> Exit {
     let printed = match args.format.format {
-        OutputFormat::Json => print_json(&changes),
-        OutputFormat::Text => print(&changed(&request, &changes)),
+        OutputFormat::Json => print_json(changes),
+        OutputFormat::Text => print(&changed(request, changes)),
     };
-    Ok(if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed })
+    if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed }
 }
 
 /// Asks before a change that cannot be taken back.
 fn is_agreed(request: &ControlRequest, would: &ChangeResult) -> Result<bool, NoAnswer> {
-    let count = deliveries(would.changed + would.under_way);
+    let count = deliveries(reached(would));
     let (what, done) = (format!("{}{count}", at_least(would)), request.changed_word());
     match request {
         ControlRequest::Release { .. } => {

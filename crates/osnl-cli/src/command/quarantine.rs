@@ -8,12 +8,13 @@ mod retry;
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl::control::{
     ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, WhichMessages,
-    counted, grouped, relative,
+    counted, grouped, relative, timestamp,
 };
 
 use self::args::WhichArgs;
@@ -93,19 +94,38 @@ fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
 }
 
 fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
-    let filter = named(&args.which, args.how.all)?;
+    let mut filter = named(&args.which, args.how.all)?;
     let respondent = Respondent::for_place(&args.ask.place)?;
-    let request = |dry_run| ControlRequest::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
+    let request = |filter: &WhichMessages, dry_run| ControlRequest::QuarantineDiscard {
+        filter: filter.clone(),
+        dry_run,
+        by: asks(),
+    };
     // An operator who gives numbers has looked at each message, so no question is needed.
     if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {
-        let would: QuarantineChanges = respondent.ask(&request(true))?;
+        // A message that comes while the operator reads the question is not in its number.
+        let is_open_ended = filter.until.is_none();
+        filter.until.get_or_insert_with(|| timestamp(SystemTime::now()));
+        let mut would: QuarantineChanges = respondent.ask(&request(&filter, true))?;
+        if is_open_ended && would.changed == 0 {
+            // The clock may have been set back since they came.
+            filter.until = None;
+            would = respondent.ask(&request(&filter, true))?;
+        }
         let what = format!("{}{}", at_least(would.is_at_least), messages(would.changed));
         let question = format!("delete {what} for good?");
-        if would.changed > 0 && !agreed(&question, "discarded", &format!("delete {what} for good"))? {
+        if would.changed == 0 {
+            return Ok(printed(
+                &QuarantineChanges { dry_run: false, ..would },
+                "discarded",
+                args.ask.format.format,
+            ));
+        }
+        if !agreed(&question, "discarded", &format!("delete {what} for good"))? {
             return Ok(Exit::Failed);
         }
     }
-    let changes: QuarantineChanges = respondent.ask(&request(args.how.dry_run))?;
+    let changes: QuarantineChanges = respondent.ask(&request(&filter, args.how.dry_run))?;
     Ok(printed(&changes, "discarded", args.ask.format.format))
 }
 

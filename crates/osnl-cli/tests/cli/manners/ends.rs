@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use osnl_testkit::{Pty, Reply};
+use osnl_testkit::{Pty, RawMessage, Reply};
 
 use super::OSNL;
 use super::rig::{CallResult, Rig};
@@ -176,9 +176,7 @@ fn a_release_of_deletions_names_them_and_asks() {
         rig.check(&[(&format!("{call} --dry-run"), 0, &format!("\n  calls {calls}\n"))]);
     }
     let ask = |answer: &str| {
-        let call = ["deliveries", "release", "--action", "roles", "-c", "a.conf"];
-        let mut terminal = Pty::start(Path::new(OSNL), &call, rig.home.path(), (200, 24));
-        osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
+        let mut terminal = asking(&rig, "deliveries release --action roles -c a.conf");
         let question = format!("release 2 deliveries? osnl then calls {calls}");
         assert!(terminal.text().contains(&question), "{question}: {}", terminal.text());
         terminal.type_in(answer);
@@ -188,6 +186,64 @@ fn a_release_of_deletions_names_them_and_asks() {
     assert_eq!((rig.sink.requests().len(), &rig.target("roles")["for_release"]), (1, &2.into()));
     assert_eq!(ask("y\r"), Some(0));
     osnl_testkit::wait_until(SOON, "both are called", || rig.sink.requests().len() == 3);
+
+    rig.publish([(4, 4)]);
+    osnl_testkit::wait_until(SOON, "one waits", || rig.target("roles")["for_release"] == 1);
+    let mut terminal = asking(&rig, "deliveries release --all -c a.conf");
+    rig.publish([(5, 5)]);
+    osnl_testkit::wait_until(SOON, "another waits", || rig.target("roles")["for_release"] == 2);
+    terminal.type_in("y\r");
+    assert_eq!(terminal.wait(PROMPTLY).code(), Some(0), "{}", terminal.text());
+    assert!(terminal.text().contains("1 delivery released"), "{}", terminal.text());
+    osnl_testkit::wait_until(SOON, "one is called", || rig.sink.requests().len() == 4);
+    assert_eq!(rig.target("roles")["for_release"], 1);
+}
+
+#[test]
+fn a_yes_is_for_what_the_question_named() {
+    let action = "[action:roles]\ndriver = k2hr3\napi_url = SINK\nretry_interval = 1s\n";
+    let mut rig = reloading::Rig::with("manners-yes", &[LISTENER, RULE, action]);
+    rig.sink.reply_with(Reply::Status(400));
+    rig.publish([(1, 1)]);
+    let dead = |rig: &reloading::Rig, count: u64| {
+        osnl_testkit::wait_until(SOON, "dead letters", || rig.target("roles")["dead"] == count);
+    };
+    dead(&rig, 1);
+    rig.sink.reply_with(Reply::Status(503));
+    rig.publish([(2, 2)]);
+    osnl_testkit::wait_until(SOON, "its first attempt", || rig.sink.requests().len() >= 2);
+
+    let mut terminal = asking(&rig, "deliveries discard --state dead -c a.conf");
+    assert!(terminal.text().contains("discard 1 delivery?"), "{}", terminal.text());
+    rig.sink.reply_with(Reply::Status(400));
+    dead(&rig, 2);
+    terminal.type_in("y\r");
+    osnl_testkit::wait_until(PROMPTLY, "a second question", || {
+        terminal.text().contains("discard 2 deliveries?")
+    });
+    terminal.type_in("n\r");
+    assert_eq!(terminal.wait(PROMPTLY).code(), Some(1), "{}", terminal.text());
+    assert_eq!(rig.target("roles")["dead"], 2);
+
+    let text = "not JSON".to_owned().into_bytes();
+    let unreadable = |rig: &mut reloading::Rig, count: u64| {
+        let (exchange, routing_key) = ("neutron".to_owned(), "notifications.info".to_owned());
+        rig.publisher.raw(&RawMessage { exchange, routing_key, body: text.clone(), ..RawMessage::default() });
+        osnl_testkit::wait_until(SOON, "the quarantine", || rig.status()["journal"]["quarantined"] == count);
+    };
+    unreadable(&mut rig, 1);
+    let mut terminal = asking(&rig, "quarantine discard --all -c a.conf");
+    unreadable(&mut rig, 2);
+    terminal.type_in("y\r");
+    assert_eq!(terminal.wait(PROMPTLY).code(), Some(0), "{}", terminal.text());
+    assert_eq!(rig.status()["journal"]["quarantined"], 1);
+}
+
+fn asking(rig: &reloading::Rig, call: &str) -> Pty {
+    let call: Vec<&str> = call.split(' ').collect();
+    let terminal = Pty::start(Path::new(OSNL), &call, rig.home.path(), (200, 24));
+    osnl_testkit::wait_until(PROMPTLY, "a question", || terminal.text().contains("[y/N]"));
+    terminal
 }
 
 #[test]
