@@ -27,7 +27,7 @@ use osnl_net::http::Expiry;
 use osnl_transport::{BoxFuture, Declare, Remedy, Shards, Transport, TransportError};
 
 pub use self::conf::PublishConf;
-use self::message::{MessageTemplates, Unsendable};
+use self::message::{Chosen, MessageTemplates, Unsendable};
 use crate::broker::CREATE_EXCHANGE;
 use osnl_model::mask_text;
 
@@ -95,7 +95,7 @@ impl Publish {
             None => Remedy::ConfigurationAdvice(CREATE_EXCHANGE.into()),
         });
         let own_remedy = permissions.or(remedy).or(missing);
-        let class = class(error, self.message.is_event_s());
+        let class = class(error, self.message.chosen());
         let own_kind = match error {
             TransportError::OtherShards { .. } => Some("the shards differ"),
             TransportError::Blocked { .. } => Some("the broker blocks publishers"),
@@ -117,14 +117,19 @@ const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const RESOURCE_ERROR: u16 = 506;
 
-fn class(error: &TransportError, is_event_s: bool) -> ErrorClass {
+fn class(error: &TransportError, chosen: Chosen) -> ErrorClass {
     match error {
-        // Another event's exchange may exist, and permit more.
-        TransportError::Refused { code: None | Some(NOT_FOUND), .. } if is_event_s => {
+        // Another event's place may exist, and permit more.
+        TransportError::Refused { code: code @ Some(NOT_FOUND | ACCESS_REFUSED), .. }
+            if chosen != Chosen::Nothing =>
+        {
+            ErrorClass::Refused(*code)
+        }
+        TransportError::Refused { code: None, .. } if chosen == Chosen::Place => {
             ErrorClass::Refused(Some(NOT_FOUND))
         }
         // The event's exchange is there, with another durability than the options have.
-        TransportError::Refused { code: Some(PRECONDITION_FAILED), .. } if is_event_s => {
+        TransportError::Refused { code: Some(PRECONDITION_FAILED), .. } if chosen == Chosen::Place => {
             ErrorClass::Refused(None)
         }
         TransportError::Tls { .. } | TransportError::TlsFiles { .. } => ErrorClass::Tls,
@@ -175,27 +180,31 @@ mod tests {
 
     #[test]
     fn an_exchange_that_is_there_is_not_called_missing() {
-        let check = |code, is_event_s, expected: ErrorClass| {
+        let check = |code, chosen, expected: ErrorClass| {
             let error = TransportError::Refused { what: String::new(), reason: String::new(), code };
-            assert_eq!(class(&error, is_event_s), expected, "{code:?} {is_event_s}");
+            assert_eq!(class(&error, chosen), expected, "{code:?} {chosen:?}");
         };
-        check(None, true, ErrorClass::Refused(Some(NOT_FOUND)));
-        check(Some(NOT_FOUND), true, ErrorClass::Refused(Some(NOT_FOUND)));
-        check(Some(PRECONDITION_FAILED), true, ErrorClass::Refused(None));
-        for code in [None, Some(NOT_FOUND), Some(PRECONDITION_FAILED)] {
-            check(code, false, ErrorClass::Connect);
+        check(None, Chosen::Place, ErrorClass::Refused(Some(NOT_FOUND)));
+        for code in [NOT_FOUND, ACCESS_REFUSED] {
+            check(Some(code), Chosen::Place, ErrorClass::Refused(Some(code)));
+            check(Some(code), Chosen::Priority, ErrorClass::Refused(Some(code)));
+        }
+        check(Some(PRECONDITION_FAILED), Chosen::Place, ErrorClass::Refused(None));
+        check(None, Chosen::Priority, ErrorClass::Connect);
+        for code in [None, Some(NOT_FOUND), Some(ACCESS_REFUSED), Some(PRECONDITION_FAILED)] {
+            check(code, Chosen::Nothing, ErrorClass::Connect);
         }
     }
 
     #[test]
     fn a_broker_that_refuses_an_exchange_is_connected() {
-        let kind = |error: &TransportError| own_kind(class(error, false), error);
+        let kind = |error: &TransportError| own_kind(class(error, Chosen::Nothing), error);
         let refused = |code| TransportError::Refused { what: String::new(), reason: String::new(), code };
         assert_eq!(kind(&refused(Some(NOT_FOUND))), Some("the broker refuses"));
         assert_eq!(kind(&refused(Some(ACCESS_REFUSED))), Some("the broker refuses"));
         let away = TransportError::Connect { host: "mq1:5672".to_owned(), reason: "refused".to_owned() };
         assert_eq!(kind(&away), None);
         // The status of an event's exchange is the kind already.
-        assert_eq!(own_kind(class(&refused(None), true), &refused(None)), None);
+        assert_eq!(own_kind(class(&refused(None), Chosen::Place), &refused(None)), None);
     }
 }

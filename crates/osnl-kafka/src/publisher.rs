@@ -23,6 +23,8 @@ use super::{KafkaTransport, failure};
 
 const CONFIRMED: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The code with which RabbitMQ refuses what a user may not do.
+const ACCESS_REFUSED: u16 = 403;
 /// The pause until a full queue of the library is tried again.
 const QUEUE_FULL: Duration = Duration::from_millis(10);
 /// Topics of templates may be many.
@@ -223,10 +225,10 @@ fn failed(
         reason,
         remedy,
     };
-    let refused = |remedy: &str| TransportError::Refused {
+    let refused = |code: Option<u16>, remedy: &str| TransportError::Refused {
         what: transport.publishing(topic),
         reason: format!("{error}{remedy}"),
-        code: None,
+        code,
     };
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
@@ -237,19 +239,22 @@ fn failed(
                 ),
             }
         }
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            refused("; the user needs the permission Write on the topic (kafka-acls.sh)")
-        }
-        Some(RDKafkaErrorCode::ClusterAuthorizationFailed) => {
-            refused("; the user needs the permission IdempotentWrite on the cluster (kafka-acls.sh)")
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => refused(
+            Some(ACCESS_REFUSED),
+            "; the user needs the permission Write on the topic (kafka-acls.sh)",
+        ),
+        Some(RDKafkaErrorCode::ClusterAuthorizationFailed) => refused(
+            Some(ACCESS_REFUSED),
+            "; the user needs the permission IdempotentWrite on the cluster (kafka-acls.sh)",
+        ),
+        Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+            refused(Some(NOT_FOUND), "")
         }
         Some(
             RDKafkaErrorCode::InvalidTopic
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownPartition
             | RDKafkaErrorCode::PolicyViolation,
-        ) => refused(""),
+        ) => refused(None, ""),
         Some(RDKafkaErrorCode::MessageTimedOut) => {
             let said = |words: String| format!(" ({})", failure::shown(&transport.settings.brokers, &words));
             let why = noted.map_or_else(String::new, said);

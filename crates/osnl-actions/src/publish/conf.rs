@@ -346,8 +346,7 @@ impl PublishConf {
         if let Some(key) = &self.message.key {
             return literal(key).map(str::to_owned);
         }
-        let MessageFormat::Notification { changes, .. } = &self.message.format else { return None };
-        let priority = literal(changes.priority.as_ref()?)?;
+        let priority = literal(self.message.priority()?)?;
         Some(format!("{}.{}", literal(&self.message.topic)?, priority.to_lowercase()))
     }
 }

@@ -72,6 +72,16 @@ pub(super) enum Unsendable {
     Content(Misfit),
 }
 
+/// What an event chooses of the place of its message: a refusal of that says nothing of other events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chosen {
+    Nothing,
+    /// The last word of the topic on Kafka.
+    Priority,
+    /// The exchange, or the topic on Kafka.
+    Place,
+}
+
 impl MessageTemplates {
     pub(super) fn build(&self, event: &Event) -> Result<AddressedMessage, Unsendable> {
         let names = event_names::for_event(event);
@@ -134,10 +144,30 @@ impl MessageTemplates {
         (Target::new(self.exchange.source(), Shards::TOPIC), Priority::Other(shard))
     }
 
-    /// Whether an event chooses the exchange, or the topic on Kafka, so that a missing one says nothing of the others.
-    pub(super) fn is_event_s(&self) -> bool {
-        let template = if self.has_topics { &self.topic } else { &self.exchange };
-        template.paths().any(|path| !path.starts_with("secret."))
+    /// Returns the part of the exchange, or of the topic on Kafka, that an event chooses.
+    pub(super) fn chosen(&self) -> Chosen {
+        let reads = |template: &Template| template.paths().any(|path| !path.starts_with("secret."));
+        let place = match (self.has_topics, &self.key) {
+            (false, _) => &self.exchange,
+            (true, Some(key)) => key,
+            (true, None) => &self.topic,
+        };
+        match reads(place) {
+            true => Chosen::Place,
+            // The event's own priority is a part of the topic.
+            false if self.has_topics && self.key.is_none() && self.priority().is_none_or(reads) => {
+                Chosen::Priority
+            }
+            false => Chosen::Nothing,
+        }
+    }
+
+    /// Returns the template of the priority. Without one, it is the event's own.
+    pub(super) fn priority(&self) -> Option<&Template> {
+        match &self.format {
+            MessageFormat::Notification { changes, .. } => changes.priority.as_ref(),
+            MessageFormat::Raw(_) | MessageFormat::CloudEvents(_) => None,
+        }
     }
 
     pub(super) fn payload(&self, names: &Names) -> Option<Result<String, Misfit>> {
@@ -179,15 +209,9 @@ impl MessageTemplates {
                 (topic.to_owned(), word(last))
             }
             None => {
-                let priority = match &self.format {
-                    MessageFormat::Notification {
-                        changes: Changes { priority: Some(template), .. }, ..
-                    } => Priority::parse(&rendered("priority", template, names)?),
-                    MessageFormat::Notification { .. }
-                    | MessageFormat::Raw(_)
-                    | MessageFormat::CloudEvents(_) => {
-                        names.notification().priority.clone().unwrap_or(Priority::Info)
-                    }
+                let priority = match self.priority() {
+                    Some(template) => Priority::parse(&rendered("priority", template, names)?),
+                    None => names.notification().priority.clone().unwrap_or(Priority::Info),
                 };
                 (rendered("topic", &self.topic, names)?, priority)
             }
@@ -332,4 +356,36 @@ fn unique_id(event: &Event) -> String {
     let message = event.notification.message_id.as_deref();
     let own = message.map_or_else(|| event.received.digest().to_string(), str::to_owned);
     digits(&format!("{own}/{}", event.action)) + &digits(&event.idempotency_key())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_chooses_the_topic_of_kafka_by_each_part_that_it_names() {
+        let compiled = |text: &str| Template::compile(text, &[]).unwrap();
+        let check = |topic: &str, key: Option<&str>, priority: Option<&str>, expected: Chosen| {
+            let changes = Changes { priority: priority.map(compiled), ..Changes::default() };
+            let privacy = Privacy::default();
+            let templates = MessageTemplates {
+                exchange: compiled("{{ event_type }}"),
+                topic: compiled(topic),
+                key: key.map(compiled),
+                format: MessageFormat::Notification { framing: Framing::Kafka, changes, privacy },
+                declare: Declare::Passive,
+                mandatory: false,
+                has_topics: true,
+                shards: None,
+            };
+            assert_eq!(templates.chosen(), expected, "{topic} {key:?} {priority:?}");
+        };
+        check("deletions", None, None, Chosen::Priority);
+        check("deletions", None, Some("warn"), Chosen::Nothing);
+        check("deletions", None, Some("{{ payload.level }}"), Chosen::Priority);
+        check("{{ event_type }}", None, Some("warn"), Chosen::Place);
+        check("{{ event_type }}", None, None, Chosen::Place);
+        check("{{ event_type }}", Some("deletions.warn"), None, Chosen::Nothing);
+        check("deletions", Some("openstack.{{ context.project_id }}.x"), Some("warn"), Chosen::Place);
+    }
 }

@@ -99,6 +99,34 @@ pub(crate) fn is_published_on(kafka: &impl KafkaCluster) {
 }
 
 #[test]
+fn an_event_whose_topic_is_missing_is_given_up_and_the_next_is_published() {
+    for address in ["topic = deletions", "key = deletions.{{ priority }}"] {
+        let (place, kafka) = (Place::new(), MockKafka::start());
+        for topic in [TOPIC, "notifications.error", "deletions.info"] {
+            kafka.create_topic(topic, 1);
+        }
+        let conf = format!(
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:neutron]\ntransport_url = {url}\n\
+             exchange = neutron\npriorities = info, error\npool = osnl\n[rule:r]\nactions = on\n[action:on]\n\
+             driver = publish\ntransport_url = {url}\n{address}\nmax_attempts = 2\nretry_interval = 0s\n",
+            place.path("state").display(),
+            url = kafka.url()
+        );
+        place.write("a.conf", &conf);
+        let osnl = place.start(&["run", "-c", "a.conf"]);
+        osnl.wait_for("listening");
+        let (code, _, stderr) = send(&place, &kafka, &[&EVENT[..], &["--priority", "error"]].concat());
+        assert_eq!(code, Some(0), "{stderr}");
+        osnl.wait_for("given up: dead letter");
+        let (code, _, stderr) = send(&place, &kafka, &EVENT);
+        assert_eq!(code, Some(0), "{stderr}");
+        wait_until(SOON, "it is published", || kafka.all("deletions.info").len() == 1);
+        let log = osnl.stop();
+        assert!(log.contains("deletions.error") && !log.contains("the target is down"), "{log}");
+    }
+}
+
+#[test]
 fn the_recipe_publishes_events_with_their_resource_as_key() {
     let (place, kafka) = (Place::new(), MockKafka::start());
     for topic in [TOPIC, "openstack.info"] {
