@@ -1,5 +1,5 @@
 //! The first line of standard output is a reason. With status 0, an output that is one verdict of
-//! the protocol counts instead. An output beyond `reply_limit` is read and forgotten: the status counts. A cancelled attempt ends its process, and no other process starts
+//! the protocol counts instead; with any status, one that names a fatal error. An output beyond `reply_limit` is read and forgotten: the status counts. A cancelled attempt ends its process, and no other process starts
 //! before that is gone.
 
 use std::convert::Infallible;
@@ -176,6 +176,9 @@ impl Run {
         if is_hung {
             let ended = ending(status);
             return failed(ErrorClass::Timeout, format!("{name} was ended ({ended}){words}"));
+        }
+        if let Some(why) = verdict::fatal(&output) {
+            return Err(ActionError::unrunnable(format!("{name}: {why}")));
         }
         let code = match &status {
             Ok(status) => status.code(),

@@ -77,6 +77,12 @@ pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
     }
 }
 
+/// Returns why a process for one event could do nothing, whatever its exit status.
+pub(super) fn fatal(output: &[u8]) -> Option<String> {
+    let reason = parsed(output).ok()?.fatal?;
+    Some(tidy(reason.as_bytes(), REASON))
+}
+
 pub(super) fn read_only(output: &[u8]) -> Option<Result<Completion, ActionError>> {
     let written = parsed(output).ok()?;
     Some(meaning(written.verdict?, written.reason, written.retry_after.as_ref()))
@@ -216,6 +222,8 @@ mod tests {
             read_only(b" {\"verdict\":\"done\"}\n"),
             Some(Ok(Completion::Delivered("done".to_owned())))
         );
+        assert_eq!(fatal(b"{\"fatal\":\"no\\nlicence\"}\n"), Some("no licence".to_owned()));
+        assert_eq!(fatal(b"{\"verdict\":\"done\"}"), None);
         assert_eq!(read_only(b"ok"), None);
         assert_eq!(read_only(b"{}"), None);
     }

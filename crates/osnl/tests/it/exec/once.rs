@@ -16,7 +16,7 @@ fn shell(script: &str) -> (TempDir, Stand) {
 
 #[test]
 fn the_exit_status_is_the_verdict() {
-    use ErrorClass::{Busy, Refused, Rejected};
+    use ErrorClass::{Busy, Connect, Refused, Rejected};
     for (script, expected) in [
         ("exit 0", Ok("done")),
         ("echo ticket 7; echo more", Ok("ticket 7")),
@@ -29,6 +29,8 @@ fn the_exit_status_is_the_verdict() {
         // A verdict counts only from a process that ended with status 0.
         ("echo '{\"verdict\": \"done\"}'; exit 1", Err((Refused(None), "ended with 1"))),
         ("echo '{\"verdict\": \"transient\", \"retry_after\": 5}'", Err((Busy(None), "no reason given"))),
+        ("echo '{\"fatal\": \"no licence\"}'", Err((Connect, "once.sh: no licence"))),
+        ("echo '{\"fatal\": \"no licence\"}'; exit 65", Err((Connect, "once.sh: no licence"))),
         // A long output changes no status, and a process that has succeeded is not repeated.
         ("yes | head -c 100000", Ok("y")),
         ("yes | head -c 100000; exit 1", Err((Refused(None), "ended with 1: y"))),
