@@ -116,6 +116,11 @@ fn token(path: &Path) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
+/// K2HR3 repeats a token in its answers without the `U=` or `R=`.
+fn secrets(token: &HeaderValue) -> Scrubber {
+    Scrubber::new(token.to_str().ok().and_then(|token| token.get(2..)))
+}
+
 impl K2hr3Register {
     async fn register(&self, event: &Event) -> Result<Completion, ActionError> {
         let asked = match asked_for(event.names().notification()) {
@@ -157,10 +162,7 @@ impl K2hr3Register {
         let answer = self.client.send(request).await?;
         match answer.status.is_success() {
             true => Ok(()),
-            false => {
-                let secret = token.to_str().ok().and_then(|token| token.get(2..));
-                Err(answer.failure(&Scrubber::new(secret)).into())
-            }
+            false => Err(answer.failure(&secrets(token)).into()),
         }
     }
 }

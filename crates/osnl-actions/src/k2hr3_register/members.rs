@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_model::{ForeignJson, Scrubber};
+use osnl_model::ForeignJson;
 use osnl_net::http::header::HeaderName;
 use osnl_net::http::{Client, HttpOptions, Method, Request, StatusCode, Url};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{K2hr3RegisterConf, token};
+use super::{K2hr3RegisterConf, secrets, token};
 use crate::k2hr3::{K2hr3Conf, shown};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ impl K2hr3RegisterConf {
             Client::to(&self.tls.http(http), &self.api_url).map_err(|error| problem(error.to_string()))?;
         let url = Url::parse(&at).map_err(|error| problem(error.to_string()))?;
         let token = token(&self.token_file)?;
-        let secrets = Scrubber::new(token.to_str());
+        let secrets = secrets(&token);
         let mut request = Request::new(Method::GET, url);
         request.headers.insert(HeaderName::from_static("x-auth-token"), token);
         request.reply_limit = REPLY_LIMIT;

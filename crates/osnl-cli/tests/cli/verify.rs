@@ -37,12 +37,11 @@ impl Stand {
             json!({"result": true, "role": {"hosts": {"hostnames": ["by-name"], "ips": ips}}}).to_string();
         k2hr3.reply_when(move |asked| {
             let is_role = asked.method == "GET" && asked.target == "/v1/role/web?expand=false";
-            let may = asked.header("x-auth-token") == Some("U=scoped");
-            is_role.then(|| Reply::StatusWith {
-                status: if may { 200 } else { 401 },
-                headers: Vec::new(),
-                body: role.clone().into(),
-            })
+            let (status, body) = match asked.header("x-auth-token").unwrap_or_default() {
+                "U=scoped" => (200, role.clone()),
+                other => (401, format!("token({}) is not existed", other.trim_start_matches("U="))),
+            };
+            is_role.then(|| Reply::StatusWith { status, headers: Vec::new(), body: body.into() })
         });
         place.write("token", "U=scoped\n");
         place.write("ids", held.map(|n| format!("{}\n", instance(n))).collect::<String>());
@@ -264,7 +263,9 @@ fn nothing_is_asked_or_appended_without_good_reason() {
     check(&["--ids", "ids", "--enrich", "other"], 1, "other");
     check(&["--from", "k2hr3"], 2, "name the role with --role and --token-file");
     stand.place.write("wrong", "U=wrong\n");
-    check(&["--from", "k2hr3", "--role", "web", "--token-file", "wrong"], 69, "role web of K2HR3 at ");
+    for expected in ["role web of K2HR3 at ", "reply: token(***) is not existed"] {
+        check(&["--from", "k2hr3", "--role", "web", "--token-file", "wrong"], 69, expected);
+    }
     assert_eq!(stand.asked(), 0);
     stand.openstack.roles(&["reader"]);
     check(&["--ids", "ids"], 69, "does not have the role admin");
