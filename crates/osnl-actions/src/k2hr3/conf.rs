@@ -102,7 +102,7 @@ impl DriverConf for K2hr3Conf {
         if let Some(why) = self.events.refuses(wanted.notification) {
             return Preview::Nothing { why };
         }
-        match asked_for(&wanted.notification.payload, self.no_addresses) {
+        match asked_for(&wanted.notification.masked().payload, self.no_addresses) {
             Ok(parameters) => Preview::Request {
                 method: "DELETE".to_owned(),
                 url: written_secrets::masked_url(&request_url(&self.api_url, &parameters)),

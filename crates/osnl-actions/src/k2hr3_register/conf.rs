@@ -103,7 +103,7 @@ impl DriverConf for K2hr3RegisterConf {
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
-        match asked_for(wanted.notification) {
+        match asked_for(&wanted.notification.masked()) {
             Ok(asked) => Preview::Effect {
                 does: format!("registers {} in role {}", asked.addresses.join(", "), self.role),
                 with: vec![

@@ -128,7 +128,7 @@ impl DriverConf for PythonConf {
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
-        match self.options.details.call_for(wanted.notification) {
+        match self.options.details.call_for(&wanted.notification.masked()) {
             Ok(PluginCall::NothingToDo(why)) => Preview::Nothing { why },
             Err(error) => Preview::Unusable { why: Misfit::other(error.reason) },
             Ok(PluginCall::Notify { created, .. }) => {

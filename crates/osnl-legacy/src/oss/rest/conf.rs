@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use osnl_config::{Options as _, ReadBySection, options, words};
 use osnl_core::misfit::Misfit;
+use osnl_model::mask_text;
 use osnl_net::http::header::HeaderName;
 use osnl_net::http::{HttpOptions, Url};
 use osnl_transport::BoxFuture;
@@ -231,8 +232,9 @@ impl DriverConf for OssRestConf {
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let lists = &self.options.lists;
-        let event_type = wanted.notification.event_type.as_deref().unwrap_or_default();
-        let happened = Memory::default().interpret(wanted.notification, None, lists).happened;
+        let notification = wanted.notification.masked();
+        let event_type = notification.event_type.as_deref().unwrap_or_default();
+        let happened = Memory::default().interpret(&notification, None, lists).happened;
         let calls = match EventReport::from(happened, event_type, None, lists) {
             EventReport::Nothing(why) => return Preview::Nothing { why },
             EventReport::Calls(calls) => calls,
@@ -244,7 +246,7 @@ impl DriverConf for OssRestConf {
                 method: request.method.to_string(),
                 url: shown(&request.url),
                 headers: vec![("Content-Type".to_owned(), self.options.body.content_type().to_owned())],
-                body: Some(String::from_utf8_lossy(&request.body).into_owned()),
+                body: Some(mask_text(&String::from_utf8_lossy(&request.body)).into_owned()),
             },
         }
     }

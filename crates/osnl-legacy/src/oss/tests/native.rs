@@ -151,3 +151,41 @@ fn the_secrets_in_the_query_of_a_rest_target_are_masked() {
     let explained = conf.explain();
     assert!(!explained.contains("S3CRET"), "{explained}");
 }
+
+#[test]
+fn the_secrets_of_an_event_are_masked_in_the_preview_of_a_rest_target() {
+    let secret = json!({"db_password": "S3CRET"});
+    for (options, metadata) in [
+        ("keys = flattened", secret.clone()),
+        ("keys = metadata", secret.clone()),
+        ("keys = flattened\nbody = xml", secret),
+        // The node detail has a list of it, in which the first value names the second.
+        ("keys = documented", json!({"AdditionalUsers": "--password, S3CRET"})),
+    ] {
+        let action = format!("driver = oss_rest\nurl_creation = https://h/new\n{options}");
+        let conf = load(&WHOLE.replace("driver = dump", &action)).unwrap().conf;
+        let payload =
+            json!({"instance_id": "i", "fixed_ips": [{"address": "10.0.0.1"}], "metadata": metadata});
+        let event_type = Some("compute.instance.create.end".to_owned());
+        let notification = Notification { event_type, payload, ..Default::default() };
+        let wanted = CallRequest { notification: &notification, rule: "r", resource: None, asks: &[] };
+        let Preview::Request { body, .. } = conf.actions[1].preview(&wanted) else { panic!("no request") };
+        let body = body.unwrap();
+        assert!(body.contains("***") && !body.contains("S3CRET"), "{options}\n{body}");
+    }
+}
+
+#[test]
+fn a_preview_of_a_plug_in_that_is_not_called_has_no_secret() {
+    let action = "driver = python\nplugin = a.B\nnode_detail = oss\nevents_creation = port.create.end";
+    let conf = load(&WHOLE.replace("driver = dump", action)).unwrap().conf;
+    let port = json!({"id": "p", "device_id": "d", "device_owner": "token=S3CRET", "fixed_ips": [{"ip_address": "10.0.0.1"}]});
+    let notification = Notification {
+        event_type: Some("port.create.end".to_owned()),
+        payload: json!({ "port": port }),
+        ..Default::default()
+    };
+    let wanted = CallRequest { notification: &notification, rule: "r", resource: None, asks: &[] };
+    let Preview::Nothing { why } = conf.actions[1].preview(&wanted) else { panic!("not nothing") };
+    assert_eq!(why, "the port belongs to token=***, not to an instance");
+}

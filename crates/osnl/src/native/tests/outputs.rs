@@ -64,3 +64,20 @@ fn a_preview_has_what_would_be_written_and_no_secret() {
         "{lacks:?}"
     );
 }
+
+#[test]
+fn a_preview_that_repeats_a_wrong_id_has_no_secret() {
+    let api = "api_url = https://k2hr3/v1/role";
+    for driver in [
+        format!("driver = k2hr3\n{api}"),
+        format!("driver = k2hr3_register\n{api}\nrole = r\ntoken_file = /x"),
+    ] {
+        let payload = serde_json::json!({"port": {"device_id": {"admin_pass": "S3CRET"}}});
+        let unusable = preview(&driver, payload);
+        let expected = "the instance id {\"admin_pass\":\"***\"} is not a UUID";
+        assert!(
+            matches!(&unusable, Preview::Unusable { why } if why.to_string() == expected),
+            "{unusable:?}"
+        );
+    }
+}
