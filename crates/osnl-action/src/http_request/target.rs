@@ -130,9 +130,7 @@ impl UrlTarget {
         // The text may contain values of the event, so the error does not repeat it.
         let url = Url::parse(&text).map_err(|error| MisfitCause::Other(error.to_string()))?;
         match &self.host {
-            RequestHost::Written(origin)
-                if origin.scheme() != url.scheme() || origin.authority() != url.authority() =>
-            {
+            RequestHost::Written(origin) if !origin.is_same_place(&url) => {
                 return Err("the event changes the host of the URL".into());
             }
             RequestHost::Written(_) | RequestHost::Catalog(_) | RequestHost::Event => {}

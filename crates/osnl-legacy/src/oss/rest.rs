@@ -50,8 +50,7 @@ pub struct OssRest {
 impl OssRest {
     pub fn new(options: OssRestOptions, http: &HttpOptions) -> Result<Self, HttpError> {
         let to_creation = Client::to(http, &options.creation)?;
-        let same = options.creation.scheme() == options.deletion.scheme()
-            && options.creation.authority() == options.deletion.authority();
+        let same = options.creation.is_same_place(&options.deletion);
         let to_deletion = if same { to_creation.clone() } else { Client::to(http, &options.deletion)? };
         Ok(Self { options, to_creation, to_deletion })
     }

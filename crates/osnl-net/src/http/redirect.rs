@@ -54,8 +54,7 @@ pub fn redirected(request: &Request, answer: &Answer) -> Result<Option<Redirect>
     if request.url.scheme() == Scheme::Https && url.scheme() == Scheme::Http {
         return Err(RedirectError::Downgrade);
     }
-    let place = |url: &Url| (url.scheme(), url.host().to_ascii_lowercase(), url.port());
-    let elsewhere = place(&url) != place(&request.url);
+    let elsewhere = !url.is_same_place(&request.url);
     let mut next = Request { url, ..request.clone() };
     let goes = |name: &HeaderName| *name != HOST && (!elsewhere || HARMLESS.contains(name));
     next.headers = request.headers.iter().filter(|(name, _)| goes(name)).map(owned).collect();

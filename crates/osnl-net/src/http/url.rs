@@ -137,6 +137,14 @@ impl Url {
         })
     }
 
+    /// Whether both URLs name one server: scheme, host, and port are equal, whatever the path.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.scheme == other.scheme
+            && self.host.eq_ignore_ascii_case(&other.host)
+            && self.port() == other.port()
+    }
+
     pub fn authority(&self) -> &str {
         &self.authority
     }
@@ -232,6 +240,23 @@ mod tests {
         check("http://h?a=b?c", "h", 80, "h", "/?a=b?c");
         let long = "a".repeat(LONGEST_HOST);
         check(&format!("http://{long}/"), &long, 80, &long, "/");
+    }
+
+    #[test]
+    fn a_place_is_a_scheme_a_host_and_a_port() {
+        let check = |one: &str, other: &str, expected: bool| {
+            let [one, other] = [one, other].map(|text| Url::parse(text).expect(text));
+            assert_eq!(one.is_same_place(&other), expected, "{one} {other}");
+            assert_eq!(other.is_same_place(&one), expected, "{other} {one}");
+        };
+        check("https://h/a", "https://h/b?c=d", true);
+        check("https://h/", "HTTPS://H:443/", true);
+        check("http://h:080/", "http://h:/", true);
+        check("http://[2001:DB8::1]/", "http://[2001:db8::1]:80/", true);
+        check("https://h/", "http://h/", false);
+        check("https://h:8080/", "http://h:8080/", false);
+        check("https://h/", "https://h:8443/", false);
+        check("https://h/", "https://g/", false);
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl DriverConf for OssRestConf {
         let mut logins = Vec::new();
         if login.is_some() {
             logins.push(login_at("url_creation", creation));
-            if deletion.authority() != creation.authority() {
+            if !deletion.is_same_place(creation) {
                 logins.push(login_at("url_deletion", deletion));
             }
         }
@@ -261,7 +261,7 @@ impl DriverConf for OssRestConf {
             let OssRestOptions { creation, deletion, .. } = &*self.options;
             let mut probes =
                 vec![target_probe(context.section, "url_creation", creation, &http, context.deadline).await];
-            if deletion.authority() != creation.authority() {
+            if !deletion.is_same_place(creation) {
                 let probe = target_probe(context.section, "url_deletion", deletion, &http, context.deadline);
                 probes.push(probe.await);
             }

@@ -132,6 +132,8 @@ fn credentials_that_leave_this_machine_in_clear_are_warned_of() {
     check(rest, &["url_creation"]);
     check(&format!("{rest}url_deletion = ORIGIN/b\n"), &["url_creation"]);
     check(&format!("{rest}url_deletion = ORIGIN:81/b\n"), &["url_creation", "url_deletion"]);
+    let to_both = "url_creation = https://cmdb/a\nurl_deletion = ORIGIN/b\nuser = u\npassword = hunter2\n";
+    check(to_both, &["url_deletion"]);
     check("url_creation = ORIGIN/a\n", &[]);
 }
 

@@ -144,6 +144,29 @@ fn an_http_target_gets_a_connection_and_no_request() {
 }
 
 #[test]
+fn both_places_of_a_rest_target_are_connected_to_unless_they_are_one() {
+    let authority = Authority::new();
+    let sink = TlsSink::start(&authority.issue(&ServerIdentity::LOOPBACK), Protocols::Tls12And13);
+    let folder = tempfile::tempdir().unwrap();
+    let check = |deletion: &str, expected: &[&str]| {
+        let action = format!(
+            "driver = oss_rest\nurl_creation = {}\nurl_deletion = {deletion}\nca_file = {}\n",
+            sink.url("localhost", "/new"),
+            authority.file().display()
+        );
+        let found = probed(folder.path(), &action, LIMIT);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for ((verdict, line), expected) in found.iter().zip(expected) {
+            assert_eq!(*verdict, ProbeVerdict::Fine, "{line}");
+            assert!(line.contains(expected), "{line}");
+        }
+    };
+    let (tls, clear) = ("accepts connections, TLS", "accepts connections, no TLS");
+    check(&sink.url("LOCALHOST", "/gone"), &[tls]);
+    check(&format!("http://localhost:{}/gone", sink.port()), &[tls, clear]);
+}
+
+#[test]
 fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
     let vhost = Broker::shared().vhost("probe-publish");
     let user = format!("{}-narrow", vhost.name());
