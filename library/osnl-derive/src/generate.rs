@@ -53,6 +53,10 @@ pub(crate) fn implementations(
             fn mask_field(&mut self) {
                 #krate::VersionedObject::mask(self);
             }
+
+            fn hide_field(&mut self) {
+                #(#krate::FieldType::hide_field(&mut self.#idents);)*
+            }
         }
 
         #[automatically_derived]

@@ -87,6 +87,9 @@ pub trait FieldType: Sized {
 
     /// Masks the secrets in the value.
     fn mask_field(&mut self) {}
+
+    /// Hides the secrets that are written in full. Debug output calls this method on a copy, emission does not.
+    fn hide_field(&mut self) {}
 }
 
 /// An unreadable field: its path and the problem, without the value.
@@ -231,6 +234,12 @@ impl<T: FieldType> FieldType for Option<T> {
             value.mask_field();
         }
     }
+
+    fn hide_field(&mut self) {
+        if let Some(value) = self {
+            value.hide_field();
+        }
+    }
 }
 
 impl<T: FieldType> FieldType for MaybeSet<T> {
@@ -265,6 +274,13 @@ impl<T: FieldType> FieldType for MaybeSet<T> {
     fn mask_field(&mut self) {
         match self {
             Self::Set(value) => value.mask_field(),
+            Self::Unset => {}
+        }
+    }
+
+    fn hide_field(&mut self) {
+        match self {
+            Self::Set(value) => value.hide_field(),
             Self::Unset => {}
         }
     }

@@ -133,6 +133,7 @@ pub fn has_changes<T: VersionedObject>(object: &T) -> bool {
 pub fn debug<T: VersionedObject>(object: &T, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut shown = object.clone();
     shown.mask();
+    shown.hide_field();
     let value = serde_json::to_value(Data(&shown)).map_err(|_| fmt::Error)?;
     write!(f, "{} {} {}", T::INFO.name, T::INFO.version_text, mask_secrets(&value))
 }

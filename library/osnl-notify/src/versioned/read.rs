@@ -270,4 +270,11 @@ impl<T: VersionedObject> FieldType for WireObject<T> {
             Self::Unknown(_) => {}
         }
     }
+
+    fn hide_field(&mut self) {
+        match self {
+            Self::Known(read) => read.object.hide_field(),
+            Self::Unknown(_) => {}
+        }
+    }
 }

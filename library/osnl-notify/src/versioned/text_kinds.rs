@@ -72,6 +72,8 @@ text_kind! {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SensitiveText(String);
 
+const HIDDEN: &str = "***";
+
 impl SensitiveText {
     /// Returns the secret in clear text.
     pub fn reveal(&self) -> &str {
@@ -93,7 +95,7 @@ impl From<String> for SensitiveText {
 
 impl fmt::Debug for SensitiveText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(HIDDEN)
     }
 }
 
@@ -106,6 +108,10 @@ impl FieldType for SensitiveText {
 
     fn read(value: &Json) -> Result<Self, FieldError> {
         String::read(value).map(Self)
+    }
+
+    fn hide_field(&mut self) {
+        HIDDEN.clone_into(&mut self.0);
     }
 }
 

@@ -36,6 +36,10 @@ impl<T: FieldType> FieldType for Vec<T> {
     fn mask_field(&mut self) {
         self.iter_mut().for_each(T::mask_field);
     }
+
+    fn hide_field(&mut self) {
+        self.iter_mut().for_each(T::hide_field);
+    }
 }
 
 impl<T: FieldType + Ord> FieldType for BTreeSet<T> {
@@ -47,6 +51,14 @@ impl<T: FieldType + Ord> FieldType for BTreeSet<T> {
 
     fn read(value: &Json) -> Result<Self, FieldError> {
         read_items(value)
+    }
+
+    fn hide_field(&mut self) {
+        let hidden = |mut item: T| {
+            item.hide_field();
+            item
+        };
+        *self = std::mem::take(self).into_iter().map(hidden).collect();
     }
 }
 
@@ -78,6 +90,10 @@ impl<T: FieldType> FieldType for Dict<T> {
     fn mask_field(&mut self) {
         self.0.iter_mut().for_each(|(_, value)| value.mask_field());
     }
+
+    fn hide_field(&mut self) {
+        self.0.iter_mut().for_each(|(_, value)| value.hide_field());
+    }
 }
 
 impl<T: FieldType> FieldType for BTreeMap<String, T> {
@@ -94,6 +110,10 @@ impl<T: FieldType> FieldType for BTreeMap<String, T> {
 
     fn mask_field(&mut self) {
         self.values_mut().for_each(T::mask_field);
+    }
+
+    fn hide_field(&mut self) {
+        self.values_mut().for_each(T::hide_field);
     }
 }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use osnl_model::Priority;
@@ -7,8 +8,8 @@ use osnl_notify::versioned::ironic::{
     action,
 };
 use osnl_notify::versioned::{
-    Context, FlexibleDict, Level, Outlet, Recorder, Severity, Threshold, Topics, VersionedEnum as _,
-    VersionedNotification, VersionedObject, nova,
+    Context, Dict, FlexibleDict, Level, MaybeSet, Outlet, Recorder, SensitiveText, Severity, Threshold,
+    Topics, VersionedEnum as _, VersionedNotification, VersionedObject, WireObject, nova, to_payload_text,
 };
 use serde_json::Value;
 
@@ -174,6 +175,51 @@ fn a_sensitive_rule_is_hidden_whole() {
     assert!(!format!("{:?}", rule(true)).contains("S3CRET"));
     // The default of `priority` replaces a missing source.
     assert!(payload_of(&rule(false)).contains(r#""priority":0"#));
+}
+
+#[derive(Clone, VersionedObject)]
+#[versioned(namespace = "facility", version = "1.0")]
+struct LoginPayload {
+    login: SensitiveText,
+    nullable: Option<SensitiveText>,
+    maybe: MaybeSet<SensitiveText>,
+    list: Vec<SensitiveText>,
+    dict: Dict<SensitiveText>,
+    map: BTreeMap<String, SensitiveText>,
+}
+
+#[derive(Clone, VersionedObject)]
+#[versioned(namespace = "facility", version = "1.0")]
+struct LoginsPayload {
+    nested: LoginPayload,
+    list: Vec<LoginPayload>,
+    wire: WireObject<LoginPayload>,
+}
+
+#[test]
+fn a_sensitive_text_leaves_in_full_and_is_hidden_where_it_is_shown() {
+    let secret = || SensitiveText::from("S3CRET");
+    let login = LoginPayload {
+        login: secret(),
+        nullable: Some(secret()),
+        maybe: MaybeSet::Set(secret()),
+        list: vec![secret()],
+        dict: Dict::from_iter([("k", secret())]),
+        map: BTreeMap::from([("k".to_owned(), secret())]),
+    };
+    assert_eq!(
+        format!("{login:?}"),
+        concat!(
+            r#"LoginPayload 1.0 {"dict":{"k":"***"},"list":["***"],"login":"***","map":{"k":"***"},"#,
+            r#""maybe":"***","nullable":"***"}"#
+        )
+    );
+    let mut logins = LoginsPayload { nested: login.clone(), list: vec![login.clone()], wire: login.into() };
+    let shown = format!("{logins:?}");
+    assert!(!shown.contains("S3CRET"), "{shown}");
+    // Emission masks, too.
+    logins.mask();
+    assert_eq!(to_payload_text(&logins).unwrap().matches("S3CRET").count(), 18);
 }
 
 #[test]
