@@ -121,7 +121,7 @@ impl NotifierWorker {
                     broker.name = self.transport.location(),
                     "the broker accepts notifications again"
                 );
-                self.gate = WorkerGate::Open;
+                self.open_gate();
             }
             return;
         };
@@ -131,7 +131,7 @@ impl NotifierWorker {
             self.open.remove(&job.sequence);
             job.lost(error);
             if is_probe {
-                self.gate = WorkerGate::Open;
+                self.open_gate();
             }
             return;
         }
@@ -148,7 +148,7 @@ impl NotifierWorker {
             }
         } else {
             if is_probe {
-                self.gate = WorkerGate::Open;
+                self.open_gate();
             }
             if job.refusals == 0 {
                 tracing::warn!(
@@ -161,6 +161,12 @@ impl NotifierWorker {
             self.refuse(job);
         }
         self.give_up(&error);
+    }
+
+    /// The broker has answered: the next outage begins with the first pause.
+    fn open_gate(&mut self) {
+        self.gate = WorkerGate::Open;
+        self.backoff = Backoff::new(self.transport.reconnect());
     }
 
     /// Pauses sending, unless it is paused already.

@@ -3,6 +3,7 @@ mod faults;
 mod interop;
 mod memory;
 mod ordered;
+mod pauses;
 
 use std::sync::Arc;
 use std::time::Duration;
