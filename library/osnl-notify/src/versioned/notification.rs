@@ -1,5 +1,5 @@
-use osnl_model::Emission;
-use serde_json::value::to_raw_value;
+use osnl_model::{Emission, to_python_json};
+use serde_json::value::RawValue;
 
 use super::{FieldType as _, ObjectPayload, Outlet, Severity, VersionedObject};
 use crate::Context;
@@ -74,11 +74,11 @@ pub trait VersionedNotification: VersionedObject {
         let written = if Self::Payload::MASKS {
             let mut payload = self.payload().clone();
             payload.mask();
-            to_raw_value(&ObjectPayload(&payload))
+            to_python_json(&ObjectPayload(&payload))
         } else {
-            to_raw_value(&ObjectPayload(self.payload()))
+            to_python_json(&ObjectPayload(self.payload()))
         };
-        match written {
+        match written.and_then(RawValue::from_string) {
             Ok(payload) => emitter.emit(Emission {
                 message_id: None,
                 publisher_id: Some(self.publisher_id()),

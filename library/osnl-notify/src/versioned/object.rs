@@ -49,7 +49,8 @@ impl<T: VersionedObject> Serialize for ObjectPayload<'_, T> {
     }
 }
 
-/// Returns the payload's JSON text with unmasked secrets; the caller masks with [`VersionedObject::mask`].
+/// Returns the payload's compact JSON text with unmasked secrets; the caller masks with [`VersionedObject::mask`].
+/// Emission writes blanks and floats as Python does.
 ///
 /// # Errors
 /// Only the error of a custom [`FieldType`].

@@ -22,7 +22,12 @@ fn recorded() -> Vec<(String, String)> {
     let payloads = messages.map(|message| {
         let outer: Value = serde_json::from_str(message["body_text"].as_str().unwrap()).unwrap();
         let inner: Value = serde_json::from_str(outer["oslo.message"].as_str().unwrap()).unwrap();
-        inner["payload"].clone()
+        let mut payload = inner["payload"].clone();
+        // Python has its own form of such numbers.
+        if let Some(extra) = payload.pointer_mut("/ironic_object.data/extra") {
+            extra["floats"] = json!([1e-5, 1e16, 1.5, 1e22, -0.0]);
+        }
+        payload
     });
     let named = payloads
         .map(|payload| (payload["ironic_object.name"].as_str().unwrap().to_owned(), payload.to_string()));
@@ -96,10 +101,8 @@ fn what_is_emitted_is_read_by_the_real_libraries_as_objects() {
             (&received.context["user"], &received.context["request_id"], &received.context["auth_token"]),
             (&json!("u-1"), &json!("req-1"), &Value::Null)
         );
-        let again: Value = serde_json::from_str(&received.payload).unwrap();
-        assert_eq!(again, serde_json::from_str::<Value>(emission.payload.get()).unwrap(), "{class}");
-        // Key for key: the object writes its fields in the order in which we wrote them.
-        assert_eq!(keys(&received.payload), keys(emission.payload.get()), "{class}");
+        // Byte for byte: the object writes its fields in the order in which we wrote them.
+        assert_eq!(received.payload, emission.payload.get(), "{class}");
     }
     runtime.block_on(notifier.close(SOON)).unwrap();
     assert_eq!(notifier.counters().confirmed.get(), 28);

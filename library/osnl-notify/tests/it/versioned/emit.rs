@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use osnl_model::Priority;
+use osnl_model::{Framing, Priority};
 use osnl_notify::versioned::ironic::{
     EventType, InspectionRule, InspectionRuleCRUDNotification, InspectionRuleCRUDPayload, Node,
     NodeCRUDNotification, NodeCRUDPayload, NodeCRUDPayloadExtra, NotificationPublisher, NotificationStatus,
@@ -84,6 +84,36 @@ fn each_level_goes_out_as_ironic_sends_it() {
         assert_eq!(Topics::ironic().targets()[0].exchange.as_ref(), Some(&recorded.exchange));
         assert_eq!(crate::versioned::recordings::as_python(emission.payload.get()), recorded.payload);
     }
+}
+
+#[derive(Clone, VersionedObject)]
+#[versioned(namespace = "facility", version = "1.0")]
+struct MeasuredPayload {
+    watts: Vec<f64>,
+    more: FlexibleDict,
+}
+
+#[derive(Clone, VersionedNotification)]
+#[versioned(namespace = "facility", version = "1.0")]
+struct MeasuredNotification {
+    payload: MeasuredPayload,
+    level: Level,
+    event_type: String,
+    publisher: String,
+}
+
+#[test]
+fn floats_leave_as_python_writes_them() {
+    let (sent, outlet) = outlet(Threshold::Always);
+    let payload = MeasuredPayload {
+        watts: vec![1e-5, 1e16, 1.5, 1e22, -0.0],
+        more: FlexibleDict::parse(r#"{"least": 1e-5, "most": 1e16}"#).unwrap(),
+    };
+    MeasuredNotification::new(payload, "a.b".to_owned(), "s.h".to_owned(), Level::Info)
+        .emit(&outlet, &Context::default());
+    let body = sent.take().remove(0).body(Framing::Bare).unwrap();
+    let expected = r#"{"watts": [1e-05, 1e+16, 1.5, 1e+22, -0.0], "more": {"least": 1e-05, "most": 1e+16}}"#;
+    assert!(body.contains(expected), "{body}");
 }
 
 #[test]
@@ -174,7 +204,7 @@ fn a_sensitive_rule_is_hidden_whole() {
     assert!(!payload_of(&rule(true)).contains("S3CRET"));
     assert!(!format!("{:?}", rule(true)).contains("S3CRET"));
     // The default of `priority` replaces a missing source.
-    assert!(payload_of(&rule(false)).contains(r#""priority":0"#));
+    assert!(payload_of(&rule(false)).contains(r#""priority": 0"#));
 }
 
 #[derive(Clone, VersionedObject)]

@@ -115,6 +115,6 @@ fn the_end_reports_what_it_was_told() {
     operation.end();
     let payloads: Vec<String> =
         sent.take().into_iter().map(|emission| emission.payload.to_string()).collect();
-    assert!(payloads[0].contains(r#""power_state":"power off""#));
-    assert!(payloads[1].contains(r#""power_state":"power on""#));
+    assert!(payloads[0].contains(r#""power_state": "power off""#));
+    assert!(payloads[1].contains(r#""power_state": "power on""#));
 }
