@@ -68,7 +68,7 @@ families! {
     RECEIPT = "osnl_message_receipt_delay_seconds" Histogram "seconds" ["listener"] "The time from publication until receipt, of messages whose head matched a rule.";
     APPEND = "osnl_message_append_delay_seconds" Histogram "seconds" ["listener"] "The time from publication until the event was in the journal.";
     QUEUE_MESSAGES = "osnl_queue_messages" Gauge "" ["listener", "queue"] "Messages that wait with the broker, asked each ten seconds; without a sample while not connected.";
-    QUEUE_CONSUMERS = "osnl_queue_consumers" Gauge "" ["listener", "queue"] "Consumers of the queue, osnl's own included; without a sample while not connected.";
+    QUEUE_CONSUMERS = "osnl_queue_consumers" Gauge "" ["listener", "queue"] "Consumers that the broker counts, osnl's own included; of a quorum queue with a single active consumer, that one alone; without a sample while not connected.";
     KAFKA_LAG = "osnl_kafka_consumergroup_lag" Gauge "" ["listener", "consumergroup", "topic", "partition"] "Messages from the group's next commit to the end, in a partition that the listener reads; absent while the end is not known.";
     KAFKA_LAG_UNKNOWN = "osnl_kafka_consumergroup_lag_unknown" Gauge "" ["listener", "consumergroup"] "Partitions that the listener reads and whose lag is not known.";
     BROKER_CERTIFICATE = "osnl_broker_certificate_expiry_timestamp_seconds" Gauge "seconds" ["listener"] "The end of the validity of the broker's certificate.";

@@ -77,7 +77,8 @@ fn check_query(place: &str, query: &str) {
     let label = Regex::new(r"([a-z_]+)\s*(?:=~|!~|!=|=)").unwrap();
     let value = Regex::new(r#"([a-z_]+)\s*(?:=~|!~|!=|=)\s*"([^"]*)""#).unwrap();
     let words = words();
-    let mut named = BTreeSet::from(["instance", "job"]);
+    // The labels of a scraped daemon, in Kubernetes too.
+    let mut named = BTreeSet::from(["instance", "job", "pod"]);
     let mut metrics = 0;
     for found in metric.captures_iter(query) {
         let name = &found[1];

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{ProgressChange, STUCK, SessionStage, SessionWake, Stall, StallKind, Watchdog};
 use crate::listener::holding::HoldingEndpoint;
-use crate::listener::{Bindings, Listener, ListenerConfig, ListenerState, OwnQueue, ReadQueue};
+use crate::listener::{Bindings, Gauges, Listener, ListenerConfig, ListenerState, OwnQueue, ReadQueue};
 use osnl_core::metrics::Counters;
 use osnl_core::shutdown::Shutdown;
 use osnl_journal::Settle;
@@ -99,6 +99,7 @@ struct ListenerRig {
     state: watch::Receiver<ListenerState>,
     stall: watch::Receiver<Option<Stall>>,
     counters: Arc<Counters>,
+    gauges: Arc<Gauges>,
     shutdown: Shutdown,
     listener: tokio::task::JoinHandle<Result<(), TransportError>>,
 }
@@ -116,9 +117,10 @@ impl ListenerRig {
         let config = ListenerConfig::new("l".into(), targets().into(), options(queue));
         let listener = Listener::new(config, transport, endpoint.clone(), counters.clone());
         let (state, stall, shutdown) = (listener.state(), listener.stall(), Shutdown::new());
+        let gauges = listener.gauges();
         let listener = TaskTracker::new().spawn(listener.run(shutdown.clone()));
         sleep(Duration::from_millis(1)).await;
-        Self { broker, endpoint, state, stall, counters, shutdown, listener }
+        Self { broker, endpoint, state, stall, counters, gauges, shutdown, listener }
     }
 
     fn publish(&self, count: usize) {
@@ -234,6 +236,9 @@ async fn a_standby_of_a_quorum_queue_is_one_until_it_is_alone() {
     assert_eq!(running.after(LONG).await, None);
     assert_eq!(*running.state.borrow(), ListenerState::Standby);
     assert_eq!(running.counters.reconnects.get(), 0);
+    // An alert counts the daemons that have this number.
+    let consumers: Vec<u32> = running.gauges.waiting().iter().map(|(_, seen)| seen.consumers).collect();
+    assert_eq!(consumers, [1]);
     active.close().await;
     let (kind, seconds) = running.after(500).await.unwrap();
     assert_eq!(kind, StallKind::NothingArrives { waiting: 7 });
