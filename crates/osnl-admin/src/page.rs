@@ -248,7 +248,7 @@ impl Pages {
             standing: match page {
                 // These pages ask for the status.
                 Page::Overview | Page::Action(_) | Page::LiveEvents => Standing::default(),
-                _ => self.standing.get(place.handler).await,
+                _ => self.standing.get(|| place.handler.status()).await,
             },
             query: head.uri.query().unwrap_or_default(),
             form: is_post.then_some(body),

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use osnl::control::{ControlHandler, IncidentSeverity, Status, TargetReport};
+use osnl::control::{IncidentSeverity, RequestRefusal, Status, TargetReport};
 use tokio::time::{Instant, timeout};
 
 use super::{PageVisit, text};
@@ -11,6 +11,8 @@ use super::{PageVisit, text};
 const FRESH: Duration = Duration::from_secs(2);
 /// A disk that hangs delays the status, and must not delay every page.
 const LONGEST: Duration = Duration::from_millis(500);
+/// The age at which an answer says nothing about the present any more.
+const KEPT: Duration = Duration::from_secs(10);
 
 type Pages = &'static [(&'static str, &'static str)];
 
@@ -49,7 +51,16 @@ pub(crate) struct Standing {
 }
 
 #[derive(Default)]
-pub(super) struct SharedStanding(Mutex<Option<(Instant, Standing)>>);
+pub(super) struct SharedStanding(Mutex<Option<Look>>);
+
+/// A look at the status, which may not have answered.
+#[derive(Clone, Copy)]
+struct Look {
+    at: Instant,
+    /// The beginning of the standing's validity.
+    since: Instant,
+    standing: Standing,
+}
 
 impl Frame {
     pub(super) fn new(visit: PageVisit<'_>, title: impl Into<String>, here: &'static str) -> Self {
@@ -151,32 +162,38 @@ impl Standing {
 }
 
 impl SharedStanding {
-    pub(super) async fn get(&self, handler: &ControlHandler) -> Standing {
+    pub(super) async fn get<F>(&self, ask: impl FnOnce() -> F) -> Standing
+    where
+        F: Future<Output = Result<Status, RequestRefusal>>,
+    {
         let known = *self.lock();
-        if let Some((at, standing)) = known
-            && at.elapsed() < FRESH
-        {
-            return standing;
+        if let Some(look) = known.filter(|look| look.at.elapsed() < FRESH) {
+            return look.standing;
         }
-        let standing = match timeout(LONGEST, handler.status()).await {
-            Ok(Ok(status)) => Standing::from_status(&status),
-            Ok(Err(_)) | Err(_) => known.map_or_else(Standing::default, |(_, standing)| standing),
+        let asked = timeout(LONGEST, ask()).await;
+        let at = Instant::now();
+        let look = match (asked, known) {
+            (Ok(Ok(status)), _) => Look { at, since: at, standing: Standing::from_status(&status) },
+            (_, Some(known)) if at - known.since < KEPT => Look { at, ..known },
+            (Ok(Err(_)) | Err(_), _) => Look { at, since: at, standing: Standing::default() },
         };
-        *self.lock() = Some((Instant::now(), standing));
-        standing
+        *self.lock() = Some(look);
+        look.standing
     }
 
     pub(super) fn forget(&self) {
         *self.lock() = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Standing)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Look>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
     use serde_json::json;
 
     use super::*;
@@ -230,6 +247,21 @@ mod tests {
             assert_eq!((&*frame(standing, "/live").tab(), standing.tone()), (tab, tone));
         }
         assert_eq!(Standing::default().tone(), "quiet");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_status_that_cannot_be_had_any_more_is_unknown_until_it_is_there_again() {
+        let (shared, good) = (SharedStanding::default(), Standing::from_status(&status(&[])));
+        assert_eq!(shared.get(|| ready(Ok(status(&[])))).await, good);
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            tokio::time::advance(Duration::from_secs(3)).await;
+            seen.push(shared.get(pending).await);
+        }
+        let unknown = Standing::default();
+        assert_eq!(seen, [good, good, unknown, unknown, unknown]);
+        tokio::time::advance(FRESH).await;
+        assert_eq!(shared.get(|| ready(Ok(status(&[])))).await, good);
     }
 
     #[test]
