@@ -71,6 +71,9 @@ pub enum DaemonError {
     Unexpected(UnexpectedEnd),
 }
 
+/// The time that services have for their end: systemd kills what has not ended 15 s after the longest drain.
+const SERVICES_END: Duration = Duration::from_secs(5);
+
 /// A service that runs until its token is cancelled.
 pub type ServiceTask = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
@@ -220,7 +223,7 @@ impl Daemon {
         shutdown.drain.cancel();
         let ended = drained(&mut tasks, &*self.journal, shutdown, drain_deadline, &mut first_error).await;
         end_services.cancel();
-        while controls.join_next().await.is_some() {}
+        services_ended(controls).await;
         if let Some(end) = watched.iter().find_map(EndReports::reported) {
             keep_first_error(&mut first_error, Err(DaemonError::Unexpected(end)));
         }
@@ -269,6 +272,17 @@ async fn drained(
         biased;
         () = shutdown.abort.cancelled() => RunEnd::Aborted,
         in_time = timeout(deadline, drained) => in_time.map_or(RunEnd::DeadlinePassed, |()| RunEnd::Drained),
+    }
+}
+
+/// Awaits the services, and drops those that do not end in time.
+async fn services_ended(mut controls: JoinSet<()>) {
+    let ended = async { while controls.join_next().await.is_some() {} };
+    if timeout(SERVICES_END, ended).await.is_err() {
+        tracing::warn!(
+            seconds = SERVICES_END.as_secs(),
+            "a service of the daemon does not end, and is dropped"
+        );
     }
 }
 

@@ -8,16 +8,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use osnl_testkit::{signal, wait_until};
+use osnl_testkit::{Reply, signal, wait_until};
 
 use crate::crash::may_trace;
 use crate::harness::SOON;
 use crate::journalled::{Rig, preload};
 use crate::monitoring;
-use crate::reloading::{LISTENER, RULE};
+use crate::reloading::{self, LISTENER, RULE};
 use crate::systemd::Manager;
 
 const WATCHDOG: (&str, &str) = ("WATCHDOG_USEC", "1000000");
+const UNTRACED: &str = "strace delays the system calls of this test, and may not run here: install strace with cargo xtask setup, and permit ptrace";
 
 fn start(rig: &mut Rig) -> Manager {
     let path = rig.path("notify");
@@ -124,10 +125,7 @@ fn a_loop_that_is_stuck_gives_no_sign_of_life() {
 
 #[test]
 fn a_file_system_that_does_not_answer_delays_no_message_and_no_health_check() {
-    assert!(
-        may_trace(),
-        "strace delays the system calls of this test, and may not run here: install strace with cargo xtask setup, and permit ptrace"
-    );
+    assert!(may_trace(), "{UNTRACED}");
     let action = "[action:roles]\ndriver = http\nurl = SINK\n";
     let (mut rig, admin) = monitoring::monitored("hung-statfs", &[LISTENER, RULE, action]);
     let delay = Delay::start(rig.daemon.as_ref().unwrap().id(), "statfs", &["-f"]);
@@ -149,4 +147,31 @@ fn a_file_system_that_does_not_answer_delays_no_message_and_no_health_check() {
     wait_until(SOON, "the file system answers", || {
         monitoring::sample(&admin, "osnl_journal_free_space_bytes").is_some()
     });
+}
+
+#[test]
+fn a_secret_file_that_does_not_answer_delays_no_stop() {
+    assert!(may_trace(), "{UNTRACED}");
+    let mut rig = reloading::Rig::start("hung-secret");
+    let (token, calls) = (rig.home.path().join("token"), rig.home.path().join("calls"));
+    fs::write(&token, "refused").unwrap();
+    rig.sink.reply_with(Reply::Status(401));
+    let action = "[action:roles]\ndriver = http\nurl = SINK\nauth = bearer\ntoken = file://HOME/token\n\
+                  retry_interval = 1s\n";
+    rig.apply(&[LISTENER, RULE, action]);
+    rig.publish([(1, 1)]);
+    rig.sink.wait_for(1, SOON);
+    // Whatever opens the file takes 60 s.
+    let begun = Instant::now();
+    let of_file = ["-f", "-P", token.to_str().unwrap(), "-o", calls.to_str().unwrap()];
+    let delay = Delay::start(rig.daemon.as_ref().unwrap().id(), "openat", &of_file);
+    wait_until(SOON, "the file is opened", || {
+        fs::read_to_string(&calls).is_ok_and(|calls| calls.contains("openat("))
+    });
+    rig.signal("TERM");
+    wait_until(SOON, "it stops", || rig.log().contains("Stopped"));
+    assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+    assert!(!rig.log().contains("a service of the daemon does not end"), "{}", rig.log());
+    drop(delay);
+    assert_eq!(rig.daemon.take().unwrap().wait().unwrap().code(), Some(0));
 }

@@ -218,6 +218,17 @@ async fn what_an_action_keeps_running_ends_the_daemon_when_it_panics() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_never_ends_does_not_keep_the_daemon() {
+    let (broker, journal, shutdown) = (MemoryBroker::new(), memory(), Shutdown::new());
+    let listeners = vec![listener(&broker, rules(&journal))];
+    let hung: ServiceTask = Box::new(|_| Box::pin(std::future::pending::<()>()));
+    let daemon = Daemon::new(listeners, Vec::new(), journal).serving("hung", hung);
+    shutdown.drain.cancel();
+    let ended = timeout(4 * SERVICES_END, daemon.run(&shutdown, Duration::from_secs(5))).await;
+    assert_eq!(ended.expect("it ends").unwrap(), RunEnd::Drained);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_of_a_listener_or_a_control_socket_that_panics_ends_the_daemon() {
     let odd: [(&str, TestTasks); 2] = [
         ("end of a listener", Box::new(|exits, _| drop(exits.spawn(async { panic!("odd") })))),

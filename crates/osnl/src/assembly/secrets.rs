@@ -36,9 +36,13 @@ pub(super) fn watch(
                 let conf = conf.get().filter(|conf| conf.has_secret_files() && is_refused(&state));
                 let Some(conf) = conf else { continue };
                 let environment = environment.clone();
-                let Ok(changed) = spawn_blocking(move || conf.changed_secrets(&environment)).await else {
-                    continue;
+                // A file system may never answer.
+                let read = tokio::select! {
+                    biased;
+                    () = end.cancelled() => return,
+                    read = spawn_blocking(move || conf.changed_secrets(&environment)) => read,
                 };
+                let Ok(changed) = read else { continue };
                 // A refused content is not tried again; the former content ends the refusal.
                 let is_new =
                     changed != tried && !(changed.is_empty() && state.reloads().borrow().failed.is_none());
