@@ -220,6 +220,21 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     osnl_testkit::wait_until(Duration::from_secs(60), "the connections to end", || vhost.connections() <= 1);
 }
 
+#[test]
+fn quorum_queues_that_are_made_as_a_proof_have_gone_after_it() {
+    let vhost = Broker::shared().vhost("check-quorum");
+    let home = crate::private_folder().unwrap();
+    // With `memory://`, a pool on a quorum queue has a dead letter queue.
+    let text = conf(&vhost.url(), "exchange = amq.topic\npool = mine\nqueue_type = quorum", DUMP);
+    let found = probes(&osnl(&home, &text, &["--connect", "--declare"]));
+    for queue in ["mine", "mine.dead"] {
+        let part = format!("] permissions for queue {queue}: ");
+        let line = found.iter().find(|line| line.contains(&part)).unwrap_or_else(|| panic!("{found:?}"));
+        assert!(line.ends_with(" (osnl created it, bound it, and deleted it again)"), "{line}");
+    }
+    assert_eq!(vhost.list_queues(), []);
+}
+
 fn prepare(peer: &mut OsloPublisher) {
     let queue = |name: &str, durable: bool, arguments: Value| BrokerObjects {
         queue: name.to_owned(),

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, Error};
 
@@ -77,7 +77,8 @@ impl RabbitTransport {
                     let version = reached.greeting.rabbitmq();
                     let kind = kind.map(|kind| kind.for_broker(version));
                     let side = SideChannel::new(&connection);
-                    let mut proving = Prover { side, queue, kind: kind.clone(), is_denied: false };
+                    let mut proving =
+                        Prover { transport: self, side, queue, kind: kind.clone(), is_denied: false };
                     let proofs = proving.all(exchanges, thorough, reached.user).await;
                     let is_denied = proving.is_denied;
                     close(&connection).await;
@@ -98,6 +99,7 @@ impl RabbitTransport {
 
 /// The proofs on one connection.
 struct Prover<'a> {
+    transport: &'a RabbitTransport,
     side: SideChannel<&'a Connection>,
     queue: &'a str,
     kind: Option<QueueKind>,
@@ -229,15 +231,9 @@ impl Prover<'_> {
     }
 
     async fn remove(&mut self) -> bool {
-        let Ok(channel) = self.side.channel().await else { return false };
-        let options = QueueDeleteOptions { if_unused: true, if_empty: true, ..QueueDeleteOptions::default() };
-        match channel.queue_delete(self.queue.into(), options).await {
-            Ok(_) => true,
-            Err(error) => {
-                self.side.closed_by("remove a queue", error);
-                false
-            }
-        }
+        let removing = self.transport.delete_unused(&mut self.side, self.queue, &[]);
+        // Boxed, because few proofs come here, and deletion of a quorum queue connects anew.
+        Box::pin(removing).await.unwrap_or(false)
     }
 
     /// Any failure but a refusal of access follows the check of permissions, and so proves the permission.

@@ -1,3 +1,6 @@
+use std::borrow::Borrow;
+
+use lapin::Connection;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
@@ -6,6 +9,7 @@ use super::declare::{bind, unbind};
 use super::failure::{
     NOT_IMPLEMENTED, OperationFailure, PRECONDITION_FAILED, RESOURCE_LOCKED, is_missing, reply_code,
 };
+use super::inspection::close;
 use super::side::SideChannel;
 use crate::topology::Binding;
 use crate::{QueueSeen, TransportError};
@@ -75,7 +79,6 @@ impl RabbitTransport {
     }
 
     async fn delete(&self, queue: &str, bindings: &[Binding]) -> Result<bool, TransportError> {
-        let failed = |error| OperationFailure { what: format!("delete queue \"{queue}\""), error };
         let mut side = SideChannel::new(self.connection().await?);
         let channel = side.channel().await?;
         // A stream ignores the conditions of a deletion, and refuses this question with 540; a quorum queue with a single
@@ -86,21 +89,40 @@ impl RabbitTransport {
                 let _ = side.connection().close(200, "kept".into()).await;
                 return Ok(false);
             }
-            Err(error) if reply_code(&error) == Some(RESOURCE_LOCKED) => drop(side.closed_by("look", error)),
-            Err(error) => return Err(failed(error).into()),
+            Err(error) => {
+                let failure = side.closed_by(&format!("delete queue \"{queue}\""), error);
+                if reply_code(&failure.error) != Some(RESOURCE_LOCKED) {
+                    return Err(failure.into());
+                }
+            }
         }
+        let deleted = self.delete_unused(&mut side, queue, bindings).await;
+        close(side.connection()).await;
+        deleted
+    }
+
+    /// Deletes a queue with its bindings, and returns whether it had neither messages nor consumers. The broker may close
+    /// the connection of `side`.
+    pub(super) async fn delete_unused<C: Borrow<Connection>>(
+        &self,
+        side: &mut SideChannel<C>,
+        queue: &str,
+        bindings: &[Binding],
+    ) -> Result<bool, TransportError> {
+        let what = format!("delete queue \"{queue}\"");
         let channel = side.channel().await?;
         let options = QueueDeleteOptions { if_unused: true, if_empty: true, ..QueueDeleteOptions::default() };
-        match channel.queue_delete(queue.into(), options).await {
-            Ok(_) => {
-                let _ = side.connection().close(200, "mended".into()).await;
-                return Ok(true);
-            }
-            Err(error) if reply_code(&error) == Some(PRECONDITION_FAILED) => return Ok(false),
-            Err(error) if reply_code(&error) != Some(NOT_IMPLEMENTED) => return Err(failed(error).into()),
-            Err(_) => {}
+        let deleted = channel.queue_delete(queue.into(), options).await;
+        match deleted.map_err(|error| side.closed_by(&what, error)) {
+            Ok(_) => return Ok(true),
+            Err(failure) => match reply_code(&failure.error) {
+                Some(NOT_IMPLEMENTED) => {}
+                Some(PRECONDITION_FAILED) => return Ok(false),
+                Some(_) | None => return Err(failure.into()),
+            },
         }
-        // A quorum queue knows no conditions (540). Nothing is routed to a queue without bindings.
+        // A quorum queue knows no conditions, which end the connection (540). Nothing is routed to a queue without
+        // bindings.
         let queues = [queue.to_owned()];
         let is_unused = |seen: Vec<Option<QueueSeen>>| {
             seen.into_iter().flatten().all(|seen| seen.messages == 0 && seen.consumers == 0)
@@ -108,13 +130,14 @@ impl RabbitTransport {
         if !is_unused(tidy(self, &[], &queues).await?) {
             return Ok(false);
         }
-        if !is_unused(tidy(self, bindings, &queues).await?) {
+        if !bindings.is_empty() && !is_unused(tidy(self, bindings, &queues).await?) {
             self.bind(bindings).await?;
             return Ok(false);
         }
         let mut side = SideChannel::new(self.connection().await?);
         let channel = side.channel().await?;
-        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map_err(failed)?;
+        let deleted = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
+        deleted.map_err(|error| OperationFailure { what, error })?;
         let _ = side.connection().close(200, "mended".into()).await;
         Ok(true)
     }
