@@ -22,11 +22,11 @@ use osnl::control::{ControlRequest, ForgottenQueues, LeftQueue, Status};
 use osnl::native::Native;
 use osnl::probe::OwnDaemon;
 use osnl::queues::{DaemonCounts, Finding, FindingSeverity, Survey, SurveyLimits, Wanted, sort};
-use osnl_brokers::{Driver, unknown_driver};
+use osnl_brokers::{Driver, addresses, unknown_driver};
 use osnl_model::{Secret, no_such};
 use osnl_transport::TransportError;
 
-use self::report::QueuesReport;
+use self::report::{Amqp1Listener, QueuesReport};
 use super::asking::{NoAnswer, Respondent, clean, print_json};
 use super::confirm::agreed_to;
 use super::status::watch;
@@ -239,7 +239,13 @@ fn look_at(args: &QueuesArgs, wanted: Wanted) -> Exit {
         app::block_on(async {
             let survey = wanted.survey(DaemonCounts::default(), limits).await;
             let findings = survey.findings();
-            QueuesReport { surveys: vec![survey], topics: Vec::new(), left: Vec::new(), findings }
+            QueuesReport {
+                surveys: vec![survey],
+                topics: Vec::new(),
+                amqp1: Vec::new(),
+                left: Vec::new(),
+                findings,
+            }
         })
     };
     shown(args, look).map_or_else(|ended| ended, |report| report.exit())
@@ -261,7 +267,13 @@ fn survey(
         });
         let shards = native.wanted_shards().into_iter().filter(|_| listener.is_none());
         let shards = shards.map(|wanted| async move { wanted.survey(DaemonCounts::default(), limits).await });
-        let topics = chosen().filter(|conf| conf.wanted().is_none()).map(topics::inspect);
+        let on = |driver: Driver| chosen().filter(move |conf| Driver::for_url(&conf.transport_url) == driver);
+        let topics = on(Driver::Kafka).map(topics::inspect);
+        let amqp1 = on(Driver::Amqp1).map(|conf| {
+            let broker = addresses(&conf.transport_url).collect::<Vec<_>>().join(", ");
+            Amqp1Listener { name: conf.name.clone(), broker }
+        });
+        let amqp1: Vec<Amqp1Listener> = amqp1.collect();
         let (mut surveys, shards, topics, left) = tokio::join!(
             join_all(surveys),
             join_all(shards),
@@ -272,7 +284,7 @@ fn survey(
         let mut findings: Vec<Finding> = surveys.iter().flat_map(Survey::findings).collect();
         findings.extend(left.iter().filter_map(Finding::for_left_queue));
         sort(&mut findings);
-        QueuesReport { surveys, topics, left, findings }
+        QueuesReport { surveys, topics, amqp1, left, findings }
     })
 }
 
@@ -323,7 +335,10 @@ fn apply(native: &Native, report: &QueuesReport, is_agreed: bool) -> Result<Exit
 impl QueuesReport {
     fn exit(&self) -> Exit {
         let reached = |survey: &Survey| survey.is_reached;
-        let answers = self.surveys.iter().any(reached) || self.topics.iter().any(|topic| topic.seen.is_ok());
+        let has_none_to_ask = self.surveys.is_empty() && self.topics.is_empty() && !self.amqp1.is_empty();
+        let answers = has_none_to_ask
+            || self.surveys.iter().any(reached)
+            || self.topics.iter().any(|topic| topic.seen.is_ok());
         let is_wrong = self.findings.iter().any(|finding| finding.severity > FindingSeverity::Note)
             || self.topics.iter().any(topics::TopicsInspection::is_wrong);
         match (answers, is_wrong) {

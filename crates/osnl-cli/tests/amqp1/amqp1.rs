@@ -1,5 +1,5 @@
 use osnl_testkit::{Amqp1Peer, FaultyProxy, Sink, closed_port, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::running::{Place, SOON};
 
@@ -68,6 +68,20 @@ fn osnl_acts_on_what_oslo_publishes() {
         assert_eq!(sink.requests().len(), 2, "the context decides\n{log}");
         assert!(log.contains("a router keeps none") && log.contains("has no effect"), "{log}");
     }
+}
+
+#[test]
+fn a_look_at_queues_names_the_listeners_that_have_none_as_right() {
+    let (place, sink) = (Place::new(), Sink::start());
+    let url = "amqp://127.0.0.1:1,127.0.0.1:2/";
+    place.write("a.conf", &conf(&place, &listener("n", url, NOVA), &sink));
+    let (code, stdout, stderr) = place.run(&["queues", "-c", "a.conf"]);
+    let expected = "listener n: 127.0.0.1:1, 127.0.0.1:2, AMQP 1.0 has no queues to look at\n\nno findings\n";
+    assert_eq!((code, &*stdout), (Some(0), expected), "{stderr}");
+    let (code, stdout, stderr) = place.run(&["queues", "-c", "a.conf", "--format", "json"]);
+    let all: Value = serde_json::from_str(&stdout).unwrap();
+    let expected = json!([{"listener": "n", "broker": "127.0.0.1:1, 127.0.0.1:2"}]);
+    assert_eq!((code, &all["amqp1"], &all["kafka"]), (Some(0), &expected, &json!([])), "{stderr}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The output of `osnl queues`: tables and findings, or one object `{"brokers", "findings"}`.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use osnl::control::grouped;
 use osnl::listener::UnreadQueue;
@@ -17,8 +18,15 @@ use crate::terminal::Tone;
 pub(super) struct QueuesReport {
     pub(super) surveys: Vec<Survey>,
     pub(super) topics: Vec<TopicsInspection>,
+    pub(super) amqp1: Vec<Amqp1Listener>,
     pub(super) left: Vec<UnreadQueue>,
     pub(super) findings: Vec<Finding>,
+}
+
+/// A listener on AMQP 1.0, whose broker is not asked.
+pub(super) struct Amqp1Listener {
+    pub(super) name: Arc<str>,
+    pub(super) broker: String,
 }
 
 const WORDS: [(FindingSeverity, &str); 3] = [
@@ -49,6 +57,9 @@ impl QueuesReport {
                 }
             }
             text.push('\n');
+        }
+        for Amqp1Listener { name, broker } in &self.amqp1 {
+            text.push_str(&format!("listener {name}: {broker}, AMQP 1.0 has no queues to look at\n\n"));
         }
         for alike in folded(&self.findings) {
             text.push_str(&shown(&alike));
@@ -83,7 +94,10 @@ impl QueuesReport {
                 json!({"broker": inspection.broker, "seen": seen.map(topics::json).ok(), "error": seen.err(), "missing": inspection.missing})
             })
             .collect();
-        let all = json!({"brokers": brokers, "kafka": kafka, "findings": self.findings});
+        let amqp1 = self.amqp1.iter();
+        let amqp1: Vec<Value> =
+            amqp1.map(|conf| json!({"listener": &*conf.name, "broker": conf.broker})).collect();
+        let all = json!({"brokers": brokers, "kafka": kafka, "amqp1": amqp1, "findings": self.findings});
         clean::json(format!("{all}\n"))
     }
 }
