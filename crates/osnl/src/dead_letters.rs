@@ -26,7 +26,6 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use osnl_brokers::Driver;
 use osnl_transport::dead_letters::{MOST_READ, dead_letter_queue};
 use osnl_transport::{BoxFuture, QueueType, QueuedMessage, Transport, TransportError};
 use tokio::sync::Notify;
@@ -128,7 +127,7 @@ impl std::fmt::Debug for DeadLetterQueues {
 
 impl ListenerConf {
     pub(crate) fn decide_dead_letters(&mut self, journal: &JournalConf) {
-        let is_quorum = self.queue.queue_type == QueueType::Quorum && self.driver() != Driver::Kafka;
+        let is_quorum = self.queue.queue_type == QueueType::Quorum && self.driver().has_queues();
         self.keeps_dead_letters = is_quorum && self.pool.is_some() && matches!(journal, JournalConf::Memory);
     }
 

@@ -154,6 +154,18 @@ fn two_listeners_of_one_address_are_refused_and_others_are_not() {
 }
 
 #[test]
+fn dead_letters_that_only_a_queue_can_keep_are_refused() {
+    let (place, sink) = (Place::new(), Sink::start());
+    let of_queue = "exchange = nova\npriorities = info\npool = osnl\nqueue_type = quorum";
+    let conf = conf(&place, &listener("n", "amqp://127.0.0.1:1/", of_queue), &sink);
+    let conf = conf.replace("allow_volatile = yes", "connection = memory://");
+    place.write("a.conf", &(conf + "on_dead = hold_key\n"));
+    let (code, stdout, stderr) = place.run(&["check", "-c", "a.conf"]);
+    let expected = "[listener:n] has no queue of its own for waiting deliveries";
+    assert!(code == Some(78) && stderr.contains(expected), "{code:?} {stdout}{stderr}");
+}
+
+#[test]
 fn a_configuration_of_k2hr3_osnl_runs_with_one_warning() {
     let (broker, place) = (Amqp1Peer::broker(""), Place::new());
     let url = format!("amqp://127.0.0.1:{}/", broker.port());
