@@ -47,7 +47,9 @@
 //! | a body that cannot be read | dropped, or redelivered without end | set aside with its bytes |
 //! | connection lost | retried with growing pauses | retried each second; a redelivered message finds its first copy if still in work |
 //!
-//! Effects may therefore be repeated, never omitted.
+//! Effects may therefore be repeated, and are omitted only if the broker drops the message: RabbitMQ 4 does so at its
+//! 21st return to a quorum queue without a `delivery-limit` (the default is 20), where each lost connection counts. The
+//! policy `delivery-limit = -1` permits any number.
 //!
 //! # Set aside
 //!

@@ -152,6 +152,8 @@ impl Builder {
     }
 
     /// Returns a message to the broker after the last attempt, instead of setting it aside; attempts then begin anew.
+    /// RabbitMQ 4 drops it at the 21st return to a quorum queue without a `delivery-limit` (the default is 20), and
+    /// nothing is set aside: set the policy `delivery-limit = -1` for such a queue.
     pub fn requeue_endlessly(mut self) -> Self {
         self.is_endless = true;
         self
