@@ -393,7 +393,8 @@ impl Listener {
     /// Records the sign of life at the end of a session: the drain itself, or the latest look before a loss.
     fn was_heard(&self, is_drained: bool) {
         if let Some(depth) = self.gauges.depth().filter(|depth| depth.messages == 0) {
-            self.gaps.0.heard(&self.config.name, if is_drained { epoch::now() } else { depth.at });
+            let now = Instant::now();
+            self.gaps.0.heard(&self.config.name, system_time(if is_drained { now } else { depth.at }, now));
         }
     }
 
@@ -403,7 +404,8 @@ impl Listener {
             sleep(LIFE_INTERVAL).await;
             let Some(depth) = self.gauges.depth().filter(|depth| depth.messages == 0) else { continue };
             let (book, name) = (self.gaps.0.clone(), self.config.name.clone());
-            let heard = move || book.heard(&name, depth.at);
+            let at = system_time(depth.at, Instant::now());
+            let heard = move || book.heard(&name, at);
             if epoch::is_simulated() {
                 heard();
             } else {
@@ -418,7 +420,7 @@ impl Listener {
         if matches!(state, ListenerState::Listening | ListenerState::Standby) {
             let is_standby = state == ListenerState::Standby;
             self.counters.series.streams.set_standby(&self.config.name, is_standby, now);
-            self.gauges.reads(!is_standby, now);
+            self.gauges.reads(!is_standby);
         }
         self.state.send_replace(state);
     }
@@ -550,6 +552,12 @@ async fn give_up(
         () = shutdown.abort.cancelled() => {}
         () = end => {}
     }
+}
+
+/// Returns the time of day of a moment before now, by the present system clock.
+fn system_time(at: Instant, now: Instant) -> SystemTime {
+    let ago = now.saturating_duration_since(at);
+    epoch::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use osnl_transport::parts::{BodyFlow, BodyShare};
@@ -10,7 +10,7 @@ use osnl_transport::{
     AssignedPartition, Cut, LostPosition, PartitionSeen, Properties, Settlement, TransportError, Window,
 };
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::client::{Ends, KafkaClient, NO_LEADER};
 use super::failure::lost;
@@ -28,7 +28,7 @@ pub(super) struct Partition {
     committed: Option<Position>,
     /// Another member is to have the partition, so that no further message is handed out.
     is_leaving: bool,
-    end: Option<(i64, SystemTime)>,
+    end: Option<(i64, Instant)>,
     unknown: Option<String>,
     lost: Option<LostPosition>,
     has_read: bool,
@@ -143,7 +143,7 @@ impl State {
             offsets,
             committed: is_committed.then_some(position),
             is_leaving: false,
-            end: end.map(|end| (end, SystemTime::now())),
+            end: end.map(|end| (end, Instant::now())),
             unknown: end.is_none().then(|| NO_LEADER.to_owned()),
             lost,
             has_read: is_committed,
@@ -283,7 +283,7 @@ impl State {
             let Some(partition) = self.partitions.get_mut(&key) else { continue };
             match end {
                 Ok(end) => {
-                    (partition.end, partition.unknown) = (Some((end, SystemTime::now())), None);
+                    (partition.end, partition.unknown) = (Some((end, Instant::now())), None);
                     let open = self.open.values().filter(|message| message.key == key).count() as u64;
                     waiting += partition.offsets.unfinished(end).saturating_sub(open);
                 }

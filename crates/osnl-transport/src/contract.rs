@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl_model::{Framing, Priority, Target};
+use tokio::time::Instant;
 
 use crate::backoff::Reconnect;
 use crate::dead_letters::QueueAccess;
@@ -176,7 +177,7 @@ pub struct PartitionSeen {
     /// The offset that is committed next: all messages below are finished.
     pub next: i64,
     /// The offset after the last message, and the time of the broker's answer.
-    pub end: Option<(i64, SystemTime)>,
+    pub end: Option<(i64, Instant)>,
     /// The reason why the end is unknown; `None` if it is known.
     pub unknown: Option<String>,
     /// The position that was lost when reading began; `None` for most.

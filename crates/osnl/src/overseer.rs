@@ -162,7 +162,7 @@ impl Overseer {
         let (OverseenListener { found, gauges, gaps: (book, scope), .. }, now) =
             (listener, SystemTime::now());
         let depths = gauges.waiting();
-        let waiting = gauges.depth().and_then(|depth| depth.waiting).filter(|_| !is_first);
+        let waiting = gauges.depth().and_then(|depth| depth.waiting_since).filter(|_| !is_first);
         let day = |at: Instant| now.checked_sub(at.elapsed());
         let since = waiting.and_then(day);
         let dropped = gauges.take_dropped().and_then(|(since, until)| day(since).zip(day(until)));

@@ -101,7 +101,7 @@ pub struct Gauges {
     /// The time without any message after which that needs attention, in milliseconds; 0 means never.
     silent_after: AtomicU64,
     /// The time since which this listener is the active reader; `None` while it is not.
-    listening: Mutex<Option<SystemTime>>,
+    listening: Mutex<Option<Instant>>,
     /// The faults of the bindings at the latest look.
     gaps: Mutex<BindingGaps>,
     /// The bindings that are removed while the queue is left; set as soon as the queue is to be left.
@@ -164,30 +164,20 @@ pub struct ConnectionTrouble {
 pub struct DepthGauge {
     pub messages: u64,
     pub consumers: u64,
-    pub at: SystemTime,
-    pub waiting_since: Option<SystemTime>,
-    /// The same time, which no step of the clock moves.
-    pub waiting: Option<Instant>,
+    pub at: Instant,
+    pub waiting_since: Option<Instant>,
     /// The messages that the broker has handed over by then; `None` if others may read too.
     pub arrived: Option<u64>,
 }
 
 impl DepthGauge {
     /// Begins the wait anew after messages were read. It goes on after the broker has dropped some.
-    fn next(
-        before: Option<&Self>,
-        messages: u64,
-        consumers: u64,
-        arrived: Option<u64>,
-        at: SystemTime,
-    ) -> Self {
+    fn next(before: Option<&Self>, messages: u64, consumers: u64, arrived: Option<u64>, at: Instant) -> Self {
         let arrived = arrived.filter(|_| consumers <= 1);
         let goes_on = |before: &&Self| messages >= before.messages || before.has_dropped(messages, arrived);
-        let same = before.filter(goes_on);
-        let since = same.and_then(|before| before.waiting_since.zip(before.waiting));
-        let since = since.unwrap_or_else(|| (at, Instant::now()));
-        let (waiting_since, waiting) = (messages > 0).then_some(since).unzip();
-        Self { messages, consumers, at, waiting_since, waiting, arrived }
+        let since = before.filter(goes_on).and_then(|before| before.waiting_since).unwrap_or(at);
+        let waiting_since = (messages > 0).then_some(since);
+        Self { messages, consumers, at, waiting_since, arrived }
     }
 
     /// Whether more messages are gone than were read.
@@ -373,23 +363,23 @@ impl Gauges {
         self.received_before.load(Ordering::Relaxed) || self.messages() > 0
     }
 
-    pub(super) fn reads(&self, is_active: bool, now: SystemTime) {
+    pub(super) fn reads(&self, is_active: bool) {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        *listening = is_active.then(|| listening.unwrap_or(now));
+        *listening = is_active.then(|| listening.unwrap_or_else(Instant::now));
     }
 
-    pub fn never_received(&self) -> Option<SystemTime> {
+    /// Returns the time for which this listener has read without any message, if that needs attention.
+    pub fn never_received(&self) -> Option<Duration> {
         let after = self.silent_after()?;
-        let since = (*self.listening.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let is_long = since.elapsed().unwrap_or_default() >= after;
-        (is_long && !self.has_received()).then_some(since)
+        let reads = (*self.listening.lock().unwrap_or_else(PoisonError::into_inner))?.elapsed();
+        (reads >= after && !self.has_received()).then_some(reads)
     }
 
     fn set_depth(&self, messages: u64, consumers: u64, arrived: Option<u64>) {
         let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = DepthGauge::next(depth.as_ref(), messages, consumers, arrived, epoch::now());
+        let next = DepthGauge::next(depth.as_ref(), messages, consumers, arrived, Instant::now());
         let before = depth.as_ref().filter(|before| before.has_dropped(messages, next.arrived));
-        if let Some(since) = before.and_then(|before| before.waiting) {
+        if let Some(since) = before.and_then(|before| before.waiting_since) {
             // The wait began between two looks.
             let since = since.checked_sub(CHECK_INTERVAL).unwrap_or(since);
             let (mut dropped, now) = (self.lock_dropped(), Instant::now());
@@ -522,7 +512,8 @@ mod tests {
 
     #[test]
     fn a_backlog_waits_since_some_of_it_was_read() {
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
         let mut depth: Option<DepthGauge> = None;
         for (n, (messages, arrived, since)) in [
             (0, Some(0), None),

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{FailingKey, HeldCause, LatestDead, Overview, Tally};
 use crate::{JournalState, PausedActions};
@@ -21,8 +21,8 @@ pub struct StoreFacts {
     pub max_dead: Option<u64>,
     /// The most bytes of the file; `None` in memory, and for a stopped daemon.
     pub max_bytes: Option<u64>,
-    /// Since when a reader has kept the WAL from being copied to the file; `None` if none does.
-    pub wal_held: Option<SystemTime>,
+    /// How long a reader has kept the WAL from being copied to the file; `None` if none does.
+    pub wal_held: Option<Duration>,
 }
 
 impl StoreFacts {

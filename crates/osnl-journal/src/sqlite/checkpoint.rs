@@ -7,11 +7,12 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime};
+use std::time::Duration;
 
 use osnl_core::ends::EndReports;
 use osnl_core::epoch;
 use rusqlite::Connection;
+use tokio::time::Instant;
 
 use super::SqliteState;
 
@@ -70,16 +71,16 @@ impl Checkpointer {
 
 /// Since when a reader has kept checkpoints from copying the whole WAL, which grows meanwhile.
 #[derive(Debug, Default)]
-pub(super) struct WalHold(Mutex<Option<SystemTime>>);
+pub(super) struct WalHold(Mutex<Option<Instant>>);
 
 impl WalHold {
     fn copied(&self, is_whole: bool) {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *since = if is_whole { None } else { Some(since.unwrap_or_else(epoch::now)) };
+        *since = if is_whole { None } else { Some(since.unwrap_or_else(Instant::now)) };
     }
 
-    pub(super) fn since(&self) -> Option<SystemTime> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lasts(&self) -> Option<Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }
 }
 
@@ -126,4 +127,29 @@ fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
 /// Returns the pages that the WAL must have: none or a few after another program's `wal_checkpoint(TRUNCATE)`.
 pub(super) fn pages(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_of_the_system_clock_neither_hides_nor_ages_a_reader_of_the_wal() {
+        let (minute, noon) =
+            (Duration::from_secs(60), SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        for after in [noon - 60 * minute, noon + 60 * minute] {
+            epoch::simulated::set(Some(noon));
+            let hold = WalHold::default();
+            hold.copied(false);
+            epoch::simulated::set(Some(after));
+            tokio::time::advance(minute).await;
+            hold.copied(false);
+            assert_eq!(hold.lasts(), Some(minute));
+            hold.copied(true);
+            assert_eq!(hold.lasts(), None);
+        }
+        epoch::simulated::set(None);
+    }
 }

@@ -161,7 +161,7 @@ impl JournalQueries for SqliteQueries {
             max_pending: journal.map(|journal| journal.max_pending()),
             max_dead: journal.map(|journal| journal.max_dead()),
             max_bytes: journal.map(|journal| journal.max_size()),
-            wal_held: journal.and_then(|journal| journal.shared.wal.since()),
+            wal_held: journal.and_then(|journal| journal.shared.wal.lasts()),
         }
     }
 

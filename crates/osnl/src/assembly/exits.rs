@@ -19,7 +19,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use osnl_brokers::Driver;
 use osnl_transport::Declare;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::parts::AssemblyParts;
 use crate::control::PartitionLag;
@@ -154,7 +154,7 @@ impl LeavingListener {
             return Some("its lag is not known".to_owned());
         };
         let is_subscribed = self.exit.state.borrow().is_subscribed();
-        let now = std::time::SystemTime::now();
+        let now = Instant::now();
         let left = partitions.iter().filter(|seen| !self.topics.iter().any(|topic| **topic == *seen.topic));
         let mut lags = left.map(|seen| PartitionLag::new(seen, is_subscribed, now));
         lags.find_map(|of| match (of.lag, of.reason) {

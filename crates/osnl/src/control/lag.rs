@@ -1,6 +1,7 @@
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl_transport::PartitionSeen;
+use tokio::time::Instant;
 
 use super::status::{LagStatus, PartitionLag};
 use super::time::span;
@@ -8,13 +9,13 @@ use super::time::span;
 /// An older end is out of date: brokers are asked every ten seconds, and may take thirty.
 const STALE: Duration = Duration::from_secs(60);
 
-pub(super) fn is_stale(at: SystemTime) -> bool {
-    at.elapsed().unwrap_or_default() >= STALE
+pub(super) fn is_stale(at: Instant) -> bool {
+    at.elapsed() >= STALE
 }
 
 impl PartitionLag {
-    pub(crate) fn new(seen: &PartitionSeen, is_subscribed: bool, now: SystemTime) -> Self {
-        let age = seen.end.map(|(_, at)| now.duration_since(at).unwrap_or_default());
+    pub(crate) fn new(seen: &PartitionSeen, is_subscribed: bool, now: Instant) -> Self {
+        let age = seen.end.map(|(_, at)| now.saturating_duration_since(at));
         let is_fresh = is_subscribed && age.is_some_and(|age| age < STALE);
         let unknown = || match (is_subscribed, &seen.unknown, age) {
             (false, _, _) => "the listener is not connected".to_owned(),
@@ -89,7 +90,8 @@ mod tests {
     type PartitionCase = (i32, i64, Option<(i64, u64)>, Option<&'static str>);
 
     fn check(is_subscribed: bool, seen: &[PartitionCase], expected: &str) {
-        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
         let of = |(partition, next, end, unknown): &PartitionCase| {
             let seen = PartitionSeen {
                 topic: "n.info".into(),
@@ -99,7 +101,7 @@ mod tests {
                 unknown: unknown.map(str::to_owned),
                 lost: None,
             };
-            PartitionLag::new(&seen, is_subscribed, SystemTime::UNIX_EPOCH + NOW)
+            PartitionLag::new(&seen, is_subscribed, begun + NOW)
         };
         let partitions: Vec<PartitionLag> = seen.iter().map(of).collect();
         let status = LagStatus::new("g".to_owned(), partitions);

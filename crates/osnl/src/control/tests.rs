@@ -12,15 +12,23 @@ use osnl_core::event::Event;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_core::rule::{GuardHold, GuardName};
+use osnl_core::shutdown::Shutdown;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
-use osnl_journal::{Begin, ClaimLimits, Entry, Journal as _, NewDelivery, Settle, UsedLimits};
-use osnl_transport::BoxFuture;
+use osnl_journal::{
+    Begin, ClaimLimits, Entry, Journal as _, NewDelivery, Obstacle, Receipt, Settle, UsedLimits,
+};
+use osnl_model::{Head, Priority, Target};
+use osnl_transport::{BoxFuture, Declare, ListenOptions, MemoryBroker, QueueKind};
 use serde_json::{Value, json};
+use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, DeliverySettings};
+use crate::intake::Intake;
+use crate::listener::{Listener, ListenerConfig};
 
 fn place(state_dir: &Path) -> SocketPlace {
     SocketPlace { state_dir: state_dir.to_owned(), group: None }
@@ -224,6 +232,73 @@ async fn a_step_of_the_system_clock_neither_hides_nor_ages_what_waits() {
         assert_eq!((target.oldest_pending_seconds, target.since_seconds), (Some(120), Some(180)));
         let failing: Vec<u64> = target.failing.iter().map(|failing| failing.since_seconds).collect();
         assert_eq!(failing, [120]);
+    }
+    epoch::simulated::set(None);
+}
+
+/// An intake without room, so that messages wait in their queue.
+struct NoRoom;
+
+impl Intake for NoRoom {
+    fn reserve(&self, _: usize) -> BoxFuture<'_, usize> {
+        Box::pin(std::future::pending())
+    }
+
+    fn keep(&self, _: usize) {}
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        None
+    }
+
+    fn wants(&self, _: &Head<'_>) -> bool {
+        true
+    }
+
+    fn notify(&self, _: ReceivedMessage) -> Receipt {
+        Receipt::complete(Settle::Requeue)
+    }
+
+    fn unreadable(&self, _: ReceivedMessage, _: String) -> Receipt {
+        Receipt::complete(Settle::Requeue)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_the_system_clock_neither_hides_nor_ages_what_waits_at_the_broker() {
+    let minute = Duration::from_secs(60);
+    let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let to = [(Target::new("x", "notifications"), Priority::Info)];
+    for after in [noon - 60 * minute, noon + 60 * minute] {
+        epoch::simulated::set(Some(noon));
+        let (broker, counters) = (MemoryBroker::new(), Arc::<Counters>::default());
+        let options = ListenOptions::new(Some("p"), 4, Declare::Create, QueueKind::DURABLE);
+        let conf = ListenerConfig::new("l".into(), to.clone().into(), options);
+        let listener = Listener::new(conf, Arc::new(broker.transport()), Arc::new(NoRoom), counters.clone());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(9), counters.clone()));
+        let listeners = vec![listener.silent_after(Some(minute))];
+        let daemon = Daemon::new(listeners, Vec::new(), journal.clone());
+        let handler = ControlHandler::for_daemon(
+            Store::for_memory(journal, Default::default()),
+            daemon.state(),
+            counters,
+        );
+        let shutdown = Shutdown::new();
+        let ends = shutdown.clone();
+        let running = TaskTracker::new().spawn(async move { daemon.run(&ends, minute).await });
+        let waits = async |time: Duration| {
+            sleep(time).await;
+            let found = handler.status().await.unwrap().listeners.remove(0);
+            (found.queue_messages, found.queue_waiting_seconds, found.never_received_seconds)
+        };
+        assert_eq!(waits(Duration::from_millis(500)).await, (Some(0), None, None));
+        broker.publish(&to[0].0, &to[0].1, "{}");
+        let (messages, begun, never) = waits(Duration::from_secs(20)).await;
+        assert_eq!((messages, never), (Some(1), None));
+        epoch::simulated::set(Some(after));
+        let later = begun.map(|seconds| seconds + minute.as_secs());
+        assert_eq!(waits(minute).await, (Some(1), later, Some(80)));
+        shutdown.drain.cancel();
+        running.await.unwrap().unwrap();
     }
     epoch::simulated::set(None);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::listener::announce::log_others_left;
 use crate::listener::returns::{Blockade, WaitVerdict};
 use crate::listener::watchdog::{SessionStage, SessionWake, Watchdog};
-use crate::listener::{BlockReason, Listener, ListenerState};
+use crate::listener::{BlockReason, Listener, ListenerState, system_time};
 use osnl_core::metrics::{QueuedMessages, StreamKind};
 use osnl_core::received::{ReceivedMessage, with_head};
 use osnl_journal::{Obstacle, Receipt, Settle};
@@ -449,11 +449,6 @@ impl<'a> Core<'a> {
         };
         debug_assert!(stale.is_ok(), "a session's messages are those of its window");
     }
-}
-
-fn system_time(at: Instant, now: Instant) -> SystemTime {
-    let ago = now.saturating_duration_since(at);
-    epoch::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// The deliveries of one open message, which count until it is dropped.

@@ -171,22 +171,20 @@ impl ControlHandler {
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {
-        let handles: Vec<ListenerHandle> =
-            self.live.iter().flat_map(|live| live.daemon.listeners()).collect();
-        let since = |heard: &ListenerHandle| heard.gauges.since().map(|at| self.by_present_clock(at));
+        let Some(live) = &self.live else { return Vec::new() };
+        let series = &live.counters.series;
+        let clock = series.streams.clock();
         let mut listeners: Vec<ListenerStatus> =
-            handles.iter().map(|heard| listener(heard, since(heard))).collect();
+            live.daemon.listeners().iter().map(|heard| listener(heard, clock)).collect();
         // Two listeners of this daemon may read one queue.
         let places: Vec<(String, Vec<String>)> =
             listeners.iter().map(|one| (one.broker.clone(), one.queues.clone())).collect();
         for listener in &mut listeners {
-            if let Some(live) = &self.live {
-                let series = live.counters.series.listener(&listener.name);
-                // A reload that changes the pool begins with another gauge.
-                listener.messages = series.received.get();
-                listener.last_event_age_seconds = series.ages.last().map(|age| age.as_secs());
-                listener.old_events_seconds = series.ages.running(SystemTime::now()).map(|age| age.as_secs());
-            }
+            let series = series.listener(&listener.name);
+            // A reload that changes the pool begins with another gauge.
+            listener.messages = series.received.get();
+            listener.last_event_age_seconds = series.ages.last().map(|age| age.as_secs());
+            listener.old_events_seconds = series.ages.running(SystemTime::now()).map(|age| age.as_secs());
             let same = |(broker, queues): &&(String, Vec<String>)| {
                 *broker == listener.broker && queues.iter().any(|queue| listener.queues.contains(queue))
             };
@@ -302,7 +300,7 @@ impl ControlHandler {
             open_bytes,
             max_bytes: facts.max_bytes,
             wal_bytes: disk.wal_bytes,
-            wal_held_seconds: facts.wal_held.map(time::age),
+            wal_held_seconds: facts.wal_held.map(|held| held.as_secs()),
             wal_reader: disk.wal_reader,
             free_bytes: disk.free_bytes,
             events: overview.map(|overview| overview.events),
@@ -499,8 +497,9 @@ fn seconds_until(at: Instant) -> u64 {
     at.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64
 }
 
-fn listener(heard: &ListenerHandle, since: Option<SystemTime>) -> ListenerStatus {
+fn listener(heard: &ListenerHandle, clock: &SteppedClock) -> ListenerStatus {
     let opened = heard.gauges.opened();
+    let since = heard.gauges.since().map(|at| clock.by_present(at));
     let last = heard.gauges.last_message();
     let state = heard.state.borrow().clone();
     let trouble = match &state {
@@ -522,7 +521,6 @@ fn listener(heard: &ListenerHandle, since: Option<SystemTime>) -> ListenerStatus
         let left = next.duration_since(SystemTime::now()).unwrap_or_default();
         left.as_secs_f64().ceil() as u64
     };
-    let lag = lag(heard);
     let depth = present_depth(heard);
     let waiting_since = depth.as_ref().and_then(|depth| depth.waiting_since);
     let overseer = Overseer::from_handle(heard);
@@ -556,7 +554,7 @@ fn listener(heard: &ListenerHandle, since: Option<SystemTime>) -> ListenerStatus
             Some(_) => AS_CONFIGURED.to_owned(),
             None => ANOTHER_LIMIT.to_owned(),
         }),
-        never_received_seconds: heard.gauges.never_received().map(time::age),
+        never_received_seconds: heard.gauges.never_received().map(|reads| reads.as_secs()),
         silence: seen.as_ref().and_then(silence),
         standing_by_for: standing_by_for(heard, seen.as_ref(), &state),
         consumer_tag: heard.consumer_tag.clone(),
@@ -569,10 +567,10 @@ fn listener(heard: &ListenerHandle, since: Option<SystemTime>) -> ListenerStatus
             false => Vec::new(),
         },
         exchange_remedy: heard.gauges.trouble().and_then(|trouble| trouble.remedy),
-        queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
-        queue_waiting_since: waiting_since.map(time::shown),
-        queue_waiting_seconds: waiting_since.map(time::age),
-        lag,
+        queue_seen_seconds: depth.as_ref().map(|depth| depth.at.elapsed().as_secs()),
+        queue_waiting_since: waiting_since.map(|at| time::shown(clock.time_of_day(clock.millis(at)))),
+        queue_waiting_seconds: waiting_since.map(|at| at.elapsed().as_secs()),
+        lag: lag(heard),
         queues: opened.queues,
         messages: heard.gauges.messages(),
         reconnects: heard.gauges.reconnects(),
@@ -610,7 +608,7 @@ pub(super) fn lag(heard: &ListenerHandle) -> Option<LagStatus> {
     let is_subscribed = heard.state.borrow().is_subscribed();
     let group = heard.gauges.opened().queues.into_iter().next();
     let partitions: Vec<PartitionLag> =
-        partitions.iter().map(|seen| PartitionLag::new(seen, is_subscribed, SystemTime::now())).collect();
+        partitions.iter().map(|seen| PartitionLag::new(seen, is_subscribed, Instant::now())).collect();
     Some(LagStatus::new(group.unwrap_or_default(), partitions))
 }
 
@@ -698,9 +696,8 @@ mod tests {
         let asked = |seconds| DepthGauge {
             messages: 362,
             consumers: 1,
-            at: SystemTime::now() - Duration::from_secs(seconds),
+            at: Instant::now() - Duration::from_secs(seconds),
             waiting_since: None,
-            waiting: None,
             arrived: None,
         };
         for (seconds, state, expected) in [

@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use osnl_model::{Priority, Target};
 use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, QueueSeen, Transport as _};
 
