@@ -13,7 +13,7 @@ mod silence;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::backlog::{Backlog, BacklogRates, CallLimit, CallLoad, FallingBehind, QueuedMessages};
-pub use self::canary::Canary;
+pub use self::canary::{Canary, CanaryRefusal};
 pub use self::event_types::EventTypes;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts, LATENCY};
 pub use self::old_events::OldEvents;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use osnl_transport::Remedy;
 use tokio::time::Instant;
 
 use super::Counter;
@@ -29,6 +30,15 @@ struct CanaryFlight {
     every: Option<Duration>,
     open: BTreeMap<String, Instant>,
     since: Option<Instant>,
+    refusal: Option<CanaryRefusal>,
+}
+
+/// Why the latest canary could not be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanaryRefusal {
+    pub reason: String,
+    /// `None` if the reason names it or none is known.
+    pub remedy: Option<Remedy>,
 }
 
 impl Default for Canary {
@@ -51,8 +61,7 @@ impl Canary {
 
     pub fn begin(&self, every: Duration, now: Instant) {
         let mut flight = self.flight();
-        (flight.every, flight.since) = (Some(every), Some(now));
-        flight.open.clear();
+        *flight = CanaryFlight { every: Some(every), since: Some(now), ..CanaryFlight::default() };
     }
 
     #[must_use]
@@ -69,9 +78,24 @@ impl Canary {
         flight.open.insert(id.to_owned(), now);
     }
 
-    pub fn is_refused(&self, id: &str) {
-        self.flight().open.remove(id);
+    /// Notes that the broker has confirmed a canary.
+    pub fn is_sent(&self) {
+        self.flight().refusal = None;
+        self.sent.increment();
+    }
+
+    pub fn is_refused(&self, id: &str, refusal: CanaryRefusal) {
+        let mut flight = self.flight();
+        flight.open.remove(id);
+        flight.refusal = Some(refusal);
+        drop(flight);
         self.refused.increment();
+    }
+
+    /// Returns why the latest canary could not be published; `None` if the broker has it.
+    #[must_use]
+    pub fn refusal(&self) -> Option<CanaryRefusal> {
+        self.flight().refusal.clone()
     }
 
     /// Notes that a canary has returned, and returns its delay. `None` for a canary of another daemon, or for a lost
@@ -126,7 +150,11 @@ mod tests {
         assert_eq!((canary.comes_back("a", at(3)), canary.comes_back("x", at(3))), (None, None));
         canary.sends("b", at(60));
         canary.sends("c", at(120));
-        canary.is_refused("c");
+        let refusal = CanaryRefusal { reason: "no".to_owned(), remedy: None };
+        canary.is_refused("c", refusal.clone());
+        assert_eq!(canary.refusal(), Some(refusal));
+        canary.is_sent();
+        assert_eq!(canary.refusal(), None);
         assert_eq!(canary.late(at(182)), None);
         assert_eq!(canary.late(at(183)), Some(Duration::from_secs(181)));
         canary.sends("d", at(241));

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use osnl_model::{Emission, Framing, Priority, Target};
-use osnl_transport::{Declare, OutgoingMessage, Transport};
+use osnl_transport::{ALARM_REMEDY, Declare, OutgoingMessage, Remedy, Transport, TransportError};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::daemon::{DaemonState, ServiceTask};
 use crate::listener::ListenerState;
-use crate::metrics::{Canary, Counters};
+use crate::metrics::{Canary, CanaryRefusal, Counters};
 use crate::native::{CanaryConf, canary};
 
 const ANSWER: Duration = Duration::from_secs(10);
@@ -66,12 +66,13 @@ pub(super) fn send(
                     Ok(()) if std::mem::take(&mut fails) => {
                         tracing::info!(listener.name = &*conf.listener, "the canary is sent again");
                     }
-                    Err(error) if !std::mem::replace(&mut fails, true) => {
+                    Err(CanaryRefusal { reason, remedy }) if !std::mem::replace(&mut fails, true) => {
                         tracing::warn!(
                             listener.name = &*conf.listener,
                             exchange.name = exchange,
-                            error,
-                            "the canary cannot be sent; it needs write permission on the exchange"
+                            error = reason,
+                            remedy = remedy.as_deref(),
+                            "the canary cannot be sent"
                         );
                     }
                     Ok(()) | Err(_) => {}
@@ -98,7 +99,8 @@ fn listens(daemon: &DaemonState, conf: &CanaryConf) -> bool {
     })
 }
 
-async fn one(canary: &Canary, transport: &dyn Transport, exchange: &str) -> Result<(), String> {
+async fn one(canary: &Canary, transport: &dyn Transport, exchange: &str) -> Result<(), CanaryRefusal> {
+    let unwritten = |reason: String| CanaryRefusal { reason, remedy: None };
     let id = crate::stamp::message_id();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let payload = serde_json::json!({"from": "osnl", "process": std::process::id()}).to_string();
@@ -107,7 +109,7 @@ async fn one(canary: &Canary, transport: &dyn Transport, exchange: &str) -> Resu
         publisher_id: Some(format!("{}{host}", canary::PUBLISHER)),
         event_type: Some(canary::EVENT_TYPE.to_owned()),
         priority: Some(Priority::Info),
-        payload: RawValue::from_string(payload).map_err(|error| error.to_string())?,
+        payload: RawValue::from_string(payload).map_err(|error| unwritten(error.to_string()))?,
         timestamp: Some(crate::stamp::timestamp()),
         unique_id: Some(crate::stamp::unique_id()),
         context: Vec::new(),
@@ -115,23 +117,110 @@ async fn one(canary: &Canary, transport: &dyn Transport, exchange: &str) -> Resu
     };
     let body = emission
         .body(transport.features().framing.unwrap_or(Framing::Envelope))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| unwritten(error.to_string()))?;
     let sent = OutgoingMessage::json(body);
     let message = OutgoingMessage { declare: Declare::Passive, mandatory: true, ..sent };
     canary.sends(&id, Instant::now());
     let target = Target::new(exchange, canary::TOPIC);
-    let sent = timeout(ANSWER, transport.send(&target, &Priority::Info, message)).await;
-    let sent = sent.unwrap_or_else(|_| {
-        Err(osnl_transport::TransportError::Lost { reason: "the broker does not confirm".to_owned() })
-    });
+    let sent = tokio::select! {
+        biased;
+        blocked = transport.blocked() => Err(blocked),
+        sent = timeout(ANSWER, transport.send(&target, &Priority::Info, message)) => sent.unwrap_or_else(|_| {
+            Err(TransportError::Lost { reason: "the broker does not confirm".to_owned() })
+        }),
+    };
     match sent {
         Ok(()) => {
-            canary.sent.increment();
+            canary.is_sent();
             Ok(())
         }
         Err(error) => {
-            canary.is_refused(&id);
-            Err(error.to_string())
+            let refusal = CanaryRefusal { reason: error.to_string(), remedy: remedy(&error) };
+            canary.is_refused(&id, refusal.clone());
+            Err(refusal)
+        }
+    }
+}
+
+/// The transport's own command for a sender would take the permissions of the listener, which is the same user, away.
+fn remedy(error: &TransportError) -> Option<Remedy> {
+    match error {
+        TransportError::Refused { code: Some(403), .. } => {
+            Some("osnl needs write permission on the exchange".into())
+        }
+        TransportError::Blocked { .. } => Some(Remedy::command(ALARM_REMEDY)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use osnl_transport::{BoxFuture, Consumer, ListenOptions, Tap, TapOptions};
+
+    use super::*;
+
+    /// A broker that blocks publishers, or answers them with an error.
+    struct NoTaker {
+        blocks: bool,
+        error: TransportError,
+    }
+
+    impl Transport for NoTaker {
+        fn listen<'a>(
+            &'a self,
+            _: &'a [(Target, Priority)],
+            _: &'a ListenOptions,
+        ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
+            Box::pin(pending())
+        }
+
+        fn send<'a>(
+            &'a self,
+            _: &'a Target,
+            _: &'a Priority,
+            _: OutgoingMessage,
+        ) -> BoxFuture<'a, Result<(), TransportError>> {
+            match self.blocks {
+                true => Box::pin(pending()),
+                false => Box::pin(ready(Err(self.error.clone()))),
+            }
+        }
+
+        fn blocked(&self) -> BoxFuture<'_, TransportError> {
+            match self.blocks {
+                true => Box::pin(ready(self.error.clone())),
+                false => Box::pin(pending()),
+            }
+        }
+
+        fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+            Box::pin(pending())
+        }
+
+        fn location(&self) -> String {
+            "nowhere".to_owned()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_refused_permission_is_called_one() {
+        let refused = |code| {
+            let what = "publish to exchange \"nova\"".to_owned();
+            TransportError::Refused { what, reason: "refused".to_owned(), code }
+        };
+        let blocked = TransportError::Blocked { host: "mq1".to_owned(), reason: "low on memory".to_owned() };
+        for (blocks, error, expected) in [
+            (true, blocked, Some(ALARM_REMEDY)),
+            (false, refused(Some(403)), Some("osnl needs write permission on the exchange")),
+            (false, refused(Some(404)), None),
+        ] {
+            let (canary, reason) = (Canary::default(), error.to_string());
+            let refusal = one(&canary, &NoTaker { blocks, error }, "nova").await.unwrap_err();
+            assert_eq!(canary.refusal().as_ref(), Some(&refusal));
+            assert_eq!((refusal.reason, refusal.remedy.as_deref()), (reason, expected));
+            assert_eq!((canary.sent.get(), canary.refused.get()), (0, 1));
         }
     }
 }

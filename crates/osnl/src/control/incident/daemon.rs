@@ -96,13 +96,16 @@ pub(in crate::control) fn judge_streams(counters: &Counters) -> Vec<Incident> {
         let found = if kind == "listener" { found.for_listener(&name) } else { found };
         found.mended_by_command("osnl tap").mended_by("the tap shows whether the service sends notifications")
     });
-    let canary = counters.series.canary.late(Instant::now()).map(|late| {
+    let canary = &counters.series.canary;
+    let late = canary.late(Instant::now()).map(|late| {
         let what = format!("the canary is late: none came back for {}", span(late.as_secs()));
         let found = Incident::new(Kind::CanaryLate, Severity::Critical, "canary", what);
+        let found = found.labelled("the canary is late").since(None, Some(late.as_secs()));
+        let refusal = canary.refusal().map(|refusal| (refusal.reason, refusal.remedy));
+        let (reason, remedy) = refusal.unwrap_or_default();
         found
-            .labelled("the canary is late")
-            .since(None, Some(late.as_secs()))
-            .mended_by("see whether osnl may write to the exchange, and its listener")
+            .because(reason)
+            .mended_by_remedy(remedy.unwrap_or_else(|| "see its listener, and its broker".into()))
     });
-    silent.chain(canary).collect()
+    silent.chain(late).collect()
 }

@@ -5,6 +5,7 @@ mod listeners;
 use std::time::SystemTime;
 
 use osnl_net::http::ExpiryKind;
+use tokio::time::Instant;
 
 use super::super::{
     AttemptFailure, ExpiryStatus, FailingResource, HeldReason, JournalStatus, ListenerStatus, TargetReport,
@@ -13,6 +14,7 @@ use super::super::{
 use super::IncidentSeverity::{Critical, Warning};
 use super::*;
 use crate::daemon::DaemonStop;
+use crate::metrics::{CanaryRefusal, Counters};
 
 const BOUNDS: Bounds = Bounds { attention_age: Duration::from_secs(900), max_pending: Some(1000) };
 
@@ -45,6 +47,25 @@ fn listener(state: &str) -> ListenerStatus {
         queue_messages: Some(0),
         ..ListenerStatus::default()
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_canary_says_why_it_could_not_be_sent() {
+    let counters = Counters::default();
+    let canary = &counters.series.canary;
+    canary.begin(Duration::from_secs(60), Instant::now());
+    tokio::time::advance(Duration::from_secs(240)).await;
+    let late = |why: &str, doing: &str| {
+        let what = "the canary is late: none came back for 4 min";
+        check(&judge_streams(&counters), &[(IncidentKind::CanaryLate, Critical, what, why, doing)]);
+    };
+    late("", "see its listener, and its broker");
+    let reason = "mq1: the broker blocks publishers: low on memory".to_owned();
+    canary
+        .is_refused("id", CanaryRefusal { reason: reason.clone(), remedy: Some(Remedy::command("alarms")) });
+    late(&reason, "alarms");
+    canary.is_sent();
+    late("", "see its listener, and its broker");
 }
 
 #[test]
