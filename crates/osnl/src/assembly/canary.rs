@@ -29,7 +29,7 @@ impl Way {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((transport, exchange.to_owned()));
     }
 
-    fn now(&self) -> Option<CanaryPlace> {
+    pub(super) fn now(&self) -> Option<CanaryPlace> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

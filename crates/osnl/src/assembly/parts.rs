@@ -63,12 +63,19 @@ fn place(conf: &ListenerConf) -> String {
 }
 
 impl AssemblyParts {
+    /// Begins to serve a configuration that is not refused any more.
     pub(super) fn serve(&self, native: &Native) {
         if let Some(observer) = &self.observer {
             observer.serve(native.interests());
         }
         if let Some(journal) = &self.opened.memory {
             journal.set_gating(native.gating_listeners());
+        }
+        if let Some(listener) = native.listeners.iter().find(|listener| listener.has_canary)
+            && let Some(transport) = self.transport_of(listener)
+        {
+            let exchange = listener.exchanges.first().map_or(DEFAULT_EXCHANGE, String::as_str);
+            self.canary_way.set(transport, exchange);
         }
         if let (Some(journal), Some(queues)) = (&self.opened.memory, &self.opened.store.dead_letters) {
             let heard = native.heard();
@@ -124,10 +131,6 @@ impl AssemblyParts {
                 transport
             }
         };
-        if conf.has_canary {
-            let exchange = conf.exchanges.first().map_or(DEFAULT_EXCHANGE, String::as_str);
-            self.canary_way.set(transport.clone(), exchange);
-        }
         let live = Arc::new(LiveRules::new(self.engine(conf, rules)));
         self.rules.insert(conf.name.clone(), live.clone());
         let is_shared = transport.features().partitions;

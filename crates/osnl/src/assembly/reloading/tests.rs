@@ -180,6 +180,26 @@ fn a_reload_warns_of_a_value_that_the_sample_has_left_to_the_operator() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_canary_follows_its_listener_and_stays_after_a_refused_reload() {
+    let (folder, text) = (tempfile::tempdir().unwrap(), format!("{BEFORE}[canary]\nlistener = l\n"));
+    let running = running(folder.path(), &text);
+    let way = running.parts.canary_way.clone();
+    let exchange = || way.now().map(|(_, exchange)| exchange);
+    let listener = running.loaded.conf.listeners[0].clone();
+    let transport = running.parts.transport_of(&listener).unwrap();
+    let other_reader = transport.listen(&listener.targets(), &listener.options()).await.unwrap();
+    write(folder.path(), &text.replace("exchange = x\npool = osnl", "exchange = y\npool = other"));
+    let (running, refused) = Box::new(running).prepare(ReloadScope::Configuration).await;
+    assert_eq!(refused.err().map(|refused| refused.reason), Some(ReloadRefusalReason::QueueNotEmpty));
+    assert_eq!(exchange().as_deref(), Some("x"));
+    other_reader.close().await;
+    let (mut running, accepted) = running.prepare(ReloadScope::Configuration).await;
+    assert_eq!(accepted.err(), None);
+    running.commit();
+    assert_eq!(exchange().as_deref(), Some("y"));
+}
+
 /// A reload that leaves a queue is refused while the queue has messages.
 #[test]
 fn a_listener_keeps_its_queue_when_its_broker_is_reached_by_tls() {
