@@ -10,8 +10,14 @@ use crate::entry::{Begin, Entry};
 use crate::identity::MessageIdentity;
 
 /// Counts and logs deliveries that do not begin as live; called once for a kept entry. `ids` returns the
-/// numbers of deliveries, if the store has any.
-pub(crate) fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counters: &Counters) {
+/// numbers of deliveries, if the store has any; `is_back` is whether the entry was kept before, and has returned to the
+/// broker.
+pub(crate) fn announce(
+    entry: &Entry,
+    ids: impl Fn(usize) -> Option<DeliveryId>,
+    is_back: bool,
+    counters: &Counters,
+) {
     counters.series.listener(&entry.received.origin.listener).appended(&entry.notification);
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for (n, new) in entry.deliveries.iter().enumerate() {
@@ -30,6 +36,8 @@ pub(crate) fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>,
                     "shadow: recorded as done, nothing is called"
                 );
             }
+            // Counted when it was first kept.
+            Begin::Held(_) if is_back => {}
             Begin::Held(hold) => {
                 let id = ids(n);
                 HeldByGuard { id, rule, action, key, message, reason: &hold.why }.announce(counters);

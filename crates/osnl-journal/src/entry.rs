@@ -91,6 +91,14 @@ impl Begin {
         }
     }
 
+    /// Returns the decision of the guard that holds the delivery.
+    pub(crate) fn hold(&self) -> Option<&GuardHold> {
+        match self {
+            Self::Held(hold) => Some(hold),
+            Self::Live | Self::Shadow | Self::Dead(_) | Self::TooOld(_) => None,
+        }
+    }
+
     #[must_use]
     pub fn dead_letter(&self) -> Option<&str> {
         match self {

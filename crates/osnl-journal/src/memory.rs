@@ -4,8 +4,8 @@
 //! The broker may deliver a message again while its entry is open, after a broken connection or a cancelled
 //! consumer. Such a message *adopts* the open entry: a new receipt, no new event. A message whose entry has
 //! just ended is acknowledged without a second event. The course of a returned message is remembered: its first
-//! arrival, its attempts, and what has ended. So a message in a requeue loop still uses up its limits, and no wait begins
-//! anew.
+//! arrival, its attempts, what a guard holds, and what has ended. So a message in a requeue loop still uses up its
+//! limits, and no wait begins anew.
 //!
 //! Dead letters are logged as one JSON line each, and so outlive the process. For a listener with a [dead
 //! letter queue](MemoryJournal::keep_dead_letters_of), dead letters and unreadable messages first go to the
@@ -473,7 +473,8 @@ impl MemoryJournal {
             return Some((sender, Settle::Acknowledge));
         }
         self.place_copies(state, &mut entry);
-        begin::announce(&entry, |_| None, &self.counters);
+        let is_back = course.as_ref().is_some_and(|course| course.returns > 0);
+        begin::announce(&entry, |_| None, is_back, &self.counters);
         let entry_id = state.next();
         let mut outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
         outstanding += self.bury_from_the_start(state, entry_id, &entry);

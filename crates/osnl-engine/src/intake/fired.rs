@@ -162,7 +162,7 @@ impl<'r, 'a> FiredRule<'r, 'a> {
     fn guarded(&self, action: &str, key: Option<&str>, resource: Option<u32>) -> Begin {
         let (guards, Arrival { received, parts, is_back, .. }) = (&self.engine.guards, self.arrival);
         guards.look_at_clock();
-        // Guards have decided when the message first came.
+        // Guards have decided when the message first came, and the journal knows what they held.
         if *is_back || guards.longest().is_none() {
             return Begin::Live;
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::dead::{DeadLetter, log_dead_letter};
 use super::limits::DEAD_BYTES;
 use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
-use crate::{Begin, DeliveryId, End, Handover, NewDelivery, Outcome, UsedLimits};
+use crate::{DeliveryId, End, Handover, NewDelivery, Outcome, UsedLimits};
 
 /// A retry later than this may return to the broker when too many wait.
 const FAR: Duration = Duration::from_secs(60);
@@ -171,10 +171,7 @@ impl MemoryState {
             not_before,
             charged_until: None,
             awaits: None,
-            held: match &new.begin {
-                Begin::Held(hold) => Some(Box::new(hold.clone())),
-                Begin::Live | Begin::Shadow | Begin::Dead(_) | Begin::TooOld(_) => None,
-            },
+            held: new.begin.hold().cloned().map(Box::new),
             letter: new.letter,
             ends_letter: None,
         };

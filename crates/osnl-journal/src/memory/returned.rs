@@ -1,15 +1,16 @@
-//! Messages that have returned to the broker. When such a message comes again, its waits and attempts go on, and what had
-//! ended is not done again.
+//! Messages that have returned to the broker. When such a message comes again, its waits and attempts go on, what a guard
+//! held is held on, and what had ended is not done again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl_core::rule::GuardHold;
 use tokio::time::Instant;
 
 use super::{FailedAttempts, MemoryLane, MemoryState, OpenEntry, PendingDelivery};
 use crate::store::weight::bytes_of_values;
-use crate::{DeliveryId, Entry, NewDelivery, UsedLimits};
+use crate::{Begin, DeliveryId, Entry, NewDelivery, UsedLimits};
 
 /// The most lanes that are known to be on their way back. Others may be overtaken by what a quorum queue keeps.
 const MOST_AWAY: usize = 100_000;
@@ -30,6 +31,8 @@ pub(super) struct MessageCourse {
     pub(super) returns: u32,
     /// The attempts of each delivery that has returned.
     pub(super) used: HashMap<DeliveryName, ReturnedAttempts>,
+    /// The decisions of guards about deliveries that have returned. No guard is asked again.
+    held: HashMap<DeliveryName, GuardHold>,
     /// The deliveries that have ended, each with the giver of a delivery of `on_failure`.
     pub(super) ended: HashMap<DeliveryName, Option<Arc<str>>>,
     /// Open deliveries of `on_failure`, which no rule makes.
@@ -63,14 +66,20 @@ impl MessageCourse {
             since: Instant::now(),
             returns: 0,
             used: HashMap::new(),
+            held: HashMap::new(),
             ended: HashMap::new(),
             handed: Vec::new(),
         }
     }
 
-    /// Leaves out ended deliveries, and adds those of `on_failure`, which no rule makes.
+    /// Leaves out ended deliveries, holds on what a guard held, and adds deliveries of `on_failure`, which no rule makes.
     pub(super) fn resume(&self, deliveries: &mut Vec<NewDelivery>) {
         deliveries.retain(|new| !self.ended.contains_key(&name(new)));
+        for new in deliveries.iter_mut().filter(|new| new.begin == Begin::Live) {
+            if let Some(hold) = self.held.get(&name(new)) {
+                new.begin = Begin::Held(hold.clone());
+            }
+        }
         // A reload may have made a rule call the action of `on_failure` itself.
         let own: HashSet<DeliveryName> = deliveries.iter().map(name).collect();
         let handed = self.handed.iter().map(|handed| &handed.new);
@@ -91,7 +100,8 @@ impl MessageCourse {
             let length = |of: &FailedAttempts| of.answer.len() + of.host.as_ref().map_or(0, String::len);
             of.failed.as_ref().map_or(0, length)
         };
-        (self.ended.len() + self.used.len()) * NAME
+        (self.ended.len() + self.used.len() + self.held.len()) * NAME
+            + self.held.values().map(|hold| hold.why.len()).sum::<usize>()
             + self.used.values().map(words).sum::<usize>()
             + self.handed.iter().map(|handed| whole(&handed.new)).sum::<usize>()
     }
@@ -115,6 +125,9 @@ impl OpenEntry {
         if !returned {
             self.course.ended.insert(name, pending.giver.clone());
             return;
+        }
+        if let Some(hold) = pending.held.as_deref() {
+            self.course.held.insert(name.clone(), hold.clone());
         }
         let retry = pending.due.or(pending.not_before).map(|due| (due, Instant::now()));
         let (used, failed, charged_until) = (pending.used, pending.failed.clone(), pending.charged_until);
@@ -202,15 +215,17 @@ impl MemoryState {
         }
     }
 
-    /// Notes that a message returns to the broker of which nothing is kept, and that later ones of its lanes follow it.
-    /// When it comes again, it waits for nothing that has not come.
+    /// Notes that a message returns to the broker of which only the decisions of guards are kept, and that later ones of its
+    /// lanes follow it. When it comes again, it waits for nothing that has not come.
     pub(super) fn note_unkept(&mut self, entry: &Entry, identity: crate::identity::MessageIdentity) {
         let listener = &entry.received.origin.listener;
         if self.away.len() < MOST_AWAY {
             self.away.extend(lanes(entry).map(|lane| (lane, listener.clone())));
         }
         if self.returned.get(&identity).is_none() {
-            let course = MessageCourse::begin(entry.received.origin.received);
+            let mut course = MessageCourse::begin(entry.received.origin.received);
+            let held = entry.deliveries.iter().filter_map(|new| Some((name(new), new.begin.hold()?.clone())));
+            course.held.extend(held);
             let bytes = identity.bytes() + course.bytes();
             self.returned.insert(identity, course, bytes);
         }

@@ -324,6 +324,41 @@ fn what_a_guard_holds_waits_with_all_behind_it_and_the_release_lets_both_go_in_o
     assert!(world.is_done() && counts(&world.journal).is_empty());
 }
 
+/// Guards are asked at the first arrival only.
+#[test]
+fn what_a_guard_holds_is_held_on_when_its_message_has_returned_and_is_counted_once() {
+    for is_late in [false, true] {
+        let counters: Arc<Counters> = Arc::default();
+        let journal = MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone());
+        journal.keep_dead_letters_of(listener());
+        let guard = GuardName::new(GuardKind::Action, "a");
+        let arrives = || {
+            let mut held = entry("2", "k", false);
+            held.deliveries[0].begin = Begin::Held(GuardHold::new(guard.clone(), "more than 1 per 1m"));
+            append_as(&journal, held)
+        };
+        // Before the earlier one of its lane returns, or while that one is on its way back.
+        let first = append(&journal, "1", "k");
+        let live = claim(&journal)[0].0;
+        let early = (!is_late).then(arrives);
+        journal.end(live, Outcome::Returned.into());
+        for receipt in [first, early.unwrap_or_else(arrives)] {
+            assert_eq!(receipt.now_or_never(), Some(Settle::Requeue));
+        }
+        let again = entry("2", "k", true);
+        assert!(seen(&again, &journal).is_some(), "no guard is asked");
+        let _receipts = [append_as(&journal, entry("1", "k", true)), append_as(&journal, again)];
+        let claimed = claim(&journal);
+        assert_eq!(names(&claimed), ["1"]);
+        journal.end(claimed[0].0, Outcome::Delivered.into());
+        assert_eq!(names(&claim(&journal)), [""; 0]);
+        let letters: Vec<WaitingLetter> = unburied(&journal).iter().map(|of| letter(&of.message)).collect();
+        let [held] = &letters[..] else { panic!("one waits for release: {letters:?}") };
+        assert_eq!((held.why, held.guard.as_ref()), (LetterWait::Guard, Some(&guard)));
+        assert_eq!(counters.guarded.get(), 1);
+    }
+}
+
 #[test]
 fn a_dead_delivery_that_holds_its_key_keeps_its_place_and_its_number_when_its_retry_fails() {
     let mut world = World::new(1, 2);

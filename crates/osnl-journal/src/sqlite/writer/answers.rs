@@ -104,7 +104,7 @@ impl JournalWriter {
             AppendResult::New { event, ready } => {
                 nameless = identity.id.is_none().then_some(event);
                 let ids = |n| Some(DeliveryId::from_event(event, n));
-                begin::announce(&entry, ids, counters);
+                begin::announce(&entry, ids, false, counters);
                 begin::announce_dead(&entry, ids);
                 for n in ready {
                     let new = &entry.deliveries[n];
