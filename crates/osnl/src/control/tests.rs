@@ -1,3 +1,5 @@
+#[path = "../../tests/it/log.rs"]
+mod log;
 mod quarantine;
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};

@@ -25,6 +25,8 @@ struct BrokerQueues {
     retried: Vec<QueuedMessage>,
     /// The most messages that may be put back.
     most: usize,
+    /// The number of messages put back after which the connection breaks.
+    breaks_after: Option<usize>,
     /// Whether another program reads the dead letters.
     is_locked: bool,
     depth: Option<u32>,
@@ -84,6 +86,10 @@ impl QueueAccess for MemoryBroker {
             let next = queues.dead.keys().last().map_or(0, |last| last + 1);
             queues.dead.extend(messages.iter().cloned().enumerate().map(|(n, message)| (next + n, message)));
             return Box::pin(std::future::ready(Ok(())));
+        }
+        if queues.breaks_after.is_some_and(|most| queues.retried.len() + messages.len() > most) {
+            let reason = "reset by peer".to_owned();
+            return Box::pin(std::future::ready(Err(TransportError::Lost { reason })));
         }
         for message in messages {
             queues.retried.push(message.clone());
@@ -209,6 +215,20 @@ pub(crate) fn overfull_queue() -> DeadLetterQueues {
     };
     let broker = MemoryBroker::with((1..=count).map(numbered));
     broker.lock().depth = u32::try_from(count).ok();
+    broker.queues()
+}
+
+/// Returns a queue with the letters 1 to 400, of which each second one is unreadable, and whose connection breaks after 100.
+pub(crate) fn breaking_queue() -> DeadLetterQueues {
+    let numbered = |number: usize| {
+        let mut letter = letter(number, b"body");
+        if number.is_multiple_of(2) {
+            letter.headers.extend([("osnl-kind".to_owned(), "unreadable".to_owned())]);
+        }
+        letter
+    };
+    let broker = MemoryBroker::with((1..=400).map(numbered));
+    broker.lock().breaks_after = Some(100);
     broker.queues()
 }
 

@@ -75,14 +75,14 @@ impl ControlHandler {
         let mut letters = ChangedLetters::default();
         if dry_run {
             letters = queues.foresee(change, is_meant).await?;
-        } else if let Err(error) = queues.change(change, is_meant, &mut letters).await {
-            let why = format!("{error}; {} deliveries were changed before", letters.ids.len());
-            return Err(RequestRefusal::new(Code::Unavailable, why));
+        } else {
+            let result = queues.change(change, is_meant, &mut letters).await;
+            if !letters.ids.is_empty() {
+                announce(request, letters.ids.len() as u64);
+            }
+            result.map_err(|error| broken_off(&error, letters.ids.len(), "deliveries"))?;
         }
         let ChangedLetters { ids: changed, behind, has_more } = letters;
-        if !dry_run && !changed.is_empty() {
-            announce(request, changed.len() as u64);
-        }
         let count = changed.len() as u64;
         let are_all = !filter.ids.is_empty() && changed.len() >= filter.ids.len();
         let is_at_least = has_more && !are_all;
@@ -127,35 +127,35 @@ impl ControlHandler {
             letters.ids = found.iter().filter(|one| is_meant(one)).map(id_of).collect();
             letters.has_more = has_more;
         } else {
-            queues.change(change, is_meant, &mut letters).await?;
+            let result = queues.change(change, is_meant, &mut letters).await;
+            announce_unread(change, letters.ids.len(), which, by);
+            result.map_err(|error| broken_off(&error, letters.ids.len(), "messages"))?;
         }
         let ChangedLetters { ids: changed, has_more, .. } = letters;
-        let (messages, meant) = (changed.len(), which.to_string());
-        match change {
-            _ if dry_run || messages == 0 => {}
-            DeadLetterChange::Retry | DeadLetterChange::Release => {
-                tracing::info!(
-                    messages,
-                    filter = meant,
-                    by,
-                    "an operator retried messages of the quarantine"
-                );
-            }
-            DeadLetterChange::Discard => {
-                tracing::warn!(
-                    messages,
-                    filter = meant,
-                    by,
-                    "an operator discarded messages of the quarantine"
-                );
-            }
-        }
-        let are_all = !filter.ids.is_empty() && messages >= filter.ids.len();
+        let are_all = !filter.ids.is_empty() && changed.len() >= filter.ids.len();
         let is_at_least = has_more && !are_all;
         let mut changes = QuarantineChanges { dry_run, is_at_least, ..QuarantineChanges::default() };
         let changed: Vec<i64> = changed.into_iter().filter_map(|id| i64::try_from(id).ok()).collect();
         changed.iter().for_each(|id| changes.changed(*id));
         super::quarantine::refuse_missing(&mut changes, &filter.ids, &changed, has_more);
         Ok(changes)
+    }
+}
+
+/// Refuses a request of which a part was done before a queue failed.
+fn broken_off(error: &DeadLetterError, changed: usize, what: &str) -> RequestRefusal {
+    RequestRefusal::new(Code::Unavailable, format!("{error}; {changed} {what} were changed before"))
+}
+
+fn announce_unread(change: DeadLetterChange, messages: usize, which: &WhichMessages, by: &str) {
+    let filter = which.to_string();
+    match change {
+        _ if messages == 0 => {}
+        DeadLetterChange::Retry | DeadLetterChange::Release => {
+            tracing::info!(messages, filter, by, "an operator retried messages of the quarantine");
+        }
+        DeadLetterChange::Discard => {
+            tracing::warn!(messages, filter, by, "an operator discarded messages of the quarantine");
+        }
     }
 }

@@ -167,6 +167,34 @@ async fn a_letter_behind_those_of_one_reading_is_not_just_said_to_be_missing() {
     assert!(!refused["refusals"][0]["why"].as_str().unwrap().contains("10,000"), "{refused}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_change_that_breaks_off_says_and_logs_how_much_is_done() {
+    let deliveries = json!({"verb": "retry", "filter": {}, "by": "root"});
+    let messages: Vec<i64> = (1..=200).map(|n| 2 * n).collect();
+    for (request, done, logged) in [
+        (
+            again(&messages, "a"),
+            "; 100 messages were changed before",
+            ["INFO an operator retried messages of the quarantine", " messages=100 "],
+        ),
+        (
+            serde_json::from_value(deliveries).unwrap(),
+            "; 100 deliveries were changed before",
+            ["INFO an operator changed deliveries", " deliveries=100 "],
+        ),
+    ] {
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default()));
+        let queues = Arc::new(crate::dead_letters::tests::breaking_queue());
+        let handler = ControlHandler::for_store(Store::for_memory(journal, queues));
+        let log = log::Log::default();
+        let _logged = tracing::subscriber::set_default(log.subscriber());
+        let refused = ask(&handler, request).await.unwrap_err();
+        assert!(refused.contains("reset by peer") && refused.ends_with(done), "{refused}");
+        let is_logged = |line: &String| logged.iter().all(|part| line.contains(part));
+        assert!(log.lines().iter().any(is_logged), "{:?}", log.lines());
+    }
+}
+
 /// A retry keeps the whole plan of a message: both rules and actions that cannot be decided.
 #[test]
 fn a_message_stays_in_quarantine_while_a_condition_cannot_be_decided() {
