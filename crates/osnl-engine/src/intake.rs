@@ -54,6 +54,11 @@ pub trait Intake: Send + Sync {
         let _ = (listener, prefetch);
     }
 
+    /// Notes that the listener is no standby: it gets the messages of its queue.
+    fn active(&self, listener: &str) {
+        let _ = listener;
+    }
+
     /// Notes the messages of the listener at its broker, with each answer of the broker.
     fn queued(&self, listener: &str, messages: QueuedMessages) {
         let _ = (listener, messages);
@@ -225,6 +230,10 @@ enum EntryPlace {
 impl Intake for RuleEngine {
     fn subscribed(&self, listener: &str, prefetch: u16) {
         self.journal.subscribed(listener, prefetch);
+    }
+
+    fn active(&self, listener: &str) {
+        self.journal.active(listener);
     }
 
     fn queued(&self, listener: &str, messages: QueuedMessages) {

@@ -421,6 +421,9 @@ impl Listener {
             let is_standby = state == ListenerState::Standby;
             self.counters.series.streams.set_standby(&self.config.name, is_standby, now);
             self.gauges.reads(!is_standby);
+            if !is_standby {
+                self.intake.active(&self.config.name);
+            }
         }
         self.state.send_replace(state);
     }

@@ -44,6 +44,10 @@ pub trait Journal: Send + Sync {
     /// before. `memory://` reads the dead letter queue again before it keeps the next message; a file needs nothing.
     fn subscribed(&self, listener: &str, prefetch: u16);
 
+    /// Notes that a subscribed listener is the one that its queue's messages go to, which a standby is not. `memory://` reads
+    /// the dead letter queue for the status; a file needs nothing.
+    fn active(&self, listener: &str);
+
     /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt;
 

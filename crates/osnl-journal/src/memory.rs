@@ -208,6 +208,12 @@ impl Journal for MemoryJournal {
         state.away.retain(|_, of| **of != *listener);
     }
 
+    fn active(&self, listener: &str) {
+        let mut state = self.lock();
+        state.letters.active(listener);
+        state.to_bury.notify_waiters();
+    }
+
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
         let identity = MessageIdentity::new(&entry.received, &entry.notification);
         let mut state = self.lock();

@@ -266,6 +266,7 @@ fn what_a_guard_holds_with_memory_outlives_the_daemon_and_is_carried_out_after_i
 
     rig.end("KILL");
     rig.run();
+    wait_until(SOON, "the status counts them before a message comes", || guarded(&rig));
     // The guard of the new daemon counts anew, and a new event of the resource waits behind the others.
     rig.publish([(3, 6), (2, 5)]);
     are_dead(&rig, 3);

@@ -89,6 +89,10 @@ impl Intake for LiveRules {
         self.engine().subscribed(listener, prefetch);
     }
 
+    fn active(&self, listener: &str) {
+        self.engine().active(listener);
+    }
+
     fn queued(&self, listener: &str, messages: QueuedMessages) {
         self.engine().queued(listener, messages);
     }

@@ -106,7 +106,16 @@ struct ListenerLetters {
     /// The number of requests to read the queue, and of those that a reading has answered.
     asked: u64,
     answered: u64,
+    /// The request of the session that was made when the listener became active; `None` on a standby.
+    active: Option<u64>,
     parked: VecDeque<ParkedEntry>,
+}
+
+impl ListenerLetters {
+    /// Whether the letters have been read since the listener became active.
+    fn is_read(&self) -> bool {
+        self.known != KnownLetters::None || self.active.is_some_and(|asked| self.answered >= asked)
+    }
 }
 
 /// The part of a dead letter queue that has been read.
@@ -300,7 +309,16 @@ impl Letters {
 
     pub(super) fn subscribed(&mut self, listener: &str) {
         if let Some(of) = self.listeners.get_mut(listener) {
-            of.known = KnownLetters::None;
+            (of.known, of.active) = (KnownLetters::None, None);
+        }
+    }
+
+    /// Asks for the letters, which the status shows: no message may come for long. The first message asks again.
+    pub(super) fn active(&mut self, listener: &str) {
+        let is_gating = self.gating.contains(listener);
+        if let Some(of) = self.listeners.get_mut(listener).filter(|of| of.active.is_none()) {
+            of.asked += u64::from(is_gating);
+            of.active = Some(of.asked);
         }
     }
 
@@ -385,8 +403,9 @@ impl MemoryJournal {
     #[must_use]
     pub fn follows_letters(&self, listener: &str) -> bool {
         let state = self.lock();
-        let is_known = state.letters.listeners.get(listener).is_some_and(|of| of.known != KnownLetters::None);
-        is_known || !state.letters.gating.contains(listener)
+        let of = state.letters.listeners.get(listener);
+        let is_active = of.is_some_and(|of| of.known != KnownLetters::None || of.active.is_some());
+        is_active || !state.letters.gating.contains(listener)
     }
 
     /// Sets the callback for each delivery that a guard held, and whose release has arrived.
@@ -413,6 +432,15 @@ impl MemoryJournal {
     #[must_use]
     pub fn waiting_letters(&self) -> u64 {
         self.lock().letter_counts().values().sum()
+    }
+
+    /// Whether letters that were not read may wait for release: those of a standby, or of a listener that has just become
+    /// active.
+    #[must_use]
+    pub fn has_unread_letters(&self) -> bool {
+        let state = self.lock();
+        let Letters { listeners, gating, .. } = &state.letters;
+        listeners.iter().any(|(listener, of)| gating.contains(listener) && !of.is_read())
     }
 
     /// Returns the letters that wait, by action and reason, for the list of incidents.

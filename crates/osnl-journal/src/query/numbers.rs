@@ -68,4 +68,6 @@ pub struct JournalNumbers {
     pub paused: PausedActions,
     /// The dead letters that went to dead letter queues.
     pub dead_in_queues: u64,
+    /// Whether some of these were not read, and may wait for release.
+    pub has_unread_letters: bool,
 }

@@ -534,6 +534,9 @@ pub struct JournalStatus {
     pub free_bytes: Option<u64>,
     #[serde(default)]
     pub dead: u64,
+    /// Whether some of these are letters in queues that were not read, and may wait for release.
+    #[serde(skip)]
+    pub has_unread_letters: bool,
     #[serde(default)]
     pub max_dead: Option<u64>,
     /// The option `max_pending`, for each action.

@@ -90,7 +90,11 @@ impl JournalQueries for MemoryAndQueues {
     fn numbers(&self) -> Answer<'_, JournalNumbers> {
         let in_queues: u64 = self.dead_letters.states().iter().filter_map(|queue| queue.count).sum();
         let dead_in_queues = in_queues.saturating_sub(self.journal.waiting_letters());
-        Box::pin(async move { Ok(JournalNumbers { dead_in_queues, ..self.journal.numbers().await? }) })
+        let has_unread_letters = self.journal.has_unread_letters();
+        Box::pin(async move {
+            let numbers = self.journal.numbers().await?;
+            Ok(JournalNumbers { dead_in_queues, has_unread_letters, ..numbers })
+        })
     }
 
     fn paused_actions(&self) -> Answer<'_, PausedActions> {

@@ -405,6 +405,33 @@ fn a_new_daemon_keeps_no_message_before_it_has_read_the_letters() {
 }
 
 #[test]
+fn a_new_daemon_knows_what_waits_for_release_before_a_message_comes_and_a_standby_does_not() {
+    let mut world = World::new(1, 2);
+    world.serve(0);
+    world.arrive(true);
+    (0..2).for_each(|_| world.serve(0));
+    world.settle();
+    assert_eq!(world.dead.len(), 1);
+    world.kill();
+    let has_work = |world: &World| world.journal.queue_work(&listener()).now_or_never().is_some();
+    assert!(!has_work(&world) && world.journal.has_unread_letters(), "a standby leaves the queue alone");
+    assert!(!world.journal.follows_letters(&listener()));
+    world.journal.active(&listener());
+    assert!(world.journal.has_unread_letters(), "it has not read them yet");
+    world.serve(0);
+    assert_eq!((world.journal.waiting_letters(), world.journal.has_unread_letters()), (1, false));
+    assert!(!has_work(&world) && world.journal.follows_letters(&listener()));
+    // The daemon before may have put more of them in the meantime.
+    world.arrive(false);
+    world.attempt(false, false);
+    assert!(world.effects.is_empty() && has_work(&world), "the first message waits for another reading");
+    world.journal.subscribed(&listener(), 100);
+    assert!(world.journal.has_unread_letters(), "in the next session another daemon may be active");
+    world.finish();
+    assert_eq!(world.effects, [0, 1]);
+}
+
+#[test]
 fn a_copy_whose_letter_is_gone_is_acknowledged_and_has_no_effect() {
     let mut world = World::new(1, 1);
     world.serve(0);

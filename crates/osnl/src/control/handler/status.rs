@@ -306,6 +306,7 @@ impl ControlHandler {
             events: overview.map(|overview| overview.events),
             deliveries,
             dead,
+            has_unread_letters: kept.has_unread_letters,
             max_dead: facts.max_dead,
             max_pending: facts.max_pending,
             oldest: oldest.map(time::shown),

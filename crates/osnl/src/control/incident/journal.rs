@@ -34,11 +34,19 @@ pub(in crate::control) fn judge_journal(journal: &JournalStatus) -> Vec<Incident
         incidents.push(Incident { by_itself: Some(by_itself), ..found });
     }
     if let (Some(queues), dead @ 1.., "memory") = (&journal.path, journal.dead, &*journal.store) {
-        let what = counted(dead, "dead letter", "dead letters");
+        // On a standby only the number of letters is known.
+        let (what, to_do) = match journal.has_unread_letters {
+            true => (
+                format!("{} in the queue, dead or waiting for release", counted(dead, "letter", "letters")),
+                "see osnl deliveries list and osnl quarantine list",
+            ),
+            false => (
+                counted(dead, "dead letter", "dead letters"),
+                "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them",
+            ),
+        };
         let found = Incident::new(Kind::DeadLetters, Severity::Warning, queues, what).because(queues);
-        incidents.push(found.at(journal.place.clone()).mended_by(
-            "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them",
-        ));
+        incidents.push(found.at(journal.place.clone()).mended_by(to_do));
     }
     incidents.extend(near_size(journal));
     incidents.extend(held_wal(journal));

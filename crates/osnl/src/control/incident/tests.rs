@@ -226,6 +226,27 @@ fn bounds_of_the_journal_that_are_near_or_reached_are_named() {
     assert_eq!(judge_journal(&failed)[0].what, "the journal is unusable for 3 s");
 }
 
+/// What a guard has kept back must not be discarded as dead.
+#[test]
+fn letters_that_were_not_read_are_not_said_to_be_dead() {
+    let queue = "dead letters in queue osnl.dead";
+    let found = |has_unread_letters| {
+        judge_journal(&JournalStatus {
+            store: "memory".to_owned(),
+            path: Some(queue.to_owned()),
+            dead: 400,
+            has_unread_letters,
+            ..JournalStatus::default()
+        })
+    };
+    let (kind, dead) = (IncidentKind::DeadLetters, "400 dead letters");
+    let doing = "see osnl deliveries list --state dead and osnl quarantine list, then retry or discard them";
+    check(&found(false), &[(kind, Warning, dead, queue, doing)]);
+    let unread = "400 letters in the queue, dead or waiting for release";
+    let doing = "see osnl deliveries list and osnl quarantine list";
+    check(&found(true), &[(kind, Warning, unread, queue, doing)]);
+}
+
 /// The load of an operator's review: eight causes, for which osnl had thirteen alarms.
 #[test]
 fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_operator() {
