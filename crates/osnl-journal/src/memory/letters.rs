@@ -100,7 +100,10 @@ impl TableLetter {
 /// The dead letter queue of one listener, as far as the journal knows it.
 #[derive(Debug, Default)]
 struct ListenerLetters {
-    known: KnownLetters,
+    /// Whether the letters have been read for the messages of the session, at least in part.
+    is_known: bool,
+    /// Whether more letters waited than the latest reading took.
+    has_more: bool,
     /// The parts of a bulk request that its rules and actions read, for one resource.
     reads: LetterReads,
     /// The number of requests to read the queue, and of those that a reading has answered.
@@ -112,20 +115,10 @@ struct ListenerLetters {
 }
 
 impl ListenerLetters {
-    /// Whether the letters have been read since the listener became active.
+    /// Whether all letters have been read since the listener became active.
     fn is_read(&self) -> bool {
-        self.known != KnownLetters::None || self.active.is_some_and(|asked| self.answered >= asked)
+        !self.has_more && (self.is_known || self.active.is_some_and(|asked| self.answered >= asked))
     }
-}
-
-/// The part of a dead letter queue that has been read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum KnownLetters {
-    #[default]
-    None,
-    /// More letters waited than one reading takes.
-    Part,
-    Whole,
 }
 
 /// An entry that waits until the letters of its listener are known.
@@ -309,7 +302,7 @@ impl Letters {
 
     pub(super) fn subscribed(&mut self, listener: &str) {
         if let Some(of) = self.listeners.get_mut(listener) {
-            (of.known, of.active) = (KnownLetters::None, None);
+            (of.is_known, of.active) = (false, None);
         }
     }
 
@@ -324,7 +317,7 @@ impl Letters {
 
     /// Decides about the first delivery of a lane; `follows` is whether an earlier one is leaving for the queue.
     fn turn(&self, listener: &str, pending: &PendingDelivery, follows: bool) -> Turn {
-        let Some(known) = self.listeners.get(listener) else { return Turn::Attempt };
+        let Some(of) = self.listeners.get(listener) else { return Turn::Attempt };
         let lane = match &pending.lane {
             MemoryLane::Key(key) => self.lane(&pending.action, key),
             MemoryLane::Alone(_) => None,
@@ -340,8 +333,8 @@ impl Letters {
         if pending.held.is_some() {
             return Turn::Wait(LetterWait::Guard);
         }
-        if follows || first.is_some() || (known.known == KnownLetters::Part && self.gating.contains(listener))
-        {
+        let is_known_in_part = of.is_known && of.has_more;
+        if follows || first.is_some() || (is_known_in_part && self.gating.contains(listener)) {
             return Turn::Wait(LetterWait::Behind);
         }
         match &pending.lane {
@@ -404,7 +397,7 @@ impl MemoryJournal {
     pub fn follows_letters(&self, listener: &str) -> bool {
         let state = self.lock();
         let of = state.letters.listeners.get(listener);
-        let is_active = of.is_some_and(|of| of.known != KnownLetters::None || of.active.is_some());
+        let is_active = of.is_some_and(|of| of.is_known || of.active.is_some());
         is_active || !state.letters.gating.contains(listener)
     }
 
@@ -434,8 +427,8 @@ impl MemoryJournal {
         self.lock().letter_counts().values().sum()
     }
 
-    /// Whether letters that were not read may wait for release: those of a standby, or of a listener that has just become
-    /// active.
+    /// Whether letters that were not read may wait for release: those of a standby, of a listener that has just become
+    /// active, and those beyond one reading.
     #[must_use]
     pub fn has_unread_letters(&self) -> bool {
         let state = self.lock();

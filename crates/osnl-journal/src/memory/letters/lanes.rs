@@ -3,7 +3,7 @@
 use osnl_transport::QueuedMessage;
 use tokio::sync::oneshot;
 
-use super::{AfterRemoval, KnownLetters, LetterRemoval, LetterStage, ParkedEntry, Turn};
+use super::{AfterRemoval, LetterRemoval, LetterStage, ParkedEntry, Turn};
 use crate::dead_letters::{GivenUp, LetterPart, LetterWait, WaitingLetter};
 use crate::identity::MessageIdentity;
 use crate::memory::burials::{AfterBurial, Ending};
@@ -140,7 +140,7 @@ impl MemoryState {
         let is_unknown =
             |new: &crate::NewDelivery| new.letter.is_some_and(|letter| self.letters.find(letter).is_none());
         !of.parked.is_empty()
-            || (of.known == KnownLetters::None && self.letters.gating.contains(listener))
+            || (!of.is_known && self.letters.gating.contains(listener))
             || entry.deliveries.iter().any(is_unknown)
     }
 

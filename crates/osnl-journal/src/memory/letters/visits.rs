@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{AfterRemoval, KnownLetters, LetterStage, LetterVisit, ParkedEntry};
+use super::{AfterRemoval, LetterStage, LetterVisit, ParkedEntry};
 use crate::DeliveryId;
 use crate::dead_letters::{LetterWait, WaitingLetter};
 use crate::memory::{MemoryJournal, MemoryState, PendingDelivery};
@@ -25,12 +25,8 @@ impl MemoryJournal {
             let visit = visits.entry(removal.listener.clone()).or_default();
             visit.remove.insert(removal.letter, removal.is_replaced);
         }
-        let listeners: HashMap<Arc<str>, bool> = state
-            .letters
-            .listeners
-            .iter()
-            .map(|(listener, of)| (listener.clone(), of.known != KnownLetters::None))
-            .collect();
+        let listeners: HashMap<Arc<str>, bool> =
+            state.letters.listeners.iter().map(|(listener, of)| (listener.clone(), of.is_known)).collect();
         // A standby leaves the letters to the active daemon.
         let is_ours = |listener: &Arc<str>| listeners.get(listener).is_some_and(|is_known| *is_known);
         for (action, key) in std::mem::take(&mut state.letters.freed) {
@@ -48,7 +44,7 @@ impl MemoryJournal {
         }
         let is_whole = |listener: &str| {
             let of = state.letters.listeners.get(listener);
-            of.is_some_and(|of| of.known == KnownLetters::Whole)
+            of.is_some_and(|of| of.is_known && !of.has_more)
         };
         for known in state.letters.alone.values() {
             if known.letter.why == LetterWait::Behind && known.is_to_begin() && is_whole(&known.listener) {
@@ -85,12 +81,8 @@ impl MemoryJournal {
         if let Some(of) = letters.listeners.get_mut(listener) {
             of.answered = of.answered.max(visit.asked);
             // A reading from before the first message of a session may be older than the letters of the daemon before.
-            let is_ours = of.known != KnownLetters::None
-                || !is_gating
-                || of.parked.front().is_some_and(|parked| parked.asked <= visit.asked);
-            if is_ours {
-                of.known = if has_more { KnownLetters::Part } else { KnownLetters::Whole };
-            }
+            of.is_known |= !is_gating || of.parked.front().is_some_and(|parked| parked.asked <= visit.asked);
+            of.has_more = has_more;
         }
         let mut done = Vec::new();
         letters.removals.retain(|removal| {

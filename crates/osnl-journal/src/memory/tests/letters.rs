@@ -414,19 +414,25 @@ fn a_new_daemon_knows_what_waits_for_release_before_a_message_comes_and_a_standb
     assert_eq!(world.dead.len(), 1);
     world.kill();
     let has_work = |world: &World| world.journal.queue_work(&listener()).now_or_never().is_some();
-    assert!(!has_work(&world) && world.journal.has_unread_letters(), "a standby leaves the queue alone");
+    let has_unread = |world: &World| world.journal.has_unread_letters();
+    assert!(!has_work(&world) && has_unread(&world), "a standby leaves the queue alone");
     assert!(!world.journal.follows_letters(&listener()));
     world.journal.active(&listener());
-    assert!(world.journal.has_unread_letters(), "it has not read them yet");
+    assert!(has_unread(&world), "it has not read them yet");
+    let work = world.journal.queue_work(&listener()).now_or_never().unwrap();
+    let found = world.dead.iter().map(letter).collect();
+    world.journal.visited(&listener(), &work.visit.unwrap(), found, true);
+    assert!(has_unread(&world), "more letters wait than one reading takes");
+    world.journal.ask_for_letters(&listener());
     world.serve(0);
-    assert_eq!((world.journal.waiting_letters(), world.journal.has_unread_letters()), (1, false));
+    assert_eq!((world.journal.waiting_letters(), has_unread(&world)), (1, false));
     assert!(!has_work(&world) && world.journal.follows_letters(&listener()));
     // The daemon before may have put more of them in the meantime.
     world.arrive(false);
     world.attempt(false, false);
     assert!(world.effects.is_empty() && has_work(&world), "the first message waits for another reading");
     world.journal.subscribed(&listener(), 100);
-    assert!(world.journal.has_unread_letters(), "in the next session another daemon may be active");
+    assert!(has_unread(&world), "in the next session another daemon may be active");
     world.finish();
     assert_eq!(world.effects, [0, 1]);
 }
@@ -480,6 +486,7 @@ fn with_more_letters_than_one_reading_takes_everything_waits() {
     world.arrive(false);
     let work = world.journal.queue_work(&listener()).now_or_never().unwrap();
     world.journal.visited(&listener(), &work.visit.unwrap(), Vec::new(), true);
+    assert!(world.journal.has_unread_letters(), "a guard may hold some of them");
     world.attempt(false, false);
     assert!(world.effects.is_empty());
     (0..2).for_each(|_| world.serve(0));

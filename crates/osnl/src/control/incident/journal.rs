@@ -34,7 +34,7 @@ pub(in crate::control) fn judge_journal(journal: &JournalStatus) -> Vec<Incident
         incidents.push(Incident { by_itself: Some(by_itself), ..found });
     }
     if let (Some(queues), dead @ 1.., "memory") = (&journal.path, journal.dead, &*journal.store) {
-        // On a standby only the number of letters is known.
+        // Of letters that were not read, as on a standby, only the number is known.
         let (what, to_do) = match journal.has_unread_letters {
             true => (
                 format!("{} in the queue, dead or waiting for release", counted(dead, "letter", "letters")),
