@@ -232,6 +232,13 @@ impl DeadLetterQueues {
         self.each().into_iter().map(state).collect()
     }
 
+    /// Returns the listeners whose queues have letters by the latest count.
+    fn with_letters(&self) -> Vec<Arc<str>> {
+        let queues = self.lock();
+        let with_letters = queues.iter().filter(|(_, queue)| queue.count.is_some_and(|count| count > 0));
+        with_letters.map(|(listener, _)| listener.clone()).collect()
+    }
+
     fn each(&self) -> Vec<DeadLetterQueue> {
         let mut seen = HashSet::new();
         let queues = self.lock().values().cloned().collect::<Vec<_>>().into_iter();

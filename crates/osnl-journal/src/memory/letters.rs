@@ -427,13 +427,13 @@ impl MemoryJournal {
         self.lock().letter_counts().values().sum()
     }
 
-    /// Whether letters that were not read may wait for release: those of a standby, of a listener that has just become
-    /// active, and those beyond one reading.
+    /// Whether the queue of a listener may have letters that were not read, and wait for release: on a standby, just after
+    /// the listener has become active, and with more letters than one reading takes.
     #[must_use]
-    pub fn has_unread_letters(&self) -> bool {
+    pub fn may_have_unread_letters(&self, listener: &str) -> bool {
         let state = self.lock();
         let Letters { listeners, gating, .. } = &state.letters;
-        listeners.iter().any(|(listener, of)| gating.contains(listener) && !of.is_read())
+        gating.contains(listener) && listeners.get(listener).is_some_and(|of| !of.is_read())
     }
 
     /// Returns the letters that wait, by action and reason, for the list of incidents.

@@ -90,7 +90,8 @@ impl JournalQueries for MemoryAndQueues {
     fn numbers(&self) -> Answer<'_, JournalNumbers> {
         let in_queues: u64 = self.dead_letters.states().iter().filter_map(|queue| queue.count).sum();
         let dead_in_queues = in_queues.saturating_sub(self.journal.waiting_letters());
-        let has_unread_letters = self.journal.has_unread_letters();
+        let mut with_letters = self.dead_letters.with_letters().into_iter();
+        let has_unread_letters = with_letters.any(|listener| self.journal.may_have_unread_letters(&listener));
         Box::pin(async move {
             let numbers = self.journal.numbers().await?;
             Ok(JournalNumbers { dead_in_queues, has_unread_letters, ..numbers })

@@ -11,7 +11,7 @@ use super::queue::VISIT_PATIENCE;
 use super::*;
 use crate::journal::dead_letters::LetterWait;
 use crate::journal::memory::MemoryLimits;
-use crate::journal::query::RowState;
+use crate::journal::query::{JournalQueries as _, RowState};
 use crate::journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
 use crate::received::ReceivedMessage;
 
@@ -203,6 +203,13 @@ fn letter(number: usize, body: &[u8]) -> QueuedMessage {
     QueuedMessage { body: body.to_vec().into(), headers, ..QueuedMessage::default() }
 }
 
+fn waiting(number: usize, (why, place, key): (&str, &str, &str)) -> QueuedMessage {
+    let mut waiting = letter(number, b"body");
+    let headers = [("osnl-waits", why), ("osnl-place", place), ("osnl-key", key)];
+    waiting.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    waiting
+}
+
 /// Returns a queue with a letter more than one reading shows. The first one and the last one are unreadable.
 pub(crate) fn overfull_queue() -> DeadLetterQueues {
     let count = MOST_READ + 1;
@@ -344,12 +351,7 @@ async fn twenty_letters_are_put(broker: &MemoryBroker, queues: &DeadLetterQueues
 /// A daemon that is killed before it has removed the letter that another one replaces leaves both.
 #[tokio::test]
 async fn of_a_letter_and_the_one_that_replaces_it_the_later_counts() {
-    let waits = |why: &str| {
-        let mut waiting = letter(1, b"body");
-        let headers = [("osnl-waits", why), ("osnl-place", "7"), ("osnl-key", "port")];
-        waiting.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        waiting
-    };
+    let waits = |why: &str| waiting(1, (why, "7", "port"));
     let broker = MemoryBroker::with([waits("guard"), waits("hold_key")]);
     let queues = broker.queues();
     let (found, _) = queues.read(|_| false).await.unwrap();
@@ -368,18 +370,12 @@ async fn of_a_letter_and_the_one_that_replaces_it_the_later_counts() {
 
 #[tokio::test]
 async fn a_dry_run_counts_what_a_change_does() {
-    let waits = |number: usize, (why, place, key): (&str, &str, &str)| {
-        let mut waiting = letter(number, b"body");
-        let headers = [("osnl-waits", why), ("osnl-place", place), ("osnl-key", key)];
-        waiting.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        waiting
-    };
     let letters = [
         letter(1, b"body"),
-        waits(2, ("guard", "2", "a")),
-        waits(3, ("hold_key", "3", "a")),
-        waits(4, ("hold_key", "4", "b")),
-        waits(5, ("guard", "5", "b")),
+        waiting(2, ("guard", "2", "a")),
+        waiting(3, ("hold_key", "3", "a")),
+        waiting(4, ("hold_key", "4", "b")),
+        waiting(5, ("guard", "5", "b")),
     ];
     for (change, states, ids, behind) in [
         (DeadLetterChange::Retry, &[RowState::Dead][..], &[1_u64, 4][..], &[(3_u64, 2_u64)][..]),
@@ -404,16 +400,50 @@ async fn a_dry_run_counts_what_a_change_does() {
 /// A daemon that has lost its connection may put a letter of a message that the other daemon has too.
 #[tokio::test]
 async fn the_letters_of_two_daemons_keep_the_order_of_the_first() {
-    let behind = |number: usize, place: &str| {
-        let mut waiting = letter(number, b"body");
-        let headers = [("osnl-waits", "behind"), ("osnl-place", place), ("osnl-key", "port")];
-        waiting.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        waiting
-    };
+    let behind = |number: usize, place: &str| waiting(number, ("behind", place, "port"));
     let broker = MemoryBroker::with([behind(5, "10"), behind(2, "11"), behind(5, "20")]);
     let queue = broker.queues().lock()["l"].clone();
     let visited = queue.visit(&LetterVisit::default(), 1).await.unwrap();
     let mut found: Vec<_> = visited.found.iter().map(|letter| (letter.place, letter.id)).collect();
     found.sort_unstable();
     assert_eq!(found, [(10, 5), (11, 2)]);
+}
+
+/// What was not read may be held by a guard. The dead letters of another queue are dead all the same.
+#[tokio::test]
+async fn letters_are_called_dead_only_if_none_that_was_not_read_is_among_them() {
+    let listener: Arc<str> = "l".into();
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(0), Arc::default()));
+    journal.keep_dead_letters_of(listener.clone());
+    journal.set_gating([listener.clone()].into());
+    let held = |number: usize| waiting(number, ("guard", "7", &format!("port{number}")));
+    let broker = MemoryBroker::with((0..=MOST_READ).map(held));
+    let dead_letters = Arc::new(broker.queues());
+    let known = dead_letters.lock()["l"].clone();
+    let other = DeadLetterQueue { name: "other.dead".to_owned(), count: Some(5), ..known };
+    dead_letters.lock().insert("other".into(), other);
+    let queries = MemoryAndQueues { journal: journal.clone(), dead_letters: dead_letters.clone() };
+    let dead = async || {
+        let numbers = queries.numbers().await.unwrap();
+        (numbers.dead_in_queues, numbers.has_unread_letters)
+    };
+    let visit = async || {
+        let visit = journal.queue_work(&listener).await.visit.unwrap();
+        let visited = dead_letters.visit(&listener, &visit, IN_HAND).await.unwrap();
+        journal.visited(&listener, &visited.done, visited.found, visited.has_more);
+    };
+    assert_eq!(dead().await, (5, false), "a queue whose broker is not connected");
+    dead_letters.count_one(&listener).await;
+    assert_eq!(dead().await, (5, false), "a standby with an empty queue");
+    let most = MOST_READ as u64;
+    broker.lock().depth = u32::try_from(most + 1).ok();
+    dead_letters.count_one(&listener).await;
+    assert_eq!(dead().await, (most + 6, true), "a standby");
+    journal.active(&listener);
+    visit().await;
+    assert_eq!(dead().await, (6, true), "one letter was not read");
+    broker.lock().dead.pop_last();
+    journal.ask_for_letters(&listener);
+    visit().await;
+    assert_eq!(dead().await, (5, false), "all letters have been read");
 }
