@@ -33,8 +33,9 @@ files() {
     inside sh -c 'cd /etc/osnl && find . -type f | sort | xargs sha256sum; stat -c "%n %a %U:%G" /etc/osnl/* /etc/osnl/*/*'
 }
 
+# pid [UNIT]
 pid() {
-    inside systemctl show --property=MainPID --value osnl
+    inside systemctl show --property=MainPID --value "${1:-osnl}"
 }
 
 publish() {
@@ -186,3 +187,53 @@ same "$(inside dpkg-query -W -f '${Version}' osnl | grep -c old)" 0 "the version
 play upgraded -e "osnl_package_file=$package" -e "$wider" -e @other-vault.yml $rest || fails "again after the upgrade"
 expect upgraded changed=0 failed=0
 step "upgraded, with files of the operator's folder; again: nothing is changed"
+
+first=$(pid)
+before=$(files)
+cat > b.yml << 'END'
+osnl_service_name: osnl@b
+osnl_conf_file: /etc/osnl/b.conf
+osnl_secrets: {}
+osnl_conf:
+  DEFAULT:
+    state_dir: /var/lib/osnl/b
+  listener:package:
+    transport_url: "file://{{ osnl_secrets_dir }}/package.url"
+    exchange: package
+    pool: b
+    declare: create
+  rule:all:
+    event_type: ^compute\.
+    actions: [file]
+  action:file:
+    driver: file
+    path: /var/log/osnl/b.txt
+END
+for unread in '{}' "{\"osnl_conf_d\": {}, \"osnl_custom_config\": \"$custom\"}"; do
+    ! play unread -e "osnl_package_file=$package" -e @b.yml -e "$unread" || fails "files that osnl@b does not read are taken: $unread"
+    expect unread failed=1 changed=0
+    grep -q 'osnl@b reads /etc/osnl/b.conf alone' unread.out || { tail -40 unread.out; fails "no reason: $unread"; }
+    same "$(files)" "$before" "the files after $unread"
+done
+step "a second daemon: files of conf.d, which it does not read, are refused"
+
+alone='{"osnl_conf_d": {}}'
+play beside -e "osnl_package_file=$package" -e @b.yml -e "$alone" || { tail -40 beside.out; fails "a second daemon"; }
+expect beside changed=2 failed=0
+same "$(inside systemctl is-active osnl@b)" active "the second unit"
+soon inside osnl status -c /etc/osnl/b.conf
+publish compute.instance.create.end
+soon lines b.txt 1
+soon lines events.txt 5
+second=$(pid osnl@b)
+more='{"osnl_conf_overrides": {"rule:all": {"event_type": "^(compute|volume)\\."}}}'
+play wider-b -e "osnl_package_file=$package" -e @b.yml -e "$alone" -e "$more" || { tail -40 wider-b.out; fails "a change of the second daemon"; }
+expect wider-b changed=2 failed=0
+reloaded wider-b || fails "no reload of the second daemon"
+publish volume.create.end
+soon lines b.txt 2
+soon lines events.txt 6
+same "$(pid osnl@b)" "$second" "the second process after a reload"
+same "$(pid)" "$first" "the first process beside a second daemon"
+same "$(files | grep -v '/b\.conf')" "$before" "the files of the first daemon"
+step "osnl@b beside it: its own events, a change is reloaded"
