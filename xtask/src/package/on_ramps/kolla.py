@@ -124,20 +124,23 @@ TLS = {"kolla_enable_tls_backend": True, "osnl_metrics_token": TOKEN, "node_conf
 
 
 def hooks():
-    """The other actions, and the tasks of Kolla-Ansible's roles prometheus and fluentd. Returns fluentd's pattern."""
+    """The other actions, and the tasks of Kolla-Ansible's roles prometheus, fluentd, and cron. Returns fluentd's pattern."""
     role = {"name": "osnl"}
     act = lambda action: {"ansible.builtin.include_role": role, "vars": {"kolla_action": action}}
     folders = {"path": str(work / "other") + "/{{ item }}", "state": "directory"}
     tasks = [
         *map(act, ("precheck", "reconfigure", "pull", "stop", "check")),
-        {"ansible.builtin.file": folders, "loop": ["prometheus-server", "fluentd"]},
+        {"ansible.builtin.file": folders, "loop": ["prometheus-server", "fluentd", "cron"]},
         {"ansible.builtin.include_role": {"name": "prometheus", "tasks_from": "config.yml"}},
         {"ansible.builtin.include_role": {"name": "fluentd", "tasks_from": "config.yml"}},
+        {"ansible.builtin.include_role": {"name": "cron", "tasks_from": "config.yml"}},
         act("deploy-containers"),
     ]
     play = [{"hosts": "localhost", "gather_facts": True, "tasks": tasks}]
     (ansible / "hooks.yml").write_text(yaml.safe_dump(play))
     shutil.copy(ROOT / "packaging/prometheus/osnl.rules.yml", config / "prometheus/osnl.rules")
+    (config / "cron").mkdir()
+    (config / "cron/cron-logrotate-global.conf").write_text(block(PAGE, "cron-logrotate-global.conf"))
     calls.write_text("")
     exporters = set(re.findall(r"^enable_prometheus_\w+", open(ansible / "group_vars/all/prometheus.yml").read(), re.M))
     more = {**dict.fromkeys(exporters - {"enable_prometheus_alertmanager"}, False), "enable_prometheus": True,
@@ -157,7 +160,13 @@ def hooks():
     assert "/etc/prometheus/osnl.rules" in merged["rule_files"], merged["rule_files"]
     expression = re.search(r"path /var/log/kolla/osnl/osnl\.log.*?expression /(.*?)/\n",
                            (work / "other/fluentd/fluentd.conf").read_text(), re.DOTALL)
-    step("Prometheus and fluentd: Kolla-Ansible's roles take the files")
+    # What stands before all blocks counts for each: Kolla's logs are still there, and osnl's is one more.
+    rotated = (work / "other/cron/logrotate.conf").read_text()
+    common, *blocks = re.split(r'^(?=")', rotated, flags=re.MULTILINE)
+    assert "copytruncate\n" in common and '"/var/log/kolla/nova/*.log"\n{\n}' in map(str.strip, blocks), rotated
+    log = re.search(r"^log_file = (.*)$", (work / "other/osnl/osnl.conf").read_text(), re.MULTILINE)[1]
+    same(blocks[-1].strip(), f'"{log}"\n{{\n}}', "the last block of logrotate.conf")
+    step("Prometheus, fluentd, cron: Kolla-Ansible's roles take the files")
     return re.compile(expression[1].replace("(?<", "(?P<"))
 
 
