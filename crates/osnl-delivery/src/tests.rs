@@ -10,6 +10,7 @@ use osnl_core::received::ReceivedMessage;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_journal::{Entry, NewDelivery, PauseNote, Receipt, Settle};
 use osnl_model::Notification;
+use osnl_net::http::Expiry;
 
 use super::*;
 
@@ -115,6 +116,44 @@ async fn a_failed_dependency_is_no_failure_of_the_target() {
     };
     assert_eq!(answer(ErrorClass::Dependency), None);
     assert_eq!(answer(ErrorClass::Connect).as_deref(), Some("told so"));
+}
+
+#[derive(Debug)]
+struct RefusingCloud;
+
+impl Prepare for RefusingCloud {
+    fn prepare<'a>(&'a self, _: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
+        Box::pin(async { Err(ActionError::new(ErrorClass::Refused(Some(403)), "told so")) })
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        Vec::new()
+    }
+
+    fn failed_at(&self) -> Option<SystemTime> {
+        None
+    }
+}
+
+/// As many keys are refused as would hold a target that refuses them.
+#[tokio::test(start_paused = true)]
+async fn a_dependency_that_refuses_makes_dead_letters_and_holds_no_target() {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
+    let rig = Rig::with(journal, None, Duration::from_secs(1), counters.clone());
+    let mut preparation = Preparation::default();
+    preparation.ask(Arc::new(RefusingCloud));
+    let settings = DeliverySettings::sample(3, Duration::from_secs(1), Duration::from_secs(3600));
+    rig.remote.change(Setup { action: rig.action.clone(), settings, preparation, fallback: None });
+    let mut receipts = Vec::new();
+    for n in 0..6 {
+        receipts.push(rig.append(&n.to_string()).await);
+    }
+    for receipt in receipts {
+        assert_eq!(receipt.await, Settle::Acknowledge);
+    }
+    assert_eq!((counters.dead.get(), *rig.action.attempts.lock().unwrap()), (6, 0));
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

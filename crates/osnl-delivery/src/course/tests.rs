@@ -63,7 +63,7 @@ impl Steps {
         };
         let verdict = AttemptResult {
             id: DeliveryId(id),
-            event: Self::event(),
+            event: Event { began: Some(SystemTime::UNIX_EPOCH), ..Self::event() },
             host: None,
             answered: Vec::new(),
             result,

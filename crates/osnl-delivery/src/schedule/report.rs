@@ -199,13 +199,21 @@ impl Schedule {
         if !back.current {
             return self.try_with_new_settings(item, &error, now, out);
         }
-        if !matches!(error.class, ErrorClass::Content) {
+        // Without a call, a question before it was refused, which concerns this delivery alone and proves nothing about
+        // the target.
+        let is_called = item.claimed.event.began.is_some();
+        let back = Back { several: back.several.filter(|_| is_called), ..back };
+        if is_called && !matches!(error.class, ErrorClass::Content) {
             self.probe_owed = false;
         }
         // The answer may end the hold of a host, and with it the knowledge of the wait, also of that behind another
         // delivery to the host, which ends what fails then, but is no age of its own.
         let (age, waited) = (self.age(&item, now), self.waited(&item, item.arrived, now).unwrap_or_default());
-        self.blame(&item, back, &error, now, out);
+        if is_called {
+            self.blame(&item, back, &error, now, out);
+        } else {
+            self.neutral(&item, back, now);
+        }
         self.check_clock(self.runs, now);
         // A digest stays whole until a final refusal. Then each event is tried alone to find the event at fault.
         if back.several.is_some() && self.batch.whole && error.class == ErrorClass::Rejected {
@@ -219,7 +227,7 @@ impl Schedule {
         let attempt = NonZeroU32::MIN.saturating_add(used.attempts);
         // The pause of a hold doubles with all failed attempts, that of a refusal with those that count.
         let own_pause = self.policy.pause(made).max(error.retry_after.unwrap_or_default());
-        let spared = self.is_spared(&item, back, &error);
+        let spared = is_called && self.is_spared(&item, back, &error);
         let limit = self.reached_limit(&item, age.max(waited), spared, now);
         let decision = if spared { Decision::Hold } else { self.decide(back, attempt, &error) };
         match (decision, limit) {

@@ -4,6 +4,7 @@ mod held;
 mod tenants;
 
 use std::num::NonZeroU32;
+use std::time::SystemTime;
 
 use osnl_core::attempt::{ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;
@@ -128,8 +129,18 @@ impl Script {
     }
 
     fn report(&mut self, id: u64, result: Result<Completion, ActionError>) -> Vec<String> {
+        self.report_begun(id, Some(SystemTime::UNIX_EPOCH), result)
+    }
+
+    fn report_begun(
+        &mut self,
+        id: u64,
+        began: Option<SystemTime>,
+        result: Result<Completion, ActionError>,
+    ) -> Vec<String> {
         let id = DeliveryId(id);
         let (_, event) = self.schedule.event(id).expect("it is claimed");
+        let event = Event { began, ..event };
         let mut out = Vec::new();
         self.schedule.report(id, event, self.hosts.get(&id).cloned(), result, self.now, &mut out);
         self.keep(out)
@@ -171,6 +182,11 @@ impl Script {
 
     fn fails(&mut self, id: u64, class: ErrorClass) -> Vec<String> {
         self.report(id, Err(ActionError::new(class, "x")))
+    }
+
+    /// As if an enrichment had been refused, so that no call was made.
+    fn fails_uncalled(&mut self, id: u64, class: ErrorClass) -> Vec<String> {
+        self.report_begun(id, None, Err(ActionError::new(class, "x")))
     }
 }
 
@@ -391,6 +407,38 @@ fn what_failed_together_is_tried_alone() {
     script.begun();
     script.ok(1);
     assert_eq!(script.fails(2, ErrorClass::Rejected), ["2 dead: refused for good: x"]);
+}
+
+#[test]
+fn a_refusal_before_the_call_uses_up_attempts_and_proves_nothing_about_the_target() {
+    let refused = ErrorClass::Refused(Some(403));
+    let mut script = Script::with_schedule(5, Schedule::new(POLICY, WhenExhausted::DeadLetter, 16));
+    for (attempt, words) in [(1, "waits 1"), (2, "waits 2"), (3, "dead: status 403: x")] {
+        assert_eq!(script.begun(), [1, 2, 3, 4, 5], "attempt {attempt}");
+        for id in 1..=5 {
+            assert_eq!(script.fails_uncalled(id, refused), [format!("{id} {words}")]);
+            assert_eq!(script.schedule.breaker(), BreakerState::Closed);
+        }
+        script.pass(attempt);
+    }
+    assert_eq!(script.schedule.claimed(), 0);
+
+    // A target that cannot be connected to was called, and is down.
+    script.add(6);
+    assert_eq!(script.begun(), [6]);
+    assert_eq!(script.fails(6, ErrorClass::Connect), ["target opened 1", "6 held 1"]);
+    script.pass(1);
+    script.add(7);
+    assert_eq!(script.begun(), [7]);
+    assert_eq!(script.fails_uncalled(7, refused), ["7 waits 1"]);
+    assert_eq!([6, 7].map(|id| script.used(id).attempts), [0, 1]);
+    assert_eq!(script.schedule.breaker(), BreakerState::Open { until: script.now });
+
+    // In a call with several, the one at fault is known.
+    let mut script = batches(0, None);
+    script.begun();
+    assert_eq!(script.fails_uncalled(1, refused), ["1 waits 1"]);
+    assert_eq!(script.used(1).attempts, 1);
 }
 
 #[test]

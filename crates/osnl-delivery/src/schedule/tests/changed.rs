@@ -73,3 +73,18 @@ fn an_attempt_of_the_settings_before_holds_nothing_up() {
     assert_eq!(script.fails(3, ErrorClass::Connect), ["3 waits 0"]);
     assert_eq!((script.used(2).attempts, script.schedule.breaker()), (0, BreakerState::Closed));
 }
+
+#[test]
+fn a_refusal_before_the_call_is_no_probe_of_other_settings() {
+    let limits = DeliveryLimits { hold_max: Some(5 * SECOND), ..DeliveryLimits::default() };
+    let mut script = Script::new(2, WhenExhausted::DeadLetter);
+    script.begun();
+    (1..=2).for_each(|id| drop(script.fails(id, ErrorClass::Connect)));
+    change(&mut script, &DeliverySettings { limits, ..settings(4) });
+    assert_eq!(script.begun(), [1]);
+    assert_eq!(script.fails_uncalled(1, ErrorClass::Refused(Some(403))), ["1 waits 1"]);
+    assert_eq!(script.schedule.hold_ends(script.now), None);
+    assert_eq!(script.begun(), [2]);
+    assert_eq!(script.fails(2, ErrorClass::Connect), ["2 held 2"]);
+    assert_eq!(script.schedule.hold_ends(script.now), Some(script.now + 5 * SECOND));
+}
