@@ -288,7 +288,9 @@ impl Schedule {
         if self.exhausted.remove(&id).is_some() {
             return Some(id);
         }
-        self.has_hosts |= host.is_some();
+        if host.is_some() {
+            self.note_hosts();
+        }
         let since = claimed.since.unwrap_or(now);
         let mut item = Item { claimed, host, since, alone: false, arrived, aging: None, saved: now };
         if item.has_failed() {
@@ -296,6 +298,15 @@ impl Schedule {
         }
         self.ready(item);
         None
+    }
+
+    /// Notes that events name the hosts. The settings in force name no target then, so a breaker that is not closed is left
+    /// from other settings, and no answer of a host would close it.
+    fn note_hosts(&mut self) {
+        self.has_hosts = true;
+        if !self.breaker.is_closed() {
+            self.breaker = Breaker::new(self.concurrency);
+        }
     }
 
     fn ready(&mut self, item: Item) {

@@ -93,7 +93,13 @@ impl Schedule {
         let Some(mut item) = self.forget(id) else { return };
         item.claimed.event = event;
         if let Some(host) = host {
-            self.has_hosts = true;
+            // The call began for the target or for another host, as its own was not known yet. That one learns nothing.
+            if item.host.as_ref() != Some(&host) {
+                self.neutral(&item, back, now);
+            }
+            if back.current {
+                self.note_hosts();
+            }
             item.host = Some(host);
         }
         match result {

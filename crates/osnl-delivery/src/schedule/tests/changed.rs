@@ -88,3 +88,36 @@ fn a_refusal_before_the_call_is_no_probe_of_other_settings() {
     assert_eq!(script.fails(2, ErrorClass::Connect), ["2 held 2"]);
     assert_eq!(script.schedule.hold_ends(script.now), Some(script.now + 5 * SECOND));
 }
+
+/// The configuration named a target, which is down; now the events name the hosts.
+#[test]
+fn a_target_that_the_settings_name_no_longer_holds_up_no_host() {
+    let down = || {
+        let mut script = Script::new(1, WhenExhausted::DeadLetter);
+        script.begun();
+        assert_eq!(script.fails(1, ErrorClass::Connect), ["target opened 1", "1 held 1"]);
+        script.waiting.clear();
+        script
+    };
+    let name_hosts = |script: &mut Script| {
+        for (id, host) in [(2, "gone:80"), (3, "a:80"), (4, "b:80")] {
+            script.hosts.insert(DeliveryId(id), host.into());
+        }
+    };
+    // What was claimed before the change has no host yet.
+    let mut script = down();
+    (2..=4).for_each(|id| script.add(id));
+    change(&mut script, &settings(4));
+    name_hosts(&mut script);
+    assert_eq!(script.begun(), [2]);
+    assert_eq!(script.fails(2, ErrorClass::Connect), ["gone:80 opened 1", "2 held 1"]);
+    assert_eq!(script.schedule.breaker(), BreakerState::Closed);
+    assert_eq!(script.begun(), [3, 4]);
+
+    let mut script = down();
+    change(&mut script, &settings(4));
+    name_hosts(&mut script);
+    (2..=4).for_each(|id| script.add(id));
+    assert_eq!(script.schedule.breaker(), BreakerState::Closed);
+    assert_eq!(script.begun(), [2, 3, 4]);
+}

@@ -39,6 +39,39 @@ fn a_host_that_fails_holds_only_what_goes_to_it_and_costs_no_attempts() {
     }
 }
 
+/// As with `url = {{ server.metadata.hook }}`: before the call, nothing has asked for the server.
+#[test]
+fn hosts_that_are_known_only_after_the_call_leave_no_target_held() {
+    let mut script = Script::new(4, WhenExhausted::DeadLetter);
+    script.begun();
+    (1..=4).for_each(|id| drop(script.fails(id, ErrorClass::Connect)));
+    assert!(matches!(script.schedule.breaker(), BreakerState::Open { .. }));
+    script.waiting.clear();
+    script.pass(1);
+    (5..=8).for_each(|id| script.add(id));
+    script.hosts.insert(DeliveryId(5), "gone:80".into());
+    assert_eq!(script.begun(), [5]);
+    assert_eq!(script.fails(5, ErrorClass::Connect), ["gone:80 opened 1", "5 held 1"]);
+    assert_eq!(script.schedule.breaker(), BreakerState::Closed);
+    assert_eq!(script.begun(), [6, 7, 8]);
+    script.pass(1);
+    assert_eq!(script.begun(), [5], "its host is known now");
+}
+
+/// Before the call, the URL is rendered without the answers of enrichments, or with the settings before.
+#[test]
+fn a_host_whose_probe_went_to_another_is_probed_again() {
+    let mut script = to(&["old:80", "old:80"], HostLimits::default());
+    for id in script.begun() {
+        script.fails(id, ErrorClass::Connect);
+    }
+    script.pass(1);
+    assert_eq!(script.begun(), [1]);
+    script.hosts.insert(DeliveryId(1), "new:80".into());
+    assert_eq!(script.fails(1, ErrorClass::Connect), ["new:80 opened 1", "1 held 2"]);
+    assert_eq!(script.begun(), [2]);
+}
+
 #[test]
 fn a_refused_login_at_a_host_costs_no_attempt() {
     for class in [ErrorClass::Status(401), ErrorClass::Status(407)] {
