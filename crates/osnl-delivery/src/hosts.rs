@@ -156,16 +156,12 @@ impl Hosts {
         host.breaker.begin();
         host.pace.begin(now);
         host.calls += 1;
-        if self.hosts.len() > self.most {
-            let idle = self.hosts.iter().filter(|(_, host)| host.calls == 0);
-            if let Some(oldest) = idle.min_by_key(|(_, host)| host.used).map(|(name, _)| name.clone()) {
-                self.hosts.remove(&oldest);
-                self.changed = true;
-            }
-        }
     }
 
     fn remembered(&mut self, name: &Arc<str>) -> &mut Host {
+        if !self.hosts.contains_key(name) {
+            self.make_room();
+        }
         self.uses += 1;
         let (used, calls_at_once, rate) = (self.uses, self.calls_at_once(), self.limits.rate);
         let host = self.hosts.entry(name.clone()).or_insert_with(|| Host {
@@ -177,6 +173,17 @@ impl Hosts {
         });
         host.used = used;
         host
+    }
+
+    /// Forgets idle hosts until there is room for one more.
+    fn make_room(&mut self) {
+        while self.hosts.len() >= self.most {
+            let idle = self.hosts.iter().filter(|(_, host)| host.calls == 0);
+            let oldest = idle.min_by_key(|(_, host)| host.used).map(|(name, _)| name.clone());
+            let Some(oldest) = oldest else { return };
+            self.hosts.remove(&oldest);
+            self.changed = true;
+        }
     }
 
     pub(super) fn ended(&mut self, name: &str) {
@@ -287,11 +294,17 @@ mod tests {
     use crate::breaker::tests::POLICY;
 
     fn fails(hosts: &mut Hosts, name: &str, now: Instant) -> BreakerChange {
-        let name: Arc<str> = name.into();
-        hosts.begin(&name, now);
-        hosts.ended(&name);
+        let known: Arc<str> = name.into();
+        hosts.begin(&known, now);
+        hosts.ended(&known);
+        fails_unannounced(hosts, name, now)
+    }
+
+    /// As with a URL that needs an enrichment: the host is known after the call only.
+    fn fails_unannounced(hosts: &mut Hosts, name: &str, now: Instant) -> BreakerChange {
         let failed = FailedKey { key: "k", before: false };
-        hosts.failure(&name, failed, &ActionError::new(ErrorClass::Connect, "refused"), &POLICY, now)
+        let error = ActionError::new(ErrorClass::Connect, "refused");
+        hosts.failure(&name.into(), failed, &error, &POLICY, now)
     }
 
     #[test]
@@ -341,14 +354,16 @@ mod tests {
     #[test]
     fn the_host_that_was_called_longest_ago_is_forgotten_first() {
         let now = Instant::now();
-        let mut hosts = Hosts { most: 3, ..Hosts::new(HostLimits::default(), 4) };
-        hosts.begin(&"busy:80".into(), now);
-        for name in ["a:80", "b:80", "c:80", "d:80"] {
-            fails(&mut hosts, name, now);
+        for fails in [fails, fails_unannounced] {
+            let mut hosts = Hosts { most: 3, ..Hosts::new(HostLimits::default(), 4) };
+            hosts.begin(&"busy:80".into(), now);
+            for name in ["a:80", "b:80", "c:80", "d:80"] {
+                fails(&mut hosts, name, now);
+            }
+            let mut left: Vec<_> = hosts.hosts.keys().map(|name| name.to_string()).collect();
+            left.sort_unstable();
+            assert_eq!(left, ["busy:80", "c:80", "d:80"]);
         }
-        let mut left: Vec<_> = hosts.hosts.keys().map(|name| name.to_string()).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["busy:80", "c:80", "d:80"]);
     }
 
     #[test]
