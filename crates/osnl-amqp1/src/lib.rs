@@ -173,7 +173,7 @@ impl Transport for Amqp1Transport {
     }
 
     fn features(&self) -> Features {
-        Features { send: false, absent: &ABSENT, ..Features::USUAL }
+        Features { send: false, absent: &ABSENT, counts: false, ..Features::USUAL }
     }
 
     fn certificate_ends(&self) -> Option<i64> {

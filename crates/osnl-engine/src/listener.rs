@@ -151,7 +151,7 @@ impl Listener {
     ) -> Self {
         let series = counters.series.listener(&config.name);
         let gaps = (Arc::default(), GapScope::new(&config.name, &config.targets));
-        let gauges = Arc::<Gauges>::default();
+        let gauges = Arc::new(Gauges::new(transport.features().counts));
         gauges.set_auto_deleted(config.options.queue.auto_delete);
         Self {
             config,
@@ -398,13 +398,19 @@ impl Listener {
         }
     }
 
-    /// Records each minute the latest look at which the queues were empty.
+    /// Records each minute the latest look at which the queues were empty; without counts, that the listener is idle.
     async fn shows_life(&self) {
         loop {
             sleep(LIFE_INTERVAL).await;
-            let Some(depth) = self.gauges.depth().filter(|depth| depth.messages == 0) else { continue };
+            let now = Instant::now();
+            let at = match self.gauges.depth() {
+                Some(depth) if depth.messages == 0 => depth.at,
+                // A broker that does not count hands over all that waits.
+                None if self.gauges.is_idle() => now,
+                Some(_) | None => continue,
+            };
             let (book, name) = (self.gaps.0.clone(), self.config.name.clone());
-            let at = system_time(depth.at, Instant::now());
+            let at = system_time(at, now);
             let heard = move || book.heard(&name, at);
             if epoch::is_simulated() {
                 heard();

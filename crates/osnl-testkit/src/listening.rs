@@ -6,7 +6,10 @@ use osnl_transport::{
 };
 
 #[derive(Debug)]
-pub struct ListenOnly<F>(F);
+pub struct ListenOnly<F> {
+    listen: F,
+    features: Features,
+}
 
 impl<F> ListenOnly<F>
 where
@@ -18,7 +21,14 @@ where
         + Sync,
 {
     pub const fn new(listen: F) -> Self {
-        Self(listen)
+        Self { listen, features: Features { requeue: false, send: false, ..Features::USUAL } }
+    }
+
+    /// Makes it a broker that counts neither messages nor consumers.
+    #[must_use]
+    pub fn uncounted(mut self) -> Self {
+        self.features.counts = false;
+        self
     }
 }
 
@@ -36,7 +46,7 @@ where
         to: &'a [(Target, Priority)],
         options: &'a ListenOptions,
     ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
-        (self.0)(to, options)
+        (self.listen)(to, options)
     }
 
     fn send<'a>(
@@ -53,7 +63,7 @@ where
     }
 
     fn features(&self) -> Features {
-        Features { requeue: false, send: false, ..Features::USUAL }
+        self.features
     }
 
     fn location(&self) -> String {

@@ -226,11 +226,20 @@ pub struct Features {
     pub keys: bool,
     /// Whether topics have partitions instead of queues.
     pub partitions: bool,
+    /// Whether the broker counts the messages that wait, and the consumers.
+    pub counts: bool,
 }
 
 impl Features {
-    pub const USUAL: Self =
-        Self { requeue: true, send: true, absent: &[], framing: None, keys: false, partitions: false };
+    pub const USUAL: Self = Self {
+        requeue: true,
+        send: true,
+        absent: &[],
+        framing: None,
+        keys: false,
+        partitions: false,
+        counts: true,
+    };
 }
 
 /// One open subscription. Dropping it closes the connection, so that unsettled messages are redelivered.
@@ -256,8 +265,8 @@ pub trait Consumer: Send {
         None
     }
 
-    /// Asks for the messages and consumers of each queue. The question costs a few round trips, so it is for idle
-    /// listeners and not for each message.
+    /// Asks for the messages and consumers of each queue; the answer is empty if the broker does not count. The question
+    /// costs a few round trips, so it is for idle listeners and not for each message.
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>>;
 
     /// Returns the partitions that it reads, with their ends at the last answer to [`Consumer::waiting`]; `None` if the

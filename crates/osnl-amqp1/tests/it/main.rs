@@ -123,6 +123,7 @@ async fn readers_compete_and_a_released_message_comes_again() {
         let options = ListenOptions::new(pool, 10, Declare::Passive, QueueKind::OSLO);
         readers.push(within(transport.listen(&to, &options)).await.unwrap());
     }
+    assert!(!transport.features().counts && within(readers[0].waiting()).await.unwrap().is_empty());
     let remarks = readers[0].subscription().remarks.join("\n");
     assert!(remarks.contains("pool \"p\" has no effect") && remarks.contains("to one reader"), "{remarks}");
     rig.publish(vec![SampleMessage::new("0"), SampleMessage::new("1")]).await;

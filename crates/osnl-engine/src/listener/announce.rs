@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::epoch;
 use osnl_transport::{
-    AS_CONFIGURED, BINDING_INTERVAL, Consumer, ListenOptions, OpenQueue, PartitionSeen, QueueType,
+    AS_CONFIGURED, BINDING_INTERVAL, Consumer, Features, ListenOptions, OpenQueue, PartitionSeen, QueueType,
     Subscription,
 };
 
@@ -219,10 +219,10 @@ impl Listener {
     fn connected(&self, consumer: &dyn Consumer, away: Option<Duration>) {
         let (found, is_shared) = (consumer.subscription(), self.transport.features().partitions);
         let former = away.is_none().then(|| self.tidying.as_ref()?.begin_reading()).flatten();
-        let mut returns = self.gauges.returns();
         if let Some(Some(unsettled)) = former {
-            returns.ended(unsettled);
+            self.count_ended(unsettled);
         }
+        let mut returns = self.gauges.returns();
         let unsettled = returns.expected();
         if found.created {
             returns.created();
@@ -304,9 +304,9 @@ impl Listener {
     }
 
     pub(super) fn count_ended(&self, unsettled: usize) {
-        // A partition keeps its messages, so none has to return.
-        let returns = if self.transport.features().partitions { 0 } else { unsettled };
-        self.gauges.returns().ended(returns);
+        // A partition keeps its messages, so none has to return. Without counts, what has returned is not known.
+        let Features { partitions, counts, .. } = self.transport.features();
+        self.gauges.returns().ended(if partitions || !counts { 0 } else { unsettled });
     }
 
     pub(super) fn say_returned(&self, verdict: Option<ReturnVerdict>) {

@@ -20,7 +20,8 @@
 //! run has received, it delivers anyway. If another consumer was seen at the last look before the connection ended or
 //! since, there is no gap.
 //!
-//! A sign of life is a look at which the queues were empty: what waits in a queue that is deleted is lost too.
+//! A sign of life is a look at which the queues were empty: what waits in a queue that is deleted is lost too. Of a broker
+//! that does not count, it is one at which the listener was idle.
 //! `<state_dir>/gaps.json` has the open gaps and the signs of life, which are written at most a minute late:
 //!
 //! ```json

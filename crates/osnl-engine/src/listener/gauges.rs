@@ -74,7 +74,9 @@ pub struct Gauges {
     last_message: AtomicU64,
     /// The facts about the present connection, or the latest one.
     opened: Mutex<ConnectedQueues>,
-    /// The sums over all queues at the latest look; `None` before the first.
+    /// Whether the broker does not count messages.
+    is_uncounted: bool,
+    /// The sums over all queues at the latest look; `None` before the first, and if the broker does not count.
     depth: Mutex<Option<DepthGauge>>,
     /// The longest wait after which the broker has dropped messages, until it is taken.
     dropped: Mutex<Option<(Instant, Instant)>>,
@@ -214,6 +216,10 @@ impl LossyQueue {
 }
 
 impl Gauges {
+    pub(super) fn new(is_counted: bool) -> Self {
+        Self { is_uncounted: !is_counted, ..Self::default() }
+    }
+
     pub(super) fn connected(&self, found: &Subscription, again: bool) {
         self.reconnects.fetch_add(u64::from(again), Ordering::Relaxed);
         if let Some(is_auto_deleted) = found.is_auto_deleted() {
@@ -376,6 +382,9 @@ impl Gauges {
     }
 
     fn set_depth(&self, messages: u64, consumers: u64, arrived: Option<u64>) {
+        if self.is_uncounted {
+            return;
+        }
         let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
         let next = DepthGauge::next(depth.as_ref(), messages, consumers, arrived, Instant::now());
         let before = depth.as_ref().filter(|before| before.has_dropped(messages, next.arrived));

@@ -172,7 +172,7 @@ pub struct ListenerStatus {
     /// The queues that the listener reads; none before the first connection.
     pub queues: Vec<String>,
     /// The broker is asked every ten seconds; before its first answer, the number at the connection. `null` while not
-    /// connected, and if the broker has not answered for a minute.
+    /// connected, if the broker has not answered for a minute, and if it does not count.
     #[serde(default)]
     pub queue_messages: Option<u64>,
     /// Consumers of the listener's queue, itself included; of several queues, the largest number.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind};
+use osnl_testkit::ListenOnly;
+use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -169,11 +170,13 @@ struct Rig {
     folder: TempDir,
     kind: QueueKind,
     declare: Declare,
+    is_counted: bool,
 }
 
 impl Rig {
     fn new(kind: QueueKind, declare: Declare) -> Self {
-        Self { broker: MemoryBroker::new(), folder: tempfile::tempdir().unwrap(), kind, declare }
+        let (broker, folder) = (MemoryBroker::new(), tempfile::tempdir().unwrap());
+        Self { broker, folder, kind, declare, is_counted: true }
     }
 
     fn publish(&self) {
@@ -185,11 +188,23 @@ impl Rig {
         GapBook::open(Some(self.folder.path())).open_gaps().iter().map(|gap| gap.cause).collect()
     }
 
+    fn transport(&self) -> Arc<dyn Transport> {
+        let memory = self.broker.transport();
+        if self.is_counted {
+            return Arc::new(memory);
+        }
+        let transport = ListenOnly::new(move |to, options| {
+            let memory = memory.clone();
+            Box::pin(async move { memory.listen(to, options).await })
+        });
+        Arc::new(transport.uncounted())
+    }
+
     fn listener(&self, intake: Arc<HoldingEndpoint>) -> Listener {
         let options = ListenOptions::new(Some("p"), 4, self.declare, self.kind.clone());
         let targets = vec![(Target::new("nova", "n"), Priority::Info)];
         let config = ListenerConfig::new("l".into(), targets, options);
-        Listener::new(config, Arc::new(self.broker.transport()), intake, Arc::new(Counters::default()))
+        Listener::new(config, self.transport(), intake, Arc::new(Counters::default()))
             .with_gaps(Arc::new(GapBook::open(Some(self.folder.path()))))
     }
 
@@ -312,6 +327,23 @@ async fn a_step_of_the_clock_is_no_gap_and_shortens_none() {
         let lengths: Vec<u64> = gaps.iter().map(|gap| gap.until - gap.from).collect();
         assert!(matches!(lengths[..], [1..=60]), "{gaps:?}");
     }
+    simulated::set(None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_listener_of_a_broker_without_counts_shows_life() {
+    simulated::set(Some(at(1_800_000_000)));
+    let kind = QueueKind { durable: true, ..QueueKind::OSLO };
+    let rig = Rig { is_counted: false, ..Rig::new(kind, Declare::Create) };
+    rig.run(async |looks| {
+        looks.minutes(9).await;
+        rig.broker.delete_queue("p");
+        looks.minutes(1).await;
+    })
+    .await;
+    let gaps = GapBook::open(Some(rig.folder.path())).open_gaps();
+    let lengths: Vec<u64> = gaps.iter().map(|gap| gap.until - gap.from).collect();
+    assert!(matches!(lengths[..], [1..=120]), "{gaps:?}");
     simulated::set(None);
 }
 

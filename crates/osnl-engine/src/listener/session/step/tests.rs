@@ -1,6 +1,7 @@
 use std::time::SystemTime;
 
 use osnl_model::{Priority, Target};
+use osnl_testkit::ListenOnly;
 use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, QueueSeen, Transport as _};
 
 use super::*;
@@ -372,6 +373,26 @@ async fn the_row_of_returns_ends_once_all_that_returned_has_ended() {
     assert!(!core.has_ended_returned, "one of two is open");
     end_first(&rig, &mut core).await;
     assert!(core.has_ended_returned);
+}
+
+/// RabbitMQ does not mark what it delivers again over AMQP 1.0, nor does it count what waits.
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_counted_a_lost_connection_is_no_gap() {
+    let mut rig = Rig::new(0, QueueKind::OSLO).await;
+    rig.listen_again().await;
+    let config = ListenerConfig::new("l".into(), Vec::new(), rig.listener.config.options.clone());
+    let transport = ListenOnly::new(|_, _| Box::pin(std::future::pending())).uncounted();
+    rig.listener = Listener::new(config, Arc::new(transport), rig.intake.clone(), Arc::default());
+    rig.listener.count_ended(3);
+    rig.listener.subscribed(&*rig.consumer, Some(Duration::from_secs(1)), None);
+    let mut core = core(&rig, 4);
+    for _ in 0..2 {
+        let answer = WakeCause::Watch(SessionWake::Answer(Ok(Vec::new())));
+        core.step(answer, SessionStage::Polling, &*rig.consumer, rig.now);
+    }
+    assert_eq!(rig.listener.gaps.0.open_gaps(), []);
+    let gauges = &rig.listener.gauges;
+    assert_eq!((gauges.depth(), gauges.returns().expected()), (None, 0));
 }
 
 /// 200 messages of 30 KB once made four million deliveries: 660 MiB, and a transaction of 22 seconds.
