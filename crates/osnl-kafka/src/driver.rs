@@ -165,9 +165,11 @@ impl Opening {
         }
         let found = first.unwrap_or_else(|| FoundPlaces { is_shared: true, ..FoundPlaces::default() });
         let leaderless = found.places.iter().filter(|place| place.end.is_none());
-        remarks.extend(leaderless.map(|Place { key: (topic, number), .. }| {
+        remarks.extend(leaderless.map(|place| {
+            let (topic, number) = &place.key;
+            let from = if place.is_guess() { " from its beginning" } else { "" };
             format!(
-                "topic \"{topic}\", partition {number}: it has no leader; it is read as soon as it has one"
+                "topic \"{topic}\", partition {number}: it has no leader; it is read{from} as soon as it has one"
             )
         }));
         let waiting: u64 = found.places.iter().map(Place::waiting).sum();

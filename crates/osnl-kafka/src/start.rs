@@ -31,12 +31,16 @@ pub(super) struct Place {
     pub(super) key: PartitionKey,
     pub(super) position: Position,
     pub(super) is_committed: bool,
-    /// The offset after the last message; `None` while there is no leader.
+    /// The offset after the last message; `None` while there is no leader. A position that is not committed is a guess then.
     pub(super) end: Option<i64>,
     pub(super) lost: Option<LostPosition>,
 }
 
 impl Place {
+    pub(super) fn is_guess(&self) -> bool {
+        self.end.is_none() && !self.is_committed
+    }
+
     pub(super) fn waiting(&self) -> u64 {
         self.end.map_or(0, |end| Offsets::resume(&self.position).unfinished(end))
     }
@@ -116,14 +120,18 @@ pub(super) fn positions(
             None if has_read => History::OfGroup,
             None => History::Nothing,
         };
-        let range = match position {
-            // The library reads the partition when it has a leader, and then reports an offset that does not exist.
-            Some(_) if leaders.get(&number).is_some_and(|leader| *leader < 0) => None,
+        let range = match leaders.get(&number) {
+            Some(..0) => None,
             _ => Some(client.fetch_watermarks(topic, number, ANSWER).map_err(failed)?),
         };
         let before = position.map(|position| position.offset);
-        let (offset, is_lost) =
-            range.map_or((before.unwrap_or_default(), false), |range| start(history, rule.first, range));
+        let (offset, is_lost) = match (range, before) {
+            (Some(range), _) => start(history, rule.first, range),
+            // The library reads the partition when it has a leader, and then reports an offset that does not exist.
+            (None, Some(before)) => (before, false),
+            // The end of an unknown range would skip messages.
+            (None, None) => start(history, rule.first, (0, 0)),
+        };
         let kept = position.filter(|position| position.offset == offset);
         found.places.push(Place {
             key: (topic.into(), number),

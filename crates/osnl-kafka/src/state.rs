@@ -26,6 +26,9 @@ pub(super) struct Partition {
     pub(super) assigned: Arc<AssignedPartition>,
     offsets: Offsets,
     committed: Option<Position>,
+    /// Whether the position was taken without a leader, and no message has confirmed it. If it were committed and did not
+    /// exist, that would look like a lost position.
+    is_guess: bool,
     /// Another member is to have the partition, so that no further message is handed out.
     is_leaving: bool,
     end: Option<(i64, Instant)>,
@@ -128,6 +131,7 @@ impl State {
     }
 
     pub(super) fn assigned(&mut self, place: Place) {
+        let is_guess = place.is_guess();
         let Place { key, position, is_committed, end, mut lost } = place;
         self.forget(std::slice::from_ref(&key));
         let mut offsets = Offsets::resume(&position);
@@ -142,6 +146,7 @@ impl State {
             assigned: Arc::default(),
             offsets,
             committed: is_committed.then_some(position),
+            is_guess,
             is_leaving: false,
             end: end.map(|end| (end, Instant::now())),
             unknown: end.is_none().then(|| NO_LEADER.to_owned()),
@@ -170,6 +175,7 @@ impl State {
         }
         // Offsets that never come may have moved the position.
         self.is_dirty = true;
+        partition.is_guess = false;
         partition.offsets.admit(offset).map(|redelivered| (key.clone(), redelivered))
     }
 
@@ -257,7 +263,8 @@ impl State {
     }
 
     pub(super) fn uncommitted(&self) -> Vec<(PartitionKey, Position)> {
-        let positions = self.partitions.iter().map(|(key, p)| (key, &p.committed, p.offsets.position()));
+        let known = self.partitions.iter().filter(|(_, partition)| !partition.is_guess);
+        let positions = known.map(|(key, p)| (key, &p.committed, p.offsets.position()));
         positions
             .filter(|(_, committed, position)| committed.as_ref() != Some(position))
             .map(|(key, _, position)| (key.clone(), position))
@@ -353,6 +360,16 @@ mod tests {
         let left: Vec<_> = state.fetched.iter().map(|m| (m.key.1, m.offset, m.redelivered)).collect();
         assert_eq!(left, [(1, 1, false), (0, 0, true), (0, 1, true), (0, 2, false)]);
         assert_eq!(state.uncommitted()[0].1.offset, 0, "nothing of it is finished");
+    }
+
+    #[test]
+    fn a_guessed_position_is_committed_once_a_message_confirms_it() {
+        let mut state = State::default();
+        state.assigned(Place { is_committed: false, end: None, ..place(0) });
+        assert!(state.uncommitted().is_empty());
+        assert_eq!(state.admit("t", 0, 5), Some((key(0), false)));
+        let position = Position { offset: 5, metadata: "osnl1 0".to_owned() };
+        assert_eq!(state.uncommitted(), [(key(0), position)]);
     }
 
     #[test]

@@ -3,7 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use osnl_testkit::KafkaCluster as _;
 use osnl_transport::{Transport as _, TransportError};
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::message::OwnedHeaders;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::member::{Member, text, texts, within};
@@ -263,4 +265,31 @@ async fn a_partition_without_a_leader_holds_up_no_other() {
     assert_eq!(texts(&member.take(1).await), ["1"]);
     assert_eq!(lags(&member).await, [(0, Some(0), None), (1, Some(1), None)]);
     member.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_without_a_leader_and_an_offset_holds_up_no_other() {
+    for is_new in [true, false] {
+        let mock = Mock::new();
+        mock.create_topic(TOPIC, 2);
+        if !is_new {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(TOPIC, 0, Offset::Offset(0)).unwrap();
+            tokio::task::block_in_place(|| mock.client(GROUP).commit(&list, CommitMode::Sync).unwrap());
+        }
+        mock.publish_to(TOPIC, 1, b"1", OwnedHeaders::new());
+        mock.flush();
+        mock.cluster().partition_leader(TOPIC, 1, None).unwrap();
+        let mut member = Member::join(&mock.kafka(""), GROUP, 10).await;
+        let remark = "topic \"notifications.info\", partition 1: it has no leader; it is read from its beginning as soon \
+                      as it has one";
+        assert_eq!(member.consumer.subscription().remarks, [remark]);
+        mock.publish(TOPIC, "0");
+        let taken = member.take(1).await;
+        assert_eq!(texts(&taken), ["0"], "{is_new}");
+        member.finish(taken).await;
+        mock.cluster().partition_leader(TOPIC, 1, Some(1)).unwrap();
+        assert_eq!(texts(&member.take(1).await), ["1"], "{is_new}");
+        member.leave().await;
+    }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use osnl_model::Priority;
+use osnl_testkit::KafkaCluster as _;
 use osnl_transport::{Batch, Declare, LostPosition, Transport, Window};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::message::OwnedHeaders;
@@ -71,6 +72,26 @@ async fn a_position_that_does_not_exist_any_more_is_reported_and_skips_nothing()
     assert_eq!(lost(&again), [Some(found)]);
     publish(&mock, "second");
     assert_eq!(texts(&again.take(1).await), ["second"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_that_is_not_known_without_a_leader_is_no_lost_position() {
+    let mock = Mock::new();
+    mock.create_topic(TOPIC, 2);
+    // The mock cluster keeps 5 MB of each partition.
+    for _ in 0..4 {
+        mock.publish_to(TOPIC, 1, " ".repeat(2_000_000).as_bytes(), OwnedHeaders::new());
+        mock.flush();
+    }
+    mock.cluster().partition_leader(TOPIC, 1, None).unwrap();
+    let mut member = Member::join(&mock.kafka(""), GROUP, 10).await;
+    mock.cluster().partition_leader(TOPIC, 1, Some(1)).unwrap();
+    let error = within(member.consumer.ended()).await.to_string();
+    assert!(error.contains("an offset of group \"osnl\" is not there any more"), "{error}");
+    member.leave().await;
+    let member = Member::join(&mock.kafka(""), GROUP, 10).await;
+    assert_eq!(lost(&member), [None, None]);
+    assert_eq!(member.consumer.subscription().waiting, 2);
 }
 
 /// A broker deletes the offsets of a topic together with it, and then only the group's memory is left.
