@@ -1,3 +1,5 @@
+//! Sets of HTTP statuses, as options list them, and the judgement of a status by those of an action.
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -32,6 +34,23 @@ impl Statuses {
     #[must_use]
     pub(crate) fn shared_with(&self, other: &Self) -> Option<u16> {
         (100..=599).find(|status| self.contains(*status) && other.contains(*status))
+    }
+
+    #[must_use]
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        let mut left: Vec<RangeInclusive<u16>> = Vec::new();
+        for status in (100..=599).filter(|status| self.contains(*status) && !other.contains(*status)) {
+            match left.last_mut() {
+                Some(range) if *range.end() + 1 == status => *range = *range.start()..=status,
+                Some(_) | None => left.push(status..=status),
+            }
+        }
+        Self(left)
+    }
+
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -153,6 +172,19 @@ mod tests {
         let set = |text: &str| text.parse::<Statuses>().unwrap();
         assert_eq!(set("200-299").shared_with(&set("250, 204")), Some(204));
         assert_eq!(set("200-299").shared_with(&set("300")), None);
+    }
+
+    #[test]
+    fn a_set_without_another_has_the_rest() {
+        let check = |one: &str, other: &str, rest: &str| {
+            let set = |text: &str| text.parse::<Statuses>().unwrap();
+            assert_eq!(set(one).without(&set(other)).to_string(), rest, "{one} without {other}");
+        };
+        check("2xx", "408, 425, 429, 5xx", "2xx");
+        check("2xx", "202, 429", "200-201, 203-299");
+        check("2xx", "200, 298-310", "201-297");
+        check("200-201, 204", "201", "200, 204");
+        check("2xx", "2xx", "");
     }
 
     #[test]

@@ -469,7 +469,16 @@ fn judgement(reader: &mut SectionReader<'_>) -> Option<StatusClasses> {
             );
         }
     }
-    Some(StatusClasses { success, retry, last })
+    if reader.is_set("success") {
+        return Some(StatusClasses { success, retry, last });
+    }
+    let left = success.without(&retry).without(&last);
+    if left.is_empty() {
+        let option = if reader.is_set("retry") { "retry" } else { "final" };
+        let problem = format!("leaves no status of success, {success}: no request could succeed");
+        return reader.refuse(option, &problem, "write success, or fewer statuses");
+    }
+    Some(StatusClasses { success: left, retry, last })
 }
 
 fn allow_hosts(reader: &mut SectionReader<'_>, option: &'static OptionDef) -> Option<Vec<AllowedHost>> {

@@ -148,6 +148,25 @@ fn answers_are_judged_by_their_status() {
 }
 
 #[test]
+fn a_default_success_yields_to_the_statuses_that_are_written() {
+    let sink = Sink::start();
+    let check = |lines: &str, reply: Reply, expected: Result<(), ErrorClass>| {
+        sink.script(vec![reply]);
+        let found = Hook::new(&format!("url = {}\n{lines}", sink.url("/"))).make();
+        assert_eq!(found.map(drop).map_err(|error| error.class), expected, "{lines}");
+    };
+    let later = "retry = 202, 429, 5xx";
+    check(later, with(202, &[], ""), Err(ErrorClass::Busy(Some(202))));
+    check(later, with(200, &[], ""), Ok(()));
+    check("final = 207", with(207, &[], ""), Err(ErrorClass::Rejected));
+    check("final = 207", with(202, &[], ""), Ok(()));
+    let by_reply = format!("{later}\nfinal = 207\nreply_status = reply.status");
+    check(&by_reply, with(200, &[], r#"{"status": 202}"#), Err(ErrorClass::Busy(Some(202))));
+    check(&by_reply, with(200, &[], r#"{"status": 207}"#), Err(ErrorClass::Rejected));
+    check(&by_reply, with(200, &[], r#"{"status": 201}"#), Ok(()));
+}
+
+#[test]
 fn the_events_of_one_request_have_a_verdict_each() {
     let sink = Sink::start();
     let hook = Hook::new(&format!(

@@ -67,7 +67,7 @@ options! {
         cloudevents_source: Template as template_or = SOURCE, written("template") => "Source of the CloudEvent.";
         cloudevents_type: Template as template_or = TYPE, written("template") => "Type of the CloudEvent.";
         cloudevents_subject: Template as template_or = SUBJECT, written("template") => "Subject of the CloudEvent; empty for none.";
-        success: Statuses = "2xx" => "Statuses that mean success.";
+        success: Statuses = "2xx" => "Statuses that mean success. Without it: 2xx, except what retry and final have.";
         retry: Statuses = "408, 425, 429, 5xx" => "Statuses that ask for a later attempt. The delivery is retried without counting the attempt; Retry-After is obeyed.";
         r#final: Statuses = "" => "Statuses that are final, besides 303: a dead letter without a retry. Statuses in none of the three lists are tried max_attempts times.";
         reply_status: Option<ReplyStatus> as reply_status, written("expression") => "Status of an event by a successful reply, named reply: JSON, a list of JSON lines, text, or null; success, retry, and final judge it. For several events a list. An entry is a number, or an object with status and error.";

@@ -66,6 +66,21 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
 }
 
 #[test]
+fn what_means_success_is_explained_without_what_retry_and_final_have() {
+    let check = |lines: &str, expected: &str| {
+        let text = format!("{WHOLE}[action:h]\ndriver = http\nurl = http://h/\n{lines}\n");
+        let explained = load(&text).unwrap().conf.explain();
+        let line = explained.lines().find_map(|line| line.strip_prefix("  success    "));
+        assert_eq!(line, Some(expected), "{lines}\n{explained}");
+    };
+    check("", "status 2xx");
+    check("retry = 429", "status 2xx");
+    check("retry = 202, 429, 5xx", "status 200-201, 203-299");
+    check("retry = 202\nfinal = 207", "status 200-201, 203-206, 208-299; final 207");
+    check("success = 200\nretry = 202", "status 200");
+}
+
+#[test]
 fn numbers_of_a_check_have_the_form_of_the_other_screens() {
     let text =
         WHOLE.replace("[action:roles]", "[action:roles]\ntimeout = 10m\nretry_interval = 2h\nbatch = 1000");
