@@ -22,6 +22,7 @@ use osnl_core::received::ReceivedMessage;
 use osnl_model::{bulk_part, mask_secrets};
 use serde_json::{Value, json};
 
+use super::place::{DEAD, QUARANTINE};
 use super::rows::millis;
 use crate::files::beside;
 use crate::query::Unreadable;
@@ -119,13 +120,13 @@ pub(super) struct Archive {
 
 impl Archive {
     pub(super) fn for_dead(journal: &Path) -> io::Result<Self> {
-        Self::open(journal, "dead")
+        Self::open(journal, DEAD)
     }
 
-    fn open(journal: &Path, name: &str) -> io::Result<Self> {
-        let path = beside(journal, &format!(".{name}.jsonl"));
+    fn open(journal: &Path, more: &str) -> io::Result<Self> {
+        let path = beside(journal, more);
         let mut file = state_dir::private().read(true).append(true).create(true).open(&path)?;
-        let former = beside(journal, &format!(".{name}.jsonl.1"));
+        let former = beside(&path, ".1");
         let mut begin = whole_lines(&file)?;
         let mut rest = vec![0; (file.metadata()?.len() - begin) as usize];
         file.read_exact_at(&mut rest, begin)?;
@@ -182,11 +183,11 @@ fn whole_lines(file: &File) -> io::Result<u64> {
 }
 
 pub(super) fn write_quarantined(journal: &Path, message: &Unreadable) -> io::Result<()> {
-    let (name, line) = match message.extent.is_whole() {
-        true => ("quarantine", saved(message)),
-        false => ("dead", trace(message)),
+    let (more, line) = match message.extent.is_whole() {
+        true => (QUARANTINE, saved(message)),
+        false => (DEAD, trace(message)),
     };
-    let mut archive = Archive::open(journal, name)?;
+    let mut archive = Archive::open(journal, more)?;
     archive.add(&line)?;
     archive.finish()
 }

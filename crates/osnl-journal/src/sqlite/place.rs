@@ -22,6 +22,29 @@ const RAMFS: u64 = 0x8584_58f6;
 /// Cleared at a restart or by a timer, or private to one run of the service (systemd's `PrivateTmp`).
 const TEMPORARY: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
 
+const LOCK: &str = ".lock";
+pub(super) const DEAD: &str = ".dead.jsonl";
+pub(super) const QUARANTINE: &str = ".quarantine.jsonl";
+/// The complete copy of a lost file, until it takes the place of the file, and that copy while it is written.
+pub(super) const SAVED: &str = ".saved";
+pub(super) const NEW: &str = ".new";
+/// The copy of a compact or restore, and what a restore receives.
+pub(super) const PART: &str = ".part";
+pub(super) const RECEIVED: &str = ".received";
+/// What the files beside a journal add to its name. The crate `osnl` writes the last two.
+const ADDED: [&str; 12] =
+    ["-wal", "-shm", "-journal", LOCK, DEAD, QUARANTINE, SAVED, NEW, PART, RECEIVED, ".unmatched", ".rules"];
+
+/// Whether a journal uses a name that adds this to its own: also for what follows one of its files, such as
+/// `.dead.jsonl.1` and `.part-journal`.
+pub(super) fn is_own(more: &[u8]) -> bool {
+    let is_of = |added: &&str| {
+        let rest = more.strip_prefix(added.as_bytes());
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'.' | b'-')))
+    };
+    more.is_empty() || ADDED.iter().any(is_of)
+}
+
 /// The lock of a journal: one process at a time writes the file.
 #[derive(Debug)]
 pub(super) struct JournalLock {
@@ -42,7 +65,7 @@ impl JournalLock {
         let folder = folder.canonicalize()?;
         state_dir::judge(&folder)?;
         let file = folder.join(file.file_name().ok_or(OpenError::NoFile)?);
-        let lock = lock(&beside(&file, ".lock"))?;
+        let lock = lock(&beside(&file, LOCK))?;
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -59,13 +82,13 @@ impl JournalLock {
     }
 
     pub(super) fn find_holder(file: &Path) -> io::Result<Option<LockHolder>> {
-        files::holder(&beside(file, ".lock"))
+        files::holder(&beside(file, LOCK))
     }
 
     /// Removes the copies of a compact or restore that was killed. A running one has the journal's lock, and another program
     /// that writes such a file has locked that. For the daemon only: an operator may restore what a killed restore received.
     pub(super) fn remove_left(&self) {
-        for more in [".part", ".received"] {
+        for more in [PART, RECEIVED] {
             let left = beside(&self.file, more);
             if !left.symlink_metadata().is_ok_and(|found| found.is_file()) {
                 continue;
@@ -143,7 +166,7 @@ pub(super) fn judge_place(
 }
 
 fn no_folder(file: &Path) -> io::Result<()> {
-    let places = ["", ".lock", "-wal", "-shm"].map(|more| beside(file, more));
+    let places = ["", LOCK, "-wal", "-shm"].map(|more| beside(file, more));
     match places.iter().find(|place| place.is_dir()) {
         Some(place) => {
             let why = format!("{} is a folder", place.display());

@@ -31,10 +31,10 @@ pub use self::restore::{BackupSource, ReplacedJournal, RestoreOptions, RestoreRe
 pub use self::verify::{VerifyReport, verify};
 use super::connection::{connect, open_guarded};
 use super::inspection::refuse_foreign;
-use super::place::{JournalLock, free_bytes};
+use super::place::{JournalLock, free_bytes, is_own};
 use super::rows::{from_millis, is};
 use super::{OpenError, SqliteJournal, schema, trouble};
-use crate::files::{LockHolder, beside};
+use crate::files::LockHolder;
 use crate::state_dir::UnsafePlace;
 
 pub const SCHEMA: i64 = schema::VERSION;
@@ -267,9 +267,8 @@ fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
         folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(path.file_name().unwrap_or_default())
     };
     let (own, to) = (whole(journal), whole(to));
-    let names =
-        ["", "-wal", "-shm", "-journal", ".lock", ".dead.jsonl", ".quarantine.jsonl", ".unmatched", ".rules"];
-    if names.iter().any(|more| beside(&own, more) == to) {
+    let more = to.as_os_str().as_encoded_bytes().strip_prefix(own.as_os_str().as_encoded_bytes());
+    if more.is_some_and(is_own) {
         return Err(UpkeepError::Itself(to));
     }
     Ok(())

@@ -109,9 +109,36 @@ async fn nothing_is_written_where_it_would_do_harm() {
     };
     let way = place("way");
     symlink(folder.path(), &way).unwrap();
-    for name in ["journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock", "journal.db-journal"] {
-        check(&folder.path().join(name), true, "belongs to the journal itself");
-        check(&way.join(name), true, "belongs to the journal itself");
+    let before = files(folder.path());
+    for more in [
+        "",
+        "-wal",
+        "-shm",
+        "-journal",
+        ".lock",
+        ".dead.jsonl",
+        ".dead.jsonl.1",
+        ".quarantine.jsonl",
+        ".quarantine.jsonl.1",
+        ".saved",
+        ".new",
+        ".new-journal",
+        ".part",
+        ".part-journal",
+        ".received",
+        ".received-journal",
+        ".unmatched",
+        ".unmatched.1",
+        ".rules",
+        ".rules.new",
+    ] {
+        let name = format!("journal.db{more}");
+        check(&folder.path().join(&name), true, "belongs to the journal itself");
+        check(&way.join(&name), true, "belongs to the journal itself");
+        assert_eq!(files(folder.path()), before, "{name}");
+    }
+    for name in ["journal.db.copy", "journal.db.newer", "journal.db.replaced-20261120T070000Z"] {
+        assert_eq!(made(&file, &folder.path().join(name)).events, 5, "{name}");
     }
     std::fs::write(place("victim"), "kept").unwrap();
     symlink(place("victim"), place("link")).unwrap();

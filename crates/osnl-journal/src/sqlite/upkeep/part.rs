@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::super::place::JournalLock;
+use super::super::place::{JournalLock, PART};
 use super::UpkeepError;
 use crate::files::{beside, put, put_new};
 use crate::state_dir;
@@ -28,11 +28,11 @@ impl PartFile {
     pub(super) fn begin(to: &Path, replaces: bool) -> Result<Self, UpkeepError> {
         let to = std::path::absolute(to).map_err(|error| UpkeepError::io(to, error))?;
         is_vacant(&to, replaces)?;
-        Self::beside(to, ".part", replaces)
+        Self::beside(to, PART, replaces)
     }
 
     pub(super) fn begin_journal(journal: &Path) -> Result<Self, UpkeepError> {
-        Self::beside(journal.to_owned(), ".part", true)
+        Self::beside(journal.to_owned(), PART, true)
     }
 
     pub(super) fn temporary(of: &Path, more: &str) -> Result<Self, UpkeepError> {

@@ -12,6 +12,7 @@ use osnl_core::epoch;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
 use super::super::connection::open_guarded;
+use super::super::place::RECEIVED;
 use super::super::rows::{delivery_id, is, millis};
 use super::super::{paused, prune, quarantine, writer};
 use super::part::PartFile;
@@ -157,7 +158,7 @@ fn received(
     file: &Path,
     observer: &Observer,
 ) -> std::result::Result<PartFile, UpkeepError> {
-    let part = PartFile::temporary(file, ".received")?;
+    let part = PartFile::temporary(file, RECEIVED)?;
     let (mut buffer, mut out, mut done) = (vec![0; 1 << 20], part.file(), 0);
     loop {
         // The total size of a stream is unknown.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::connection::closed;
 use super::super::left::FileLoss;
-use super::super::place::FoundFile;
+use super::super::place::{FoundFile, NEW, SAVED};
 use super::super::rows::millis;
 use super::super::{OpenError, checkpoint, trouble};
 use super::{JournalWriter, SqliteCommand, TICK};
@@ -27,7 +27,7 @@ const FRAME_HEAD: i64 = 24;
 
 /// Returns the name of the complete copy of a lost file, until the copy takes the place of the file.
 pub(super) fn saved_copy(file: &Path) -> PathBuf {
-    beside(file, ".saved")
+    beside(file, SAVED)
 }
 
 fn remove(file: &Path) -> io::Result<()> {
@@ -128,7 +128,7 @@ impl JournalWriter {
 
     /// Writes everything that the connection knows to a copy, and closes the connection.
     fn save(&mut self, loss: FileLoss) -> Result<(), OpenError> {
-        let (new, copy) = (beside(&self.place.file, ".new"), saved_copy(&self.place.file));
+        let (new, copy) = (beside(&self.place.file, NEW), saved_copy(&self.place.file));
         let Some(connection) = &self.connection else { return Err(OpenError::Sqlite(closed())) };
         remove(&new)?;
         connection.execute("VACUUM INTO ?1", [new.to_string_lossy()])?;
