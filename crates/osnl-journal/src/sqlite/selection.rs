@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use osnl_core::epoch;
@@ -26,6 +27,8 @@ const AT_ONCE: usize = 1000;
 const MARGIN: i64 = 1000;
 /// The longest rest between two batches.
 const LONGEST_REST: Duration = Duration::from_millis(100);
+/// SQLite's steps between two looks whether a scan is still waited for.
+const STEPS: i32 = 1000;
 
 /// A change under way, one committed batch for each call of [`next`](Self::next), so that appends, claims, and ends
 /// continue in between. Nothing can be claimed during a batch, so each is followed by a rest of the same time: the
@@ -35,6 +38,8 @@ pub struct ChangeRun<'a> {
     journal: &'a SqliteJournal,
     change: Change,
     how: Apply,
+    /// The time of the barrier; `None` before it, and for a change that selects nothing.
+    known_until: Option<i64>,
     selected: Option<SelectedDeliveries>,
     at: usize,
     is_over: bool,
@@ -84,7 +89,16 @@ impl SelectionEffects {
 
 impl<'a> ChangeRun<'a> {
     pub(super) fn new(journal: &'a SqliteJournal, change: Change, how: Apply) -> Self {
-        Self { journal, change, how, selected: None, at: 0, is_over: false, rests_until: None }
+        Self {
+            journal,
+            change,
+            how,
+            known_until: None,
+            selected: None,
+            at: 0,
+            is_over: false,
+            rests_until: None,
+        }
     }
 
     /// Returns the number of deliveries that were tried, and of all that are selected.
@@ -97,9 +111,7 @@ impl<'a> ChangeRun<'a> {
         if self.is_over {
             return Ok(None);
         }
-        if self.selected.is_none() {
-            self.selected = Some(self.select().await?);
-        }
+        self.select().await?;
         let Some(selected) = &mut self.selected else { return Ok(None) };
         let end = (self.at + AT_ONCE).min(selected.ids.len());
         let ids = self.at..end;
@@ -134,28 +146,50 @@ impl<'a> ChangeRun<'a> {
         Ok(Some(changed))
     }
 
-    async fn select(&self) -> std::result::Result<SelectedDeliveries, ChangeError> {
-        if self.change.which().is_none() {
-            return Ok(SelectedDeliveries::default());
+    /// Waits for the writer: all earlier commands are in the file then. The first step of
+    /// [`select`](Self::select), for a caller that bounds the wait.
+    pub async fn begin(&mut self) -> std::result::Result<(), ChangeError> {
+        if self.known_until.is_none() && self.change.which().is_some() {
+            let (sender, receiver) = oneshot::channel();
+            self.journal.send(SqliteCommand::Barrier(sender));
+            self.known_until = Some(receiver.await.map_err(|_| ChangeError::Closed)?);
         }
-        // After the barrier, all earlier commands are in the file.
-        let (sender, receiver) = oneshot::channel();
-        self.journal.send(SqliteCommand::Barrier(sender));
-        let known_until = receiver.await.map_err(|_| ChangeError::Closed)?;
+        Ok(())
+    }
+
+    /// Selects the deliveries, and changes none. This takes as long as the file takes to be read; dropping the future
+    /// ends it.
+    pub async fn select(&mut self) -> std::result::Result<(), ChangeError> {
+        if self.selected.is_some() {
+            return Ok(());
+        }
+        self.begin().await?;
+        let Some(known_until) = self.known_until else {
+            self.selected = Some(SelectedDeliveries::default());
+            return Ok(());
+        };
         let (path, change) = (self.journal.path.clone(), self.change.clone());
+        let waiting = Arc::new(());
+        let waits = Arc::downgrade(&waiting);
         let selected = match epoch::is_simulated() {
-            true => select(&path, &change),
+            true => select(&path, &change, waits),
             false => {
-                let selected = spawn_blocking(move || select(&path, &change)).await;
+                let selected = spawn_blocking(move || select(&path, &change, waits)).await;
                 selected.unwrap_or_else(|error| Err(error.to_string()))
             }
         };
-        Ok(SelectedDeliveries { known_until, ..selected.map_err(ChangeError::Unreadable)? })
+        drop(waiting);
+        self.selected =
+            Some(SelectedDeliveries { known_until, ..selected.map_err(ChangeError::Unreadable)? });
+        Ok(())
     }
 }
 
-fn select(path: &Path, change: &Change) -> std::result::Result<SelectedDeliveries, String> {
-    let reader = SqliteReader::open(path).map_err(|error| format!("{} {error}", path.display()))?;
+/// Selects for a caller that waits as long as it holds what `waits` refers to.
+fn select(path: &Path, change: &Change, waits: Weak<()>) -> std::result::Result<SelectedDeliveries, String> {
+    let mut reader = SqliteReader::open(path).map_err(|error| format!("{} {error}", path.display()))?;
+    let is_gone = move || waits.strong_count() == 0;
+    reader.0.progress_handler(STEPS, Some(is_gone)).map_err(|error| error.to_string())?;
     reader.select(change).map_err(|error| error.to_string())
 }
 
@@ -217,3 +251,30 @@ impl SqliteReader {
 /// Scans all later deliveries in one pass, as an index for this would cost each append.
 const EFFECTS_BEHIND: &str = "SELECT id, action, key FROM delivery NOT INDEXED \
      WHERE id > ?1 AND state IN (?2, ?3) AND key IS NOT NULL";
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::super::SqliteOptions;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_selection_that_nobody_waits_for_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let options = SqliteOptions::new(&path).bounded(|bounds| bounds.allow_volatile = true);
+        drop(SqliteJournal::open(options, Arc::default()).unwrap());
+        let filled = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3500) \
+            INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, routing_key, body) \
+            SELECT n, n, 0, 0, 1, 'l', 'q', 'x', 'r', CAST('{}' AS BLOB) FROM n; \
+            INSERT INTO delivery (id, rule, action, key, state, ended, reason) \
+            SELECT id << 16, 'r', 'a', 'k' || id, 3, 1, 'why' FROM event";
+        Connection::open(&path).unwrap().execute_batch(filled).unwrap();
+        let change = Change::Discard { which: Filter::default(), by: "eve".to_owned() };
+        let waiting = Arc::new(());
+        assert_eq!(select(&path, &change, Arc::downgrade(&waiting)).unwrap().ids.len(), 3500);
+        let ended = select(&path, &change, Weak::new()).unwrap_err();
+        assert!(ended.contains("interrupted"), "{ended}");
+    }
+}

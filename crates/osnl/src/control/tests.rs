@@ -1,3 +1,4 @@
+mod change;
 #[path = "../../tests/it/log.rs"]
 mod log;
 mod quarantine;
@@ -124,6 +125,10 @@ async fn queries_leave_the_journal_of_a_stopped_daemon_as_it_is() {
 }
 
 async fn with_deliveries(folder: &Path, messages: &[(&str, usize, Begin)]) -> ControlHandler {
+    ControlHandler::for_store(Store::for_sqlite(journal_with(folder, messages).await))
+}
+
+async fn journal_with(folder: &Path, messages: &[(&str, usize, Begin)]) -> Arc<SqliteJournal> {
     let options = SqliteOptions::new(folder.join("journal.db"));
     let options = options.bounded(|bounds| bounds.allow_volatile = true);
     let journal = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
@@ -136,7 +141,7 @@ async fn with_deliveries(folder: &Path, messages: &[(&str, usize, Begin)]) -> Co
         let entry = Entry { received, notification, deliveries: vec![new; *count] };
         assert_eq!(journal.append(&mut permit, entry).await, Settle::Acknowledge);
     }
-    ControlHandler::for_store(Store::for_sqlite(journal))
+    journal
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ impl ControlHandler {
         if let Some(change) = change_of(request, &which) {
             let mut changing = journal.changing(change, *dry_run);
             let mut in_hand = Vec::new();
+            select(&mut changing).await?;
             // Each part is committed alone, so that no append waits for the whole change.
             while let Some(changed) = next(&mut changing, changes.changed).await? {
                 let (done, of) = changing.progress();
@@ -354,16 +355,26 @@ fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
     names.extend(ids.iter().take(room).map(ToString::to_string));
 }
 
+/// Selects the deliveries. Only the writer is waited for with patience: a large file may take minutes to be read.
+async fn select(changing: &mut ChangeRun<'_>) -> Result<(), RequestRefusal> {
+    let begun = timeout(PATIENCE, changing.begin()).await.map_err(|_| not_now("nothing was changed"))?;
+    begun.map_err(QueryError::from)?;
+    Ok(changing.select().await.map_err(QueryError::from)?)
+}
+
 async fn next(changing: &mut ChangeRun<'_>, before: u64) -> Result<Option<ChangeOutcome>, RequestRefusal> {
-    let next = timeout(PATIENCE, changing.next()).await.map_err(|_| not_now(before))?;
+    let next = timeout(PATIENCE, changing.next()).await.map_err(|_| {
+        let done = format!(
+            "{before} deliveries were changed before, and up to a thousand more are as soon as it can"
+        );
+        not_now(&done)
+    })?;
     Ok(next.map_err(QueryError::from)?)
 }
 
-fn not_now(before: u64) -> RequestRefusal {
-    let why = format!(
-        "the journal cannot be written now; {before} deliveries were changed before, and up to a thousand more are as soon as \
-         it can: look at it with osnl status, then ask again"
-    );
+fn not_now(done: &str) -> RequestRefusal {
+    let why =
+        format!("the journal cannot be written now; {done}: look at it with osnl status, then ask again");
     RequestRefusal::new(Code::Unavailable, why)
 }
 
