@@ -38,6 +38,8 @@ const SILENT: Duration = Duration::from_secs(2);
 /// The longest wait for a topic that the brokers make because it is asked for.
 const MADE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
+/// The code with which RabbitMQ refuses what a user may not do.
+pub(super) const ACCESS_REFUSED: u16 = 403;
 
 /// The offset after the last message of each partition, or the reason why it is unknown.
 pub(super) type Ends = BTreeMap<PartitionKey, Result<i64, String>>;
@@ -360,7 +362,11 @@ pub(super) fn inspect(
                     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) =>
                 {
                     let what = format!("look for topic \"{topic}\"");
-                    return Err(TransportError::Refused { what, reason: error.to_string(), code: None });
+                    return Err(TransportError::Refused {
+                        what,
+                        reason: error.to_string(),
+                        code: Some(ACCESS_REFUSED),
+                    });
                 }
                 Ok(None) | Err(_) if Instant::now() >= until => {
                     missing.push(topic.clone());

@@ -3,7 +3,7 @@
 //! A topic is looked for before the first message to it, and again after a failure. So an unreachable cluster, a missing
 //! topic, and a refused login are reported at once instead of after [`CONFIRMED`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -16,17 +16,17 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use tokio::time::sleep;
 
-use super::client::{ANSWER, Errors, aside, blocking, inspect};
+use super::client::{ACCESS_REFUSED, ANSWER, Errors, aside, blocking, inspect};
 use super::names::topic_of;
 use super::options::{producer_settings, unusable};
 use super::{KafkaTransport, failure};
 
 const CONFIRMED: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The code with which RabbitMQ refuses what a user may not do.
-const ACCESS_REFUSED: u16 = 403;
 /// The pause until a full queue of the library is tried again.
 const QUEUE_FULL: Duration = Duration::from_millis(10);
+/// The time for which a topic that the brokers have not made is not asked for again.
+const UNMADE: Duration = Duration::from_secs(5);
 /// Topics of templates may be many.
 const MAX_TOPICS: usize = 4096;
 
@@ -41,6 +41,8 @@ struct PublisherState {
     producer: Option<ConfirmingProducer>,
     errors: Errors,
     found: HashSet<String>,
+    /// The topics that the brokers have not made, and when they were last waited for: others need not wait as long.
+    unmade: HashMap<String, Instant>,
     /// The time at which no broker was found, and the reason. Sends that waited meanwhile share it.
     failure: Option<(Instant, TransportError)>,
 }
@@ -123,6 +125,9 @@ impl PublisherState {
             Declare::Create => true,
             Declare::Passive | Declare::Nothing => false,
         };
+        if creates && self.unmade.get(topic).is_some_and(|at| at.elapsed() < UNMADE) {
+            return Err(transport.no_topic(topic, creates));
+        }
         let (settings, wanted) = (transport.settings.clone(), [topic.to_owned()]);
         let producer = self.producer.clone();
         let inspected = blocking(move || {
@@ -137,6 +142,10 @@ impl PublisherState {
         let unreachable = inspected.as_ref().err().filter(|error| error.is_unreachable());
         self.failure = unreachable.map(|error| (Instant::now(), error.clone()));
         if !inspected?.missing.is_empty() {
+            if creates {
+                self.unmade.retain(|_, at| at.elapsed() < UNMADE);
+                self.unmade.insert(topic.to_owned(), Instant::now());
+            }
             return Err(transport.no_topic(topic, creates));
         }
         if self.found.len() >= MAX_TOPICS {

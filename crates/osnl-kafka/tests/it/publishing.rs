@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use osnl_kafka::KafkaTransport;
@@ -235,6 +236,21 @@ async fn all_sends_end_when_a_cluster_goes_away() {
     let sent = within(sends).await;
     assert!(sent.iter().all(|sent| sent.as_ref().is_err_and(TransportError::is_recoverable)));
     assert!(sent.iter().any(|sent| matches!(sent, Err(TransportError::NotConfirmed { .. }))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sends_to_a_topic_that_is_not_made_wait_once_for_it() {
+    let mock = Mock::new();
+    mock.create_topic(TOPIC, 1);
+    mock.cluster().topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+    let transport = mock.kafka("");
+    let begun = Instant::now();
+    let make = |n| send(&transport, OutgoingMessage { declare: Declare::Create, ..message(n) });
+    for sent in within(join_all((0..8).map(make))).await {
+        let error = sent.unwrap_err().to_string();
+        assert!(error.contains("the brokers do not make topics by themselves"), "{error}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}: each of eight waited", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
