@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use osnl::control::{IncidentKind, IncidentSeverity};
+use osnl::control::{IncidentKind, IncidentSeverity, Measurements};
+use osnl::dead_letters::DeadLetterQueueState;
 use osnl_admin::metrics::{FAMILIES, MetricKind, MetricsFormat, render, table};
 use regex::Regex;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::promtool::measurements;
 
@@ -149,25 +150,28 @@ fn alert_rules_name_metrics_that_exist_and_have_a_runbook() {
     }
 }
 
+fn promtool(folder: &Path, args: &[&str]) {
+    let output = Command::new("promtool").args(args).current_dir(folder).output();
+    let output = output.unwrap_or_else(|error| panic!("promtool: {error}; cargo xtask setup installs it"));
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.contains("SUCCESS"), "{said}");
+}
+
 #[test]
 fn promtool_plays_every_alert() {
     let folder = tempfile::tempdir().unwrap();
     let [installed, all] = rules();
-    let promtool = |args: &[&str], rules: &str, expected: &str| {
+    let play = |args: &[&str], rules: &str| {
         fs::write(folder.path().join("osnl.rules.yml"), rules).unwrap();
-        let output = Command::new("promtool").args(args).current_dir(folder.path()).output();
-        let output =
-            output.unwrap_or_else(|error| panic!("promtool: {error}; cargo xtask setup installs it"));
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert!(output.status.success() && said.contains(expected), "{said}");
+        promtool(folder.path(), args);
     };
-    promtool(&["check", "rules", "osnl.rules.yml"], &installed, "SUCCESS");
+    play(&["check", "rules", "osnl.rules.yml"], &installed);
     let tests = read("packaging/prometheus/osnl.rules.test.yml");
     fs::write(folder.path().join("osnl.rules.test.yml"), &tests).unwrap();
-    promtool(&["test", "rules", "osnl.rules.test.yml"], &all, "SUCCESS");
+    play(&["test", "rules", "osnl.rules.test.yml"], &all);
     let page = ["file:///usr/share/doc/osnl/monitoring.md", "https://book.example.com/monitoring.html"];
     fs::write(folder.path().join("osnl.rules.test.yml"), tests.replace(page[0], page[1])).unwrap();
-    promtool(&["test", "rules", "osnl.rules.test.yml"], &all.replacen(page[0], page[1], 1), "SUCCESS");
+    play(&["test", "rules", "osnl.rules.test.yml"], &all.replacen(page[0], page[1], 1));
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
@@ -223,6 +227,46 @@ fn every_query_of_the_dashboard_names_metrics_that_exist_and_follows_the_variabl
         }
     }
     assert!(queries > 20, "{queries} queries");
+}
+
+/// The samples of a metric that Prometheus has of a daemon in Kubernetes.
+fn scraped(measured: &Measurements, instance: &str, metric: &str) -> Vec<String> {
+    let text = render(measured, None, MetricsFormat::Prometheus);
+    let start = format!("{metric}{{");
+    let samples = text.lines().filter_map(|line| line.strip_prefix(start.as_str()));
+    samples.map(|rest| format!("{start}instance=\"{instance}\",pod=\"osnl-{instance}\",{rest}")).collect()
+}
+
+/// `expected`: what the panel shows by legend, with nothing selected.
+fn check_panel(title: &str, samples: &[String], expected: &[(&str, u64)]) {
+    let dashboard: Value = serde_json::from_str(&read("packaging/grafana/osnl.json")).unwrap();
+    let panel = list(&dashboard, "panels").iter().find(|panel| text(panel, "title") == title).unwrap();
+    let variable = Regex::new(r"\$[a-z]+").unwrap();
+    let query = |(legend, value): &(&str, u64)| {
+        let target = list(panel, "targets").iter().find(|target| text(target, "legendFormat") == *legend);
+        let target = target.unwrap_or_else(|| panic!("{title} has no {legend}"));
+        let query = variable.replace_all(text(target, "expr"), ".*");
+        json!({"expr": query, "eval_time": "0m", "exp_samples": [{"labels": "{}", "value": value}]})
+    };
+    let series = |sample: &String| {
+        let (series, value) = sample.rsplit_once(' ').unwrap();
+        json!({"series": series, "values": value})
+    };
+    let queries: Vec<Value> = expected.iter().map(query).collect();
+    let series: Vec<Value> = samples.iter().map(series).collect();
+    let test = json!({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": queries}]});
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("panel.test.yml"), test.to_string()).unwrap();
+    promtool(folder.path(), &["test", "rules", "panel.test.yml"]);
+}
+
+#[test]
+fn the_dashboard_counts_the_letters_of_a_queue_that_two_daemons_share_once() {
+    let mut measured = measurements(1, 1);
+    let other = DeadLetterQueueState { queue: "nova.dead".to_owned(), count: Some(3), trouble: None };
+    measured.journal.dead_letters.push(other);
+    let daemons = ["a", "b"].map(|instance| scraped(&measured, instance, "osnl_dead_letter_queue_messages"));
+    check_panel("Need a decision", &daemons.concat(), &[("in dead letter queues", 5)]);
 }
 
 #[test]
