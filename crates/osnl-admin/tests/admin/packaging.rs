@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use osnl::control::{IncidentKind, IncidentSeverity, Measurements};
+use osnl::control::{Incident, IncidentKind, IncidentSeverity, Measurements};
 use osnl::dead_letters::DeadLetterQueueState;
 use osnl_admin::metrics::{FAMILIES, MetricKind, MetricsFormat, render, table};
 use regex::Regex;
@@ -267,6 +267,37 @@ fn the_dashboard_counts_the_letters_of_a_queue_that_two_daemons_share_once() {
     measured.journal.dead_letters.push(other);
     let daemons = ["a", "b"].map(|instance| scraped(&measured, instance, "osnl_dead_letter_queue_messages"));
     check_panel("Need a decision", &daemons.concat(), &[("in dead letter queues", 5)]);
+}
+
+#[test]
+fn the_dashboard_counts_an_incident_once_however_many_listeners_actions_and_daemons_it_concerns() {
+    use IncidentKind::{DeadLetters, ListenerConnecting, PublishersBlocked};
+    use IncidentSeverity::{Critical, Warning};
+    let incident = |kind: IncidentKind, severity: IncidentSeverity, why: &str| {
+        let mut one = measurements(0, 0).incidents.remove(0);
+        (one.kind, one.severity, one.why) = (kind, severity, Some(why.to_owned()));
+        one.listeners = (0..10).map(|n| format!("listener-{n}")).collect();
+        one.actions = vec!["hook".to_owned(), "mail".to_owned()];
+        one
+    };
+    let daemon = |instance: &str, broker: &str, incidents: Vec<Incident>| {
+        let measured = Measurements { incidents, ..measurements(0, 0) };
+        let samples = scraped(&measured, instance, "osnl_attention");
+        let seen_at = format!("broker=\"{broker}\"");
+        samples.iter().map(|sample| sample.replace("broker=\"\"", &seen_at)).collect::<Vec<_>>()
+    };
+    let letters = || incident(DeadLetters, Warning, "status 409");
+    let connecting = |why| incident(ListenerConnecting, Critical, why);
+    let all = [
+        // One alarm of a broker, in the words that each daemon has of it.
+        daemon("a", "mq:5672", vec![incident(PublishersBlocked, Critical, "services wait")]),
+        daemon("b", "mq:5672", vec![incident(PublishersBlocked, Critical, "all services wait")]),
+        // osnl status lists two reasons of one broker as two incidents.
+        daemon("a", "", vec![connecting("Connection refused"), connecting("login refused"), letters()]),
+        daemon("b", "", vec![letters()]),
+    ];
+    check_panel("Incidents now", &all.concat(), &[("critical", 3), ("warning", 2)]);
+    check_panel("Incidents now", &[], &[("critical", 0), ("warning", 0)]);
 }
 
 #[test]
