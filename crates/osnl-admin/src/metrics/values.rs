@@ -1,6 +1,6 @@
 //! The value of each metric, from the counters and the status.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
@@ -223,12 +223,15 @@ fn actions(actions: &[MeasuredAction], out: &mut FamilyWriter) {
 fn journal(journal: &MeasuredJournal, out: &mut FamilyWriter) {
     out.value(&of::QUARANTINE, journal.quarantined);
     if !journal.dead_letters.is_empty() {
-        out.family(&of::DEAD_LETTER_QUEUE, |samples| {
-            for queue in &journal.dead_letters {
-                if let Some(count) = queue.count {
-                    samples.sample(&[&queue.queue], count);
-                }
+        // Queues of several brokers may have one name.
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for queue in &journal.dead_letters {
+            if let Some(count) = queue.count {
+                *counts.entry(&queue.queue).or_default() += count;
             }
+        }
+        out.family(&of::DEAD_LETTER_QUEUE, |samples| {
+            counts.into_iter().for_each(|(queue, count)| samples.sample(&[queue], count));
         });
     }
     out.family(&of::JOURNAL_STATE, |samples| samples.state(&[], &JOURNAL_STATES, journal.state));

@@ -263,10 +263,13 @@ fn check_panel(title: &str, samples: &[String], expected: &[(&str, u64)]) {
 #[test]
 fn the_dashboard_counts_the_letters_of_a_queue_that_two_daemons_share_once() {
     let mut measured = measurements(1, 1);
-    let other = DeadLetterQueueState { queue: "nova.dead".to_owned(), count: Some(3), trouble: None };
-    measured.journal.dead_letters.push(other);
+    // Two brokers have queues of one name.
+    for count in [3, 1] {
+        let queue = "nova.dead".to_owned();
+        measured.journal.dead_letters.push(DeadLetterQueueState { queue, count: Some(count), trouble: None });
+    }
     let daemons = ["a", "b"].map(|instance| scraped(&measured, instance, "osnl_dead_letter_queue_messages"));
-    check_panel("Need a decision", &daemons.concat(), &[("in dead letter queues", 5)]);
+    check_panel("Need a decision", &daemons.concat(), &[("in dead letter queues", 6)]);
 }
 
 #[test]
