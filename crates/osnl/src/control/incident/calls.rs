@@ -2,9 +2,10 @@
 //!
 //! An incident begins for the actions when it has lasted for `after`, and ends when two looks have not found it: a broker
 //! that starts may end a connection again. After a start it ends only once osnl has run for `after`, since a target that
-//! is down is known only from the next attempt. Kinds of one cause are one incident. A part has at most one beginning an
-//! hour. While the journal keeps nothing, nothing begins or ends. No action is told about itself, or about an action of
-//! its `on_failure`, so that no call is about a call.
+//! is down is known only from the next attempt. Kinds of one cause are one incident: severity and kinds choose what begins,
+//! and what has begun lasts as long as its cause. A part has at most one beginning an hour. While the journal keeps
+//! nothing, nothing begins or ends. No action is told about itself, or about an action of its `on_failure`, so that no call
+//! is about a call.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -69,16 +70,21 @@ impl KnownIncidents {
         if found.iter().any(keeps_nothing) {
             return (self.clone(), Vec::new());
         }
+        let place_of = |one: &Incident| (one.kind.cause().to_string(), one.part());
+        let there: BTreeSet<(String, String)> = found.iter().map(place_of).collect();
         let (mut next, mut calls, mut seen) = (self.clone(), Vec::new(), BTreeSet::new());
         for incident in found.iter().filter(|one| terms.is_meant(one)) {
-            let (cause, part) = (incident.kind.cause().to_string(), incident.part());
+            let (cause, part) = place_of(incident);
             if seen.insert((cause.clone(), part.clone())) {
                 let known = next.entry(cause, part);
                 calls.extend(known.is_found(incident, terms, now));
             }
         }
         for known in &mut next.0 {
-            if !seen.contains(&(known.cause.clone(), known.part.clone())) {
+            let place = (known.cause.clone(), known.part.clone());
+            if known.begun.is_some() && there.contains(&place) {
+                known.missed = 0;
+            } else if !seen.contains(&place) {
                 calls.extend(known.is_missed(terms, now));
             }
         }

@@ -81,6 +81,29 @@ fn an_incident_begins_and_ends_once_whatever_its_kind_becomes() {
     rig.called(&["begin pending-full/action dns 900 -> chat"]);
 }
 
+/// The deliveries have become dead letters, and few are old; or a proxy before the target refuses.
+#[test]
+fn an_incident_that_becomes_what_begins_nothing_has_not_ended() {
+    let down = action_incident(IncidentKind::TargetDown, "roles");
+    let warning = Incident { severity: Warning, ..down.clone() };
+    let refuses = action_incident(IncidentKind::TargetRefuses, "roles");
+    let of_kind = CallTerms { kinds: vec![IncidentKind::TargetDown], ..terms(&[("chat", &[])]) };
+    for (of, then) in [(terms(&[("chat", &[])]), warning), (of_kind, refuses)] {
+        let mut rig = CallRig::new(of);
+        rig.lasts(200, std::slice::from_ref(&then));
+        rig.called(&[]);
+        rig.lasts(125, std::slice::from_ref(&down));
+        rig.called(&["begin target-down/action roles 120 -> chat"]);
+        rig.lasts(3600, std::slice::from_ref(&then));
+        rig.lasts(5, &[]);
+        rig.lasts(5, std::slice::from_ref(&then));
+        rig.lasts(5, &[]);
+        rig.called(&[]);
+        rig.lasts(5, &[]);
+        rig.called(&["end target-down/action roles 3740 -> chat"]);
+    }
+}
+
 #[test]
 fn a_restart_ends_no_incident_that_the_new_run_has_not_tried_again() {
     let mut rig = CallRig::new(terms(&[("chat", &[])]));
