@@ -93,7 +93,9 @@ fn take(cause: &mut Incident, effect: Incident) {
 #[cfg(test)]
 mod tests {
     use super::super::IncidentSeverity::{Critical, Warning};
+    use super::super::judge_listener;
     use super::*;
+    use crate::control::ListenerStatus;
     use crate::queues::BrokerPlace;
 
     fn listener_incident(kind: Kind, name: &str, why: &str) -> Incident {
@@ -188,6 +190,23 @@ mod tests {
         check(Kind::ListenerConnecting, "listener nova", place(Some("/")), connection);
         check(Kind::ListenerConnecting, "listener nova, neutron", place(Some("/")), connection);
         check(Kind::TargetDown, "action hook", None, ("action hook", None));
+        // Of a cluster without queues, the cause names the broker whose error came last.
+        let location = "kafka at k1:9092, k2:9092";
+        let connecting = |name: &str, host: &str| {
+            judge_listener(&ListenerStatus {
+                name: name.to_owned(),
+                state: "connecting".to_owned(),
+                broker: location.to_owned(),
+                reason: Some(format!("{host}: Connection refused")),
+                ..ListenerStatus::default()
+            })
+        };
+        let part = format!("broker {location}");
+        for (host, expected) in [("k2:9092", 2), ("k1:9092", 1)] {
+            let found = fold([connecting("nova", "k1:9092"), connecting("neutron", host)].concat());
+            let parts: Vec<_> = found.iter().map(|one| (one.part(), one.broker())).collect();
+            assert_eq!(parts, vec![(part.clone(), None); expected]);
+        }
     }
 
     #[test]

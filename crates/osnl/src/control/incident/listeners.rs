@@ -91,7 +91,10 @@ fn connecting(listener: &ListenerStatus) -> Incident {
     let is_long = listener.since_seconds.is_some_and(|seconds| seconds >= CONNECTING);
     let severity = if is_long { Severity::Critical } else { Severity::Warning };
     let what = format!("not connected{}", lasting(listener.since_seconds));
-    let found = incident(listener, Kind::ListenerConnecting, severity, what).at(listener.place.clone());
+    // The subject names the listeners whose cause is the same at this moment, so a broker without queues is a place too.
+    let broker = || BrokerPlace { broker: listener.broker.clone(), vhost: None };
+    let place = listener.place.clone().unwrap_or_else(broker);
+    let found = incident(listener, Kind::ListenerConnecting, severity, what).at(Some(place));
     let found = found.because(listener.reason.as_ref().unwrap_or(&listener.broker));
     let found = found.since(listener.since.clone(), listener.since_seconds);
     let found = match (listener.attempts, listener.next_attempt_seconds) {
