@@ -19,7 +19,7 @@ pub(in crate::control) fn judge_target(target: &TargetReport, bounds: &Bounds) -
     if target.configured == Some(false) {
         return orphaned(target).into_iter().chain(dead(target, None)).collect();
     }
-    let whole = paused(target).or_else(|| down(target));
+    let whole = paused(target, bounds).or_else(|| down(target));
     let parts =
         [dependency(target, bounds), hosts(target, bounds), failing(target, bounds)].into_iter().flatten();
     let mut incidents: Vec<Incident> = match whole {
@@ -61,12 +61,13 @@ fn is_down(target: &TargetReport) -> bool {
     matches!(target.state.as_deref(), Some("down" | "probing"))
 }
 
-fn paused(target: &TargetReport) -> Option<Incident> {
+fn paused(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
     is_paused(target).then_some(())?;
     let name = &target.action;
     let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {by}"));
     let what = format!("{name}: paused{by}{}", lasting(target.since_seconds));
     let found = incident(target, Kind::ActionPaused, what);
+    let found = Incident { by_itself: when_full(target, bounds), ..found };
     let found = found.mended_by_command(format!("osnl actions resume {name}"));
     let found = match (&target.paused_reason, &target.since) {
         (Some(reason), Some(at)) => found.because(format!("{reason} (paused since {at}{by})")),
@@ -159,10 +160,12 @@ fn hosts(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
 
 /// Returns what happens to other deliveries, and to further messages.
 fn meanwhile(target: &TargetReport, bounds: &Bounds, others: &str) -> String {
-    match symptoms(target, bounds).contains(&Kind::PendingFull) {
-        true => format!("max_pending is reached: {}", beyond(target)),
-        false => others.to_owned(),
-    }
+    when_full(target, bounds).unwrap_or_else(|| others.to_owned())
+}
+
+fn when_full(target: &TargetReport, bounds: &Bounds) -> Option<String> {
+    let is_full = symptoms(target, bounds).contains(&Kind::PendingFull);
+    is_full.then(|| format!("max_pending is reached: {}", beyond(target)))
 }
 
 /// Returns what happens at `max_pending`.
@@ -329,10 +332,11 @@ fn costs(cause: &mut Incident, target: &TargetReport, bounds: &Bounds) {
     }
     cause.symptoms = symptoms(target, bounds);
     cause.symptoms.retain(|symptom| *symptom != cause.kind);
-    let is_urgent = |kind: &Kind| matches!(kind, Kind::PendingOld | Kind::PendingFull);
+    let is_urgent =
+        |kind: &Kind| *kind == Kind::PendingFull || *kind == Kind::PendingOld && !is_paused(target);
     let is_old = is_urgent(&cause.kind) || cause.symptoms.iter().any(is_urgent);
     let is_over_soon = cause.kind == Kind::PendingOld && soon(target, bounds).is_some();
-    if is_old && cause.kind != Kind::ActionPaused && !is_over_soon {
+    if is_old && !is_over_soon {
         cause.severity = Severity::Critical;
     }
 }

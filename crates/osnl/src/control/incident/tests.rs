@@ -274,7 +274,7 @@ fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_
         guard(11, old(down("ticket", refused))),
         guard(11, old(down("backup", failure("cannot connect", None, false)))),
         old(down("pager", failure("status 500", None, false))),
-        TargetReport { state: Some("paused".to_owned()), pending: 1095, ..target("dns") },
+        TargetReport { state: Some("paused".to_owned()), pending: 95, ..target("dns") },
     ];
     let mut found: Vec<Incident> = targets.iter().flat_map(|target| judge_target(target, &BOUNDS)).collect();
     found.extend(judge_guards(&targets));
@@ -306,7 +306,7 @@ fn eight_causes_are_eight_incidents_critical_first_and_among_these_those_for_an_
             Warning,
             "ticket, backup: 22 deliveries wait for release for 21 min",
         ),
-        (IncidentKind::ActionPaused, Warning, "dns: paused for 2 h; 1,095 wait"),
+        (IncidentKind::ActionPaused, Warning, "dns: paused for 2 h; 95 wait"),
         (IncidentKind::Quarantined, Warning, "3 messages are in quarantine"),
         (IncidentKind::TargetDown, Warning, "pager: the target is down for 20 min; 1,054 wait"),
         (IncidentKind::Certificate, Warning, "nova: ends in 9 d"),

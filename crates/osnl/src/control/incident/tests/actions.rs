@@ -272,6 +272,26 @@ fn a_pause_is_urgent_for_nobody_and_a_failing_resource_is_named() {
     assert!(judge_target(&many, &BOUNDS)[0].what.starts_with("hook: a (and 4 more resources) fails "));
 }
 
+#[test]
+fn a_pause_is_urgent_once_max_pending_is_reached_and_says_so_once() {
+    let paused = |pending, overflows| {
+        let state = Some("paused".to_owned());
+        judge_target(&TargetReport { state, pending, overflows, ..target("hook") }, &BOUNDS)
+    };
+    let (kind, resume) = (IncidentKind::ActionPaused, "osnl actions resume hook");
+    check(&paused(999, true), &[(kind, Warning, "hook: paused for 2 h; 999 wait", "", resume)]);
+    let what = "hook: paused for 2 h; 1,000 wait";
+    let doing = format!("{resume}; max_pending is reached: further deliveries become dead letters");
+    check(&paused(1000, true), &[(kind, Critical, what, "", &*doing)]);
+    let doing = format!("{resume}; max_pending is reached: further messages stay with the broker");
+    check(&paused(1000, false), &[(kind, Critical, what, "", &*doing)]);
+    let full = "action hook has 1000 deliveries pending and no place for another (max_pending is 1000)";
+    let (full_action, reason) = (Some("hook".to_owned()), Some(full.to_owned()));
+    let blocked = judge_listener(&ListenerStatus { full_action, reason, ..listener("blocked") });
+    let what = format!("{what}; listener nova reads nothing");
+    check(&fold([paused(1000, false), blocked].concat()), &[(kind, Critical, &*what, "", &*doing)]);
+}
+
 fn away(name: &str) -> Unavailable {
     Unavailable {
         name: name.to_owned(),
