@@ -287,9 +287,14 @@ fn unexplained(target: &TargetReport, bounds: &Bounds) -> Option<Incident> {
         (_, _, Some(failure)) => format!("the latest failure: {}", failure.answer),
         _ => what.trim_start_matches(&format!("{name}: ")).to_owned(),
     };
+    let state = match (kind, target.pending, target.for_release) {
+        (Kind::PendingOld, ..) | (.., 0) => "pending",
+        (_, 0, _) => "waiting-for-release, and release or discard them",
+        _ => "open, and release or discard those that wait for release",
+    };
     let found = incident(target, kind, what)
         .labelled(label)
-        .mended_by(format!("see osnl deliveries list --action {name} --state pending, {to_do}"));
+        .mended_by(format!("see osnl deliveries list --action {name} --state {state}, {to_do}"));
     Some(
         last.into_iter()
             .fold(found, |found, failure| found.because(format!("the latest failure: {}", failure.answer))),

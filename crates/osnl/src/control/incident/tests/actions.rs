@@ -497,6 +497,16 @@ fn deliveries_without_a_known_cause_are_an_incident_when_they_are_old_or_many() 
         let what = format!("hook: max_pending (1,000) is reached, so further {further}; 1,000 wait");
         assert_eq!(judge_target(&full, &BOUNDS)[0].what, what);
     }
+    // What waits for release takes places too, and is in no list of what is pending.
+    let held = "waiting-for-release, and release or discard them";
+    let both = "open, and release or discard those that wait for release";
+    for (pending, for_release, state) in
+        [(1000, 0, "pending"), (0, 1000, held), (0, 800, held), (1, 999, both)]
+    {
+        let full = TargetReport { pending, for_release, ..target("hook") };
+        let to_do = format!("see osnl deliveries list --action hook --state {state}, or raise max_pending");
+        assert_eq!(judge_target(&full, &BOUNDS)[0].to_do, Some(to_do));
+    }
 }
 
 #[test]
