@@ -29,7 +29,8 @@ pub(crate) use self::conf::api_url;
 pub use self::deletions::{DELETIONS, K2hr3Events};
 pub use self::parameters::{HostParameters, Unusable};
 
-type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
+type PayloadToParameters =
+    dyn Fn(&Value) -> BoxFuture<'static, Result<HostParameters, Unusable>> + Send + Sync;
 
 type ReadObserver = dyn Fn(&Event, Option<&HostParameters>) + Send + Sync;
 
@@ -48,7 +49,8 @@ pub enum NoAddresses {
 pub struct K2hr3 {
     client: Client,
     api_url: ApiUrl,
-    parameters: Arc<PayloadToParameters>,
+    /// The reader in place of [`HostParameters::from_payload`], if there is one.
+    parameters: Option<Arc<PayloadToParameters>>,
     observer: Option<Arc<ReadObserver>>,
     no_addresses: NoAddresses,
     events: K2hr3Events,
@@ -61,16 +63,20 @@ impl K2hr3 {
             "put the CA's certificate into SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
         let client = Client::to(&options, &api_url)?;
         let (no_addresses, events) = (NoAddresses::All, K2hr3Events::All);
-        let parameters = Arc::new(HostParameters::from_payload);
-        Ok(Self { client, api_url, parameters, observer: None, no_addresses, events })
+        Ok(Self { client, api_url, parameters: None, observer: None, no_addresses, events })
     }
 
+    /// Reads hosts by `parameters`, whose time is part of an attempt's.
     #[must_use]
-    pub fn with_parameters(
-        mut self,
-        parameters: impl Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync + 'static,
-    ) -> Self {
-        self.parameters = Arc::new(move |payload| parameters(payload)?.checked());
+    pub fn with_parameters<F>(mut self, parameters: impl Fn(&Value) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<HostParameters, Unusable>> + Send + 'static,
+    {
+        let checked = move |payload: &Value| -> BoxFuture<'static, Result<HostParameters, Unusable>> {
+            let found = parameters(payload);
+            Box::pin(async move { found.await?.checked() })
+        };
+        self.parameters = Some(Arc::new(checked));
         self
     }
 
@@ -101,8 +107,10 @@ impl K2hr3 {
             return Ok(Completion::NothingToDo(why));
         }
         let payload = event.payload();
-        let asked =
-            (self.parameters)(&payload).and_then(|found| narrowed(found, &payload, self.no_addresses));
+        let asked = match &self.parameters {
+            None => asked_for(&payload, self.no_addresses),
+            Some(read) => read(&payload).await.and_then(|found| narrowed(found, &payload, self.no_addresses)),
+        };
         if let Some(observer) = &self.observer {
             observer(event, asked.as_ref().ok());
         }
@@ -210,12 +218,11 @@ impl Action for K2hr3 {
     }
 
     fn request(&self, event: &Event) -> Option<String> {
-        if self.events.refuses(&event.notification).is_some() {
+        // A reader of one's own may take its time, which only an attempt limits.
+        if self.events.refuses(&event.notification).is_some() || self.parameters.is_some() {
             return None;
         }
-        let payload = event.payload();
-        let found = (self.parameters)(&payload).ok()?;
-        let parameters = narrowed(found, &payload, self.no_addresses).ok()?;
+        let parameters = asked_for(&event.payload(), self.no_addresses).ok()?;
         let request = self.made(&parameters).ok()?;
         Some(request_text(&request, &shown(&request.url)))
     }

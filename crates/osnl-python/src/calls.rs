@@ -82,14 +82,6 @@ impl Caller {
         self.ask(function, texts).await.ok()
     }
 
-    pub(crate) fn call_and_wait(
-        &self,
-        function: Arc<Py<PyAny>>,
-        texts: Vec<Option<String>>,
-    ) -> Option<String> {
-        self.ask(function, texts).blocking_recv().ok()
-    }
-
     fn ask(&self, function: Arc<Py<PyAny>>, texts: Vec<Option<String>>) -> oneshot::Receiver<String> {
         let (result, receiver) = oneshot::channel();
         let mut state = self.shared.lock();

@@ -41,7 +41,9 @@ pub(crate) fn listen(py: Python<'_>, calls: PyRef<'_, Calls>, endpoints: Vec<Pla
             match reader {
                 Some(reader) => {
                     let (caller, reader) = (calls.caller(), Arc::new(reader));
-                    endpoint.with_payload_to_params(move |payload| read(&caller, &reader, payload))
+                    endpoint.with_payload_to_params(move |payload| {
+                        read(caller.clone(), reader.clone(), payload.to_string())
+                    })
                 }
                 None => endpoint,
             }
@@ -148,11 +150,9 @@ enum HostAnswer {
     Unusable { error: String },
 }
 
-/// Asks Python for the host of a payload. The call may block, while heartbeats and other messages
-/// continue.
-fn read(caller: &Caller, reader: &Arc<Py<PyAny>>, payload: &Value) -> Result<HostParameters, Unusable> {
-    let texts = vec![Some(payload.to_string())];
-    let read = tokio::task::block_in_place(|| caller.call_and_wait(reader.clone(), texts));
+/// Asks Python for the host of a payload.
+async fn read(caller: Caller, reader: Arc<Py<PyAny>>, payload: String) -> Result<HostParameters, Unusable> {
+    let read = caller.call(reader, vec![Some(payload)]).await;
     match read.as_deref().map(serde_json::from_str) {
         Some(Ok(HostAnswer::Host { cuk, ips })) => Ok(HostParameters { cuk, addresses: ips }),
         Some(Ok(HostAnswer::Unusable { error })) => Err(Unusable::Unreadable(error)),

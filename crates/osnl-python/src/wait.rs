@@ -45,8 +45,8 @@ pub(crate) fn run<T: Send, F: Future<Output = T>>(
     let engine = move || {
         let ended = engine_runtime().map(|runtime| {
             let result = runtime.block_on(work(shutdown));
-            // A call of Python that does not return would block the program; its message is not
-            // acknowledged.
+            // The runtime's end does not wait for a name lookup, which may take as long as the
+            // resolver likes.
             runtime.shutdown_background();
             result
         });
@@ -88,11 +88,8 @@ pub(crate) fn run<T: Send, F: Future<Output = T>>(
 fn engine_runtime() -> PyResult<Runtime> {
     let tried = thread::Builder::new().spawn(|| {}).map_err(|error| refused(&error))?;
     let _ = tried.join();
-    // The engine has one thread, so one worker suffices. Only a multi-threaded runtime lets a call
-    // of Python block while another thread continues the rest.
-    let runtime =
-        Builder::new_multi_thread().worker_threads(1).thread_keep_alive(KEPT).enable_all().build()?;
-    // Name lookups and calls of Python use this thread where the system later refuses one.
+    let runtime = Builder::new_current_thread().thread_keep_alive(KEPT).enable_all().build()?;
+    // Name lookups use this thread where the system later refuses one.
     drop(runtime.spawn_blocking(|| {}));
     Ok(runtime)
 }

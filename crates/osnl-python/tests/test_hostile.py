@@ -3,7 +3,7 @@
 import json
 import signal
 
-from stage import PAYLOAD, OnStage, until
+from stage import PAYLOAD, UUID, OnStage, Sink, until
 
 #: Fails at a message's first coming as its payload says, and prints it at the second.
 FAILING = r"""
@@ -112,6 +112,29 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
             again = self.run_listing(STUCK.replace('while', 'if').replace('time.sleep(600)', 'pass'))
             self.assertEqual(self.line(again), f'{how}\n')
             self.stop(again)
+
+    def test_a_reader_that_is_stuck_holds_nothing_but_its_message(self):
+        """A later message is read and delivered beside it."""
+        process = self.run_listing(r"""
+import time
+from pathlib import Path
+import k2hr3_osnl
+
+class Own(k2hr3_osnl.K2hr3NotificationEndpoint):
+    def _payload_to_params(self, payload):
+        if payload['node'] is None:
+            print('stuck', flush=True)
+            time.sleep(600)
+        return {'cuk': payload['node']}
+
+k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
+""")
+        self.publish({'node': None})
+        self.assertEqual(self.line(process), 'stuck\n')
+        self.publish({'node': UUID})
+        until(lambda: Sink.seen, 'a DELETE')
+        self.assertIn(f'cuk={UUID}', Sink.seen[0][0])
+        self.stop(process)
 
     def test_a_call_under_way_ends_after_ctrl_c(self):
         """Its result counts."""

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::ready;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -40,12 +41,15 @@ impl NotificationEndpoint {
     }
 
     /// Replaces [`HostParameters::from_payload`]: the counterpart of overriding `_payload_to_params` in
-    /// Python.
+    /// Python. Its time is part of an attempt's, and other messages are handled meanwhile.
     #[must_use]
-    pub fn with_payload_to_params(
+    pub fn with_payload_to_params<F>(
         mut self,
-        payload_to_params: impl Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync + 'static,
-    ) -> Self {
+        payload_to_params: impl Fn(&Value) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<HostParameters, Unusable>> + Send + 'static,
+    {
         self.action = Arc::new((*self.action).clone().with_parameters(payload_to_params));
         self
     }
@@ -91,7 +95,7 @@ impl NotificationEndpoint {
         holds: bool,
     ) -> NotificationResult {
         let cuk = host.cuk.clone();
-        let action = (*self.action).clone().with_parameters(move |_| Ok(host.clone()));
+        let action = (*self.action).clone().with_parameters(move |_| ready(Ok(host.clone())));
         let event = event(Notification {
             event_type: Some(event_type.to_owned()),
             publisher_id: Some(publisher_id.to_owned()),

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::mpsc;
 
 use osnl_legacy::k2hr3::{
     Conf, HiddenInputs, HostParameters, NotificationEndpoint, NotificationResult, Unusable, listen_until,
@@ -126,9 +127,11 @@ fn each_message_goes_to_every_endpoint_that_wants_it_and_is_read_by_that_endpoin
     let (first, second) = (Sink::start(), Sink::start());
     let url = format!("[oslo_messaging_notifications]\ntransport_url = {}\n", vhost.url());
     let wants_all = format!("{url}event_type = ^.*$\npublisher_id = ^.*$\n");
-    let reads = |payload: &serde_json::Value| match payload["node"].as_str() {
-        Some(uuid) => Ok(HostParameters { cuk: uuid.to_owned(), addresses: Vec::new() }),
-        None => Err(Unusable::NothingToDo("no node".to_owned())),
+    let reads = |payload: &serde_json::Value| {
+        std::future::ready(match payload["node"].as_str() {
+            Some(uuid) => Ok(HostParameters { cuk: uuid.to_owned(), addresses: Vec::new() }),
+            None => Err(Unusable::NothingToDo("no node".to_owned())),
+        })
     };
     let endpoints = vec![endpoint(&first, &url), endpoint(&second, &wants_all).with_payload_to_params(reads)];
     let status = listening(endpoints, &vhost, || {
@@ -146,6 +149,39 @@ fn each_message_goes_to_every_endpoint_that_wants_it_and_is_read_by_that_endpoin
     let (first, second) = (called(&first), called(&second));
     assert!(first.len() == 1 && first[0].contains(&instance(1)), "{first:?}");
     assert!(second.len() == 1 && second[0].ends_with(&instance(2)), "{second:?}");
+}
+
+#[test]
+fn a_reader_that_never_ends_holds_its_message_alone_and_is_asked_again() {
+    let vhost = Broker::shared().vhost("library");
+    let sink = Sink::start();
+    let more =
+        format!("timeout_seconds = 1\n[oslo_messaging_notifications]\ntransport_url = {}\n", vhost.url());
+    let (asked, stuck) = mpsc::channel();
+    let reads = move |payload: &serde_json::Value| {
+        let node = payload["node"].as_str().map(str::to_owned);
+        if node.is_none() {
+            asked.send(()).unwrap();
+        }
+        async move {
+            match node {
+                Some(cuk) => Ok(HostParameters { cuk, addresses: Vec::new() }),
+                None => std::future::pending::<Result<_, Unusable>>().await,
+            }
+        }
+    };
+    let endpoints = vec![endpoint(&sink, &more).with_payload_to_params(reads)];
+    let status = listening(endpoints, &vhost, || {
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+        let of = |payload| Notice { payload, ..Notice::default() };
+        publisher.notify_all(&[of(json!({"node": null})), of(json!({"node": instance(1)}))]);
+        let requests = sink.wait_for(1, SOON);
+        assert!(requests[0].target.ends_with(&instance(1)), "{requests:?}");
+        for attempt in 1..=2 {
+            stuck.recv_timeout(SOON).unwrap_or_else(|_| panic!("attempt {attempt}"));
+        }
+    });
+    assert_eq!(status, 0);
 }
 
 #[test]

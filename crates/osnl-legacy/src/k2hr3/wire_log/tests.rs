@@ -1,4 +1,5 @@
 use std::fmt::Debug;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ async fn a_message_that_returns_while_its_target_is_down_is_logged_with_the_host
     let conf = Conf::from_text("a.conf", text).unwrap().conf;
     let endpoint = NotificationEndpoint::new(conf.clone())
         .unwrap()
-        .with_payload_to_params(|_| Ok(HostParameters { cuk: CUK.to_owned(), addresses: Vec::new() }));
+        .with_payload_to_params(|_| ready(Ok(HostParameters { cuk: CUK.to_owned(), addresses: Vec::new() })));
     let broker = MemoryBroker::new();
     let listener = conf.listener();
     drop(broker.transport().listen(&listener.targets, &listener.options).await.unwrap());
