@@ -13,4 +13,10 @@ impl Shutdown {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Returns signals that these cancel too, and that cancel none of these.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { drain: self.drain.child_token(), abort: self.abort.child_token() }
+    }
 }

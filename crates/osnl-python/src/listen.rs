@@ -49,11 +49,7 @@ pub(crate) fn listen(py: Python<'_>, calls: PyRef<'_, Calls>, endpoints: Vec<Pla
             }
         })
         .collect();
-    let result =
-        wait::run(
-            py,
-            |shutdown| async move { listen_until(endpoints, shutdown.drain.cancelled_owned()).await },
-        );
+    let result = wait::run(py, |shutdown| async move { listen_until(endpoints, &shutdown).await });
     calls.close(py);
     ended(result?)
 }

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import time
 
 from stage import PAYLOAD, UUID, OnStage, Sink, until
 
@@ -135,6 +137,38 @@ k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
         until(lambda: Sink.seen, 'a DELETE')
         self.assertIn(f'cuk={UUID}', Sink.seen[0][0])
         self.stop(process)
+
+    def test_a_k2hr3_that_does_not_answer_holds_no_second_ctrl_c(self):
+        """It ends the program before the drain would, and the broker has the message."""
+        listing = r"""
+import logging
+from pathlib import Path
+import k2hr3_osnl
+
+logging.basicConfig(level=logging.INFO)
+conf = k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf'))
+print(k2hr3_osnl.listen([k2hr3_osnl.K2hr3NotificationEndpoint(conf)]))
+"""
+        text = self.conf.read_text(encoding='utf-8')
+        with socket.create_server(('127.0.0.1', 0)) as silent:
+            silent.settimeout(60)
+            for old, new in ((f':{self.server.server_port}/', f':{silent.getsockname()[1]}/'),
+                             ('timeout_seconds = 5', 'timeout_seconds = 600')):
+                self.assertIn(old, text)
+                self.conf.write_text(self.conf.read_text(encoding='utf-8').replace(old, new), encoding='utf-8')
+            process = self.run_listing(listing)
+            self.publish()
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGINT)
+                until(lambda: 'Stopping' in self.errors(), 'the first Ctrl-C')
+                begun = time.monotonic()
+                self.assertEqual(self.stop(process), '0\n')
+                self.assertLess(time.monotonic() - begun, 20, 'the drain takes 30 s')
+        self.conf.write_text(text, encoding='utf-8')
+        again = self.run_listing(listing)
+        until(lambda: Sink.seen, 'a DELETE')
+        self.stop(again)
 
     def test_a_call_under_way_ends_after_ctrl_c(self):
         """Its result counts."""

@@ -158,8 +158,7 @@ impl Tasks {
 
     /// Starts a listener, which ends the former listeners on its queues. `read`: the queues of all listeners that begin now.
     fn listen(&mut self, listener: Listener, read: &[OwnQueue]) {
-        let own =
-            Shutdown { drain: self.shutdown.drain.child_token(), abort: self.shutdown.abort.child_token() };
+        let own = self.shutdown.child();
         let (name, queues) = (listener.name().clone(), listener.own_queues());
         // A leaving listener ends for the next one on its queues. If no listener begins on them, and it has no exit, it ends
         // for the next one of its name.

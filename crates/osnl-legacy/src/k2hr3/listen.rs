@@ -1,4 +1,3 @@
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::meaning::{EndpointPart, assemble, explained};
 
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Listens until `stop` and passes each message to every endpoint whose filter matches.
+/// Listens until `shutdown` and passes each message to every endpoint whose filter matches.
 ///
 /// As in Python, broker, topic, exchange, pool and journal are those of the *last* endpoint. Each
 /// endpoint keeps its own filter, target and retry options. The log has the reason for a result of
@@ -20,9 +19,9 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// | result | condition |
 /// | --- | --- |
-/// | 0 | ended by `stop` |
+/// | 0 | ended by `shutdown` |
 /// | 1 | no endpoint at all; the last one's `transport_url` or journal cannot be used; `allow_requeue` with a transport that cannot requeue; the listener failed (a refused login, say) |
-pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Future<Output = ()>) -> i32 {
+pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, shutdown: &Shutdown) -> i32 {
     let Some(last) = endpoints.last() else {
         tracing::error!("invalid endpoints, none given");
         return 1;
@@ -39,7 +38,6 @@ pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Futur
         tracing::error!("allow_requeue is not supported by driver");
         return 1;
     }
-    let shutdown = Shutdown::new();
     let listener = last.conf().listener();
     let parts = endpoints.iter().map(|endpoint| EndpointPart {
         rule: endpoint.conf().rule(),
@@ -55,16 +53,19 @@ pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Futur
         }
     };
     let daemon = assemble(listener, parts.collect(), journal, transport.clone(), &counters);
-    let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
+    // A failure drains the daemon too, and is no wish of the caller.
+    let own = shutdown.child();
+    let daemon = daemon.run(&own, DRAIN_DEADLINE);
     tokio::pin!(daemon);
     tracing::info!("Starting");
     let ended = tokio::select! {
-        ended = &mut daemon => ended,
-        () = stop => {
+        biased;
+        // First, so that the line is there also if the drain takes no time.
+        () = shutdown.drain.cancelled() => {
             tracing::info!("Stopping");
-            shutdown.drain.cancel();
             daemon.await
         }
+        ended = &mut daemon => ended,
     };
     match ended {
         Ok(_) => 0,

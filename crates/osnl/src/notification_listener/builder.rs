@@ -173,7 +173,7 @@ impl Builder {
     }
 
     pub fn shutdown(mut self, shutdown: &Shutdown) -> Self {
-        self.shutdown = Shutdown { drain: shutdown.drain.child_token(), abort: shutdown.abort.child_token() };
+        self.shutdown = shutdown.child();
         self
     }
 

@@ -1,6 +1,8 @@
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
+use osnl::shutdown::Shutdown;
 use osnl_legacy::k2hr3::{
     Conf, HiddenInputs, HostParameters, NotificationEndpoint, NotificationResult, Unusable, listen_until,
     version,
@@ -10,7 +12,6 @@ use osnl_testkit::{
     Broker, Notice, OsloPublisher, PublisherOptions, Reply, Sink, Vhost, fixture, wait_until,
 };
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use crate::harness::{SOON, conf, instance, port_deleted};
 
@@ -106,19 +107,19 @@ fn a_host_without_an_identifier_is_handled_without_a_call_and_never_requeued() {
     assert_eq!(sink.requests().len(), 0);
 }
 
-fn listening(endpoints: Vec<NotificationEndpoint>, vhost: &Vhost, meanwhile: impl FnOnce()) -> i32 {
-    let stop = CancellationToken::new();
-    let told = stop.clone();
-    let thread = std::thread::spawn(move || answer(endpoints, told));
+fn listening(endpoints: Vec<NotificationEndpoint>, vhost: &Vhost, meanwhile: impl FnOnce(&Shutdown)) -> i32 {
+    let shutdown = Shutdown::new();
+    let told = shutdown.clone();
+    let thread = std::thread::spawn(move || answer(endpoints, &told));
     wait_until(SOON, "it consumes", || vhost.list_queues().iter().any(|queue| queue.consumers == 1));
-    meanwhile();
-    stop.cancel();
+    meanwhile(&shutdown);
+    shutdown.drain.cancel();
     thread.join().unwrap()
 }
 
-fn answer(endpoints: Vec<NotificationEndpoint>, stop: CancellationToken) -> i32 {
+fn answer(endpoints: Vec<NotificationEndpoint>, shutdown: &Shutdown) -> i32 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(listen_until(endpoints, stop.cancelled_owned()))
+    runtime.block_on(listen_until(endpoints, shutdown))
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn each_message_goes_to_every_endpoint_that_wants_it_and_is_read_by_that_endpoin
         })
     };
     let endpoints = vec![endpoint(&first, &url), endpoint(&second, &wants_all).with_payload_to_params(reads)];
-    let status = listening(endpoints, &vhost, || {
+    let status = listening(endpoints, &vhost, |_| {
         wait_until(SOON, "oslo.messaging's heartbeat", || vhost.heartbeats() == [60]);
         let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let port = Notice { payload: port_deleted(&instance(1), "10.0.0.1"), ..Notice::default() };
@@ -171,7 +172,7 @@ fn a_reader_that_never_ends_holds_its_message_alone_and_is_asked_again() {
         }
     };
     let endpoints = vec![endpoint(&sink, &more).with_payload_to_params(reads)];
-    let status = listening(endpoints, &vhost, || {
+    let status = listening(endpoints, &vhost, |_| {
         let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
         let of = |payload| Notice { payload, ..Notice::default() };
         publisher.notify_all(&[of(json!({"node": null})), of(json!({"node": instance(1)}))]);
@@ -185,17 +186,39 @@ fn a_reader_that_never_ends_holds_its_message_alone_and_is_asked_again() {
 }
 
 #[test]
+fn an_abort_gives_the_broker_back_what_k2hr3_does_not_answer() {
+    let vhost = Broker::shared().vhost("library");
+    let sink = Sink::start();
+    sink.reply_with(Reply::Hang);
+    let more =
+        format!("timeout_seconds = 600\n[oslo_messaging_notifications]\ntransport_url = {}\n", vhost.url());
+    let mut aborted = None;
+    let status = listening(vec![endpoint(&sink, &more)], &vhost, |shutdown| {
+        let mut publisher = OsloPublisher::start(&vhost.url(), PublisherOptions::default());
+        let payload = port_deleted(&instance(1), "10.0.0.1");
+        publisher.notify_all(&[Notice { payload, ..Notice::default() }]);
+        sink.wait_for(1, SOON);
+        shutdown.drain.cancel();
+        shutdown.abort.cancel();
+        aborted = Some(Instant::now());
+    });
+    assert_eq!(status, 0);
+    assert!(aborted.unwrap().elapsed() < Duration::from_secs(30), "before the drain has ended by itself");
+    wait_until(SOON, "the broker has it", || vhost.list_queues().iter().any(|queue| queue.ready == 1));
+}
+
+#[test]
 fn no_endpoint_a_wrong_one_and_a_refused_login_answer_1() {
-    let never = CancellationToken::new;
-    assert_eq!(answer(Vec::new(), never()), 1);
+    let never = Shutdown::new();
+    assert_eq!(answer(Vec::new(), &never), 1);
     let sink = Sink::start();
     // Only a program, not a file, can name an unknown transport.
     let mut wrong = conf(&sink.url("/v1/role"), "");
     wrong.oslo_messaging_notifications.transport_url =
         TransportUrl::parse("carrierpigeon://127.0.0.1:9/").unwrap();
-    assert_eq!(answer(vec![NotificationEndpoint::new(wrong).unwrap()], never()), 1);
+    assert_eq!(answer(vec![NotificationEndpoint::new(wrong).unwrap()], &never), 1);
     let vhost = Broker::shared().vhost("library");
     let url = vhost.url().replace(":guest@", ":wrong@");
     let refused = endpoint(&sink, &format!("[oslo_messaging_notifications]\ntransport_url = {url}\n"));
-    assert_eq!(answer(vec![refused], never()), 1);
+    assert_eq!(answer(vec![refused], &never), 1);
 }
