@@ -45,7 +45,7 @@ pub trait Journal: Send + Sync {
     fn subscribed(&self, listener: &str, prefetch: u16);
 
     /// Notes that a subscribed listener is the one that its queue's messages go to, which a standby is not. `memory://` reads
-    /// the dead letter queue for the status; a file needs nothing.
+    /// the dead letter queue for the status, and goes on with what waits there; a file needs nothing.
     fn active(&self, listener: &str);
 
     /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.

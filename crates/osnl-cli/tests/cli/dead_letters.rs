@@ -321,6 +321,22 @@ fn a_dead_letter_of_memory_holds_its_resource_until_it_is_retried_or_discarded()
 }
 
 #[test]
+fn what_waits_behind_a_discarded_dead_letter_is_carried_out_though_no_message_comes() {
+    let mut rig = Rig::with("letters-quiet", &[QUORUM, &keyed(), HOLDING]);
+    rig.sink.reply_when(|request| request.target.ends_with(".1").then_some(Reply::Status(400)));
+    rig.publish([(1, 1), (1, 2), (1, 3)]);
+    are_dead(&rig, 3);
+    are_acknowledged(&rig);
+    rig.end("KILL");
+    rig.run();
+    let first = dead(&rig)[0]["id"].as_str().unwrap().to_owned();
+    rig.check(&[(&format!("deliveries discard {first} --yes"), 0, "1 delivery discarded")]);
+    wait_until(SOON, "the others are carried out", || copied(&rig) == [1, 2, 3]);
+    are_dead(&rig, 0);
+    are_acknowledged(&rig);
+}
+
+#[test]
 fn a_pool_with_dead_letters_is_left_only_when_they_have_ended() {
     let mut rig = refused("dead-letters-pool");
     rig.publish([(1, 1)]);

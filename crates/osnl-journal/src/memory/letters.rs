@@ -12,6 +12,8 @@
 //! - A letter of one resource of a bulk request may have a part of the message: `parts` decides.
 //! - A letter at the front that waits behind nothing any more is carried out from the queue: the daemon makes a delivery of
 //!   it, without a copy. Copies would wait behind all messages of the source queue, and take places of its window.
+//! - Only a message of its queue proves that a listener is no standby. If none comes, the daemon sends one copy of such a
+//!   letter: the broker hands it to the daemon that is active, which then carries out the letters.
 //!
 //! A queue with more letters than one reading takes is known in part. Until it is known whole, each delivery of a
 //! gating listener waits behind the letters that were not read.
@@ -111,13 +113,24 @@ struct ListenerLetters {
     answered: u64,
     /// The request of the session that was made when the listener became active; `None` on a standby.
     active: Option<u64>,
+    /// Whether a copy of a letter was sent in the session, so that a first message comes.
+    has_sent: bool,
     parked: VecDeque<ParkedEntry>,
 }
 
 impl ListenerLetters {
     /// Whether all letters have been read since the listener became active.
     fn is_read(&self) -> bool {
-        !self.has_more && (self.is_known || self.active.is_some_and(|asked| self.answered >= asked))
+        !self.has_more && self.is_read_in_part()
+    }
+
+    fn is_read_in_part(&self) -> bool {
+        self.is_known || self.active.is_some_and(|asked| self.answered >= asked)
+    }
+
+    /// Whether the daemon carries letters out, or sends a copy of one.
+    fn begins(&self) -> bool {
+        self.is_known || (!self.has_sent && self.is_read_in_part())
     }
 }
 
@@ -157,6 +170,8 @@ pub struct LetterVisit {
     pub remove: BTreeMap<u64, bool>,
     /// The numbers of letters that are carried out from now on.
     pub carry_out: BTreeSet<u64>,
+    /// Whether a copy of such a letter is sent to the source queue instead: there was no message in the session.
+    pub by_copy: bool,
     /// Whether a reading was asked for.
     is_asked: bool,
     /// The latest request that a reading from now on answers.
@@ -302,7 +317,7 @@ impl Letters {
 
     pub(super) fn subscribed(&mut self, listener: &str) {
         if let Some(of) = self.listeners.get_mut(listener) {
-            (of.is_known, of.active) = (false, None);
+            (of.is_known, of.active, of.has_sent) = (false, None, false);
         }
     }
 

@@ -253,7 +253,8 @@ impl DeadLetterQueue {
         begun.sort_by_key(|(_, letter)| letter.place);
         begun.truncate(room);
         done.carry_out = begun.iter().map(|(_, letter)| letter.id).collect();
-        let begun: Vec<QueuedMessage> = begun.iter().map(|(at, _)| reader.messages()[*at].clone()).collect();
+        let mut begun: Vec<QueuedMessage> =
+            begun.iter().map(|(at, _)| reader.messages()[*at].clone()).collect();
         let (mut found, mut removed) = (Vec::new(), HashSet::new());
         let (messages, mut acknowledged) = (reader.messages().len() as u64, 0);
         for (at, letter) in letters {
@@ -275,6 +276,11 @@ impl DeadLetterQueue {
             done.remove.retain(|id, _| removed.contains(id));
         }
         reader.end().await.map_err(|error| self.failed(error))?;
+        if visit.by_copy {
+            let copies: Vec<QueuedMessage> = begun.iter().map(again).collect();
+            self.put_back(&copies).await?;
+            begun.clear();
+        }
         let left = (!has_more).then_some(messages - acknowledged);
         Ok(QueueVisit { done, found, begun, has_more, left })
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::queue::VISIT_PATIENCE;
 use super::*;
-use crate::journal::dead_letters::LetterWait;
+use crate::journal::dead_letters::{LetterWait, again};
 use crate::journal::memory::MemoryLimits;
 use crate::journal::query::{JournalQueries as _, RowState};
 use crate::journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
@@ -407,6 +407,26 @@ async fn the_letters_of_two_daemons_keep_the_order_of_the_first() {
     let mut found: Vec<_> = visited.found.iter().map(|letter| (letter.place, letter.id)).collect();
     found.sort_unstable();
     assert_eq!(found, [(10, 5), (11, 2)]);
+}
+
+/// Another daemon may be active after all.
+#[tokio::test]
+async fn without_a_message_in_the_session_a_copy_is_sent_of_a_letter_that_nothing_is_before() {
+    let listener: Arc<str> = "l".into();
+    let journal = MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default());
+    journal.keep_dead_letters_of(listener.clone());
+    journal.set_gating([listener.clone()].into());
+    journal.active(&listener);
+    let broker = MemoryBroker::with([waiting(1, ("behind", "7", "port"))]);
+    let queues = broker.queues();
+    for sent in [0, 1] {
+        let visit = journal.queue_work(&listener).await.visit.unwrap();
+        let visited = queues.visit(&listener, &visit, IN_HAND).await.unwrap();
+        assert_eq!((visited.begun.len(), broker.lock().retried.len()), (0, sent));
+        journal.visited(&listener, &visited.done, visited.found, visited.has_more);
+    }
+    let (sent, expected) = (broker.lock().retried[0].clone(), again(&waiting(1, ("behind", "7", "port"))));
+    assert_eq!((sent.body, sent.headers), (expected.body, expected.headers));
 }
 
 /// What was not read may be held by a guard. The dead letters of another queue are dead all the same.

@@ -26,9 +26,9 @@ impl MemoryJournal {
             visit.remove.insert(removal.letter, removal.is_replaced);
         }
         let listeners: HashMap<Arc<str>, bool> =
-            state.letters.listeners.iter().map(|(listener, of)| (listener.clone(), of.is_known)).collect();
+            state.letters.listeners.iter().map(|(listener, of)| (listener.clone(), of.begins())).collect();
         // A standby leaves the letters to the active daemon.
-        let is_ours = |listener: &Arc<str>| listeners.get(listener).is_some_and(|is_known| *is_known);
+        let is_ours = |listener: &Arc<str>| listeners.get(listener).is_some_and(|begins| *begins);
         for (action, key) in std::mem::take(&mut state.letters.freed) {
             let Some(lane) = state.letters.lane(&action, &key) else { continue };
             let free = lane.iter().filter(|known| !known.is_done()).take_while(|known| known.is_free());
@@ -44,7 +44,7 @@ impl MemoryJournal {
         }
         let is_whole = |listener: &str| {
             let of = state.letters.listeners.get(listener);
-            of.is_some_and(|of| of.is_known && !of.has_more)
+            of.is_some_and(|of| of.begins() && !of.has_more)
         };
         for known in state.letters.alone.values() {
             if known.letter.why == LetterWait::Behind && known.is_to_begin() && is_whole(&known.listener) {
@@ -52,7 +52,13 @@ impl MemoryJournal {
             }
         }
         for (listener, visit) in &mut visits {
-            visit.asked = state.letters.listeners.get(listener).map_or(0, |of| of.asked);
+            let Some(of) = state.letters.listeners.get(listener) else { continue };
+            visit.asked = of.asked;
+            if !of.is_known
+                && let Some(letter) = visit.carry_out.pop_first()
+            {
+                (visit.carry_out, visit.by_copy) = ([letter].into(), true);
+            }
         }
         visits
     }
@@ -68,7 +74,8 @@ impl MemoryJournal {
     ) {
         let mut state = self.lock();
         let stages = state.letters.all().map(|known| (known.letter.id, known.stage));
-        let begun = visit.carry_out.iter().map(|letter| (*letter, LetterStage::InHand));
+        let begun =
+            visit.carry_out.iter().filter(|_| !visit.by_copy).map(|letter| (*letter, LetterStage::InHand));
         let stages: HashMap<u64, LetterStage> = stages.chain(begun).collect();
         let letters = &mut state.letters;
         letters.forget(listener);
@@ -83,6 +90,7 @@ impl MemoryJournal {
             // A reading from before the first message of a session may be older than the letters of the daemon before.
             of.is_known |= !is_gating || of.parked.front().is_some_and(|parked| parked.asked <= visit.asked);
             of.has_more = has_more;
+            of.has_sent |= visit.by_copy && !visit.carry_out.is_empty();
         }
         let mut done = Vec::new();
         letters.removals.retain(|removal| {

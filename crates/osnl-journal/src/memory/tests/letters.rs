@@ -182,6 +182,14 @@ impl World {
             if step(self) {
                 return;
             }
+            if visit.by_copy {
+                for message in std::mem::take(&mut to_begin) {
+                    self.send_copy(&message);
+                    if step(self) {
+                        return;
+                    }
+                }
+            }
             let found = self.dead.iter().map(letter);
             self.journal.visited(&listener(), &visit, found.collect(), false);
             for message in to_begin {
@@ -276,6 +284,7 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
                 15 => world.serve(0),
                 16 => world.serve_in_part(0, random.bool(), random.bool()),
                 17 => world.read_by_standby(),
+                18 => world.journal.active(&listener()),
                 _ => world.settle(),
             }
         }
@@ -435,6 +444,48 @@ fn a_new_daemon_knows_what_waits_for_release_before_a_message_comes_and_a_standb
     assert!(has_unread(&world), "in the next session another daemon may be active");
     world.finish();
     assert_eq!(world.effects, [0, 1]);
+}
+
+/// The daemon may be wrong about being active; the copy comes to the one that is.
+#[test]
+fn what_nothing_is_before_any_more_is_carried_out_though_no_message_comes() {
+    for is_running in [true, false] {
+        let mut world = World::new(1, 3);
+        (0..3).for_each(|_| world.arrive(false));
+        world.serve(0);
+        world.attempt(true, false);
+        (0..4).for_each(|_| world.serve(0));
+        world.settle();
+        let why: Vec<LetterWait> = world.dead.iter().map(|message| letter(message).why).collect();
+        assert_eq!(why, [LetterWait::HoldKey, LetterWait::Behind, LetterWait::Behind]);
+        world.kill();
+        if is_running {
+            world.journal.active(&listener());
+            (0..2).for_each(|_| world.serve(0));
+            assert!(world.source.is_empty(), "a dead letter is before the others");
+        }
+        // An operator discards it.
+        world.dead.remove(0);
+        if is_running {
+            world.journal.ask_for_letters(&listener());
+        } else {
+            world.journal.active(&listener());
+        }
+        (0..4).for_each(|_| world.serve(0));
+        world.attempt(false, false);
+        assert!(world.effects.is_empty() && world.in_hand.is_empty(), "another daemon may carry them out");
+        assert_eq!((world.source.len(), world.dead.len()), (1, 2), "one copy is sent");
+        world.arrive(false);
+        world.attempt(false, false);
+        assert!(world.effects.is_empty(), "the copy waits for another reading");
+        for _ in 0..20 {
+            world.serve(0);
+            world.attempt(false, false);
+            world.settle();
+        }
+        assert_eq!(world.effects, [1, 2]);
+        assert!(world.is_done(), "{:?}", world.dead);
+    }
 }
 
 #[test]
