@@ -108,8 +108,7 @@ impl Course {
                 for (claimed, host) in claimed {
                     let came = claimed.began.unwrap_or(claimed.event.received.origin.received);
                     let arrived = claimed.since.or_else(|| now.checked_sub(self.clock.age(came)));
-                    let returns = self.schedule.add(claimed, host, arrived, now);
-                    out.extend(returns.map(Consequence::Return));
+                    self.schedule.add(claimed, host, arrived, now, out);
                 }
             }
             Wake::Withdrawn(ids) => {

@@ -346,6 +346,7 @@ impl DeliveryLoop {
                     self.log_opened(host, &error, remedy.as_deref(), pause)
                 }
                 Consequence::Closed { host } => self.log_closed(host),
+                Consequence::Left => self.log_left(),
                 Consequence::Down { dependency, error } => self.log_dependency_down(&dependency, &error),
                 Consequence::Answers { dependency } => self.log_dependency_answers(&dependency),
             }

@@ -233,6 +233,13 @@ impl DeliveryLoop {
         }
     }
 
+    pub(super) fn log_left(&self) {
+        tracing::info!(
+            action.name = &*self.name,
+            "the target that was down is no longer called: the events name the hosts now"
+        );
+    }
+
     pub(super) fn log_dependency_down(&self, dependency: &str, error: &str) {
         tracing::warn!(
             action.name = &*self.name,

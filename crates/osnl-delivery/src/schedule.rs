@@ -282,14 +282,15 @@ impl Schedule {
         host: Option<Arc<str>>,
         arrived: Option<Instant>,
         now: Instant,
-    ) -> Option<DeliveryId> {
+        out: &mut Vec<Consequence>,
+    ) {
         let id = claimed.id;
         debug_assert!(!self.items.contains_key(&id), "the journal hands out a delivery once");
         if self.exhausted.remove(&id).is_some() {
-            return Some(id);
+            return out.push(Consequence::Return(id));
         }
         if host.is_some() {
-            self.note_hosts();
+            self.note_hosts(out);
         }
         let since = claimed.since.unwrap_or(now);
         let mut item = Item { claimed, host, since, alone: false, arrived, aging: None, saved: now };
@@ -297,15 +298,15 @@ impl Schedule {
             item.since = now;
         }
         self.ready(item);
-        None
     }
 
     /// Notes that events name the hosts. The settings in force name no target then, so a breaker that is not closed is left
     /// from other settings, and no answer of a host would close it.
-    fn note_hosts(&mut self) {
+    fn note_hosts(&mut self, out: &mut Vec<Consequence>) {
         self.has_hosts = true;
         if !self.breaker.is_closed() {
             self.breaker = Breaker::new(self.concurrency);
+            out.push(Consequence::Left);
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum Consequence {
     Opened { host: Option<Arc<str>>, error: String, remedy: Option<Remedy>, pause: Duration },
     /// Logs that the target, or the host of an event, answers again.
     Closed { host: Option<Arc<str>> },
+    /// Logs that the target that is down is no longer called, since events name the hosts.
+    Left,
     /// Logs that a dependency does not answer: its deliveries wait.
     Down { dependency: Arc<str>, error: String },
     /// Logs that a dependency answers again.
@@ -98,7 +100,7 @@ impl Schedule {
                 self.neutral(&item, back, now);
             }
             if back.current {
-                self.note_hosts();
+                self.note_hosts(out);
             }
             item.host = Some(host);
         }

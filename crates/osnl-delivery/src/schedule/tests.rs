@@ -60,6 +60,7 @@ pub(crate) fn worded(consequence: &Consequence) -> String {
             format!("{} opened {}", host.as_deref().unwrap_or("target"), pause.as_secs())
         }
         Consequence::Closed { host } => format!("{} closed", host.as_deref().unwrap_or("target")),
+        Consequence::Left => "target left".to_owned(),
         Consequence::Down { dependency, .. } => format!("{dependency} down"),
         Consequence::Answers { dependency } => format!("{dependency} answers"),
     }
@@ -71,7 +72,8 @@ struct Script {
     waiting: BTreeMap<(Instant, DeliveryId), ClaimedDelivery>,
     hosts: HashMap<DeliveryId, Arc<str>>,
     arrived: HashMap<DeliveryId, Instant>,
-    returned: Vec<u64>,
+    /// The consequences of claims.
+    claims: Vec<String>,
     /// The retries whose age includes the pause.
     charged: HashMap<DeliveryId, Instant>,
 }
@@ -92,7 +94,7 @@ impl Script {
         let now = Instant::now();
         schedule.check_clock(true, now);
         let (waiting, hosts, arrived, charged) = Default::default();
-        let mut script = Self { schedule, now, waiting, hosts, arrived, returned: Vec::new(), charged };
+        let mut script = Self { schedule, now, waiting, hosts, arrived, claims: Vec::new(), charged };
         (1..=deliveries).for_each(|id| script.add(id));
         script
     }
@@ -104,8 +106,10 @@ impl Script {
     fn claim(&mut self, claimed: ClaimedDelivery) {
         let host = self.hosts.get(&claimed.id).cloned();
         let arrived = *self.arrived.entry(claimed.id).or_insert(self.now);
-        let returned = self.schedule.add(claimed, host, Some(arrived), self.now);
-        self.returned.extend(returned.map(|id| id.0));
+        let mut out = Vec::new();
+        self.schedule.add(claimed, host, Some(arrived), self.now, &mut out);
+        let words = self.keep(out);
+        self.claims.extend(words);
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -249,7 +253,7 @@ fn what_is_used_up_goes_back_to_the_broker_after_one_more_pause_when_asked() {
         script.pass(600);
     }
     assert_eq!(script.begun(), [0; 0]);
-    assert_eq!(script.returned, [1]);
+    assert_eq!(script.claims, ["1 returns"]);
     // The broker redelivered the message: one more attempt is made before the next pause.
     script.claim(ClaimedDelivery {
         used: UsedLimits { attempts: 3, made: 3, ..UsedLimits::default() },

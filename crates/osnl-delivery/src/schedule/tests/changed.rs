@@ -89,7 +89,7 @@ fn a_refusal_before_the_call_is_no_probe_of_other_settings() {
     assert_eq!(script.schedule.hold_ends(script.now), Some(script.now + 5 * SECOND));
 }
 
-/// The configuration named a target, which is down; now the events name the hosts.
+/// The configuration named a target, which is down; now the events name the hosts. The log tells the end once.
 #[test]
 fn a_target_that_the_settings_name_no_longer_holds_up_no_host() {
     let down = || {
@@ -110,14 +110,17 @@ fn a_target_that_the_settings_name_no_longer_holds_up_no_host() {
     change(&mut script, &settings(4));
     name_hosts(&mut script);
     assert_eq!(script.begun(), [2]);
-    assert_eq!(script.fails(2, ErrorClass::Connect), ["gone:80 opened 1", "2 held 1"]);
+    let words = script.fails(2, ErrorClass::Connect);
+    assert_eq!(words, ["target left", "gone:80 opened 1", "2 held 1"]);
     assert_eq!(script.schedule.breaker(), BreakerState::Closed);
     assert_eq!(script.begun(), [3, 4]);
+    assert_eq!([script.ok(3), script.ok(4)], [["3 delivered"], ["4 delivered"]]);
 
     let mut script = down();
     change(&mut script, &settings(4));
     name_hosts(&mut script);
     (2..=4).for_each(|id| script.add(id));
+    assert_eq!(script.claims, ["target left"]);
     assert_eq!(script.schedule.breaker(), BreakerState::Closed);
     assert_eq!(script.begun(), [2, 3, 4]);
 }

@@ -201,7 +201,7 @@ fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as
     script.pass(50);
     script.add(4);
     let long_ago = began.checked_sub(SECOND);
-    script.schedule.add(claimed(5, "from the journal"), None, long_ago, script.now);
+    script.schedule.add(claimed(5, "from the journal"), None, long_ago, script.now, &mut Vec::new());
     assert_eq!(held_too_long(&mut script), [""; 0]);
     script.pass(10);
     let dead = |id: u64, seconds: u32| {

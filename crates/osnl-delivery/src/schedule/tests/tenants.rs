@@ -51,7 +51,8 @@ fn hosts_that_are_known_only_after_the_call_leave_no_target_held() {
     (5..=8).for_each(|id| script.add(id));
     script.hosts.insert(DeliveryId(5), "gone:80".into());
     assert_eq!(script.begun(), [5]);
-    assert_eq!(script.fails(5, ErrorClass::Connect), ["gone:80 opened 1", "5 held 1"]);
+    let words = script.fails(5, ErrorClass::Connect);
+    assert_eq!(words, ["target left", "gone:80 opened 1", "5 held 1"]);
     assert_eq!(script.schedule.breaker(), BreakerState::Closed);
     assert_eq!(script.begun(), [6, 7, 8]);
     script.pass(1);
