@@ -311,7 +311,7 @@ impl Listener {
                 never = besides => match never {},
             };
             let unsettled = self.left_unsettled(&session, &mut returns);
-            self.was_heard(matches!(ended, Ok(SessionEnd::Drained)));
+            self.was_heard(matches!(ended, Ok(SessionEnd::Drained)), unsettled);
             before = Some(Instant::now());
             losses.ended(opened.elapsed(), ended.is_err(), self.transport.reconnect());
             self.count_ended(unsettled);
@@ -391,11 +391,16 @@ impl Listener {
     }
 
     /// Records the sign of life at the end of a session: the drain itself, or the latest look before a loss.
-    fn was_heard(&self, is_drained: bool) {
-        if let Some(depth) = self.gauges.depth().filter(|depth| depth.messages == 0) {
-            let now = Instant::now();
-            self.gaps.0.heard(&self.config.name, system_time(if is_drained { now } else { depth.at }, now));
-        }
+    fn was_heard(&self, is_drained: bool, unsettled: usize) {
+        let now = Instant::now();
+        let at = match self.gauges.depth() {
+            Some(depth) if depth.messages == 0 && !is_drained => depth.at,
+            Some(depth) if depth.messages == 0 => now,
+            // Without counts, messages may wait behind a full window.
+            None if is_drained && unsettled == 0 && self.gauges.is_idle() => now,
+            Some(_) | None => return,
+        };
+        self.gaps.0.heard(&self.config.name, system_time(at, now));
     }
 
     /// Records each minute the latest look at which the queues were empty; without counts, that the listener is idle.

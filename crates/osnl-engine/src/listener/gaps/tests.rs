@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use osnl_journal::Settle;
 use osnl_testkit::ListenOnly;
 use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport};
 use tempfile::TempDir;
@@ -200,10 +201,19 @@ impl Rig {
         Arc::new(transport.uncounted())
     }
 
+    fn targets() -> Vec<(Target, Priority)> {
+        vec![(Target::new("nova", "n"), Priority::Info)]
+    }
+
+    /// Makes the queue, as another program does for a listener that declares nothing.
+    async fn make_queue(&self) {
+        let options = ListenOptions::new(Some("p"), 4, Declare::Create, self.kind.clone());
+        drop(self.broker.transport().listen(&Self::targets(), &options).await.unwrap());
+    }
+
     fn listener(&self, intake: Arc<HoldingEndpoint>) -> Listener {
         let options = ListenOptions::new(Some("p"), 4, self.declare, self.kind.clone());
-        let targets = vec![(Target::new("nova", "n"), Priority::Info)];
-        let config = ListenerConfig::new("l".into(), targets, options);
+        let config = ListenerConfig::new("l".into(), Self::targets(), options);
         Listener::new(config, self.transport(), intake, Arc::new(Counters::default()))
             .with_gaps(Arc::new(GapBook::open(Some(self.folder.path()))))
     }
@@ -334,16 +344,51 @@ async fn a_step_of_the_clock_is_no_gap_and_shortens_none() {
 async fn an_idle_listener_of_a_broker_without_counts_shows_life() {
     simulated::set(Some(at(1_800_000_000)));
     let kind = QueueKind { durable: true, ..QueueKind::OSLO };
-    let rig = Rig { is_counted: false, ..Rig::new(kind, Declare::Create) };
+    let rig = Rig { is_counted: false, ..Rig::new(kind, Declare::Nothing) };
+    rig.make_queue().await;
     rig.run(async |looks| {
         looks.minutes(9).await;
         rig.broker.delete_queue("p");
+        looks.minutes(1).await;
+        rig.make_queue().await;
         looks.minutes(1).await;
     })
     .await;
     let gaps = GapBook::open(Some(rig.folder.path())).open_gaps();
     let lengths: Vec<u64> = gaps.iter().map(|gap| gap.until - gap.from).collect();
-    assert!(matches!(lengths[..], [1..=120]), "{gaps:?}");
+    assert!(matches!(lengths[..], [60..=180]), "{gaps:?}");
+    simulated::set(None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_counts_the_drain_of_an_idle_listener_is_a_sign_of_life() {
+    let (begin, second) = (1_800_000_000, Duration::from_secs(1));
+    let (drained, subscribed) = (begin + 30, begin + 1);
+    // The window has four places.
+    for (messages, ended, heard) in [(0, 0, drained), (1, 1, drained), (1, 0, subscribed), (9, 4, subscribed)]
+    {
+        simulated::set(Some(at(begin)));
+        let kind = QueueKind { durable: true, ..QueueKind::OSLO };
+        let rig = Rig { is_counted: false, ..Rig::new(kind, Declare::Nothing) };
+        rig.make_queue().await;
+        rig.run(async |looks| {
+            (0..messages).for_each(|_| rig.publish());
+            tokio::time::sleep(30 * second).await;
+            for message in looks.intake.open.lock().unwrap().drain(..ended) {
+                message.send(Settle::Acknowledge).unwrap();
+            }
+        })
+        .await;
+        rig.broker.delete_queue("p");
+        let made = async {
+            tokio::time::sleep(second).await;
+            rig.make_queue().await;
+        };
+        tokio::join!(rig.run(async |_| ()), made);
+        let gaps = GapBook::open(Some(rig.folder.path())).open_gaps();
+        let from: Vec<u64> = gaps.iter().map(|gap| gap.from).collect();
+        assert_eq!(from, [heard], "{messages} messages, {ended} ended");
+    }
     simulated::set(None);
 }
 
