@@ -180,6 +180,11 @@ fn by_its_folder(place: &PlaceArgs) -> Option<Where> {
     Some(Where { state_dir: Some(state_dir), any_journal: true, ..Where::default() })
 }
 
+/// Returns the file of the journal, if the flags or the configuration name one.
+pub(super) fn journal_of(place: &PlaceArgs) -> Option<PathBuf> {
+    locate(place).ok()?.journal
+}
+
 fn locate(place: &PlaceArgs) -> Result<Where, NoAnswer> {
     let PlaceArgs { config_file, config_dir, state_dir, journal, .. } = place;
     match (state_dir, journal) {

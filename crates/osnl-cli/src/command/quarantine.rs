@@ -16,11 +16,14 @@ use osnl::control::{
     ControlRequest, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, WhichMessages,
     counted, grouped, relative, timestamp,
 };
+use osnl::journal::sqlite::upkeep;
 
 use self::args::WhichArgs;
 pub(crate) use self::args::{QuarantineArgs, QuarantineCommand};
 use self::args::{QuarantineDiscardArgs, QuarantineExportArgs, QuarantineListArgs, QuarantineShowArgs};
-use super::asking::{NoAnswer, Respondent, age, clean, print, print_bytes, print_json, print_tinted, short};
+use super::asking::{
+    NoAnswer, Respondent, age, clean, journal_of, print, print_bytes, print_json, print_tinted, short,
+};
 use super::confirm::agreed;
 use super::deliveries::{MORE_WAIT, asks};
 use super::table::{breadth, table, table_within};
@@ -63,9 +66,14 @@ fn show(args: &QuarantineShowArgs) -> Result<Exit, NoAnswer> {
 }
 
 fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
+    let failed = |why: String| NoAnswer::new(Exit::Failed, why);
+    if let Some(path) = &args.output
+        && let Some(journal) = journal_of(&args.place)
+    {
+        upkeep::is_elsewhere(&journal, path).map_err(|error| failed(error.to_string()))?;
+    }
     let request = ControlRequest::QuarantineShow { id: args.id, raw: true };
     let show: QuarantineShow = Respondent::for_place(&args.place)?.ask(&request)?;
-    let failed = |why: String| NoAnswer::new(Exit::Failed, why);
     let body = BASE64_STANDARD.decode(show.body_base64.unwrap_or_default());
     let body = body.map_err(|error| failed(error.to_string()))?;
     let written = match &args.output {

@@ -90,6 +90,29 @@ fn an_accepted_event_is_delivered_after_a_restart_with_a_lower_max_body() {
     assert_eq!(rig.target("roles")["dead"], 0, "{}", rig.log());
 }
 
+/// The next start would take such a file for the journal's own.
+#[test]
+fn an_export_takes_no_name_of_a_file_that_the_journal_itself_uses() {
+    let mut rig = Rig::with("quarantine-export", &[&listener("4KiB"), RULE, ACTION]);
+    rig.publisher.notify_all(&[long(1)]);
+    is_kept(&rig, 1);
+    let own = "belongs to the journal itself; name another file";
+    let check = |rig: &Rig| {
+        rig.check(&[
+            ("quarantine export 1 -o state/journal.db.saved", 1, own),
+            ("quarantine export 1 -o state/journal.db.dead.jsonl.1 --state-dir state", 1, own),
+            ("quarantine export 1 -o state/journal.db.new --journal state/journal.db", 1, own),
+        ]);
+    };
+    check(&rig);
+    rig.end("TERM");
+    check(&rig);
+    for more in ["saved", "dead.jsonl.1", "new"] {
+        assert!(!rig.home.path().join(format!("state/journal.db.{more}")).exists(), "{more}");
+    }
+    rig.check(&[("quarantine export 1 -o state/journal.db.body", 0, "")]);
+}
+
 /// A message above 16 MiB is never in memory as a whole.
 #[test]
 fn of_a_huge_message_the_beginning_is_kept_and_the_next_has_its_effect() {

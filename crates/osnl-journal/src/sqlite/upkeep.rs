@@ -261,7 +261,8 @@ fn has_room(part: &PartFile, needed: u64) -> Result<(), UpkeepError> {
     }
 }
 
-fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
+/// Refuses a name that the journal uses for its own files.
+pub fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
     let whole = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(path.file_name().unwrap_or_default())

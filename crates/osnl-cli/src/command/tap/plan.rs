@@ -158,7 +158,8 @@ fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Resul
         budget,
         undecided: Cell::default(),
     };
-    let save = args.save.as_deref().map(Save::open).transpose()?;
+    let conf = rules.as_ref().map(|rules| &*rules.conf);
+    let save = args.save.as_deref().map(|path| Save::open(path, conf)).transpose()?;
     let colour = terminal::coloured();
     if on_screen(args) {
         return Ok(TapOutput::Screen(TapView { wanted, colour, rates: args.rates, save, rules }));

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Timestamp;
+use osnl::journal::sqlite::upkeep;
+use osnl::native::{JournalConf, Native};
 use osnl::state_dir;
 use osnl_transport::TapMessage;
 
@@ -16,7 +18,10 @@ pub(super) struct Save {
 }
 
 impl Save {
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path, conf: Option<&Native>) -> anyhow::Result<Self> {
+        if let Some(JournalConf::Sqlite(journal)) = conf.map(|conf| &conf.journal) {
+            upkeep::is_elsewhere(&journal.path, path).map_err(|why| anyhow!("--save: {why}"))?;
+        }
         let shown = path.display();
         // A pipe or a terminal, such as /dev/stdout leads to, keeps nothing that others may read later.
         let is_stream = |found: Metadata| found.file_type().is_fifo() || found.file_type().is_char_device();
@@ -76,9 +81,9 @@ mod tests {
     fn neither_a_link_nor_another_user_s_file_gets_the_events() {
         let folder = tempfile::tempdir().unwrap();
         let [file, link] = ["own", "link"].map(|name| folder.path().join(name));
-        Save::open(&file).unwrap();
+        Save::open(&file, None).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        let why = Save::open(&link).map(|_| ()).unwrap_err().to_string();
+        let why = Save::open(&link, None).map(|_| ()).unwrap_err().to_string();
         assert!(why.contains("is a symbolic link, which is not followed"), "{why}");
         let own = std::fs::metadata(&file).unwrap();
         assert!(is_own(&own, own.uid()) && !is_own(&own, own.uid() + 1));

@@ -21,6 +21,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use osnl::native::Native;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::Event;
 use tokio::sync::mpsc::Receiver;
@@ -147,7 +148,8 @@ impl TapView {
                 Act::Nothing => {}
                 Act::Leave => return Ok(false),
                 Act::Save(path) => {
-                    let said = save_one(state, Path::new(&path));
+                    let conf = self.rules.as_ref().map(|rules| &*rules.conf);
+                    let said = save_one(state, Path::new(&path), conf);
                     state.note(said);
                 }
             }
@@ -158,12 +160,12 @@ impl TapView {
     }
 }
 
-fn save_one(state: &ViewState, path: &Path) -> String {
+fn save_one(state: &ViewState, path: &Path, conf: Option<&Native>) -> String {
     let Some(kept) = state.selected() else { return "nothing is selected".to_owned() };
     if kept.message.cut.is_some() {
         return "not saved: only the beginning of it was kept".to_owned();
     }
-    let done = Save::open(path).and_then(|mut save| {
+    let done = Save::open(path, conf).and_then(|mut save| {
         save.write(&kept.message, kept.received)?;
         Ok(save.flush()?)
     });

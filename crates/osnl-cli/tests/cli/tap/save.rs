@@ -151,4 +151,17 @@ fn what_is_saved_is_as_it_was_received_and_for_its_owner_only() {
     let (code, stderr) = rig.tap(&["--save", "s.jsonl"]).refused();
     assert_eq!(code, Some(78), "{stderr}");
     assert!(stderr.contains("others may read it (mode 0644)") && stderr.contains("chmod 600"), "{stderr}");
+
+    let own = rig.place.path("journal.db.saved");
+    let (folder, url) = (own.parent().unwrap().display(), rig.vhost.url());
+    rig.place.write(
+        "osnl.conf",
+        format!(
+            "[DEFAULT]\nstate_dir = {folder}\n[listener:nova]\ntransport_url = {url}\nexchange = nova\npool = osnl\n\
+             [rule:r]\nevent_type = ^instance\\.delete\nactions = d\n[action:d]\ndriver = dump\npath = d\n"
+        ),
+    );
+    let (code, stderr) = rig.tap(&["-c", "osnl.conf", "--save", "journal.db.saved"]).refused();
+    assert_eq!((code, own.exists()), (Some(78), false), "{stderr}");
+    assert!(stderr.contains("belongs to the journal itself"), "{stderr}");
 }
