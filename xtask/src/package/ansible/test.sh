@@ -157,9 +157,11 @@ same "$(inside osnl check > /dev/null 2>&1; echo $?)" 0 "the check of what is in
 step "a broken configuration fails the play and replaces nothing"
 
 refused='{"osnl_conf_overrides": {"DEFAULT": {"log_file": "/opt/osnl.log"}, "rule:all": {"event_type": "^(compute|port)\\."}}}'
-! play refused -e "osnl_package_file=$old" -e "$wider" -e "$refused" || fails "a refused reload is passed over"
-expect refused failed=1
-grep -q unusable refused.out || { tail -40 refused.out; fails "no reason"; }
+for run in first second; do
+    ! play refused -e "osnl_package_file=$old" -e "$wider" -e "$refused" || fails "a refused reload is passed over by the $run run"
+    expect refused failed=1
+    grep -q unusable refused.out || { tail -40 refused.out; fails "no reason"; }
+done
 same "$(pid)" "$first" "the process after a refused reload"
 step "a refusal that no restart mends fails the play, and the daemon stays"
 
