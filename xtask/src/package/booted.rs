@@ -49,7 +49,9 @@ impl System {
         let mut booted = Self { root, nspawn, leader: 0, guard };
         wait_until(BOOT, "systemd-nspawn starts the first process", || {
             booted.leader = booted.child().unwrap_or_default();
-            booted.leader != 0
+            // The first child only makes that process, in another namespace than its own, and ends.
+            let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/pid")).ok();
+            namespace(&booted.leader.to_string()).is_some_and(|its| Some(its) != namespace("self"))
         });
         // The leader outlives a killed systemd-nspawn; everything inside ends with the leader.
         booted.guard = Guard::over(&[booted.leader, booted.nspawn.id()], Some(&booted.root));
