@@ -75,7 +75,8 @@ chmod 440 secrets/* tls/*
 chmod 2775 volume
 "$python" - "$manifests" > paths << 'END'
 import sys, yaml
-parts = [part for part in yaml.safe_load_all(open(sys.argv[1])) if part]
+# The notes that Helm prints are rendered too, as a text.
+parts = [part for part in yaml.safe_load_all(open(sys.argv[1])) if isinstance(part, dict)]
 found = lambda kind: next(part for part in parts if part["kind"] == kind)
 open("osnl.conf", "w").write(found("ConfigMap")["data"]["osnl.conf"])
 pod = found("Deployment")["spec"]["template"]["spec"]
