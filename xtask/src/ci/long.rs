@@ -35,13 +35,13 @@ const PARTS: &[LongPart] = &[
     part("package", &["package", "test"], PACKAGING),
     part("wheel", &["package", "wheel-test"], WHEEL),
     part("release", &["package", "release"], RELEASE),
-    part("release-bookworm", &["package", "test", "--candidate"], RELEASE),
-    part("release-trixie", &["package", "test", "--candidate", "--suite", "trixie"], RELEASE),
-    part("release-jammy", &["package", "test", "--candidate", "--suite", "jammy"], RELEASE),
-    part("release-noble", &["package", "test", "--candidate", "--suite", "noble"], RELEASE),
-    part("release-systemd", &["package", "systemd-test", "--candidate"], RELEASE),
-    part("release-ansible", &["package", "ansible-test", "--candidate"], RELEASE),
-    part("release-image", &["package", "image-test", "--candidate"], RELEASE),
+    candidate("release-bookworm", &["package", "test", "--candidate"], PRISTINE),
+    candidate("release-trixie", &["package", "test", "--candidate", "--suite", "trixie"], PRISTINE),
+    candidate("release-jammy", &["package", "test", "--candidate", "--suite", "jammy"], PRISTINE),
+    candidate("release-noble", &["package", "test", "--candidate", "--suite", "noble"], PRISTINE),
+    candidate("release-systemd", &["package", "systemd-test", "--candidate"], PRISTINE),
+    candidate("release-ansible", &["package", "ansible-test", "--candidate"], &["xtask/src/package/ansible"]),
+    candidate("release-image", &["package", "image-test", "--candidate"], &["xtask/src/package/image"]),
     part("release-wheel", &["package", "wheel-test", "--candidate"], RELEASE),
     part("on-ramps", &["package", "on-ramps"], ON_RAMPS),
     part(
@@ -136,8 +136,23 @@ const WHEEL: &[&str] = &[
     "xtask/src/package/wheel.rs",
     "xtask/src/package.rs",
 ];
-/// A release has the whole program.
-const RELEASE: &[&str] = &["crates", "packaging", "xtask/src/package", "xtask/src/package.rs"];
+/// A release has the whole program. The scripts that try its files are apart.
+const RELEASE: &[&str] = &[
+    "crates",
+    "packaging",
+    "xtask/src/package.rs",
+    "xtask/src/package/ansible.rs",
+    "xtask/src/package/booted.rs",
+    "xtask/src/package/image.rs",
+    "xtask/src/package/licences.rs",
+    "xtask/src/package/origin.rs",
+    "xtask/src/package/pristine.rs",
+    "xtask/src/package/release.rs",
+    "xtask/src/package/stage.rs",
+    "xtask/src/package/stage.sh",
+    "xtask/src/package/wheel.rs",
+];
+const PRISTINE: &[&str] = &["xtask/src/package/pristine"];
 const ON_RAMPS: &[&str] = &[
     "packaging/ansible",
     "packaging/helm",
@@ -246,6 +261,14 @@ const SIMULATED: &[&str] = &[
 
 const fn part(name: &'static str, args: &'static [&'static str], paths: &'static [&'static str]) -> LongPart {
     LongPart { name, args, paths, tool: &[] }
+}
+
+const fn candidate(
+    name: &'static str,
+    args: &'static [&'static str],
+    tool: &'static [&'static str],
+) -> LongPart {
+    LongPart { name, args, paths: RELEASE, tool }
 }
 
 const fn delivery(
@@ -481,6 +504,22 @@ mod tests {
         let all = [&chaos[..], &["soak", "bench", "endurance", "bench-full"]].concat();
         check("crates/osnl-delivery/src/lib.rs", &all);
         check("Cargo.lock", &all);
+    }
+
+    #[test]
+    fn a_script_that_tries_a_release_makes_only_its_own_parts_due() {
+        let due = |changed: &Path| -> Vec<&str> {
+            let is_due = |part: &&LongPart| part.all_paths().iter().any(|path| changed.starts_with(path));
+            PARTS.iter().filter(|part| part.paths == RELEASE).filter(is_due).map(|part| part.name).collect()
+        };
+        assert_eq!(due(Path::new("xtask/src/package/image/test.sh")), ["release-image"]);
+        assert_eq!(due(Path::new("xtask/src/package/ansible/test.sh")), ["release-ansible"]);
+        assert_eq!(due(Path::new("xtask/src/package/pristine/systemd.sh")).len(), 5);
+        for entry in fs::read_dir(step::root().join("xtask/src/package")).unwrap() {
+            let path = Path::new("xtask/src/package").join(entry.unwrap().file_name());
+            let is_on_ramps = ON_RAMPS.iter().any(|own| path.starts_with(own));
+            assert!(is_on_ramps || !due(&path).is_empty(), "no part of a release has {}", path.display());
+        }
     }
 
     #[test]
