@@ -72,7 +72,12 @@ impl DebianRoot<'_> {
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             let lines: Vec<&str> = said.lines().collect();
             let end = lines[lines.len().saturating_sub(10)..].join("\n");
-            bail!("debootstrap ended with {}:\n{end}", output.status);
+            bail!(
+                "debootstrap cannot make {} from this mirror, {}; OSNL_MIRROR names another mirror, which a release of \
+                 Ubuntu needs:\n{end}",
+                self.suite,
+                output.status
+            );
         }
         Ok(())
     }
