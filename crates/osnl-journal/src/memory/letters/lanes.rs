@@ -29,9 +29,10 @@ impl MemoryState {
         }
     }
 
-    /// Notes that a delivery may leave for the dead letter queue, though it is not the first of its lane.
+    /// Notes that a delivery may leave, though it is not the first of its lane: for the dead letter queue, or as a copy that
+    /// comes again later.
     pub(in crate::memory) fn follow(&mut self, id: DeliveryId) {
-        if matches!(self.turn(id), Some(Turn::Wait(_))) {
+        if matches!(self.turn(id), Some(Turn::Wait(_) | Turn::NotYet(_))) {
             self.looks_at(id);
         }
     }
@@ -56,6 +57,10 @@ impl MemoryState {
             let earlier = self.deliveries.get(earlier)?;
             match earlier.letter {
                 _ if earlier.awaits == Some(Awaited::Leaves) => follows = true,
+                // Its own retry waits until there is one letter of the number.
+                Some(letter) if earlier.awaits == Some(Awaited::Holds) && pending.letter != Some(letter) => {
+                    follows = true;
+                }
                 Some(letter) if earlier.awaits.is_none() => copies.push(letter),
                 Some(_) | None => return None,
             }
@@ -74,6 +79,16 @@ impl MemoryState {
     pub(in crate::memory) fn is_head(&self, id: DeliveryId) -> bool {
         let pending = self.deliveries.get(&id);
         pending.is_some_and(|pending| self.head(&pending.action, &pending.lane) == Some(id))
+    }
+
+    /// Lets all deliveries leave that are behind one whose dead letter holds their resource.
+    fn holds(&mut self, id: DeliveryId) {
+        let Some(pending) = self.deliveries.get_mut(&id) else { return };
+        pending.awaits = Some(Awaited::Holds);
+        let lanes = self.actions.get(&pending.action);
+        let lane = lanes.and_then(|lanes| lanes.by_key.get(&pending.lane)).into_iter().flatten();
+        let behind: Vec<DeliveryId> = lane.copied().filter(|other| *other > id).collect();
+        behind.into_iter().for_each(|other| self.follow(other));
     }
 
     /// Looks at the deliveries behind one that leaves for the dead letter queue.
@@ -299,6 +314,7 @@ impl MemoryJournal {
             }
             Ending::End(_) | Ending::Left => false,
         };
+        let holds = letter.as_ref().is_some_and(|letter| letter.why == LetterWait::HoldKey);
         if let (Some(letter), Some(listener)) = (letter, &listener) {
             state.letters.insert(listener.clone(), *letter, LetterStage::Waits);
         }
@@ -308,6 +324,9 @@ impl MemoryJournal {
             (Ending::End(end), Some(letter), Some(listener)) => {
                 let then = AfterRemoval::Delivery(id, end);
                 state.letters.removals.push_back(LetterRemoval { listener, letter, is_replaced, then });
+                if holds {
+                    state.holds(id);
+                }
                 state.to_bury.notify_waiters();
             }
             (Ending::End(end), ..) => self.finish_in(state, id, &end, true),

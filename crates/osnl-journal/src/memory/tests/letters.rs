@@ -31,6 +31,10 @@ struct World {
     /// Letters that the daemon carries out from the dead letter queue.
     in_hand: Vec<(u64, Receipt)>,
     dead: Vec<QueuedMessage>,
+    /// Events that the guard holds at each arrival, besides those of [`Self::arrive`].
+    guarded: BTreeSet<usize>,
+    /// The most letters that one reading takes.
+    most: usize,
     /// Events that an operator has released or retried.
     let_go: BTreeSet<usize>,
     effects: Vec<usize>,
@@ -41,7 +45,8 @@ impl World {
         let source = (0..events).map(|event| Message { event, marks: None, is_redelivered: false });
         let (unsettled, in_hand, dead, let_go, effects) = Default::default();
         let (journal, standby) = (Self::daemon(), Self::daemon());
-        Self { journal, standby, keys, source: source.collect(), unsettled, in_hand, dead, let_go, effects }
+        let (source, guarded, most) = (source.collect(), BTreeSet::new(), usize::MAX);
+        Self { journal, standby, keys, source, unsettled, in_hand, dead, guarded, most, let_go, effects }
     }
 
     fn daemon() -> MemoryJournal {
@@ -68,7 +73,7 @@ impl World {
         }
         let Some(message) = self.source.pop_front() else { return };
         let mut entry = self.entry_of(&message);
-        if is_guarded && message.marks.is_none() {
+        if (is_guarded || self.guarded.contains(&message.event)) && message.marks.is_none() {
             let guard = GuardName::new(GuardKind::Action, "a");
             entry.deliveries[0].begin = Begin::Held(GuardHold::new(guard, "more than 1 per 1m"));
         }
@@ -168,17 +173,38 @@ impl World {
             self.journal.buried(&[burial]);
         }
         if let Some(visit) = work.visit.filter(|_| visits) {
+            let (mut done, most, has_more) = (visit.clone(), self.most, self.dead.len() > self.most);
             let mut to_begin = self.in_places();
             to_begin.retain(|message| visit.carry_out.contains(&letter(message).id));
             let id = |message: &QueuedMessage| letter(message).id;
-            let last: BTreeMap<u64, usize> =
-                self.dead.iter().enumerate().map(|(at, message)| (id(message), at)).collect();
-            let mut at = 0;
+            let read = self.dead.iter().take(most).enumerate();
+            let last: BTreeMap<u64, usize> = read.map(|(at, message)| (id(message), at)).collect();
+            let mut places: BTreeMap<u64, u64> = BTreeMap::new();
+            for of in self.dead.iter().take(most).map(letter) {
+                places.entry(of.id).and_modify(|place| *place = of.place.min(*place)).or_insert(of.place);
+            }
+            let (mut at, mut removed, mut found) = (0, BTreeSet::new(), Vec::new());
             self.dead.retain(|message| {
                 at += 1;
-                let is_last = last[&id(message)] == at - 1;
-                visit.remove.get(&id(message)).is_none_or(|is_replaced| *is_replaced && is_last)
+                let is_last = last.get(&id(message)) == Some(&(at - 1));
+                if at > most {
+                    return true;
+                }
+                let stays = visit.remove.get(&id(message)).is_none_or(|is_replaced| *is_replaced && is_last);
+                match stays {
+                    true => found.extend(is_last.then(|| {
+                        let mut of = letter(message);
+                        of.place = places[&of.id];
+                        of
+                    })),
+                    false => drop(removed.insert(id(message))),
+                }
+                stays
             });
+            if has_more {
+                done.remove.retain(|id, _| removed.contains(id));
+            }
+            done.carry_out = to_begin.iter().map(id).collect();
             if step(self) {
                 return;
             }
@@ -190,8 +216,7 @@ impl World {
                     }
                 }
             }
-            let found = self.dead.iter().map(letter);
-            self.journal.visited(&listener(), &visit, found.collect(), false);
+            self.journal.visited(&listener(), &done, found, has_more);
             for message in to_begin {
                 if step(self) {
                     return;
@@ -214,8 +239,9 @@ impl World {
         self.source.push_back(Message { event, marks, is_redelivered: false });
     }
 
+    /// Returns the letters that a reading takes, in their places.
     fn in_places(&self) -> Vec<QueuedMessage> {
-        let mut letters = self.dead.clone();
+        let mut letters: Vec<QueuedMessage> = self.dead.iter().take(self.most).cloned().collect();
         letters.sort_by_key(|message| letter(message).place);
         letters
     }
@@ -274,11 +300,13 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
         let mut random = fastrand::Rng::with_seed(seed);
         let (keys, events) = (random.usize(1..4), random.usize(4..24));
         let mut world = World::new(keys, events);
+        world.most = if random.bool() { usize::MAX } else { random.usize(4..12) };
+        world.guarded = (0..events).filter(|_| random.u8(..4) == 0).collect();
         for _ in 0..random.usize(20..200) {
             match random.u8(..20) {
                 0 => world.kill(),
                 1 => world.let_go(),
-                2..8 => world.arrive(random.u8(..4) == 0),
+                2..8 => world.arrive(false),
                 8..13 => world.attempt(random.u8(..5) == 0, random.u8(..12) == 0),
                 13..15 => world.serve(random.usize(1..8)),
                 15 => world.serve(0),
@@ -544,6 +572,38 @@ fn with_more_letters_than_one_reading_takes_everything_waits() {
     assert_eq!(world.dead.len(), 1);
     world.finish();
     assert_eq!(world.effects.len(), 2);
+}
+
+/// The newer letter of a refused retry is behind those that a reading takes, so the former one cannot leave yet.
+#[test]
+fn with_more_letters_than_one_reading_takes_a_refused_retry_does_not_block_its_listener() {
+    let mut world = World::new(1, 8);
+    world.serve(0);
+    world.arrive(true);
+    (0..4).for_each(|_| world.serve(0));
+    world.settle();
+    let held = world.dead[0].clone();
+    world.let_go.insert(0);
+    world.send_copy(&held);
+    let copy = world.source.pop_back().unwrap();
+    world.source.push_front(copy);
+    world.arrive(false);
+    world.arrive(false);
+    world.attempt(true, false);
+    world.most = 1;
+    for _ in 0..20 {
+        world.arrive(false);
+        world.serve(0);
+        world.settle();
+    }
+    assert_eq!((world.source.len(), world.unsettled.len()), (0, 1), "only the refused one has its message");
+    let waiting: Vec<(usize, LetterWait)> =
+        world.dead.iter().map(|message| (event_in(message), letter(message).why)).collect();
+    assert_eq!(waiting[..3], [(0, LetterWait::Guard), (0, LetterWait::HoldKey), (1, LetterWait::Behind)]);
+    assert_eq!(waiting.len(), 9);
+    world.most = usize::MAX;
+    world.finish();
+    assert_eq!(world.effects, [0, 1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]
