@@ -22,7 +22,7 @@
 //!
 //! Each program that may publish to the queue can write these headers. So a reading checks each message by
 //! [`LetterCopies`], and a copy counts for a letter only with the bytes, kind, rule, action, and resource of that. The
-//! headers of a wait count as those of the last copy: a letter that replaces another may wait, or wait no longer.
+//! headers of a wait count as those of one copy: a letter that replaces another may wait, or wait no longer.
 //!
 //! A letter with `osnl-waits` is a [`WaitingLetter`]. Its copy has that header too, and the letter stays in the dead
 //! letter queue until the delivery that is made of the copy has ended.

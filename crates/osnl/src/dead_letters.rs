@@ -494,7 +494,9 @@ impl DeadLetterQueues {
             let Some(reader) = queue.take(&wants_body, ReaderKind::Command).await? else { continue };
             let messages = reader.messages().iter().enumerate();
             found.extend(
-                messages.filter(|(at, _)| reader.copies().is_last(*at)).map(|(_, message)| message.clone()),
+                messages
+                    .filter(|(at, _)| reader.copies().is_current(*at))
+                    .map(|(_, message)| message.clone()),
             );
             has_more |= reader.has_more();
             reader.end().await.map_err(|error| queue.failed(error))?;

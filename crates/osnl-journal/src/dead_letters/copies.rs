@@ -7,18 +7,21 @@ use osnl_model::BodyDigest;
 use osnl_transport::QueuedMessage;
 
 use super::{
-    ACTION, BYTES, DIGEST, EXCHANGE, ID, IDEMPOTENCY_KEY, KEY, KIND, PLACE, RESOURCE, ROUTING_KEY, RULE,
-    UNREADABLE, bytes_of, hash, header, id_of,
+    ACTION, BYTES, DIGEST, EXCHANGE, ID, IDEMPOTENCY_KEY, KEY, KIND, LetterWait, PLACE, RESOURCE,
+    ROUTING_KEY, RULE, UNREADABLE, WAITS, bytes_of, hash, header, id_of,
 };
 
 /// The letters of one reading of a dead letter queue. Messages with one number and one content are copies of one letter,
-/// which has the place of its first copy, and the state of its last.
+/// which has the place of its first copy, and the state of one of them, the current one.
+///
+/// A copy that only waits behind another letter may be of a daemon that did not see the letter: more waited than one
+/// reading takes, and its guard let the delivery pass. So the current copy is the last of the others, if there are any.
 #[derive(Debug, Default)]
 pub struct LetterCopies {
     /// By number.
     letters: HashMap<u64, Letter>,
-    /// By the place of a message in the reading, the place of the last copy of its letter.
-    last: Vec<usize>,
+    /// By the place of a message in the reading, the place of the current copy of its letter.
+    current: Vec<usize>,
 }
 
 /// A letter of which one or several copies were read.
@@ -69,25 +72,32 @@ impl LetterCopies {
         }
     }
 
-    /// Finds the last copy of each letter among all messages of the reading, in the order of the queue.
+    /// Finds the current copy of each letter among all messages of the reading, in the order of the queue.
     pub fn arrange(&mut self, messages: &[QueuedMessage]) {
-        let copies = messages.iter().enumerate();
-        let last: HashMap<_, usize> =
-            copies.filter_map(|(at, message)| Some((copy_of(message)?, at))).collect();
-        let last_of = |(at, message)| copy_of(message).map_or(at, |copy| last[&copy]);
-        self.last = messages.iter().enumerate().map(last_of).collect();
+        let is_behind =
+            |at: usize| messages[at].headers.get(WAITS).is_some_and(|why| *why == LetterWait::Behind.name());
+        let mut current: HashMap<_, usize> = HashMap::new();
+        for (at, message) in messages.iter().enumerate() {
+            let Some(copy) = copy_of(message) else { continue };
+            let known = current.entry(copy).or_insert(at);
+            if is_behind(*known) || !is_behind(at) {
+                *known = at;
+            }
+        }
+        let current_of = |(at, message)| copy_of(message).map_or(at, |copy| current[&copy]);
+        self.current = messages.iter().enumerate().map(current_of).collect();
     }
 
-    /// Returns the place of the last copy of the message at a place.
+    /// Returns the place of the current copy of the letter of the message at a place.
     #[must_use]
-    pub fn last_of(&self, at: usize) -> usize {
-        self.last[at]
+    pub fn current_of(&self, at: usize) -> usize {
+        self.current[at]
     }
 
-    /// Whether the message at a place is the last of its copies.
+    /// Whether the message at a place is the current copy of its letter.
     #[must_use]
-    pub fn is_last(&self, at: usize) -> bool {
-        self.last[at] == at
+    pub fn is_current(&self, at: usize) -> bool {
+        self.current[at] == at
     }
 }
 

@@ -168,8 +168,8 @@ enum AfterRemoval {
 pub struct LetterVisit {
     /// The numbers of letters that leave the queue, and whether a newer letter of the number stays.
     pub remove: BTreeMap<u64, bool>,
-    /// The numbers of letters that are carried out from now on.
-    pub carry_out: BTreeSet<u64>,
+    /// The numbers of letters that are carried out from now on, and why each has waited.
+    pub carry_out: BTreeMap<u64, LetterWait>,
     /// Whether a copy of such a letter is sent to the source queue instead: there was no message in the session.
     pub by_copy: bool,
     /// Whether a reading was asked for.
@@ -183,6 +183,13 @@ impl LetterVisit {
     #[must_use]
     pub fn has_changed(&self) -> bool {
         !self.remove.is_empty() || !self.carry_out.is_empty()
+    }
+
+    /// Whether the daemon begins with a letter that a reading finds. Another copy of it may have been found, which waits
+    /// for release.
+    #[must_use]
+    pub fn begins_with(&self, letter: &WaitingLetter) -> bool {
+        self.carry_out.get(&letter.id) == Some(&letter.why)
     }
 
     /// Whether the queue has to be read, although no further letter can be begun with.

@@ -141,15 +141,17 @@ impl DeadLetterQueue {
         if change != DeadLetterChange::Discard {
             let repeated = reader.messages()[..known].iter().enumerate().filter(|(at, message)| {
                 let id = id_of(message);
-                reader.copies().is_last(*at)
+                reader.copies().is_current(*at)
                     && sent.contains(&id)
                     && is_meant(message)
                     && !changed.ids.contains(&id)
             });
             let repeated: Vec<u64> = repeated.map(|(_, message)| id_of(message)).collect();
             changed.ids.extend(repeated);
-            let letters =
-                reader.messages()[..known].iter().enumerate().filter(|(at, _)| reader.copies().is_last(*at));
+            let letters = reader.messages()[..known]
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| reader.copies().is_current(*at));
             let copies = copies_of(letters, (is_meant, is_whole), sent, &mut changed.behind);
             for some in copies.chunks(TOGETHER) {
                 let back: Vec<QueuedMessage> = some.iter().map(|at| again(&reader.messages()[*at])).collect();
@@ -162,21 +164,22 @@ impl DeadLetterQueue {
                 }
             }
         }
+        let newer: HashSet<usize> = (known..read).map(|at| reader.copies().current_of(at)).collect();
         let meant: Vec<usize> = (0..known)
             .filter(|at| {
-                let last = reader.copies().last_of(*at);
-                let message = &reader.messages()[last];
+                let current = reader.copies().current_of(*at);
+                let message = &reader.messages()[current];
                 let goes = match change {
                     DeadLetterChange::Discard => true,
                     DeadLetterChange::Retry => is_whole(message) && WaitingLetter::read(message).is_none(),
                     DeadLetterChange::Release => false,
                 };
-                last < known && goes && is_meant(message)
+                !newer.contains(&current) && goes && is_meant(message)
             })
             .collect();
         for some in meant.chunks(TOGETHER) {
             let new =
-                some.iter().filter(|at| reader.copies().is_last(**at)).map(|at| &reader.messages()[*at]);
+                some.iter().filter(|at| reader.copies().is_current(**at)).map(|at| &reader.messages()[*at]);
             let new: Vec<QueuedMessage> = new.cloned().collect();
             if change == DeadLetterChange::Retry {
                 let back: Vec<QueuedMessage> = new.iter().map(again).collect();
@@ -226,8 +229,8 @@ impl DeadLetterQueue {
     ) -> Result<QueueVisit, DeadLetterError> {
         let bodies = AtomicU64::new(0);
         let wants_body = |message: &QueuedMessage| {
-            visit.carry_out.contains(&id_of(message))
-                && WaitingLetter::read(message).is_some()
+            visit.carry_out.contains_key(&id_of(message))
+                && WaitingLetter::read(message).is_some_and(|letter| visit.begins_with(&letter))
                 && bodies.fetch_add(message.body.len() as u64, Ordering::Relaxed) <= BODIES
         };
         let mut done = visit.clone();
@@ -247,26 +250,26 @@ impl DeadLetterQueue {
             .iter()
             .filter(|(at, letter)| {
                 let message = &reader.messages()[*at];
-                visit.carry_out.contains(&letter.id) && reader.copies().is_last(*at) && is_whole(message)
+                visit.begins_with(letter) && reader.copies().is_current(*at) && is_whole(message)
             })
             .collect();
         begun.sort_by_key(|(_, letter)| letter.place);
         begun.truncate(room);
-        done.carry_out = begun.iter().map(|(_, letter)| letter.id).collect();
+        done.carry_out = begun.iter().map(|(_, letter)| (letter.id, letter.why)).collect();
         let mut begun: Vec<QueuedMessage> =
             begun.iter().map(|(at, _)| reader.messages()[*at].clone()).collect();
         let (mut found, mut removed) = (Vec::new(), HashSet::new());
         let (messages, mut acknowledged) = (reader.messages().len() as u64, 0);
         for (at, letter) in letters {
-            let is_last = reader.copies().is_last(at);
+            let is_current = reader.copies().is_current(at);
             match visit.remove.get(&letter.id) {
-                Some(is_replaced) if !(*is_replaced && is_last) => {
+                Some(is_replaced) if !(*is_replaced && is_current) => {
                     reader.acknowledge(at).await.map_err(|error| self.failed(error))?;
                     removed.insert(letter.id);
                     acknowledged += 1;
                 }
-                Some(_) | None if is_last => found.push(letter),
-                // It has the place of the later one, and leaves with that.
+                Some(_) | None if is_current => found.push(letter),
+                // The current one tells its state, and leaves with it.
                 Some(_) | None => {}
             }
         }
@@ -298,7 +301,7 @@ fn foresee(
     changed: &mut ChangedLetters,
     sent: &HashSet<u64>,
 ) {
-    let letters = reader.messages().iter().enumerate().filter(|(at, _)| reader.copies().is_last(*at));
+    let letters = reader.messages().iter().enumerate().filter(|(at, _)| reader.copies().is_current(*at));
     let letters: Vec<(usize, &QueuedMessage)> = letters.collect();
     let copies: HashSet<usize> = match change {
         DeadLetterChange::Discard => HashSet::new(),

@@ -409,6 +409,28 @@ async fn the_letters_of_two_daemons_keep_the_order_of_the_first() {
     assert_eq!(found, [(10, 5), (11, 2)]);
 }
 
+/// A daemon that did not see the letter has put one that only waits behind others; its guard let the delivery pass.
+#[tokio::test]
+async fn what_waits_for_release_does_so_though_a_later_copy_waits_only_behind_another() {
+    let copies = || [waiting(5, ("guard", "10", "port")), waiting(5, ("behind", "20", "port"))];
+    let broker = MemoryBroker::with(copies());
+    let mut visit = LetterVisit::default();
+    visit.carry_out = [(5, LetterWait::Behind)].into();
+    let visited = broker.queues().lock()["l"].clone().visit(&visit, 1).await.unwrap();
+    let found: Vec<_> = visited.found.iter().map(|letter| (letter.id, letter.why)).collect();
+    assert_eq!((visited.begun.len(), found), (0, vec![(5, LetterWait::Guard)]));
+    let is_held = |message: &QueuedMessage| row_of(message).is_some_and(|row| row.state == RowState::Held);
+    let mut changed = ChangedLetters::default();
+    broker.queues().change(DeadLetterChange::Discard, is_held, &mut changed).await.unwrap();
+    assert_eq!((changed.ids, broker.lock().dead.len()), (vec![5], 0));
+    // Of what has come since the command began, all copies are left alone.
+    let broker = MemoryBroker::with(copies());
+    let queue = broker.queues().lock()["l"].clone();
+    let (mut changed, mut sent) = (ChangedLetters::default(), HashSet::new());
+    queue.change(DeadLetterChange::Discard, &is_held, &mut changed, (&mut sent, &mut Some(1))).await.unwrap();
+    assert_eq!((changed.ids, broker.lock().dead.len()), (Vec::new(), 2));
+}
+
 /// Another daemon may be active after all.
 #[tokio::test]
 async fn without_a_message_in_the_session_a_copy_is_sent_of_a_letter_that_nothing_is_before() {

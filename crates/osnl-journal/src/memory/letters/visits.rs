@@ -34,7 +34,8 @@ impl MemoryJournal {
             let free = lane.iter().filter(|known| !known.is_done()).take_while(|known| known.is_free());
             let mut is_free = false;
             for known in free.take(AHEAD).filter(|known| known.is_to_begin() && is_ours(&known.listener)) {
-                visits.entry(known.listener.clone()).or_default().carry_out.insert(known.letter.id);
+                let visit = visits.entry(known.listener.clone()).or_default();
+                visit.carry_out.insert(known.letter.id, known.letter.why);
                 is_free = true;
             }
             if is_free {
@@ -48,7 +49,8 @@ impl MemoryJournal {
         };
         for known in state.letters.alone.values() {
             if known.letter.why == LetterWait::Behind && known.is_to_begin() && is_whole(&known.listener) {
-                visits.entry(known.listener.clone()).or_default().carry_out.insert(known.letter.id);
+                let visit = visits.entry(known.listener.clone()).or_default();
+                visit.carry_out.insert(known.letter.id, known.letter.why);
             }
         }
         for (listener, visit) in &mut visits {
@@ -75,7 +77,7 @@ impl MemoryJournal {
         let mut state = self.lock();
         let stages = state.letters.all().map(|known| (known.letter.id, known.stage));
         let begun =
-            visit.carry_out.iter().filter(|_| !visit.by_copy).map(|letter| (*letter, LetterStage::InHand));
+            visit.carry_out.keys().filter(|_| !visit.by_copy).map(|letter| (*letter, LetterStage::InHand));
         let stages: HashMap<u64, LetterStage> = stages.chain(begun).collect();
         let letters = &mut state.letters;
         letters.forget(listener);

@@ -72,7 +72,12 @@ fn read(queue: &[QueuedMessage]) -> Vec<QueuedMessage> {
     let (mut queue, mut copies) = (queue.to_vec(), LetterCopies::default());
     queue.iter_mut().for_each(|message| copies.admit(message));
     copies.arrange(&queue);
-    queue.into_iter().enumerate().filter(|(at, _)| copies.is_last(*at)).map(|(_, message)| message).collect()
+    queue
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| copies.is_current(*at))
+        .map(|(_, message)| message)
+        .collect()
 }
 
 /// 500 letters with the whole body are 400 MB.
