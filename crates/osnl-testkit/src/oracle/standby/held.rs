@@ -44,7 +44,8 @@ pub(super) struct OperatorCommand {
     pub(super) selection: Selection,
     pub(super) began: Instant,
     pub(super) ended: Instant,
-    pub(super) accepted: bool,
+    /// The last line of the answer to a refused command.
+    pub(super) refusal: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,10 +89,16 @@ impl HeldEvidence {
         self.listings.iter().flat_map(|listing| &listing.waiting).map(|held| held.event).collect()
     }
 
-    /// Returns the commands of this kind, and how many of them were refused.
-    pub(super) fn count(&self, verb: OperatorVerb) -> (usize, usize) {
-        let commands = || self.commands.iter().filter(|command| command.verb == verb);
-        (commands().count(), commands().filter(|command| !command.accepted).count())
+    /// Returns the number of commands of this kind, and the number of refused ones by their answers without numbers.
+    pub(super) fn count(&self, verb: OperatorVerb) -> (usize, BTreeMap<String, usize>) {
+        let commands = self.commands.iter().filter(|command| command.verb == verb);
+        let mut refused = BTreeMap::new();
+        for refusal in commands.clone().filter_map(|command| command.refusal.as_ref()) {
+            let words =
+                refusal.split_whitespace().filter(|word| !word.contains(|of: char| of.is_ascii_digit()));
+            *refused.entry(words.collect::<Vec<_>>().join(" ")).or_default() += 1;
+        }
+        (commands.count(), refused)
     }
 
     /// Returns the events that the target was asked about while they waited for release.
@@ -168,9 +175,9 @@ impl HeldEvidence {
             let events: Vec<u64> = waiting.iter().map(|held| held.event).collect();
             lines.push((*at, format!("{:8.2} s  waiting {events:?}", seconds(*at))));
         }
-        for OperatorCommand { verb, selection, began, ended, accepted } in &self.commands {
+        for OperatorCommand { verb, selection, began, ended, refusal } in &self.commands {
             let (from, to) = (seconds(*began), seconds(*ended));
-            let refused = if *accepted { "" } else { ", refused" };
+            let refused = refusal.as_ref().map(|said| format!(", refused ({said})")).unwrap_or_default();
             lines.push((*began, format!("{from:8.2} s to {to:.2} s{refused}: {verb:?} {selection:?}")));
         }
         lines.sort_by_key(|(at, _)| *at);
@@ -242,7 +249,7 @@ mod tests {
                 event => Selection::Events([event.parse().unwrap()].into()),
             };
             let ended = at + Duration::from_secs(1);
-            evidence.commands.push(OperatorCommand { verb, selection, began: at, ended, accepted: true });
+            evidence.commands.push(OperatorCommand { verb, selection, began: at, ended, refusal: None });
         }
         (evidence, requests)
     }
@@ -295,8 +302,11 @@ mod tests {
 
     #[test]
     fn discarded_events_need_no_effect() {
-        let (evidence, _) = evidence("D2@1 R3@1 T4@1 D5@2", Instant::now());
+        let (mut evidence, _) = evidence("D2@1 R3@1 T4@1 D5@2", Instant::now());
         assert_eq!(evidence.discarded(), BTreeSet::from([2, 5]));
-        assert_eq!(evidence.count(OperatorVerb::Discard), (2, 0));
+        assert_eq!(evidence.count(OperatorVerb::Discard).0, 2);
+        evidence.commands[0].refusal = Some("12 of port-7 are behind 4.0".to_owned());
+        let refused = evidence.count(evidence.commands[0].verb).1;
+        assert_eq!(refused, [("of are behind".to_owned(), 1)].into());
     }
 }

@@ -126,11 +126,12 @@ impl StandbyOperator<'_> {
     fn give(&mut self, daemon: &OracleDaemon, verb: OperatorVerb, words: &[&str], selection: Selection) {
         let began = Instant::now();
         let said = daemon.ask(words);
-        let accepted = said.status == Some(0);
+        let answer = || said.out.lines().last().unwrap_or("no answer").to_owned();
+        let refusal = (said.status != Some(0)).then(answer);
         // A command that finds the queue busy has done nothing.
-        if accepted || !said.out.contains("is busy") {
+        if refusal.is_none() || !said.out.contains("is busy") {
             let ended = Instant::now();
-            self.evidence.commands.push(OperatorCommand { verb, selection, began, ended, accepted });
+            self.evidence.commands.push(OperatorCommand { verb, selection, began, ended, refusal });
         }
     }
 }

@@ -65,7 +65,10 @@ impl fmt::Display for StandbyReport {
                 ("commands to discard", OperatorVerb::Discard),
             ] {
                 let (all, refused) = held.count(verb);
-                writeln!(f, "  {name:<50} {all:>8}, refused {refused}")?;
+                writeln!(f, "  {name:<50} {all:>8}, refused {}", refused.values().sum::<usize>())?;
+                for (answer, count) in refused {
+                    writeln!(f, "    {count} times {answer}")?;
+                }
             }
         }
         let MemoryPeaks { daemon, node } = self.peaks;
