@@ -31,7 +31,7 @@ pub use self::ask::{AnswerForecast, Ask};
 pub use self::cache::{Enricher, Limits};
 pub use self::kind::{Kind, NoKind};
 pub use self::steps::{EnrichmentStep, Enrichments, OnError, brought_by};
-pub use self::subject::subject;
+pub use self::subject::default_id;
 
 /// A source of descriptions of objects, such as a cloud. A failure has a class, which decides whether the delivery waits.
 pub trait Lookup: Send + Sync {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use osnl_config::template::{EvalError, Names, placeholder};
-use osnl_delivery::enrich::{AnswerForecast, Ask, EnrichedValues, Kind, brought_by, subject};
+use osnl_delivery::enrich::{AnswerForecast, Ask, EnrichedValues, Kind, brought_by, default_id};
 use osnl_model::{Notification, is_secret_path};
 use serde_json::Value;
 
@@ -54,8 +54,8 @@ fn id_of(
             }
         },
         None => {
-            let brought = before.iter().find_map(|ask| brought(conf.kind, ask));
-            brought.or_else(|| subject(conf.kind, notification)).unwrap_or_default()
+            let brought = || before.iter().find_map(|ask| brought(conf.kind, ask));
+            default_id(conf.kind, notification, brought).unwrap_or_default()
         }
     };
     match text.is_empty() {

@@ -14,7 +14,7 @@ use osnl_net::http::Expiry;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
-use super::subject::{described, subject};
+use super::subject::{default_id, described};
 use super::{Enricher, Kind, Lookup as _, LookupAnswer, dependency};
 use crate::{Answers, Prepare};
 
@@ -65,7 +65,7 @@ impl Enrichments {
         let names = names(event, before);
         let notification = names.notification().clone();
         let id = match &step.id {
-            None => id_from_answers(step.kind, before).or_else(|| subject(step.kind, &notification)),
+            None => default_id(step.kind, &notification, || id_from_answers(step.kind, before)),
             Some(template) => match template.render(&names) {
                 Ok(id) => Some(id.trim().to_owned()),
                 Err(error @ (EvalError::Fuel | EvalError::Work | EvalError::TooLong)) => {

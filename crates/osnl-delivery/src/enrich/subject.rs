@@ -42,22 +42,31 @@ fn resource_kind(kind: Kind) -> &'static str {
     }
 }
 
-/// Returns the default of an enrichment's `id`. `None` if the event names no such object; an empty id, such as
+/// Returns the default of an enrichment's `id`: the object of the event if it is of this kind, else what an earlier
+/// enrichment has brought, else an object that the event names. `None` if there is no such object; an empty id, such as
 /// `device_id` of an unused port, counts as none.
-pub fn subject(kind: Kind, event: &Notification) -> Option<String> {
+pub fn default_id(
+    kind: Kind,
+    event: &Notification,
+    brought: impl FnOnce() -> Option<String>,
+) -> Option<String> {
     let resource = resources(event).into_iter().next();
-    let own = resource.as_ref().and_then(|resource| {
-        if resource.kind == resource_kind(kind) {
-            return resource.id.as_deref();
-        }
-        match kind {
-            Kind::Project => resource.project,
-            Kind::User => resource.user,
-            _ => None,
-        }
-    });
+    let own = resource.as_ref().filter(|of| of.kind == resource_kind(kind)).and_then(|of| of.id.as_deref());
+    let named = || match (kind, &resource) {
+        (Kind::Project, Some(resource)) => resource.project,
+        (Kind::User, Some(resource)) => resource.user,
+        _ => None,
+    };
     let elsewhere = || pointers(kind).iter().find_map(|at| event.payload.pointer(at)?.as_str());
-    own.filter(|id| !id.is_empty()).or_else(|| elsewhere().filter(|id| !id.is_empty())).map(str::to_owned)
+    let some = |id: &&str| !id.is_empty();
+    let own = own.filter(some).map(str::to_owned);
+    own.or_else(brought)
+        .or_else(|| named().filter(some).or_else(|| elsewhere().filter(some)).map(str::to_owned))
+}
+
+/// Returns an object of the kind that the event is about or names.
+pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
+    default_id(kind, event, || None)
 }
 
 /// Returns the event's description of the object in the form of the service's API. `None` if the event is about another

@@ -15,6 +15,7 @@ use osnl_model::Notification;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance, sleep};
 
+use super::subject::subject;
 use super::*;
 use crate::Prepare as _;
 
@@ -235,6 +236,26 @@ async fn an_enrichment_may_look_at_those_before_it() {
     source.set("s", Ok(Some(json!({"name": "other"}))));
     assert!(enrichments.prepare(&event).await.unwrap().is_none());
     assert_eq!(source.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_s_own_object_comes_before_one_that_another_enrichment_names() {
+    let volumes = json!([{"id": "root"}, {"id": "v"}]);
+    let source = Source::new(&[
+        ("s", json!({"id": "s", "os-extended-volumes:volumes_attached": volumes})),
+        ("root", json!({"id": "root", "name": "root disk"})),
+        ("v", json!({"id": "v", "name": "data"})),
+    ]);
+    let steps =
+        vec![step("server", Kind::Server, None, &source), step("volume", Kind::Volume, None, &source)];
+    let enrichments = Enrichments::new(steps, journal());
+    for (event_type, payload, expected) in [
+        ("volume.attach.end", json!({"volume_id": "v", "instance_uuid": "s"}), "data"),
+        ("compute.instance.update", json!({"instance_id": "s"}), "root disk"),
+    ] {
+        let found = enrichments.prepare(&event(event_type, payload)).await.unwrap().unwrap();
+        assert_eq!(found.enriched["volume"]["name"], expected, "{event_type}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
