@@ -1,5 +1,5 @@
-//! The default state directory of a daemon: `$STATE_DIRECTORY` (systemd's), else `/var/lib/osnl` for root,
-//! else `$XDG_STATE_HOME/osnl`, else `~/.local/state/osnl`.
+//! The default state directory of a daemon: `$STATE_DIRECTORY` (systemd's), else `/var/lib/osnl` for root and the user
+//! who owns it, else `$XDG_STATE_HOME/osnl`, else `~/.local/state/osnl`.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -7,12 +7,16 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+const SYSTEM: &str = "/var/lib/osnl";
+
 /// Returns the default folder, which is not created; `None` if no variable names any.
 #[must_use]
 pub fn default() -> Option<PathBuf> {
-    // The owner of `/proc/self` is the process's user.
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    from_variables(is_root, |name| std::env::var_os(name))
+    let user = rustix::process::geteuid().as_raw();
+    // The user of the packages' daemon, whose commands are to find what it has.
+    let is_owner =
+        || std::fs::symlink_metadata(SYSTEM).is_ok_and(|found| found.is_dir() && found.uid() == user);
+    from_variables(user == 0 || is_owner(), |name| std::env::var_os(name))
 }
 
 /// Returns options for private files (0600). A symbolic link is an error, as it would lead a privileged
@@ -130,7 +134,7 @@ pub fn no_link(path: &Path) -> Result<(), UnsafePlace> {
     }
 }
 
-fn from_variables(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+fn from_variables(is_system: bool, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     // The XDG specification ignores relative paths; systemd gives none.
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let first = |list: OsString| {
@@ -141,8 +145,8 @@ fn from_variables(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) ->
     if let Some(folder) = variable("STATE_DIRECTORY").and_then(first) {
         return Some(folder);
     }
-    if is_root {
-        return Some("/var/lib/osnl".into());
+    if is_system {
+        return Some(SYSTEM.into());
     }
     let xdg = variable("XDG_STATE_HOME").and_then(|home| absolute(home.into()));
     let state = xdg.or_else(|| Some(absolute(variable("HOME")?.into())?.join(Path::new(".local/state"))));
@@ -222,12 +226,12 @@ mod tests {
 
     #[test]
     fn the_first_that_is_named_counts() {
-        let check = |is_root: bool, variables: &[(&str, &str)], expected: Option<&str>| {
+        let check = |is_system: bool, variables: &[(&str, &str)], expected: Option<&str>| {
             let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into());
             assert_eq!(
-                from_variables(is_root, variable).as_deref(),
+                from_variables(is_system, variable).as_deref(),
                 expected.map(Path::new),
-                "{is_root} {variables:?}"
+                "{is_system} {variables:?}"
             );
         };
         let home = ("HOME", "/root-of-u");
