@@ -23,7 +23,7 @@ options! {
         path: PathBuf, needed("write the path of a file") => "File to which lines are appended. Must be set.";
         format: ReadBySection = "json", written("json or template") => "json: one object per event, with secrets masked. template: the text of template.";
         template: ReadBySection, written("template") => "Line of an event, with format = template.";
-        mode: u32 as mode = "0600", written("octal number") => "Permissions of a new file.";
+        mode: u32 as mode = "0600", written("octal number") => "Permissions of a new file, whatever the umask.";
         fsync: Fsync = "each" => "each: an event counts as delivered when its line is on the disk. interval: the file is synchronized once a second. never: the operating system decides.";
         rotate_size: Option<Bytes>, within("1KiB", "1TiB") => "Largest size of the file. Before a line would exceed it, the file is renamed to PATH.20261120T150312Z. Without it: no limit.";
         rotate_interval: Option<Duration>, at_least("1s") => "Time after which the file is renamed, at the next line; 1d means at midnight UTC. Without it: never.";

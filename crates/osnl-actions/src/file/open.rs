@@ -1,9 +1,9 @@
 //! The open file: reopened after another program moved it, rotated when due, truncated after a
 //! failed write.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -164,6 +164,10 @@ impl OpenFile {
         let file = how.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
         rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
         let found = file.metadata()?;
+        if before.is_none() && found.mode() & 0o777 != mode {
+            // The umask has taken some of it. A file system without modes refuses.
+            let _ = file.set_permissions(Permissions::from_mode(mode));
+        }
         let lines = if found.len() > 0 { found.modified().unwrap_or(now) } else { now };
         Ok(Self {
             is: identity(&found),

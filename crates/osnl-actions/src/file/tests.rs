@@ -48,6 +48,19 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_new_file_has_the_mode_that_is_set_whatever_the_umask_and_an_old_one_keeps_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let open = || FileOutput::at(&path, 0o666, Fsync::Never, NEVER, at(0)).open(at(0)).unwrap();
+    open();
+    assert_eq!(mode(), 0o666);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    open();
+    assert_eq!(mode(), 0o640);
+}
+
+#[test]
 fn a_file_is_its_owner_s_alone_and_appended_to() {
     let folder = tempfile::tempdir().unwrap();
     dump(&folder).append(b"1\n", at(0)).unwrap();
