@@ -82,9 +82,10 @@ fn both_units_run_as_a_user_of_their_own_and_leave_nothing_behind() {
         assert_eq!(service("RemoveIPC"), "yes");
         assert_eq!((service("LimitCORE").as_str(), service("UMask").as_str()), ("0", "0077"));
         assert_eq!(service("MemoryMax"), "1G", "the sum in docs/troubleshooting.md");
-        for directory in ["ConfigurationDirectory", "LogsDirectory"] {
+        for directory in ["ConfigurationDirectory", "LogsDirectory", "StateDirectory"] {
             assert_eq!(service(directory), user, "{directory}");
         }
+        assert_eq!(service("StateDirectoryMode"), "0700");
         assert_eq!((service("PrivateUsers").as_str(), service("ProcSubset").as_str()), ("yes", "pid"));
         let all = settings(unit);
         let filters: Vec<&str> = all
@@ -100,7 +101,6 @@ fn both_units_run_as_a_user_of_their_own_and_leave_nothing_behind() {
         let line = users.lines().find(|line| !line.starts_with('#')).unwrap();
         assert!(line.starts_with(&format!("u {user} - \"")), "{line}");
     }
-    assert_eq!(setting(RUN, "Service", "StateDirectoryMode"), "0700");
     let text = fs::read_to_string(RUN).unwrap();
     assert!(text.matches("#LoadCredential=").count() >= 5, "an example for each kind of secret");
 }

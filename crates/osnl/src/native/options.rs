@@ -24,7 +24,7 @@ options! {
         libs_log_level: Level = "warn" => "Lowest level of the libraries' log lines.";
         log_file: Option<PathBuf>, otherwise("write a path, or remove the line to log to stderr") => "Log file. Without it, log lines go to standard error.";
         log_format: LogFormat = "text" => "Form of log lines: text for people; json for machines, one object per line.";
-        state_dir: Option<PathBuf> as state_dir, written("absolute path") => "Folder for the journal and for what osnl remembers beside it. Without it: $STATE_DIRECTORY if set, else /var/lib/osnl as root, else $XDG_STATE_HOME/osnl, else ~/.local/state/osnl.";
+        state_dir: Option<PathBuf> as state_dir, written("absolute path") => "Folder for the journal and for what osnl remembers beside it. Without it: $STATE_DIRECTORY if set, else /var/lib/osnl as root or as its owner, else $XDG_STATE_HOME/osnl, else ~/.local/state/osnl.";
         attention_age: Duration = "15m", at_least("1s") => "osnl status reports an action whose oldest pending delivery is older than this.";
         control_group: Option<SystemGroup> => "The group whose members may ask the daemon for its status and its deliveries, and change nothing. Without it only root and the daemon's own user may ask.";
     }

@@ -8,7 +8,7 @@ use crate::flags::CheckArgs;
 #[derive(Debug, Args)]
 #[command(after_help = "Exits with 0 if all tests pass, 1 if one fails, 78 if a file cannot be read.\n\n\
                         Examples:\n  osnl test -c /etc/osnl/osnl.conf\n  \
-                        osnl test --new port.delete.end > /etc/osnl/tests/ports.test\n  \
+                        osnl test --new port.delete.end > /etc/osnl/tests/new.test\n  \
                         osnl test --format junit > report.xml")]
 pub(crate) struct TestArgs {
     /// Test files or folders [default: tests/ beside the configuration]
