@@ -46,9 +46,9 @@ use osnl_model::{BodyDigest, Notification, cut};
 use osnl_transport::dead_letters::{EXCHANGE, ROUTING_KEY};
 use osnl_transport::{Marks, QueuedMessage};
 
-pub use self::copies::LetterCopies;
 #[cfg(test)]
 pub(crate) use self::copies::copy_of;
+pub use self::copies::{LetterCopies, RefusedLetters};
 pub use self::part::LetterReads;
 pub(crate) use self::part::{LetterPart, items_of};
 use crate::identity::{MessageIdentity, RETRY_OF};

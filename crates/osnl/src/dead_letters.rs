@@ -168,13 +168,23 @@ impl DeadLetterQueues {
             known.rules = rules;
             return true;
         }
-        let (count, trouble, expected) = Default::default();
+        let (count, trouble, expected, refused) = Default::default();
         let changed = queues.get(&listener.name).map_or_else(Default::default, |known| known.changed.clone());
         let turn = queues
             .get(&listener.name)
             .map_or_else(|| Arc::new(tokio::sync::Mutex::new(Instant::now())), |known| known.turn.clone());
-        let queue =
-            DeadLetterQueue { name, source, transport, rules, count, trouble, expected, changed, turn };
+        let queue = DeadLetterQueue {
+            name,
+            source,
+            transport,
+            rules,
+            count,
+            trouble,
+            expected,
+            refused,
+            changed,
+            turn,
+        };
         queue.changed.notify_one();
         queues.insert(listener.name.clone(), queue);
         self.added.notify_one();
@@ -286,9 +296,13 @@ impl DeadLetterQueues {
         let mut next_visit = Instant::now();
         let (mut visit_pause, mut has_just_visited) = (FIRST_PAUSE, false);
         let mut in_hand = FuturesUnordered::new();
+        let refused = journal.refused_letters();
         loop {
-            let queue = self.lock().get(&listener).cloned();
-            let Some(DeadLetterQueue { changed, .. }) = queue else { return listener };
+            let changed = self.lock().get_mut(&listener).map(|queue| {
+                queue.refused = refused.clone();
+                queue.changed.clone()
+            });
+            let Some(changed) = changed else { return listener };
             if counted.is_none_or(|at| at.elapsed() >= COUNTED) {
                 self.count_one(&listener).await;
                 counted = Some(Instant::now());

@@ -2,14 +2,28 @@
 //! broken connection, a daemon that is killed, and two daemons that have one message leave further ones.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use osnl_model::BodyDigest;
 use osnl_transport::QueuedMessage;
 
 use super::{
-    ACTION, BYTES, DIGEST, EXCHANGE, ID, IDEMPOTENCY_KEY, KEY, KIND, LetterWait, PLACE, RESOURCE,
+    ACTION, BYTES, DIGEST, EXCHANGE, ID, IDEMPOTENCY_KEY, KEY, KIND, LetterWait, PLACE, REASON, RESOURCE,
     ROUTING_KEY, RULE, UNREADABLE, WAITS, bytes_of, hash, header, id_of,
 };
+
+/// The letters whose deliveries have been carried out and are dead, by number with the reason, of queues with more letters
+/// than one reading takes: a new letter would be behind those, and until it is read nothing would hold the resource. Such
+/// a letter stays in its place, and for the readings of this program holds its resource as a dead one. A new daemon
+/// carries out again what was not waiting for an operator.
+#[derive(Clone, Debug, Default)]
+pub struct RefusedLetters(Arc<Mutex<HashMap<u64, String>>>);
+
+impl RefusedLetters {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, HashMap<u64, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The letters of one reading of a dead letter queue. Messages with one number and one content are copies of one letter,
 /// which has the place of its first copy, and the state of one of them, the current one.
@@ -20,6 +34,7 @@ use super::{
 pub struct LetterCopies {
     /// By number.
     letters: HashMap<u64, Letter>,
+    refused: RefusedLetters,
     /// By the place of a message in the reading, the place of the current copy of its letter.
     current: Vec<usize>,
 }
@@ -33,6 +48,11 @@ struct Letter {
 }
 
 impl LetterCopies {
+    #[must_use]
+    pub fn new(refused: RefusedLetters) -> Self {
+        Self { refused, ..Self::default() }
+    }
+
     /// Takes osnl's headers from a message whose bytes are not those that the headers name: another program has written
     /// these. Gives a message another number if an earlier one of other content has its number, and a letter the place of
     /// an earlier copy. The message has its body.
@@ -69,6 +89,10 @@ impl LetterCopies {
         }
         if number != id {
             message.headers.extend([header(ID, &number.to_string())]);
+        }
+        if let Some(reason) = self.refused.lock().get(&number).filter(|_| message.headers.contains_key(WAITS))
+        {
+            message.headers.extend([header(WAITS, LetterWait::HoldKey.name()), header(REASON, reason)]);
         }
     }
 

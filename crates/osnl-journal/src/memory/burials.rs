@@ -184,6 +184,11 @@ impl MemoryJournal {
             return false;
         }
         let holds = matches!(end.outcome, Outcome::DeadHoldingKey(_)) && pending.lane_key().is_some();
+        if let Some(former) = pending.letter.filter(|letter| holds && state.letters.would_hide_newer(*letter))
+        {
+            self.refuse(state, delivery, former, end);
+            return true;
+        }
         let wait = holds.then(|| (LetterWait::HoldKey, state.letters.place_for(pending.letter)));
         let part = state.letters.part_of(open, pending.resource, pending.letter);
         let given_up = GivenUp {

@@ -16,7 +16,8 @@
 //!   letter: the broker hands it to the daemon that is active, which then carries out the letters.
 //!
 //! A queue with more letters than one reading takes is known in part. Until it is known whole, each delivery of a
-//! gating listener waits behind the letters that were not read.
+//! gating listener waits behind the letters that were not read, and a letter whose delivery is dead stays where it is:
+//! [`RefusedLetters`].
 //!
 //! A command decides by `copies_of` in `osnl/src/dead_letters.rs` which letter of a resource is retried first, because
 //! a command also works without a daemon. `osnl-cli/tests/cli/dead_letters.rs` tests both.
@@ -33,7 +34,7 @@ use osnl_core::epoch;
 use tokio::sync::oneshot;
 
 use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
-use crate::dead_letters::{LetterReads, LetterWait, WaitingLetter};
+use crate::dead_letters::{LetterReads, LetterWait, RefusedLetters, WaitingLetter};
 use crate::identity::MessageIdentity;
 use crate::query::{HeldBy, HeldCause, RecentDelivery, RowState};
 use crate::{DeliveryId, End, Entry, Permit, Settle};
@@ -56,6 +57,8 @@ pub(super) struct Letters {
     removals: VecDeque<LetterRemoval>,
     /// The latest place that was given to a letter.
     last_place: u64,
+    /// The letters that are dead, and have no newer letter that a reading could find.
+    pub(super) refused: RefusedLetters,
 }
 
 /// A letter in a dead letter queue, as far as it matters for the order.
@@ -146,7 +149,7 @@ struct ParkedEntry {
 }
 
 /// A letter that is to leave its queue, and what ends then.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct LetterRemoval {
     listener: Arc<str>,
     letter: u64,
@@ -289,6 +292,9 @@ impl Letters {
         if let Some(known) = self.find(letter.id) {
             letter.place = letter.place.min(known.letter.place);
         }
+        if let Some(reason) = self.refused.lock().get(&letter.id) {
+            (letter.why, letter.reason) = (LetterWait::HoldKey, reason.clone());
+        }
         self.last_place = self.last_place.max(letter.place);
         let Some(key) = letter.key.clone() else {
             self.alone.insert(letter.id, TableLetter { listener, letter, stage });
@@ -300,6 +306,25 @@ impl Letters {
         lane.retain(|known| known.letter.id != letter.id);
         let at = lane.partition_point(|known| known.letter.place <= letter.place);
         lane.insert(at, TableLetter { listener, letter, stage });
+    }
+
+    /// Returns whether a newer letter of this one's number would be behind those that a reading takes.
+    pub(super) fn would_hide_newer(&self, id: u64) -> bool {
+        let listener = self.find(id).and_then(|known| self.listeners.get(&known.listener));
+        listener.is_some_and(|of| of.has_more)
+    }
+
+    /// Lets a letter hold its resource as a dead one, without a newer letter of its number.
+    fn refuse(&mut self, id: u64, reason: &str) {
+        self.refused.lock().insert(id, reason.to_owned());
+        if let Some(TableLetter { listener, letter, .. }) = self.find(id) {
+            self.insert(listener.clone(), letter.clone(), LetterStage::Waits);
+        }
+    }
+
+    /// Forgets which letters are dead that are not in their queue any more.
+    fn forget_refused(&self) {
+        self.refused.lock().retain(|id, _| self.find(*id).is_some());
     }
 
     /// Forgets the letters of a listener, before those that its queue has now are noted.
@@ -396,6 +421,12 @@ impl MemoryJournal {
             of.asked += 1;
         }
         state.to_bury.notify_waiters();
+    }
+
+    /// Returns the letters that are dead for this program, though their queue tells another state.
+    #[must_use]
+    pub fn refused_letters(&self) -> RefusedLetters {
+        self.lock().letters.refused.clone()
     }
 
     /// Notes that a letter that was carried out has come back without its end, as after a reload or a wait that was too

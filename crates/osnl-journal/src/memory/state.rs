@@ -165,9 +165,6 @@ pub(super) struct PendingDelivery {
 pub(super) enum Awaited {
     /// The delivery ends. Until then it keeps its place in the lane.
     Ends,
-    /// The same for a dead letter that holds its resource and is in the queue: only the former letter of its number is
-    /// still to leave. Beyond what one reading takes that may last, so what comes behind it follows into the queue.
-    Holds,
     /// The delivery waits in the dead letter queue from then on. The lane goes on already.
     Leaves,
 }

@@ -13,7 +13,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::reading::{ReaderKind, Reading, ReadingTurn};
 use super::{BUSY_PAUSE, ChangedLetters, DeadLetterChange, DeadLetterError, LONGEST_PAUSE};
 use crate::intake::LiveRules;
-use crate::journal::dead_letters::{LetterCopies, LetterWait, WaitingLetter, again, bytes_of, id_of};
+use crate::journal::dead_letters::{
+    LetterCopies, LetterWait, RefusedLetters, WaitingLetter, again, bytes_of, id_of,
+};
 use crate::journal::memory::LetterVisit;
 
 /// Bytes of bodies that one reading holds in memory.
@@ -37,6 +39,8 @@ pub(super) struct DeadLetterQueue {
     pub(super) trouble: Option<(SystemTime, String)>,
     /// The number of messages after the daemon's latest visit; `None` if a command may have changed it since.
     pub(super) expected: Option<u64>,
+    /// The letters that the daemon alone knows to be dead.
+    pub(super) refused: RefusedLetters,
     /// Wakes the service of the queue after a command has changed it.
     pub(super) changed: Arc<Notify>,
     /// The readings of this program, one at a time. The time is that from which a command may read.
@@ -75,7 +79,7 @@ impl DeadLetterQueue {
                 ReaderKind::Daemon => VISIT_PATIENCE,
                 ReaderKind::Command => BUSY,
             };
-        let copies = Mutex::new(LetterCopies::default());
+        let copies = Mutex::new(LetterCopies::new(self.refused.clone()));
         let wants = |message: &mut QueuedMessage| {
             copies.lock().unwrap_or_else(PoisonError::into_inner).admit(message);
             wants_body(message)
@@ -275,8 +279,8 @@ impl DeadLetterQueue {
         }
         let has_more = reader.has_more();
         if has_more {
-            // A letter that was not read is still there.
-            done.remove.retain(|id, _| removed.contains(id));
+            // A letter that was not read is still there. The newer one of a letter that is replaced is so in any case.
+            done.remove.retain(|id, is_replaced| *is_replaced || removed.contains(id));
         }
         reader.end().await.map_err(|error| self.failed(error))?;
         if visit.by_copy {

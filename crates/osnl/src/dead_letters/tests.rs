@@ -55,12 +55,22 @@ impl MemoryBroker {
 
     fn queues(&self) -> DeadLetterQueues {
         let queues = DeadLetterQueues::default();
-        let (rules, count, trouble, expected, changed) = Default::default();
+        let (rules, count, trouble, expected, refused, changed) = Default::default();
         let (name, source) = (format!("{QUEUE}.dead"), QUEUE.to_owned());
         let transport = Arc::new(self.clone());
         let turn = Arc::new(tokio::sync::Mutex::new(Instant::now()));
-        let queue =
-            DeadLetterQueue { name, source, transport, rules, count, trouble, expected, changed, turn };
+        let queue = DeadLetterQueue {
+            name,
+            source,
+            transport,
+            rules,
+            count,
+            trouble,
+            expected,
+            refused,
+            changed,
+            turn,
+        };
         queues.lock().insert("l".into(), queue);
         queues
     }
@@ -416,7 +426,8 @@ async fn what_waits_for_release_does_so_though_a_later_copy_waits_only_behind_an
     let broker = MemoryBroker::with(copies());
     let mut visit = LetterVisit::default();
     visit.carry_out = [(5, LetterWait::Behind)].into();
-    let visited = broker.queues().lock()["l"].clone().visit(&visit, 1).await.unwrap();
+    let queue = broker.queues().lock()["l"].clone();
+    let visited = queue.visit(&visit, 1).await.unwrap();
     let found: Vec<_> = visited.found.iter().map(|letter| (letter.id, letter.why)).collect();
     assert_eq!((visited.begun.len(), found), (0, vec![(5, LetterWait::Guard)]));
     let is_held = |message: &QueuedMessage| row_of(message).is_some_and(|row| row.state == RowState::Held);

@@ -29,10 +29,9 @@ impl MemoryState {
         }
     }
 
-    /// Notes that a delivery may leave, though it is not the first of its lane: for the dead letter queue, or as a copy that
-    /// comes again later.
+    /// Notes that a delivery may leave for the dead letter queue, though it is not the first of its lane.
     pub(in crate::memory) fn follow(&mut self, id: DeliveryId) {
-        if matches!(self.turn(id), Some(Turn::Wait(_) | Turn::NotYet(_))) {
+        if matches!(self.turn(id), Some(Turn::Wait(_))) {
             self.looks_at(id);
         }
     }
@@ -57,10 +56,6 @@ impl MemoryState {
             let earlier = self.deliveries.get(earlier)?;
             match earlier.letter {
                 _ if earlier.awaits == Some(Awaited::Leaves) => follows = true,
-                // Its own retry waits until there is one letter of the number.
-                Some(letter) if earlier.awaits == Some(Awaited::Holds) && pending.letter != Some(letter) => {
-                    follows = true;
-                }
                 Some(letter) if earlier.awaits.is_none() => copies.push(letter),
                 Some(_) | None => return None,
             }
@@ -79,16 +74,6 @@ impl MemoryState {
     pub(in crate::memory) fn is_head(&self, id: DeliveryId) -> bool {
         let pending = self.deliveries.get(&id);
         pending.is_some_and(|pending| self.head(&pending.action, &pending.lane) == Some(id))
-    }
-
-    /// Lets all deliveries leave that are behind one whose dead letter holds their resource.
-    fn holds(&mut self, id: DeliveryId) {
-        let Some(pending) = self.deliveries.get_mut(&id) else { return };
-        pending.awaits = Some(Awaited::Holds);
-        let lanes = self.actions.get(&pending.action);
-        let lane = lanes.and_then(|lanes| lanes.by_key.get(&pending.lane)).into_iter().flatten();
-        let behind: Vec<DeliveryId> = lane.copied().filter(|other| *other > id).collect();
-        behind.into_iter().for_each(|other| self.follow(other));
     }
 
     /// Looks at the deliveries behind one that leaves for the dead letter queue.
@@ -294,6 +279,15 @@ impl MemoryJournal {
         }
     }
 
+    /// Ends a dead delivery whose letter stays where it is.
+    pub(in crate::memory) fn refuse(&self, state: &mut MemoryState, id: DeliveryId, letter: u64, end: &End) {
+        if let Some(reason) = end.outcome.given_up() {
+            state.letters.refuse(letter, reason);
+        }
+        self.finish_in(state, id, end, true);
+        state.to_bury.notify_waiters();
+    }
+
     /// Keeps the letter of a delivery, and ends the delivery; a former letter of the same number leaves its queue first.
     pub(in crate::memory) fn keep_letter(
         &self,
@@ -314,7 +308,9 @@ impl MemoryJournal {
             }
             Ending::End(_) | Ending::Left => false,
         };
-        let holds = letter.as_ref().is_some_and(|letter| letter.why == LetterWait::HoldKey);
+        if is_replaced && let Some(letter) = former {
+            state.letters.refused.lock().remove(&letter);
+        }
         if let (Some(letter), Some(listener)) = (letter, &listener) {
             state.letters.insert(listener.clone(), *letter, LetterStage::Waits);
         }
@@ -324,9 +320,6 @@ impl MemoryJournal {
             (Ending::End(end), Some(letter), Some(listener)) => {
                 let then = AfterRemoval::Delivery(id, end);
                 state.letters.removals.push_back(LetterRemoval { listener, letter, is_replaced, then });
-                if holds {
-                    state.holds(id);
-                }
                 state.to_bury.notify_waiters();
             }
             (Ending::End(end), ..) => self.finish_in(state, id, &end, true),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{AfterRemoval, LetterStage, LetterVisit, ParkedEntry};
+use super::{AfterRemoval, LetterRemoval, LetterStage, LetterVisit, ParkedEntry};
 use crate::DeliveryId;
 use crate::dead_letters::{LetterWait, WaitingLetter};
 use crate::memory::{MemoryJournal, MemoryState, PendingDelivery};
@@ -98,7 +98,7 @@ impl MemoryJournal {
         letters.removals.retain(|removal| {
             let is_done = removal.listener == *listener && visit.remove.contains_key(&removal.letter);
             if is_done {
-                done.push(removal.then.clone());
+                done.push(removal.clone());
             }
             !is_done
         });
@@ -108,12 +108,19 @@ impl MemoryJournal {
         leaving.into_iter().for_each(|letter| letters.set_stage(letter, LetterStage::Done));
         let later = std::mem::take(&mut state.later);
         state.to_leave.extend(later);
-        for then in done {
+        for LetterRemoval { letter, is_replaced, then, .. } in done {
+            let is_read =
+                || state.letters.find(letter).is_none_or(|known| known.letter.why == LetterWait::HoldKey);
             match then {
+                // The newer letter is behind those that the reading has taken.
+                AfterRemoval::Delivery(id, end) if is_replaced && !is_read() => {
+                    self.refuse(&mut state, id, letter, &end);
+                }
                 AfterRemoval::Delivery(id, end) => self.finish_in(&mut state, id, &end, true),
                 AfterRemoval::Entry(entry) => state.settle_one(entry, false),
             }
         }
+        state.letters.forget_refused();
         if !has_more {
             self.leave_discarded(&mut state, listener);
         }
