@@ -350,6 +350,8 @@ impl Letters {
     pub(super) fn subscribed(&mut self, listener: &str) {
         if let Some(of) = self.listeners.get_mut(listener) {
             (of.is_known, of.active, of.has_sent) = (false, None, false);
+            // Their connection is gone, and a reading that was begun for them may be older than this session.
+            of.parked.clear();
         }
     }
 
@@ -380,8 +382,7 @@ impl Letters {
         if pending.held.is_some() {
             return Turn::Wait(LetterWait::Guard);
         }
-        let is_known_in_part = of.is_known && of.has_more;
-        if follows || first.is_some() || (is_known_in_part && self.gating.contains(listener)) {
+        if follows || first.is_some() || (of.has_more && self.gating.contains(listener)) {
             return Turn::Wait(LetterWait::Behind);
         }
         match &pending.lane {

@@ -76,9 +76,20 @@ impl World {
     fn kill(&mut self) {
         self.journal = std::mem::replace(&mut self.standby, Self::daemon());
         self.in_hand.clear();
+        self.give_back();
+    }
+
+    /// Returns what is unsettled to the source queue.
+    fn give_back(&mut self) {
         for (message, _) in self.unsettled.drain(..).rev() {
             self.source.push_front(Message { is_redelivered: true, ..message });
         }
+    }
+
+    /// Breaks the connection of the daemon, which subscribes again.
+    fn reconnect(&mut self) {
+        self.give_back();
+        self.journal.subscribed(&listener(), 100);
     }
 
     /// Hands the next message to the daemon; `is_guarded` is the verdict of a guard.
@@ -330,7 +341,7 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
         let mut world = World::new(keys, events);
         world.most = if random.bool() { usize::MAX } else { random.usize(4..12) };
         for _ in 0..random.usize(20..200) {
-            match random.u8(..20) {
+            match random.u8(..21) {
                 0 => world.kill(),
                 1 => world.let_go(),
                 // A guard counts anew with each daemon, so it may hold what came before, or let pass what it held.
@@ -341,6 +352,7 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
                 16 => world.serve_in_part(0, random.bool(), random.bool()),
                 17 => world.read_by_standby(),
                 18 => world.journal.active(&listener()),
+                19 => world.reconnect(),
                 _ => world.settle(),
             }
         }
@@ -496,10 +508,46 @@ fn a_new_daemon_knows_what_waits_for_release_before_a_message_comes_and_a_standb
     world.arrive(false);
     world.attempt(false, false);
     assert!(world.effects.is_empty() && has_work(&world), "the first message waits for another reading");
-    world.journal.subscribed(&listener(), 100);
+    world.reconnect();
     assert!(has_unread(&world), "in the next session another daemon may be active");
     world.finish();
     assert_eq!(world.effects, [0, 1]);
+}
+
+#[test]
+fn a_reading_that_ends_in_the_next_session_was_made_for_the_one_before() {
+    let mut world = World::new(1, 3);
+    world.serve(0);
+    world.arrive(true);
+    (0..2).for_each(|_| world.serve(0));
+    world.settle();
+    // The copy of a letter that an operator has discarded asks for a reading, during which the connection breaks.
+    world.source.clear();
+    let letter = world.dead.remove(0);
+    world.send_copy(&letter);
+    world.journal.ask_for_letters(&listener());
+    world.serve(0);
+    world.arrive(false);
+    let work = world.journal.queue_work(&listener()).now_or_never().unwrap();
+    world.reconnect();
+    world.source.clear();
+    // Meanwhile the other daemon is active, and its guard holds event 1.
+    std::mem::swap(&mut world.journal, &mut world.standby);
+    world.source.extend((1..3).map(|event| Message { event, marks: None, is_redelivered: false }));
+    world.serve(0);
+    world.arrive(true);
+    (0..2).for_each(|_| world.serve(0));
+    world.settle();
+    assert_eq!(world.dead.len(), 1);
+    std::mem::swap(&mut world.journal, &mut world.standby);
+    world.journal.visited(&listener(), &work.visit.unwrap(), Vec::new(), false);
+    world.arrive(false);
+    world.attempt(false, false);
+    assert!(world.effects.is_empty(), "the first message of a session waits for a reading of its own");
+    (0..3).for_each(|_| world.serve(0));
+    world.attempt(false, false);
+    let waiting: Vec<usize> = world.dead.iter().map(event_in).collect();
+    assert_eq!((waiting, world.effects.len()), (vec![1, 2], 0));
 }
 
 /// The daemon may be wrong about being active; the copy comes to the one that is.
