@@ -74,7 +74,7 @@ pub async fn the_end_is_noticed_while_nothing_is_taken<R: BrokerRig>(mut rig: R)
         depth_becomes(&rig, POOL, 20, 0);
         session = ConsumerSession::open(&rig, POOL).await;
     }
-    // The broker has answered all that was sent at the begin; what is in flight then, RabbitMQ 3 may never answer.
+    // The link is at work: once, a queue that was deleted while the link opened did not end the connection of RabbitMQ 3.
     session.batch.set_limit(1);
     session.take(1).await;
     rig.delete_queue(POOL);
