@@ -218,6 +218,10 @@ impl Journal for MemoryJournal {
         let identity = MessageIdentity::new(&entry.received, &entry.notification);
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();
+        // A letter that is carried out from its queue has no place.
+        if permit.places() > 0 {
+            state.letters.arrives(&entry.received.origin.listener);
+        }
         if state.parks(&entry)
             && let Some(place) = permit.take_one()
         {

@@ -322,6 +322,12 @@ impl DeadLetterQueues {
                 }
                 work = journal.queue_work(&listener) => work,
             };
+            if let Some(visit) = &visit
+                && self.is_answered_by_count(&listener, visit).await
+            {
+                journal.counted(&listener, visit);
+                continue;
+            }
             let room = IN_HAND - in_hand.len().min(IN_HAND);
             let visit = visit.filter(|visit| room > 0 || visit.is_more_than_carrying_out());
             let now = Instant::now();
@@ -367,9 +373,18 @@ impl DeadLetterQueues {
         let Some(queue) = self.lock().get(listener).cloned() else { return };
         let has_changed = queue.count.is_some_and(|count| Some(count) != queue.expected);
         let is_new = queue.expected.is_none() && queue.count == Some(0);
-        if has_changed && !is_new && journal.follows_letters(listener) {
+        if has_changed && !is_new && journal.follows_letters(listener, queue.expected.is_none()) {
             journal.ask_for_letters(listener);
         }
+    }
+
+    /// Whether a count shows what a visit is for: that no other daemon has changed the letters.
+    async fn is_answered_by_count(&self, listener: &Arc<str>, visit: &LetterVisit) -> bool {
+        let expected = self.lock().get(listener).and_then(|queue| queue.expected);
+        let Some(expected) = expected.filter(|expected| visit.is_answered_by(*expected)) else {
+            return false;
+        };
+        self.count_one(listener).await == Some(expected)
     }
 
     /// Begins with letters, and returns the number of each with what settles its message.
@@ -488,13 +503,13 @@ impl DeadLetterQueues {
         join_all(listeners.iter().map(|listener| self.count_one(listener))).await;
     }
 
-    async fn count_one(&self, listener: &Arc<str>) {
-        let Some(queue) = self.lock().get(listener).cloned() else { return };
-        let Some(access) = queue.transport.queue_access() else { return };
-        let Ok(count) = access.depth(&queue.name).await else { return };
-        if let Some(queue) = self.lock().get_mut(listener) {
-            queue.count = Some(u64::from(count.unwrap_or_default()));
-        }
+    /// Counts the messages of a queue; `None` if the broker does not tell.
+    async fn count_one(&self, listener: &Arc<str>) -> Option<u64> {
+        let queue = self.lock().get(listener).cloned()?;
+        let count = queue.transport.queue_access()?.depth(&queue.name).await.ok()?;
+        let count = u64::from(count.unwrap_or_default());
+        self.lock().get_mut(listener)?.count = Some(count);
+        Some(count)
     }
 
     /// Returns each dead letter once, oldest first, and whether more wait than fit. Bodies are included where

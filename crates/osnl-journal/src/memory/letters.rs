@@ -12,8 +12,9 @@
 //! - A letter of one resource of a bulk request may have a part of the message: `parts` decides.
 //! - A letter at the front that waits behind nothing any more is carried out from the queue: the daemon makes a delivery of
 //!   it, without a copy. Copies would wait behind all messages of the source queue, and take places of its window.
-//! - Only a message of its queue proves that a listener is no standby. If none comes, the daemon sends one copy of such a
-//!   letter: the broker hands it to the daemon that is active, which then carries out the letters.
+//! - Only a message of its queue proves that a listener is no standby, and only for a while (`listener`). If none comes,
+//!   the daemon sends one copy of such a letter: the broker hands it to the daemon that is active, which then carries out
+//!   the letters.
 //!
 //! A queue with more letters than one reading takes is known in part. Until it is known whole, each delivery of a
 //! gating listener waits behind the letters that were not read, and a letter whose delivery is dead stays where it is:
@@ -23,6 +24,7 @@
 //! a command also works without a daemon. `osnl-cli/tests/cli/dead_letters.rs` tests both.
 
 mod lanes;
+mod listener;
 mod parts;
 mod visits;
 
@@ -31,13 +33,13 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use osnl_core::epoch;
-use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+use self::listener::{LetterProof, ListenerLetters, ParkedEntry};
 use super::{MemoryJournal, MemoryLane, MemoryState, PendingDelivery};
 use crate::dead_letters::{LetterReads, LetterWait, RefusedLetters, WaitingLetter};
-use crate::identity::MessageIdentity;
 use crate::query::{HeldBy, HeldCause, RecentDelivery, RowState};
-use crate::{DeliveryId, End, Entry, Permit, Settle};
+use crate::{DeliveryId, End};
 /// The letters known, and the listeners whose dead letter queues have them.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
@@ -102,52 +104,6 @@ impl TableLetter {
     }
 }
 
-/// The dead letter queue of one listener, as far as the journal knows it.
-#[derive(Debug, Default)]
-struct ListenerLetters {
-    /// Whether the letters have been read for the messages of the session, at least in part.
-    is_known: bool,
-    /// Whether more letters waited than the latest reading took.
-    has_more: bool,
-    /// The parts of a bulk request that its rules and actions read, for one resource.
-    reads: LetterReads,
-    /// The number of requests to read the queue, and of those that a reading has answered.
-    asked: u64,
-    answered: u64,
-    /// The request of the session that was made when the listener became active; `None` on a standby.
-    active: Option<u64>,
-    /// Whether a copy of a letter was sent in the session, so that a first message comes.
-    has_sent: bool,
-    parked: VecDeque<ParkedEntry>,
-}
-
-impl ListenerLetters {
-    /// Whether all letters have been read since the listener became active.
-    fn is_read(&self) -> bool {
-        !self.has_more && self.is_read_in_part()
-    }
-
-    fn is_read_in_part(&self) -> bool {
-        self.is_known || self.active.is_some_and(|asked| self.answered >= asked)
-    }
-
-    /// Whether the daemon carries letters out, or sends a copy of one.
-    fn begins(&self) -> bool {
-        self.is_known || (!self.has_sent && self.is_read_in_part())
-    }
-}
-
-/// An entry that waits until the letters of its listener are known.
-#[derive(Debug)]
-struct ParkedEntry {
-    entry: Entry,
-    identity: MessageIdentity,
-    receipt: oneshot::Sender<Settle>,
-    place: Permit,
-    /// The request that a reading has to answer before the entry is kept.
-    asked: u64,
-}
-
 /// A letter that is to leave its queue, and what ends then.
 #[derive(Clone, Debug)]
 struct LetterRemoval {
@@ -175,9 +131,9 @@ pub struct LetterVisit {
     pub carry_out: BTreeMap<u64, LetterWait>,
     /// Whether a copy of such a letter is sent to the source queue instead: there was no message in the session.
     pub by_copy: bool,
-    /// Whether a reading was asked for.
-    is_asked: bool,
-    /// The latest request that a reading from now on answers.
+    /// The answer to what was asked; `None` if nothing was.
+    proof: Option<LetterProof>,
+    /// The latest request that a reading or count from now on answers.
     asked: u64,
 }
 
@@ -198,7 +154,18 @@ impl LetterVisit {
     /// Whether the queue has to be read, although no further letter can be begun with.
     #[must_use]
     pub fn is_more_than_carrying_out(&self) -> bool {
-        self.is_asked || !self.remove.is_empty()
+        self.proof.is_some() || !self.remove.is_empty()
+    }
+
+    /// Whether nothing but an answer is needed, and a count of the queue's messages that is the expected one gives it.
+    #[must_use]
+    pub fn is_answered_by(&self, expected: u64) -> bool {
+        let is_enough = match self.proof {
+            Some(LetterProof::Count) => true,
+            Some(LetterProof::EmptyCount) => expected == 0,
+            Some(LetterProof::Reading) | None => false,
+        };
+        is_enough && !self.has_changed()
     }
 }
 
@@ -349,18 +316,23 @@ impl Letters {
 
     pub(super) fn subscribed(&mut self, listener: &str) {
         if let Some(of) = self.listeners.get_mut(listener) {
-            (of.is_known, of.active, of.has_sent) = (false, None, false);
-            // Their connection is gone, and a reading that was begun for them may be older than this session.
-            of.parked.clear();
+            of.subscribed();
         }
     }
 
     /// Asks for the letters, which the status shows: no message may come for long. The first message asks again.
     pub(super) fn active(&mut self, listener: &str) {
         let is_gating = self.gating.contains(listener);
-        if let Some(of) = self.listeners.get_mut(listener).filter(|of| of.active.is_none()) {
-            of.asked += u64::from(is_gating);
-            of.active = Some(of.asked);
+        if let Some(of) = self.listeners.get_mut(listener) {
+            of.active(is_gating, Instant::now());
+        }
+    }
+
+    /// Notes that a message of the queue has come.
+    pub(super) fn arrives(&mut self, listener: &str) {
+        let is_gating = self.gating.contains(listener);
+        if let Some(of) = self.listeners.get_mut(listener) {
+            of.arrives(is_gating, Instant::now());
         }
     }
 
@@ -419,7 +391,7 @@ impl MemoryJournal {
     pub fn ask_for_letters(&self, listener: &str) {
         let mut state = self.lock();
         if let Some(of) = state.letters.listeners.get_mut(listener) {
-            of.asked += 1;
+            of.ask(LetterProof::Reading);
         }
         state.to_bury.notify_waiters();
     }
@@ -445,14 +417,15 @@ impl MemoryJournal {
         state.to_bury.notify_waiters();
     }
 
-    /// Returns whether a change of a listener's dead letter queue is of interest to this daemon: not to a standby, which
-    /// reads the queue when it has become active.
+    /// Returns whether a change of a listener's dead letter queue is of interest to this daemon now: not to a standby, which
+    /// reads the queue when it has become active. Without messages the daemon may be one, and looks ever less often at
+    /// what others have changed; a command of its own is `is_told` at once.
     #[must_use]
-    pub fn follows_letters(&self, listener: &str) -> bool {
-        let state = self.lock();
-        let of = state.letters.listeners.get(listener);
-        let is_active = of.is_some_and(|of| of.is_known || of.active.is_some());
-        is_active || !state.letters.gating.contains(listener)
+    pub fn follows_letters(&self, listener: &str, is_told: bool) -> bool {
+        let mut state = self.lock();
+        let is_gating = state.letters.gating.contains(listener);
+        let of = state.letters.listeners.get_mut(listener);
+        !is_gating || of.is_some_and(|of| of.looks(is_told, Instant::now()))
     }
 
     /// Sets the callback for each delivery that a guard held, and whose release has arrived.

@@ -12,7 +12,7 @@ use super::*;
 use crate::journal::dead_letters::{LetterWait, again};
 use crate::journal::memory::MemoryLimits;
 use crate::journal::query::{JournalQueries as _, RowState};
-use crate::journal::{Begin, Entry, Journal as _, NewDelivery, Settle};
+use crate::journal::{Begin, ClaimLimits, Entry, Journal as _, NewDelivery, Outcome, Settle};
 use crate::received::ReceivedMessage;
 
 const QUEUE: &str = "q";
@@ -460,6 +460,46 @@ async fn without_a_message_in_the_session_a_copy_is_sent_of_a_letter_that_nothin
     }
     let (sent, expected) = (broker.lock().retried[0].clone(), again(&waiting(1, ("behind", "7", "port"))));
     assert_eq!((sent.body, sent.headers), (expected.body, expected.headers));
+}
+
+/// Another daemon may have been active meanwhile.
+#[tokio::test(start_paused = true)]
+async fn after_a_pause_a_message_waits_for_a_count_and_for_a_reading_only_if_letters_have_changed() {
+    let listener: Arc<str> = "l".into();
+    let journal = MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default());
+    journal.keep_dead_letters_of(listener.clone());
+    journal.set_gating([listener.clone()].into());
+    let broker = MemoryBroker::default();
+    let queues = broker.queues();
+    let comes = async |number: u32| {
+        let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{number}\", \"payload\": {{}}}}");
+        let mut received = ReceivedMessage::sample(body, false);
+        received.origin.listener = listener.clone();
+        let notification = Arc::new(received.decode().unwrap());
+        let deliveries = vec![NewDelivery::new("r", "a", Some("k".to_owned()))];
+        let entry = Entry { received: Arc::new(received), notification, deliveries };
+        let mut place = journal.reserve(&["a".into()], 1).await;
+        let _receipt = journal.append(&mut place, entry);
+        let claimed =
+            timeout(VISIT_PATIENCE + LONGEST_WAIT, journal.claim("a", ClaimLimits::in_order(1))).await;
+        let claimed = claimed.unwrap_or_default();
+        claimed.iter().for_each(|delivery| journal.end(delivery.id, Outcome::Delivered.into()));
+        sleep(2 * FIRST_PAUSE).await;
+        claimed.len()
+    };
+    let messages = async {
+        assert_eq!(comes(1).await, 1, "the first one waits for a reading");
+        broker.lock().is_locked = true;
+        assert_eq!(comes(2).await, 1, "there is no letter, as before");
+        broker.lock().depth = Some(1);
+        assert_eq!(comes(3).await, 0, "a letter has been put, and cannot be read");
+        broker.lock().is_locked = false;
+        assert_eq!(comes(4).await, 1);
+    };
+    tokio::select! {
+        _ = queues.serve_one(&journal, listener.clone()) => unreachable!("the listener stays"),
+        () = messages => {}
+    }
 }
 
 /// What was not read may be held by a guard. The dead letters of another queue are dead all the same.

@@ -3,7 +3,7 @@
 use osnl_transport::QueuedMessage;
 use tokio::sync::oneshot;
 
-use super::{AfterRemoval, LetterRemoval, LetterStage, ParkedEntry, Turn};
+use super::{AfterRemoval, LetterProof, LetterRemoval, LetterStage, ParkedEntry, Turn};
 use crate::dead_letters::{GivenUp, LetterPart, LetterWait, WaitingLetter};
 use crate::identity::MessageIdentity;
 use crate::memory::burials::{AfterBurial, Ending};
@@ -137,11 +137,15 @@ impl MemoryState {
     pub(in crate::memory) fn parks(&self, entry: &Entry) -> bool {
         let listener = &entry.received.origin.listener;
         let Some(of) = self.letters.listeners.get(listener) else { return false };
-        let is_unknown =
-            |new: &crate::NewDelivery| new.letter.is_some_and(|letter| self.letters.find(letter).is_none());
         !of.parked.is_empty()
             || (!of.is_known && self.letters.gating.contains(listener))
-            || entry.deliveries.iter().any(is_unknown)
+            || self.has_unknown_letter(entry)
+    }
+
+    /// Whether the entry is the copy of a letter that the latest reading has not found.
+    fn has_unknown_letter(&self, entry: &Entry) -> bool {
+        let mut letters = entry.deliveries.iter().filter_map(|new| new.letter);
+        letters.any(|letter| self.letters.find(letter).is_none())
     }
 
     /// Clears the letter of a delivery that does not belong to that letter: a publisher may forge the header.
@@ -162,9 +166,9 @@ impl MemoryState {
         receipt: oneshot::Sender<Settle>,
         place: Permit,
     ) {
+        let is_unknown = self.has_unknown_letter(&entry);
         if let Some(of) = self.letters.listeners.get_mut(&entry.received.origin.listener) {
-            of.asked += 1;
-            let asked = of.asked;
+            let asked = of.ask(if is_unknown { LetterProof::Reading } else { of.doubt });
             of.parked.push_back(ParkedEntry { entry, identity, receipt, place, asked });
             self.to_bury.notify_waiters();
         }
@@ -180,9 +184,7 @@ impl MemoryState {
 
     /// Returns whether the entry is the copy of a letter that is gone: it has had its effect, or was discarded.
     pub(in crate::memory) fn is_stale_copy(&self, entry: &Entry) -> bool {
-        let is_served = self.letters.listeners.contains_key(&entry.received.origin.listener);
-        let mut letters = entry.deliveries.iter().filter_map(|new| new.letter);
-        is_served && letters.any(|letter| self.letters.find(letter).is_none())
+        self.has_queue(&entry.received.origin.listener) && self.has_unknown_letter(entry)
     }
 
     /// Returns the order key of a letter, if the letter is known; within that `None` for a letter without a key.

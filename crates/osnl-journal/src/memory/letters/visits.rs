@@ -1,12 +1,15 @@
 //! Visits of a dead letter queue: letters that leave, letters that are carried out, and the letters found.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
-use super::{AfterRemoval, LetterRemoval, LetterStage, LetterVisit, ParkedEntry};
+use tokio::time::Instant;
+
+use super::{AfterRemoval, LetterRemoval, LetterStage, LetterVisit, Letters, ListenerLetters, ParkedEntry};
 use crate::DeliveryId;
 use crate::dead_letters::{LetterWait, WaitingLetter};
 use crate::memory::{MemoryJournal, MemoryState, PendingDelivery};
+
 /// The most letters of one lane in hand at once.
 const AHEAD: usize = 32;
 
@@ -17,16 +20,17 @@ impl MemoryJournal {
         for (listener, of) in &mut state.letters.listeners {
             // The connection of a closed receipt is gone: the broker has the message, and others need the place.
             of.parked.retain(|parked| !parked.receipt.is_closed());
-            if of.asked != of.answered {
-                visits.entry(listener.clone()).or_default().is_asked = true;
+            if let Some(proof) = of.proof() {
+                visits.entry(listener.clone()).or_default().proof = Some(proof);
             }
         }
         for removal in &state.letters.removals {
             let visit = visits.entry(removal.listener.clone()).or_default();
             visit.remove.insert(removal.letter, removal.is_replaced);
         }
-        let listeners: HashMap<Arc<str>, bool> =
-            state.letters.listeners.iter().map(|(listener, of)| (listener.clone(), of.begins())).collect();
+        let now = Instant::now();
+        let begins = |(listener, of): (&Arc<str>, &ListenerLetters)| (listener.clone(), of.begins(now));
+        let listeners: HashMap<Arc<str>, bool> = state.letters.listeners.iter().map(begins).collect();
         // A standby leaves the letters to the active daemon.
         let is_ours = |listener: &Arc<str>| listeners.get(listener).is_some_and(|begins| *begins);
         for (action, key) in std::mem::take(&mut state.letters.freed) {
@@ -45,7 +49,7 @@ impl MemoryJournal {
         }
         let is_whole = |listener: &str| {
             let of = state.letters.listeners.get(listener);
-            of.is_some_and(|of| of.begins() && !of.has_more)
+            of.is_some_and(|of| of.begins(now) && !of.has_more)
         };
         for known in state.letters.alone.values() {
             if known.letter.why == LetterWait::Behind && known.is_to_begin() && is_whole(&known.listener) {
@@ -55,8 +59,8 @@ impl MemoryJournal {
         }
         for (listener, visit) in &mut visits {
             let Some(of) = state.letters.listeners.get(listener) else { continue };
-            visit.asked = of.asked;
-            if !of.is_known
+            visit.asked = of.asked();
+            if !of.is_surely_active(now)
                 && let Some(letter) = visit.carry_out.pop_first()
             {
                 (visit.carry_out, visit.by_copy) = ([letter].into(), true);
@@ -86,11 +90,7 @@ impl MemoryJournal {
             let stage = stages.get(&letter.id).copied().filter(|stage| *stage != LetterStage::Done);
             letters.insert(listener.clone(), letter, stage.unwrap_or_default());
         }
-        let is_gating = letters.gating.contains(listener);
         if let Some(of) = letters.listeners.get_mut(listener) {
-            of.answered = of.answered.max(visit.asked);
-            // A reading from before the first message of a session may be older than the letters of the daemon before.
-            of.is_known |= !is_gating || of.parked.front().is_some_and(|parked| parked.asked <= visit.asked);
             of.has_more = has_more;
             of.has_sent |= visit.by_copy && !visit.carry_out.is_empty();
         }
@@ -124,13 +124,24 @@ impl MemoryJournal {
         if !has_more {
             self.leave_discarded(&mut state, listener);
         }
-        let parked: Vec<ParkedEntry> = match state.letters.listeners.get_mut(listener) {
-            Some(of) => {
-                let answered = of.parked.partition_point(|parked| parked.asked <= visit.asked);
-                of.parked.drain(..answered).collect()
-            }
-            None => Vec::new(),
-        };
+        self.answer(state, listener, visit);
+    }
+
+    /// Takes over that a count of a listener's dead letter queue is the expected one.
+    pub fn counted(&self, listener: &str, visit: &LetterVisit) {
+        let mut state = self.lock();
+        let Letters { lanes, freed, .. } = &mut state.letters;
+        let lanes =
+            lanes.iter().flat_map(|(action, lanes)| lanes.keys().map(|key| (action.clone(), key.clone())));
+        freed.extend(lanes);
+        self.answer(state, listener, visit);
+    }
+
+    /// Keeps the messages that have waited until the letters are known.
+    fn answer(&self, mut state: MutexGuard<'_, MemoryState>, listener: &str, visit: &LetterVisit) {
+        let is_gating = state.letters.gating.contains(listener);
+        let of = state.letters.listeners.get_mut(listener);
+        let parked = of.map(|of| of.answer(visit.asked, is_gating)).unwrap_or_default();
         for ParkedEntry { entry, identity, receipt, mut place, asked: _ } in parked {
             // The connection of a closed receipt is gone, and its messages return.
             if receipt.is_closed() {

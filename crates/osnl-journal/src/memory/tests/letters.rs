@@ -1,347 +1,28 @@
-//! Deliveries that wait in a dead letter queue: a model of the two queues, whose daemon is killed at each step.
+//! Deliveries that wait in a dead letter queue.
 
-use std::collections::{BTreeSet, VecDeque};
+mod world;
 
+use std::collections::BTreeSet;
+
+use self::world::{Message, World, clock, event_in, letter, listener, pass};
 use osnl_core::rule::{GuardHold, GuardKind, GuardName};
-use osnl_transport::{Marks, QueuedMessage};
 
 use super::*;
 use crate::Begin;
-use crate::dead_letters::{LetterCopies, LetterWait, RetriedDelivery, WaitingLetter, again};
+use crate::dead_letters::{LetterWait, WaitingLetter, again};
 use crate::query::{HeldBy, RowState};
-
-/// Unsettled messages that a daemon may hold.
-const PREFETCH: usize = 8;
-
-#[derive(Clone, Debug)]
-struct Message {
-    event: usize,
-    marks: Option<Marks>,
-    is_redelivered: bool,
-}
-
-/// The source queue and the dead letter queue at the broker, the daemon that reads them, and the target.
-struct World {
-    journal: MemoryJournal,
-    /// Becomes active when the daemon is killed.
-    standby: MemoryJournal,
-    keys: usize,
-    source: VecDeque<Message>,
-    unsettled: Vec<(Message, Receipt)>,
-    /// Letters that the daemon carries out from the dead letter queue.
-    in_hand: Vec<(u64, Receipt)>,
-    dead: Vec<QueuedMessage>,
-    /// The most letters that one reading takes.
-    most: usize,
-    /// Events that a reading has found waiting for release.
-    listed: BTreeSet<usize>,
-    /// Events that a daemon has begun with by itself, before it found them waiting for release, if ever.
-    begun: BTreeSet<usize>,
-    /// Events that an operator has released or retried.
-    let_go: BTreeSet<usize>,
-    effects: Vec<usize>,
-}
-
-impl World {
-    fn new(keys: usize, events: usize) -> Self {
-        let source = (0..events).map(|event| Message { event, marks: None, is_redelivered: false });
-        let (unsettled, in_hand, dead, listed, begun, let_go, effects) = Default::default();
-        let (journal, standby) = (Self::daemon(), Self::daemon());
-        let (source, most) = (source.collect(), usize::MAX);
-        Self {
-            journal,
-            standby,
-            keys,
-            source,
-            unsettled,
-            in_hand,
-            dead,
-            most,
-            listed,
-            begun,
-            let_go,
-            effects,
-        }
-    }
-
-    fn daemon() -> MemoryJournal {
-        let limits = MemoryLimits::for_prefetch(u16::try_from(PREFETCH).unwrap());
-        let journal = MemoryJournal::new(limits, Arc::default());
-        journal.keep_dead_letters_of(listener());
-        journal.set_gating([listener()].into());
-        journal.subscribed(&listener(), 100);
-        journal
-    }
-
-    fn kill(&mut self) {
-        self.journal = std::mem::replace(&mut self.standby, Self::daemon());
-        self.in_hand.clear();
-        self.give_back();
-    }
-
-    /// Returns what is unsettled to the source queue.
-    fn give_back(&mut self) {
-        for (message, _) in self.unsettled.drain(..).rev() {
-            self.source.push_front(Message { is_redelivered: true, ..message });
-        }
-    }
-
-    /// Breaks the connection of the daemon, which subscribes again.
-    fn reconnect(&mut self) {
-        self.give_back();
-        self.journal.subscribed(&listener(), 100);
-    }
-
-    /// Hands the next message to the daemon; `is_guarded` is the verdict of a guard.
-    fn arrive(&mut self, is_guarded: bool) {
-        if self.unsettled.len() == PREFETCH {
-            return;
-        }
-        let Some(message) = self.source.pop_front() else { return };
-        let mut entry = self.entry_of(&message);
-        if is_guarded && message.marks.is_none() {
-            let guard = GuardName::new(GuardKind::Action, "a");
-            entry.deliveries[0].begin = Begin::Held(GuardHold::new(guard, "more than 1 per 1m"));
-        }
-        let receipt = append_as(&self.journal, entry);
-        self.unsettled.push((message, receipt));
-    }
-
-    fn entry_of(&self, message: &Message) -> Entry {
-        let key = format!("k{}", message.event % self.keys);
-        let mut entry = entry(&format!("e{}", message.event), &key, message.is_redelivered);
-        let received = Arc::make_mut(&mut entry.received);
-        received.noted.marks = message.marks.clone().map(Arc::new);
-        let copy = message.marks.as_ref().and_then(RetriedDelivery::from_marks);
-        entry.deliveries[0].letter = copy.as_ref().and_then(|copy| copy.letter);
-        entry
-    }
-
-    /// Begins with a letter of the dead letter queue, without a place in the window.
-    fn carry_out(&mut self, message: &QueuedMessage) {
-        let (event, marks) = (event_in(message), Some(again(message).headers));
-        let entry = self.entry_of(&Message { event, marks, is_redelivered: true });
-        let receipt = self.journal.append(&mut Permit::default(), entry);
-        self.in_hand.push((letter(message).id, receipt));
-    }
-
-    fn settle(&mut self) {
-        self.unsettled.retain_mut(|(message, receipt)| match receipt.now_or_never() {
-            Some(Settle::Acknowledge) => false,
-            None => true,
-            other => panic!("event {}: {other:?}", message.event),
-        });
-        let journal = &self.journal;
-        self.in_hand.retain_mut(|(letter, receipt)| match receipt.now_or_never() {
-            Some(Settle::Acknowledge) => false,
-            Some(_) => {
-                journal.came_back(*letter);
-                false
-            }
-            None => true,
-        });
-    }
-
-    /// Makes one attempt; the target refuses it if `fails`. A daemon that is killed in between ends nothing.
-    fn attempt(&mut self, fails: bool, is_killed: bool) {
-        let claimed = self.journal.claim("a", ClaimLimits::in_order(1)).now_or_never().unwrap_or_default();
-        for delivery in claimed {
-            let event = event_of(delivery.event.notification.unique_id.as_deref().unwrap());
-            if !fails {
-                self.has_effect(event);
-            }
-            if is_killed {
-                self.kill();
-                return;
-            }
-            let outcome =
-                if fails { Outcome::DeadHoldingKey("refused".to_owned()) } else { Outcome::Delivered };
-            self.journal.end(delivery.id, outcome.into());
-        }
-    }
-
-    fn has_effect(&mut self, event: usize) {
-        self.may_be(event);
-        let of_key = |other: &usize| *other % self.keys == event % self.keys;
-        let is_first = !self.effects.contains(&event);
-        let later = self.effects.iter().copied().find(|other| of_key(other) && *other > event);
-        assert!(!is_first || later.is_none(), "event {event} comes after {later:?}: {:?}", self.effects);
-        self.effects.push(event);
-    }
-
-    /// Asserts that an event does not wait for release. What has begun may be attempted again after a kill.
-    fn may_be(&self, event: usize) {
-        let has_begun = self.let_go.contains(&event) || self.begun.contains(&event);
-        assert!(
-            has_begun || !self.listed.contains(&event),
-            "event {event} is carried out without its release"
-        );
-    }
-
-    /// Serves the dead letter queue once, and is killed before so many of its steps have been made.
-    fn serve(&mut self, steps: usize) {
-        self.serve_in_part(steps, true, true);
-    }
-
-    /// Puts letters into the dead letter queue, visits it, or both.
-    fn serve_in_part(&mut self, mut steps: usize, puts: bool, visits: bool) {
-        let mut step = |world: &mut Self| {
-            steps = steps.wrapping_sub(1);
-            if steps == 0 {
-                world.kill();
-            }
-            steps == 0
-        };
-        let Some(work) = self.journal.queue_work(&listener()).now_or_never() else { return };
-        for burial in work.burials.into_iter().filter(|_| puts) {
-            if step(self) {
-                return;
-            }
-            self.dead.push(burial.message.clone());
-            if step(self) {
-                return;
-            }
-            self.journal.buried(&[burial]);
-        }
-        if let Some(visit) = work.visit.filter(|_| visits) {
-            let (mut done, has_more) = (visit.clone(), self.dead.len() > self.most);
-            let (read, copies) = self.reading();
-            let (mut removed, mut found, mut to_begin) = (BTreeSet::new(), Vec::new(), Vec::new());
-            for (at, message) in read.iter().enumerate() {
-                let (of, is_current) = (letter(message), copies.is_current(at));
-                if is_current && visit.begins_with(&of) {
-                    to_begin.push(message.clone());
-                }
-                if is_current && of.why == LetterWait::Guard {
-                    self.listed.insert(event_in(message));
-                }
-                match visit.remove.get(&of.id) {
-                    Some(is_replaced) if !(*is_replaced && is_current) => drop(removed.insert(at)),
-                    Some(_) | None if is_current => found.push(of),
-                    Some(_) | None => {}
-                }
-            }
-            let mut at = 0..;
-            self.dead.retain(|_| !removed.contains(&at.next().unwrap()));
-            if has_more {
-                let removed: BTreeSet<u64> = removed.iter().map(|at| letter(&read[*at]).id).collect();
-                done.remove.retain(|id, is_replaced| *is_replaced || removed.contains(id));
-            }
-            to_begin.sort_by_key(|message| letter(message).place);
-            done.carry_out = to_begin.iter().map(letter).map(|of| (of.id, of.why)).collect();
-            for event in to_begin.iter().map(event_in) {
-                self.may_be(event);
-                self.begun.insert(event);
-            }
-            if step(self) {
-                return;
-            }
-            if visit.by_copy {
-                for message in std::mem::take(&mut to_begin) {
-                    self.send_copy(&message);
-                    if step(self) {
-                        return;
-                    }
-                }
-            }
-            self.journal.visited(&listener(), &done, found, has_more);
-            for message in to_begin {
-                if step(self) {
-                    return;
-                }
-                self.carry_out(&message);
-            }
-        }
-    }
-
-    /// Lets the standby read the dead letter queue, as after a command that an operator gave there.
-    fn read_by_standby(&mut self) {
-        std::mem::swap(&mut self.journal, &mut self.standby);
-        self.journal.ask_for_letters(&listener());
-        self.serve(0);
-        std::mem::swap(&mut self.journal, &mut self.standby);
-    }
-
-    fn send_copy(&mut self, message: &QueuedMessage) {
-        let (event, marks) = (event_in(message), Some(again(message).headers));
-        self.source.push_back(Message { event, marks, is_redelivered: false });
-    }
-
-    /// Returns the messages that a reading takes.
-    fn reading(&self) -> (Vec<QueuedMessage>, LetterCopies) {
-        let mut read: Vec<QueuedMessage> = self.dead.iter().take(self.most).cloned().collect();
-        let mut copies = LetterCopies::new(self.journal.refused_letters());
-        read.iter_mut().for_each(|message| copies.admit(message));
-        copies.arrange(&read);
-        (read, copies)
-    }
-
-    /// Returns the letters that a reading finds, in their places.
-    fn in_places(&self) -> Vec<QueuedMessage> {
-        let (read, copies) = self.reading();
-        let mut letters: Vec<QueuedMessage> =
-            read.into_iter().enumerate().filter(|(at, _)| copies.is_current(*at)).map(|(_, of)| of).collect();
-        letters.sort_by_key(|message| letter(message).place);
-        letters
-    }
-
-    /// Releases all that a guard holds, and retries all that is dead, in their places.
-    fn let_go(&mut self) {
-        for message in self.in_places() {
-            self.let_go.insert(event_in(&message));
-            self.send_copy(&message);
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        let is_idle = self.unsettled.is_empty() && self.in_hand.is_empty();
-        self.source.is_empty() && is_idle && self.dead.is_empty()
-    }
-
-    /// Lets everything end: nothing is killed and nothing fails.
-    fn finish(&mut self) {
-        for _ in 0..1_000 {
-            if self.is_done() {
-                return;
-            }
-            self.let_go();
-            for _ in 0..20 {
-                self.arrive(false);
-                self.attempt(false, false);
-                self.serve(0);
-                self.settle();
-            }
-        }
-        panic!("it does not end: {:?}, {} unsettled, {:?}", self.source, self.unsettled.len(), self.dead);
-    }
-}
-
-fn listener() -> Arc<str> {
-    ReceivedMessage::sample("", false).origin.listener
-}
-
-fn letter(message: &QueuedMessage) -> WaitingLetter {
-    WaitingLetter::read(message).unwrap()
-}
-
-fn event_of(id: &str) -> usize {
-    id.trim_start_matches('e').parse().unwrap()
-}
-
-fn event_in(message: &QueuedMessage) -> usize {
-    let body = std::str::from_utf8(&message.body).unwrap();
-    event_of(body.split(' ').next().unwrap())
-}
 
 #[test]
 fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_without_its_release() {
+    let clock = clock();
+    let _entered = clock.enter();
     for seed in 0..300 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (keys, events) = (random.usize(1..4), random.usize(4..24));
         let mut world = World::new(keys, events);
         world.most = if random.bool() { usize::MAX } else { random.usize(4..12) };
         for _ in 0..random.usize(20..200) {
-            match random.u8(..21) {
+            match random.u8(..25) {
                 0 => world.kill(),
                 1 => world.let_go(),
                 // A guard counts anew with each daemon, so it may hold what came before, or let pass what it held.
@@ -351,8 +32,14 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
                 15 => world.serve(0),
                 16 => world.serve_in_part(0, random.bool(), random.bool()),
                 17 => world.read_by_standby(),
-                18 => world.journal.active(&listener()),
+                18 => world.daemon.journal.active(&listener()),
                 19 => world.reconnect(),
+                20 if world.may_swap() => {
+                    world.swap();
+                    pass(&clock, Duration::from_secs(11));
+                }
+                21 => pass(&clock, Duration::from_millis(random.u64(..40_000))),
+                22..24 => world.other_goes_on(random.bool()),
                 _ => world.settle(),
             }
         }
@@ -379,8 +66,8 @@ fn what_a_guard_holds_waits_with_all_behind_it_and_the_release_lets_both_go_in_o
     assert!(world.unsettled.is_empty(), "the broker has confirmed the letters");
     let why: Vec<LetterWait> = world.dead.iter().map(|message| letter(message).why).collect();
     assert_eq!(why, [LetterWait::Guard, LetterWait::Behind, LetterWait::Behind]);
-    assert_eq!(counts(&world.journal), [(RowState::Waiting, 2), (RowState::Held, 1)]);
-    let causes = world.journal.letter_causes();
+    assert_eq!(counts(&world.daemon.journal), [(RowState::Waiting, 2), (RowState::Held, 1)]);
+    let causes = world.daemon.journal.letter_causes();
     assert_eq!((causes[0].count, causes[0].by), (1, HeldBy::Guard));
     assert_eq!(causes[0].guard, Some(GuardName::new(GuardKind::Action, "a")));
     let mut unnamed = world.dead[0].clone();
@@ -398,7 +85,7 @@ fn what_a_guard_holds_waits_with_all_behind_it_and_the_release_lets_both_go_in_o
         world.settle();
     }
     assert_eq!(world.effects, [0, 1, 2]);
-    assert!(world.is_done() && counts(&world.journal).is_empty());
+    assert!(world.is_done() && counts(&world.daemon.journal).is_empty());
 }
 
 /// Guards are asked at the first arrival only.
@@ -490,20 +177,20 @@ fn a_new_daemon_knows_what_waits_for_release_before_a_message_comes_and_a_standb
     world.settle();
     assert_eq!(world.dead.len(), 1);
     world.kill();
-    let has_work = |world: &World| world.journal.queue_work(&listener()).now_or_never().is_some();
-    let has_unread = |world: &World| world.journal.may_have_unread_letters(&listener());
+    let has_work = |world: &World| world.daemon.journal.queue_work(&listener()).now_or_never().is_some();
+    let has_unread = |world: &World| world.daemon.journal.may_have_unread_letters(&listener());
     assert!(!has_work(&world) && has_unread(&world), "a standby leaves the queue alone");
-    assert!(!world.journal.follows_letters(&listener()));
-    world.journal.active(&listener());
+    assert!(!world.daemon.journal.follows_letters(&listener(), false));
+    world.daemon.journal.active(&listener());
     assert!(has_unread(&world), "it has not read them yet");
-    let work = world.journal.queue_work(&listener()).now_or_never().unwrap();
+    let work = world.daemon.journal.queue_work(&listener()).now_or_never().unwrap();
     let found = world.dead.iter().map(letter).collect();
-    world.journal.visited(&listener(), &work.visit.unwrap(), found, true);
+    world.daemon.journal.visited(&listener(), &work.visit.unwrap(), found, true);
     assert!(has_unread(&world), "more letters wait than one reading takes");
-    world.journal.ask_for_letters(&listener());
+    world.daemon.journal.ask_for_letters(&listener());
     world.serve(0);
-    assert_eq!((world.journal.waiting_letters(), has_unread(&world)), (1, false));
-    assert!(!has_work(&world) && world.journal.follows_letters(&listener()));
+    assert_eq!((world.daemon.journal.waiting_letters(), has_unread(&world)), (1, false));
+    assert!(!has_work(&world) && world.daemon.journal.follows_letters(&listener(), false));
     // The daemon before may have put more of them in the meantime.
     world.arrive(false);
     world.attempt(false, false);
@@ -525,22 +212,22 @@ fn a_reading_that_ends_in_the_next_session_was_made_for_the_one_before() {
     world.source.clear();
     let letter = world.dead.remove(0);
     world.send_copy(&letter);
-    world.journal.ask_for_letters(&listener());
+    world.daemon.journal.ask_for_letters(&listener());
     world.serve(0);
     world.arrive(false);
-    let work = world.journal.queue_work(&listener()).now_or_never().unwrap();
+    let work = world.daemon.journal.queue_work(&listener()).now_or_never().unwrap();
     world.reconnect();
     world.source.clear();
     // Meanwhile the other daemon is active, and its guard holds event 1.
-    std::mem::swap(&mut world.journal, &mut world.standby);
+    world.swap();
     world.source.extend((1..3).map(|event| Message { event, marks: None, is_redelivered: false }));
     world.serve(0);
     world.arrive(true);
     (0..2).for_each(|_| world.serve(0));
     world.settle();
     assert_eq!(world.dead.len(), 1);
-    std::mem::swap(&mut world.journal, &mut world.standby);
-    world.journal.visited(&listener(), &work.visit.unwrap(), Vec::new(), false);
+    world.swap();
+    world.daemon.journal.visited(&listener(), &work.visit.unwrap(), Vec::new(), false);
     world.arrive(false);
     world.attempt(false, false);
     assert!(world.effects.is_empty(), "the first message of a session waits for a reading of its own");
@@ -548,6 +235,88 @@ fn a_reading_that_ends_in_the_next_session_was_made_for_the_one_before() {
     world.attempt(false, false);
     let waiting: Vec<usize> = world.dead.iter().map(event_in).collect();
     assert_eq!((waiting, world.effects.len()), (vec![1, 2], 0));
+}
+
+/// RabbitMQ may give the queue to the other daemon and back, and tells neither.
+#[test]
+fn after_a_pause_a_message_waits_until_the_letters_are_known_to_be_the_same() {
+    let clock = clock();
+    let _entered = clock.enter();
+    for (pause, other_letters, counts) in
+        [(1, 0, true), (2, 0, true), (2, 1, true), (11, 0, true), (11, 1, false)]
+    {
+        let mut world = World::new(4, 3);
+        world.serve(0);
+        world.arrive(other_letters == 1);
+        (0..3).for_each(|_| world.serve(0));
+        world.attempt(false, false);
+        world.settle();
+        let before = world.effects.len();
+        pass(&clock, Duration::from_secs(pause));
+        world.arrive(false);
+        world.attempt(false, false);
+        assert_eq!(world.effects.len() == before, pause > 1, "{pause} s");
+        let work = world.daemon.journal.queue_work(&listener()).now_or_never().unwrap_or_default();
+        let is_answered =
+            work.visit.map(|visit| (visit.is_answered_by(other_letters), visit.is_more_than_carrying_out()));
+        assert_eq!(is_answered, (pause > 1).then_some((counts, true)), "{pause} s, {other_letters} letters");
+        world.serve(0);
+        world.attempt(false, false);
+        assert_eq!(world.effects.len(), before + 1);
+    }
+}
+
+#[test]
+fn a_daemon_that_has_had_no_message_for_long_begins_with_no_letter() {
+    let clock = clock();
+    let _entered = clock.enter();
+    let mut world = World::new(1, 9);
+    let mut later = world.source.split_off(0);
+    world.daemon.journal.active(&listener());
+    world.serve(0);
+    for comes in [false, false, true] {
+        world.source.extend(later.drain(..2));
+        (0..2).for_each(|event| world.arrive(event == 0));
+        (0..4).for_each(|_| world.serve(0));
+        world.settle();
+        assert_eq!(world.dead.len(), 2);
+        pass(&clock, Duration::from_secs(31));
+        // An operator discards the first letter by another daemon.
+        world.dead.remove(0);
+        world.daemon.journal.ask_for_letters(&listener());
+        if comes {
+            world.serve(0);
+            world.source.extend(later.pop_front());
+            world.arrive(false);
+            let work = world.daemon.journal.queue_work(&listener()).now_or_never().unwrap_or_default();
+            assert!(work.visit.is_some_and(|visit| !visit.has_changed()), "no copy is needed");
+        } else {
+            (0..3).for_each(|_| world.serve(0));
+            assert!(world.daemon.in_hand.is_empty());
+            let copies = world.source.iter().filter(|message| message.marks.is_some()).count();
+            assert_eq!(copies, 1, "another daemon may be active: a copy tells");
+        }
+        world.finish();
+    }
+    assert_eq!(world.effects, [1, 3, 5, 6]);
+}
+
+#[test]
+fn a_daemon_that_has_had_no_message_for_long_looks_less_often_at_what_others_have_changed() {
+    let clock = clock();
+    let _entered = clock.enter();
+    let mut world = World::new(1, 1);
+    world.serve(0);
+    world.arrive(false);
+    world.serve(0);
+    let looks = |is_told| world.daemon.journal.follows_letters(&listener(), is_told);
+    assert!(looks(false) && looks(false));
+    pass(&clock, Duration::from_secs(31));
+    assert!(looks(false) && !looks(false) && looks(true));
+    pass(&clock, Duration::from_secs(59));
+    assert!(!looks(false));
+    pass(&clock, Duration::from_secs(1));
+    assert!(looks(false));
 }
 
 /// The daemon may be wrong about being active; the copy comes to the one that is.
@@ -564,20 +333,23 @@ fn what_nothing_is_before_any_more_is_carried_out_though_no_message_comes() {
         assert_eq!(why, [LetterWait::HoldKey, LetterWait::Behind, LetterWait::Behind]);
         world.kill();
         if is_running {
-            world.journal.active(&listener());
+            world.daemon.journal.active(&listener());
             (0..2).for_each(|_| world.serve(0));
             assert!(world.source.is_empty(), "a dead letter is before the others");
         }
         // An operator discards it.
         world.dead.remove(0);
         if is_running {
-            world.journal.ask_for_letters(&listener());
+            world.daemon.journal.ask_for_letters(&listener());
         } else {
-            world.journal.active(&listener());
+            world.daemon.journal.active(&listener());
         }
         (0..4).for_each(|_| world.serve(0));
         world.attempt(false, false);
-        assert!(world.effects.is_empty() && world.in_hand.is_empty(), "another daemon may carry them out");
+        assert!(
+            world.effects.is_empty() && world.daemon.in_hand.is_empty(),
+            "another daemon may carry them out"
+        );
         assert_eq!((world.source.len(), world.dead.len()), (1, 2), "one copy is sent");
         world.arrive(false);
         world.attempt(false, false);
@@ -602,7 +374,7 @@ fn a_copy_whose_letter_is_gone_is_acknowledged_and_has_no_effect() {
     world.let_go();
     // An operator discards it meanwhile.
     world.dead.clear();
-    world.journal.ask_for_letters(&listener());
+    world.daemon.journal.ask_for_letters(&listener());
     world.serve(0);
     world.arrive(false);
     (0..2).for_each(|_| world.serve(0));
@@ -639,9 +411,9 @@ fn a_message_with_the_number_of_a_letter_and_another_body_removes_no_letter() {
 fn with_more_letters_than_one_reading_takes_everything_waits() {
     let mut world = World::new(2, 2);
     world.arrive(false);
-    let work = world.journal.queue_work(&listener()).now_or_never().unwrap();
-    world.journal.visited(&listener(), &work.visit.unwrap(), Vec::new(), true);
-    assert!(world.journal.may_have_unread_letters(&listener()), "a guard may hold some of them");
+    let work = world.daemon.journal.queue_work(&listener()).now_or_never().unwrap();
+    world.daemon.journal.visited(&listener(), &work.visit.unwrap(), Vec::new(), true);
+    assert!(world.daemon.journal.may_have_unread_letters(&listener()), "a guard may hold some of them");
     world.attempt(false, false);
     assert!(world.effects.is_empty());
     (0..2).for_each(|_| world.serve(0));
@@ -662,7 +434,7 @@ fn with_more_letters_than_one_reading_takes_what_is_refused_is_dead_in_its_place
             (0..4).for_each(|_| world.arrive(false));
             world.serve(0);
             world.most = 1;
-            world.journal.ask_for_letters(&listener());
+            world.daemon.journal.ask_for_letters(&listener());
             world.serve(0);
         }
         world.settle();
@@ -676,10 +448,10 @@ fn with_more_letters_than_one_reading_takes_what_is_refused_is_dead_in_its_place
         world.attempt(true, false);
         if is_known {
             // A reading from before the refusal comes to its end.
-            world.journal.ask_for_letters(&listener());
-            let work = world.journal.queue_work(&listener()).now_or_never().unwrap();
-            world.journal.visited(&listener(), &work.visit.unwrap(), vec![letter(&held)], true);
-            let held = counts(&world.journal).into_iter().find(|(state, _)| *state == RowState::Held);
+            world.daemon.journal.ask_for_letters(&listener());
+            let work = world.daemon.journal.queue_work(&listener()).now_or_never().unwrap();
+            world.daemon.journal.visited(&listener(), &work.visit.unwrap(), vec![letter(&held)], true);
+            let held = counts(&world.daemon.journal).into_iter().find(|(state, _)| *state == RowState::Held);
             assert_eq!(held, None, "it is dead");
         }
         world.most = 1;
@@ -703,7 +475,7 @@ fn with_more_letters_than_one_reading_takes_what_is_refused_is_dead_in_its_place
         // The newer letter is found when the former one has left, and is dead until it is retried too.
         let effects = if is_known { &world.effects[..] } else { &world.effects[1..] };
         assert_eq!(effects, [0, 1, 2, 3, 4, 5, 6, 7]);
-        assert!(world.journal.refused_letters().lock().is_empty());
+        assert!(world.daemon.journal.refused_letters().lock().is_empty());
     }
 }
 

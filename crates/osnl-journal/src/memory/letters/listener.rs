@@ -1,0 +1,168 @@
+//! The dead letter queue of one listener, as far as the journal knows it, and for how long that can be relied on.
+//!
+//! RabbitMQ may give the queue of the listener to another daemon, and give it back, without a lost connection, and tells a
+//! consumer nothing of that. The other daemon changes the letters meanwhile. Only messages tell which daemon is active.
+//! So after a pause the next message waits until the letters are known to be the same, and a daemon that has had no message
+//! for long begins with no letter.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::dead_letters::LetterReads;
+use crate::identity::MessageIdentity;
+use crate::{Entry, Permit, Settle};
+
+/// The pause of messages after which another daemon may have been active.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The pause after which as many letters as before may be other letters.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
+/// The time after its latest message in which a daemon begins with letters.
+const SURELY_ACTIVE: Duration = Duration::from_secs(30);
+/// The longest time between two looks at what others have changed.
+const LOOKS_AGAIN: Duration = Duration::from_mins(1);
+
+/// What shows that the known letters are those of the queue; the later, the stricter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum LetterProof {
+    /// As many messages in the queue as expected.
+    Count,
+    /// No message in the queue, as expected.
+    EmptyCount,
+    /// A reading of the queue.
+    #[default]
+    Reading,
+}
+
+/// The dead letter queue of one listener.
+#[derive(Debug, Default)]
+pub(super) struct ListenerLetters {
+    /// Whether the letters are known for the messages that come, at least in part.
+    pub(super) is_known: bool,
+    /// Whether more letters waited than the latest reading took.
+    pub(super) has_more: bool,
+    /// The parts of a bulk request that its rules and actions read, for one resource.
+    pub(super) reads: LetterReads,
+    /// The number of requests for a proof, and of those that are answered.
+    asked: u64,
+    answered: u64,
+    /// The strictest proof that an open request needs.
+    strictest: Option<LetterProof>,
+    /// The proof that a message needs while the letters are not known.
+    pub(super) doubt: LetterProof,
+    /// The request of the session that was made when the listener became active; `None` on a standby.
+    active: Option<u64>,
+    /// Whether a copy of a letter was sent since the letters were known, so that a message comes.
+    pub(super) has_sent: bool,
+    /// The time of the latest message of the session, or at which the listener became active; `None` on a standby.
+    heard: Option<Instant>,
+    /// The time of the latest look at what others have changed; `None` before the first one of the session.
+    looked: Option<Instant>,
+    pub(super) parked: VecDeque<ParkedEntry>,
+}
+
+/// An entry that waits until the letters of its listener are known.
+#[derive(Debug)]
+pub(super) struct ParkedEntry {
+    pub(super) entry: Entry,
+    pub(super) identity: MessageIdentity,
+    pub(super) receipt: oneshot::Sender<Settle>,
+    pub(super) place: Permit,
+    /// The request that has to be answered before the entry is kept.
+    pub(super) asked: u64,
+}
+
+impl ListenerLetters {
+    /// Begins a session, in which nothing is known.
+    pub(super) fn subscribed(&mut self) {
+        (self.is_known, self.doubt) = (false, LetterProof::Reading);
+        (self.active, self.has_sent, self.heard, self.looked) = (None, false, None, None);
+        // Their connection is gone, and a reading that was begun for them may be older than this session.
+        self.parked.clear();
+    }
+
+    pub(super) fn active(&mut self, is_gating: bool, now: Instant) {
+        if self.active.is_none() {
+            if is_gating {
+                self.ask(LetterProof::Reading);
+            }
+            self.active = Some(self.asked);
+            self.heard.get_or_insert(now);
+        }
+    }
+
+    /// Notes a message, and what it needs after a pause.
+    pub(super) fn arrives(&mut self, is_gating: bool, now: Instant) {
+        let pause = self.heard.replace(now).map_or(Duration::ZERO, |heard| now - heard);
+        if is_gating && pause > PAUSE && self.is_known {
+            self.is_known = false;
+            self.doubt = if pause > LONG_PAUSE { LetterProof::EmptyCount } else { LetterProof::Count };
+        }
+    }
+
+    /// Asks for a proof, and returns the number of the request.
+    pub(super) fn ask(&mut self, proof: LetterProof) -> u64 {
+        self.asked += 1;
+        self.strictest = self.strictest.max(Some(proof));
+        self.asked
+    }
+
+    /// Returns the number of the latest request.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// Returns the proof that was asked for, and has not come.
+    pub(super) fn proof(&self) -> Option<LetterProof> {
+        self.strictest.filter(|_| self.asked != self.answered)
+    }
+
+    /// Notes the answer to a request and all before, and returns the entries that have waited for it.
+    pub(super) fn answer(&mut self, asked: u64, is_gating: bool) -> Vec<ParkedEntry> {
+        self.answered = self.answered.max(asked);
+        if self.answered == self.asked {
+            self.strictest = None;
+        }
+        // A reading from before the first message of a session may be older than the letters of the daemon before.
+        if !is_gating || self.parked.front().is_some_and(|parked| parked.asked <= asked) {
+            (self.is_known, self.has_sent) = (true, false);
+        }
+        let answered = self.parked.partition_point(|parked| parked.asked <= asked);
+        self.parked.drain(..answered).collect()
+    }
+
+    /// Whether all letters have been read since the listener became active.
+    pub(super) fn is_read(&self) -> bool {
+        !self.has_more && self.is_read_in_part()
+    }
+
+    fn is_read_in_part(&self) -> bool {
+        self.is_known || self.active.is_some_and(|asked| self.answered >= asked)
+    }
+
+    /// Whether a message has come lately, so that the daemon carries letters out by itself.
+    pub(super) fn is_surely_active(&self, now: Instant) -> bool {
+        self.is_known && self.heard.is_none_or(|heard| now - heard <= SURELY_ACTIVE)
+    }
+
+    /// Whether the daemon carries letters out, or sends a copy of one.
+    pub(super) fn begins(&self, now: Instant) -> bool {
+        let sends = !self.has_sent && self.parked.is_empty() && self.is_read_in_part();
+        self.is_surely_active(now) || sends
+    }
+
+    /// Whether the daemon looks now at what others have changed; `is_told` is whether it knows of a change.
+    pub(super) fn looks(&mut self, is_told: bool, now: Instant) -> bool {
+        if !self.is_known && self.active.is_none() {
+            return false;
+        }
+        let pause = self.heard.map_or(LOOKS_AGAIN, |heard| (now - heard).min(LOOKS_AGAIN));
+        let is_due = is_told || self.looked.is_none_or(|looked| now - looked >= pause);
+        if is_due {
+            self.looked = Some(now);
+        }
+        is_due
+    }
+}
