@@ -6,6 +6,9 @@ use tempfile::TempDir;
 use super::node::{BrokerNode, binary};
 use super::running::{await_server, launch_epmd, spawn_server};
 use crate::process::{ChildGroup, Guard};
+use crate::wait::reached;
+
+const JOINED: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct RabbitCluster {
@@ -69,13 +72,20 @@ impl RabbitCluster {
         let first = &cluster.members[0].node.name;
         for member in &cluster.members[1..] {
             // As `rabbitmqctl stop_app`, `join_cluster`, `start_app`: RabbitMQ 3.10 has no `rabbit_db_cluster`.
-            member.eval(&format!(
+            let join = format!(
                 "begin rabbit:stop(), \
                  Join = case code:which(rabbit_db_cluster) of \
                      non_existing -> fun rabbit_mnesia:join_cluster/2; _ -> fun rabbit_db_cluster:join/2 end, \
                  case Join('{first}', disc) of ok -> ok; {{ok, _}} -> ok end, \
                  rabbit:start(), rabbit:await_startup(), <<>> end"
-            ));
+            );
+            // A node that joins may break the connection of the question. One that has joined is a member already.
+            let mut joined = Err(String::new());
+            let has_joined = reached(JOINED, &mut || {
+                joined = member.node.eval(&join);
+                joined.is_ok()
+            });
+            assert!(has_joined, "{} does not join the cluster: {joined:?}", member.node.name);
         }
         cluster
     }
