@@ -1,3 +1,5 @@
+//! A cluster of RabbitMQ nodes on this machine, which tests kill and start again.
+
 use std::sync::Mutex;
 use std::time::Duration;
 
