@@ -1,7 +1,7 @@
 //! A cluster of RabbitMQ nodes on this machine, which tests kill and start again.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -11,6 +11,8 @@ use crate::process::{ChildGroup, Guard};
 use crate::wait::reached;
 
 const JOINED: Duration = Duration::from_secs(60);
+/// Later, a boot that fails is not repeated.
+const BOOTED: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct RabbitCluster {
@@ -35,11 +37,22 @@ struct NodeProcess {
 }
 
 impl ClusterMember {
+    /// Starts the node, and again if its boot fails, as systemd does: of nodes of RabbitMQ 4.0 that start together after all
+    /// were killed, one may fail another's.
     fn start(&self) {
-        let server = spawn_server(&self.node);
-        let guard = Guard::over(&[server.id()], None);
-        let server = await_server(&self.node, server).unwrap_or_else(|failure| panic!("{failure}"));
-        *self.running.lock().unwrap() = Some(NodeProcess { server, _guard: guard });
+        let began = Instant::now();
+        loop {
+            let server = spawn_server(&self.node);
+            let guard = Guard::over(&[server.id()], None);
+            match await_server(&self.node, server) {
+                Ok(server) => {
+                    *self.running.lock().unwrap() = Some(NodeProcess { server, _guard: guard });
+                    return;
+                }
+                Err(failure) if began.elapsed() > BOOTED => panic!("{failure}"),
+                Err(_) => {}
+            }
+        }
     }
 
     fn eval(&self, expression: &str) -> String {

@@ -96,6 +96,15 @@ struct StandbyRun {
     story: Vec<String>,
 }
 
+/// Ends the operator's work with the run, also with one that panics: the scope waits for the operator.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl StandbyPlan {
     #[must_use]
     pub fn run(&self) -> StandbyReport {
@@ -205,6 +214,7 @@ impl StandbyPlan {
         let is_over = AtomicBool::new(false);
         let messages = || parts.iter().try_fold(0, |sum, part| Some(sum + cluster.messages(&part.queue())?));
         std::thread::scope(|scope| {
+            let over = Over(&is_over);
             let operator = self.guarded.then(|| scope.spawn(|| operator.run(&is_over)));
             let mut saboteur = StandbySaboteur {
                 cluster,
@@ -227,7 +237,7 @@ impl StandbyPlan {
             let confirmed = publisher.stop();
             let published = began.elapsed();
             let mut drained = drain(target, daemons, &confirmed, messages);
-            is_over.store(true, Ordering::Relaxed);
+            drop(over);
             let operated = operator.map(|operator| operator.join().unwrap());
             let (mut held, unmended) = operated.unwrap_or_default();
             wrong.extend(unmended);
