@@ -222,7 +222,7 @@ fn speaks_amqp(port: u16) -> bool {
         && first == [1]
 }
 
-fn log_of(node: &BrokerNode) -> String {
+pub(super) fn log_of(node: &BrokerNode) -> String {
     let mut text = std::fs::read_to_string(node.folder.join("output")).unwrap_or_default();
     let log = node.folder.join("log").join(format!("{}.log", node.name));
     text.push_str(&std::fs::read_to_string(log).unwrap_or_default());
