@@ -2,6 +2,7 @@
 
 use osnl_transport::QueuedMessage;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{AfterRemoval, LetterProof, LetterRemoval, LetterStage, ParkedEntry, Turn};
 use crate::dead_letters::{GivenUp, LetterPart, LetterWait, WaitingLetter};
@@ -138,7 +139,7 @@ impl MemoryState {
         let listener = &entry.received.origin.listener;
         let Some(of) = self.letters.listeners.get(listener) else { return false };
         !of.parked.is_empty()
-            || (!of.is_known && self.letters.gating.contains(listener))
+            || (!of.is_known() && self.letters.gating.contains(listener))
             || self.has_unknown_letter(entry)
     }
 
@@ -168,7 +169,7 @@ impl MemoryState {
     ) {
         let is_unknown = self.has_unknown_letter(&entry);
         if let Some(of) = self.letters.listeners.get_mut(&entry.received.origin.listener) {
-            let asked = of.ask(if is_unknown { LetterProof::Reading } else { of.doubt });
+            let asked = of.ask(if is_unknown { LetterProof::Reading } else { of.needs(Instant::now()) });
             of.parked.push_back(ParkedEntry { entry, identity, receipt, place, asked });
             self.to_bury.notify_waiters();
         }

@@ -24,7 +24,7 @@ const SURELY_ACTIVE: Duration = Duration::from_secs(30);
 /// The longest time between two looks at what others have changed.
 const LOOKS_AGAIN: Duration = Duration::from_mins(1);
 
-/// What shows that the known letters are those of the queue; the later, the stricter.
+/// What shows that the known letters are those of the queue, from the weakest to the strictest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LetterProof {
     /// As many messages in the queue as expected.
@@ -36,11 +36,29 @@ pub(super) enum LetterProof {
     Reading,
 }
 
+impl LetterProof {
+    /// Returns what is needed so long after the letters were known.
+    fn after(pause: Duration) -> Self {
+        if pause > LONG_PAUSE { Self::EmptyCount } else { Self::Count }
+    }
+}
+
+/// What is known of the letters for the messages that come.
+#[derive(Clone, Copy, Debug, Default)]
+enum Knowledge {
+    /// Nothing in this session.
+    #[default]
+    None,
+    /// The letters, at least in part, at the latest message or proof.
+    Known(Instant),
+    /// The letters as they were then. A message that came after a pause waits for a proof.
+    InDoubt(Instant),
+}
+
 /// The dead letter queue of one listener.
 #[derive(Debug, Default)]
 pub(super) struct ListenerLetters {
-    /// Whether the letters are known for the messages that come, at least in part.
-    pub(super) is_known: bool,
+    knowledge: Knowledge,
     /// Whether more letters waited than the latest reading took.
     pub(super) has_more: bool,
     /// The parts of a bulk request that its rules and actions read, for one resource.
@@ -50,8 +68,6 @@ pub(super) struct ListenerLetters {
     answered: u64,
     /// The strictest proof that an open request needs.
     strictest: Option<LetterProof>,
-    /// The proof that a message needs while the letters are not known.
-    pub(super) doubt: LetterProof,
     /// The request of the session that was made when the listener became active; `None` on a standby.
     active: Option<u64>,
     /// Whether a copy of a letter was sent since the letters were known, so that a message comes.
@@ -77,7 +93,7 @@ pub(super) struct ParkedEntry {
 impl ListenerLetters {
     /// Begins a session, in which nothing is known.
     pub(super) fn subscribed(&mut self) {
-        (self.is_known, self.doubt) = (false, LetterProof::Reading);
+        self.knowledge = Knowledge::None;
         (self.active, self.has_sent, self.heard, self.looked) = (None, false, None, None);
         // Their connection is gone, and a reading that was begun for them may be older than this session.
         self.parked.clear();
@@ -93,12 +109,25 @@ impl ListenerLetters {
         }
     }
 
-    /// Notes a message, and what it needs after a pause.
+    /// Notes a message, which puts the letters in doubt after a pause.
     pub(super) fn arrives(&mut self, is_gating: bool, now: Instant) {
-        let pause = self.heard.replace(now).map_or(Duration::ZERO, |heard| now - heard);
-        if is_gating && pause > PAUSE && self.is_known {
-            self.is_known = false;
-            self.doubt = if pause > LONG_PAUSE { LetterProof::EmptyCount } else { LetterProof::Count };
+        self.heard = Some(now);
+        if let Knowledge::Known(at) = self.knowledge {
+            let is_doubtful = is_gating && now - at > PAUSE;
+            self.knowledge = if is_doubtful { Knowledge::InDoubt(at) } else { Knowledge::Known(now) };
+        }
+    }
+
+    /// Whether the letters are known for the messages that come, at least in part.
+    pub(super) fn is_known(&self) -> bool {
+        matches!(self.knowledge, Knowledge::Known(_))
+    }
+
+    /// Returns the proof that a message needs which waits now.
+    pub(super) fn needs(&self, now: Instant) -> LetterProof {
+        match self.knowledge {
+            Knowledge::None => LetterProof::Reading,
+            Knowledge::Known(at) | Knowledge::InDoubt(at) => LetterProof::after(now - at),
         }
     }
 
@@ -114,20 +143,21 @@ impl ListenerLetters {
         self.asked
     }
 
-    /// Returns the proof that was asked for, and has not come.
-    pub(super) fn proof(&self) -> Option<LetterProof> {
-        self.strictest.filter(|_| self.asked != self.answered)
+    /// Returns the proof that was asked for, and has not come. The longer a message waits for one, the stricter it is.
+    pub(super) fn proof(&self, now: Instant) -> Option<LetterProof> {
+        let strictest = self.strictest.filter(|_| self.asked != self.answered)?;
+        Some(if self.parked.is_empty() { strictest } else { strictest.max(self.needs(now)) })
     }
 
     /// Notes the answer to a request and all before, and returns the entries that have waited for it.
-    pub(super) fn answer(&mut self, asked: u64, is_gating: bool) -> Vec<ParkedEntry> {
+    pub(super) fn answer(&mut self, asked: u64, is_gating: bool, now: Instant) -> Vec<ParkedEntry> {
         self.answered = self.answered.max(asked);
         if self.answered == self.asked {
             self.strictest = None;
         }
         // A reading from before the first message of a session may be older than the letters of the daemon before.
         if !is_gating || self.parked.front().is_some_and(|parked| parked.asked <= asked) {
-            (self.is_known, self.has_sent) = (true, false);
+            (self.knowledge, self.has_sent) = (Knowledge::Known(now), false);
         }
         let answered = self.parked.partition_point(|parked| parked.asked <= asked);
         self.parked.drain(..answered).collect()
@@ -139,12 +169,12 @@ impl ListenerLetters {
     }
 
     fn is_read_in_part(&self) -> bool {
-        self.is_known || self.active.is_some_and(|asked| self.answered >= asked)
+        self.is_known() || self.active.is_some_and(|asked| self.answered >= asked)
     }
 
     /// Whether a message has come lately, so that the daemon carries letters out by itself.
     pub(super) fn is_surely_active(&self, now: Instant) -> bool {
-        self.is_known && self.heard.is_none_or(|heard| now - heard <= SURELY_ACTIVE)
+        self.is_known() && self.heard.is_none_or(|heard| now - heard <= SURELY_ACTIVE)
     }
 
     /// Whether the daemon carries letters out, or sends a copy of one.
@@ -155,7 +185,7 @@ impl ListenerLetters {
 
     /// Whether the daemon looks now at what others have changed; `is_told` is whether it knows of a change.
     pub(super) fn looks(&mut self, is_told: bool, now: Instant) -> bool {
-        if !self.is_known && self.active.is_none() {
+        if !self.is_known() && self.active.is_none() {
             return false;
         }
         let pause = self.heard.map_or(LOOKS_AGAIN, |heard| (now - heard).min(LOOKS_AGAIN));

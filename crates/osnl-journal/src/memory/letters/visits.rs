@@ -17,10 +17,11 @@ impl MemoryJournal {
     /// Returns the visits that dead letter queues need now, by listener.
     pub(in crate::memory) fn visits(&self, state: &mut MemoryState) -> BTreeMap<Arc<str>, LetterVisit> {
         let mut visits: BTreeMap<Arc<str>, LetterVisit> = BTreeMap::new();
+        let now = Instant::now();
         for (listener, of) in &mut state.letters.listeners {
             // The connection of a closed receipt is gone: the broker has the message, and others need the place.
             of.parked.retain(|parked| !parked.receipt.is_closed());
-            if let Some(proof) = of.proof() {
+            if let Some(proof) = of.proof(now) {
                 visits.entry(listener.clone()).or_default().proof = Some(proof);
             }
         }
@@ -28,7 +29,6 @@ impl MemoryJournal {
             let visit = visits.entry(removal.listener.clone()).or_default();
             visit.remove.insert(removal.letter, removal.is_replaced);
         }
-        let now = Instant::now();
         let begins = |(listener, of): (&Arc<str>, &ListenerLetters)| (listener.clone(), of.begins(now));
         let listeners: HashMap<Arc<str>, bool> = state.letters.listeners.iter().map(begins).collect();
         // A standby leaves the letters to the active daemon.
@@ -141,7 +141,7 @@ impl MemoryJournal {
     fn answer(&self, mut state: MutexGuard<'_, MemoryState>, listener: &str, visit: &LetterVisit) {
         let is_gating = state.letters.gating.contains(listener);
         let of = state.letters.listeners.get_mut(listener);
-        let parked = of.map(|of| of.answer(visit.asked, is_gating)).unwrap_or_default();
+        let parked = of.map(|of| of.answer(visit.asked, is_gating, Instant::now())).unwrap_or_default();
         for ParkedEntry { entry, identity, receipt, mut place, asked: _ } in parked {
             // The connection of a closed receipt is gone, and its messages return.
             if receipt.is_closed() {

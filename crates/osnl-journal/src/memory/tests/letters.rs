@@ -242,10 +242,16 @@ fn a_reading_that_ends_in_the_next_session_was_made_for_the_one_before() {
 fn after_a_pause_a_message_waits_until_the_letters_are_known_to_be_the_same() {
     let clock = clock();
     let _entered = clock.enter();
-    for (pause, other_letters, counts) in
-        [(1, 0, true), (2, 0, true), (2, 1, true), (11, 0, true), (11, 1, false)]
-    {
-        let mut world = World::new(4, 3);
+    let cases = [
+        (1, 0, 0, true),
+        (2, 0, 0, true),
+        (2, 0, 1, true),
+        (11, 0, 0, true),
+        (11, 0, 1, false),
+        (2, 9, 1, false),
+    ];
+    for (pause, waits, other_letters, counts) in cases {
+        let mut world = World::new(4, 4);
         world.serve(0);
         world.arrive(other_letters == 1);
         (0..3).for_each(|_| world.serve(0));
@@ -256,13 +262,16 @@ fn after_a_pause_a_message_waits_until_the_letters_are_known_to_be_the_same() {
         world.arrive(false);
         world.attempt(false, false);
         assert_eq!(world.effects.len() == before, pause > 1, "{pause} s");
+        pass(&clock, Duration::from_secs(waits));
         let work = world.daemon.journal.queue_work(&listener()).now_or_never().unwrap_or_default();
         let is_answered =
             work.visit.map(|visit| (visit.is_answered_by(other_letters), visit.is_more_than_carrying_out()));
-        assert_eq!(is_answered, (pause > 1).then_some((counts, true)), "{pause} s, {other_letters} letters");
+        let expected = (pause > 1).then_some((counts, true));
+        assert_eq!(is_answered, expected, "{pause} s, then {waits} s, {other_letters} letters");
         world.serve(0);
-        world.attempt(false, false);
-        assert_eq!(world.effects.len(), before + 1);
+        world.arrive(false);
+        (0..2).for_each(|_| world.attempt(false, false));
+        assert_eq!(world.effects.len(), before + 2, "after the proof no message waits");
     }
 }
 
