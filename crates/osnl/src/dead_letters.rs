@@ -309,7 +309,8 @@ impl DeadLetterQueues {
             }
             self.look_for_changes(journal, &listener);
             let QueueWork { burials, visit } = tokio::select! {
-                () = sleep(COUNTED) => continue,
+                // All that has ended makes room before the next visit.
+                biased;
                 () = changed.notified() => {
                     counted = None;
                     continue;
@@ -321,6 +322,7 @@ impl DeadLetterQueues {
                     continue;
                 }
                 work = journal.queue_work(&listener) => work,
+                () = sleep(COUNTED) => continue,
             };
             if let Some(visit) = &visit
                 && self.is_answered_by_count(&listener, visit).await

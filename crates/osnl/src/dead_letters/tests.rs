@@ -9,11 +9,14 @@ use tokio::time::timeout;
 
 use super::queue::VISIT_PATIENCE;
 use super::*;
-use crate::journal::dead_letters::{LetterWait, again};
+use crate::intake::RuleEngine;
+use crate::journal::dead_letters::{LetterWait, WaitingLetter, again};
 use crate::journal::memory::MemoryLimits;
 use crate::journal::query::{JournalQueries as _, RowState};
 use crate::journal::{Begin, ClaimLimits, Entry, Journal as _, NewDelivery, Outcome, Settle};
+use crate::metrics::Counters;
 use crate::received::ReceivedMessage;
+use crate::rule::{GuardHold, GuardKind, GuardName, Rule};
 
 const QUEUE: &str = "q";
 
@@ -30,6 +33,8 @@ struct BrokerQueues {
     /// Whether another program reads the dead letters.
     is_locked: bool,
     depth: Option<u32>,
+    /// The number of readings.
+    read: usize,
 }
 
 #[derive(Clone, Default)]
@@ -117,7 +122,8 @@ impl QueueAccess for MemoryBroker {
         _queue: &'a str,
         wants_body: WantsBody<'a>,
     ) -> BoxFuture<'a, Result<Option<Box<dyn QueueReader>>, TransportError>> {
-        let queues = self.lock();
+        let mut queues = self.lock();
+        queues.read += 1;
         if queues.is_locked {
             let [what, reason] = ["read the dead letters", "RESOURCE_LOCKED"].map(str::to_owned);
             let locked = TransportError::Refused { what, reason, code: Some(405) };
@@ -500,6 +506,61 @@ async fn after_a_pause_a_message_waits_for_a_count_and_for_a_reading_only_if_let
         _ = queues.serve_one(&journal, listener.clone()) => unreachable!("the listener stays"),
         () = messages => {}
     }
+}
+
+/// A visit begins with as many letters as may be in hand, not with as many as have ended between two polls.
+#[tokio::test(start_paused = true)]
+async fn letters_that_nothing_is_before_any_more_are_carried_out_in_few_visits() {
+    const KEYS: usize = 50;
+    const LETTERS: usize = 4 * IN_HAND;
+    let listener: Arc<str> = "l".into();
+    let counters = Arc::new(Counters::default());
+    let limits = MemoryLimits::for_prefetch(u16::try_from(LETTERS).unwrap());
+    let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
+    journal.keep_dead_letters_of(listener.clone());
+    journal.set_gating([listener.clone()].into());
+    let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+    let rules = LiveRules::new(RuleEngine::new(vec![rule], journal.clone(), counters));
+    let broker = MemoryBroker::default();
+    let queues = broker.queues();
+    queues.lock().get_mut(&listener).unwrap().rules = Some(Arc::new(rules));
+    let entry = |number: usize| {
+        let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{number}\", \"payload\": {{}}}}");
+        let mut received = ReceivedMessage::sample(body, false);
+        received.origin.listener = listener.clone();
+        let notification = Arc::new(received.decode().unwrap());
+        let mut new = NewDelivery::new("r", "a", Some(format!("k{}", number % KEYS)));
+        if number < KEYS {
+            let guard = GuardName::new(GuardKind::Action, "a");
+            new.begin = Begin::Held(GuardHold::new(guard, "more than 1 per 1m"));
+        }
+        Entry { received: Arc::new(received), notification, deliveries: vec![new] }
+    };
+    let course = async {
+        let mut receipts = Vec::new();
+        for number in 0..LETTERS {
+            let mut place = journal.reserve(&["a".into()], 1).await;
+            receipts.push(journal.append(&mut place, entry(number)));
+        }
+        join_all(receipts).await;
+        assert_eq!(broker.lock().dead.len(), LETTERS);
+        // An operator discards what the guard held.
+        broker.lock().dead.retain(|_, letter| WaitingLetter::read(letter).unwrap().why != LetterWait::Guard);
+        let before = broker.lock().read;
+        journal.ask_for_letters(&listener);
+        let mut delivered = 0;
+        while delivered < LETTERS - KEYS {
+            let claimed = journal.claim("a", ClaimLimits::in_order(IN_HAND)).await;
+            delivered += claimed.len();
+            claimed.iter().for_each(|delivery| journal.end(delivery.id, Outcome::Delivered.into()));
+        }
+        broker.lock().read - before
+    };
+    let visits = tokio::select! {
+        _ = queues.serve_one(&journal, listener.clone()) => unreachable!("the listener stays"),
+        visits = course => visits,
+    };
+    assert!(visits <= 8, "{visits} visits");
 }
 
 /// What was not read may be held by a guard. The dead letters of another queue are dead all the same.
