@@ -123,7 +123,7 @@ enum AfterRemoval {
 }
 
 /// The work that the journal has for the dead letter queue of one listener, in one reading.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LetterVisit {
     /// The numbers of letters that leave the queue, and whether a newer letter of the number stays.
     pub remove: BTreeMap<u64, bool>,
@@ -135,9 +135,18 @@ pub struct LetterVisit {
     proof: Option<LetterProof>,
     /// The latest request that a reading or count from now on answers.
     asked: u64,
+    /// The time from which on another daemon may change the letters unseen.
+    began: Instant,
 }
 
 impl LetterVisit {
+    /// Returns a visit that changes nothing, from its beginning.
+    #[must_use]
+    pub fn new(began: Instant) -> Self {
+        let (remove, carry_out) = Default::default();
+        Self { remove, carry_out, by_copy: false, proof: None, asked: 0, began }
+    }
+
     /// Whether a letter leaves the queue or is carried out.
     #[must_use]
     pub fn has_changed(&self) -> bool {
@@ -391,7 +400,7 @@ impl MemoryJournal {
     pub fn ask_for_letters(&self, listener: &str) {
         let mut state = self.lock();
         if let Some(of) = state.letters.listeners.get_mut(listener) {
-            of.ask(LetterProof::Reading);
+            of.ask(true);
         }
         state.to_bury.notify_waiters();
     }

@@ -380,7 +380,7 @@ async fn of_a_letter_and_the_one_that_replaces_it_the_later_counts() {
     assert_eq!(broker.retry().await, [1]);
     assert_eq!(broker.lock().retried.len(), 1);
     let queue = queues.lock()["l"].clone();
-    let visited = queue.visit(&LetterVisit::default(), 1).await.unwrap();
+    let visited = queue.visit(&LetterVisit::new(Instant::now()), 1).await.unwrap();
     assert_eq!(visited.found.iter().map(|letter| letter.why).collect::<Vec<_>>(), [LetterWait::HoldKey]);
 }
 
@@ -419,7 +419,7 @@ async fn the_letters_of_two_daemons_keep_the_order_of_the_first() {
     let behind = |number: usize, place: &str| waiting(number, ("behind", place, "port"));
     let broker = MemoryBroker::with([behind(5, "10"), behind(2, "11"), behind(5, "20")]);
     let queue = broker.queues().lock()["l"].clone();
-    let visited = queue.visit(&LetterVisit::default(), 1).await.unwrap();
+    let visited = queue.visit(&LetterVisit::new(Instant::now()), 1).await.unwrap();
     let mut found: Vec<_> = visited.found.iter().map(|letter| (letter.place, letter.id)).collect();
     found.sort_unstable();
     assert_eq!(found, [(10, 5), (11, 2)]);
@@ -430,7 +430,7 @@ async fn the_letters_of_two_daemons_keep_the_order_of_the_first() {
 async fn what_waits_for_release_does_so_though_a_later_copy_waits_only_behind_another() {
     let copies = || [waiting(5, ("guard", "10", "port")), waiting(5, ("behind", "20", "port"))];
     let broker = MemoryBroker::with(copies());
-    let mut visit = LetterVisit::default();
+    let mut visit = LetterVisit::new(Instant::now());
     visit.carry_out = [(5, LetterWait::Behind)].into();
     let queue = broker.queues().lock()["l"].clone();
     let visited = queue.visit(&visit, 1).await.unwrap();

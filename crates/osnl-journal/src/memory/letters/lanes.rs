@@ -2,9 +2,8 @@
 
 use osnl_transport::QueuedMessage;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use super::{AfterRemoval, LetterProof, LetterRemoval, LetterStage, ParkedEntry, Turn};
+use super::{AfterRemoval, LetterRemoval, LetterStage, ParkedEntry, Turn};
 use crate::dead_letters::{GivenUp, LetterPart, LetterWait, WaitingLetter};
 use crate::identity::MessageIdentity;
 use crate::memory::burials::{AfterBurial, Ending};
@@ -169,7 +168,7 @@ impl MemoryState {
     ) {
         let is_unknown = self.has_unknown_letter(&entry);
         if let Some(of) = self.letters.listeners.get_mut(&entry.received.origin.listener) {
-            let asked = of.ask(if is_unknown { LetterProof::Reading } else { of.needs(Instant::now()) });
+            let asked = of.ask(is_unknown);
             of.parked.push_back(ParkedEntry { entry, identity, receipt, place, asked });
             self.to_bury.notify_waiters();
         }

@@ -24,7 +24,7 @@ const SURELY_ACTIVE: Duration = Duration::from_secs(30);
 /// The longest time between two looks at what others have changed.
 const LOOKS_AGAIN: Duration = Duration::from_mins(1);
 
-/// What shows that the known letters are those of the queue, from the weakest to the strictest.
+/// The proof that the known letters are those of the queue, from the weakest to the strictest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LetterProof {
     /// As many messages in the queue as expected.
@@ -43,13 +43,13 @@ impl LetterProof {
     }
 }
 
-/// What is known of the letters for the messages that come.
+/// The knowledge of the letters for the messages that come.
 #[derive(Clone, Copy, Debug, Default)]
 enum Knowledge {
     /// Nothing in this session.
     #[default]
     None,
-    /// The letters, at least in part, at the latest message or proof.
+    /// The letters, at least in part, at the latest message, or when the latest proof began.
     Known(Instant),
     /// The letters as they were then. A message that came after a pause waits for a proof.
     InDoubt(Instant),
@@ -66,8 +66,8 @@ pub(super) struct ListenerLetters {
     /// The number of requests for a proof, and of those that are answered.
     asked: u64,
     answered: u64,
-    /// The strictest proof that an open request needs.
-    strictest: Option<LetterProof>,
+    /// Whether an open request needs a reading, however short the pause was.
+    needs_reading: bool,
     /// The request of the session that was made when the listener became active; `None` on a standby.
     active: Option<u64>,
     /// Whether a copy of a letter was sent since the letters were known, so that a message comes.
@@ -102,7 +102,7 @@ impl ListenerLetters {
     pub(super) fn active(&mut self, is_gating: bool, now: Instant) {
         if self.active.is_none() {
             if is_gating {
-                self.ask(LetterProof::Reading);
+                self.ask(true);
             }
             self.active = Some(self.asked);
             self.heard.get_or_insert(now);
@@ -123,8 +123,8 @@ impl ListenerLetters {
         matches!(self.knowledge, Knowledge::Known(_))
     }
 
-    /// Returns the proof that a message needs which waits now.
-    pub(super) fn needs(&self, now: Instant) -> LetterProof {
+    /// Returns the proof that a message needs which waits now. The longer it waits, the stricter the proof is.
+    fn needs(&self, now: Instant) -> LetterProof {
         match self.knowledge {
             Knowledge::None => LetterProof::Reading,
             Knowledge::Known(at) | Knowledge::InDoubt(at) => LetterProof::after(now - at),
@@ -132,9 +132,9 @@ impl ListenerLetters {
     }
 
     /// Asks for a proof, and returns the number of the request.
-    pub(super) fn ask(&mut self, proof: LetterProof) -> u64 {
+    pub(super) fn ask(&mut self, needs_reading: bool) -> u64 {
         self.asked += 1;
-        self.strictest = self.strictest.max(Some(proof));
+        self.needs_reading |= needs_reading;
         self.asked
     }
 
@@ -143,21 +143,22 @@ impl ListenerLetters {
         self.asked
     }
 
-    /// Returns the proof that was asked for, and has not come. The longer a message waits for one, the stricter it is.
+    /// Returns the proof that was asked for, and has not come.
     pub(super) fn proof(&self, now: Instant) -> Option<LetterProof> {
-        let strictest = self.strictest.filter(|_| self.asked != self.answered)?;
-        Some(if self.parked.is_empty() { strictest } else { strictest.max(self.needs(now)) })
+        let proof = if self.needs_reading { LetterProof::Reading } else { self.needs(now) };
+        (self.asked != self.answered).then_some(proof)
     }
 
-    /// Notes the answer to a request and all before, and returns the entries that have waited for it.
-    pub(super) fn answer(&mut self, asked: u64, is_gating: bool, now: Instant) -> Vec<ParkedEntry> {
+    /// Notes the answer to a request and all before, and returns the entries that have waited for it. Another daemon may
+    /// have changed the letters since the visit `began`.
+    pub(super) fn answer(&mut self, asked: u64, is_gating: bool, began: Instant) -> Vec<ParkedEntry> {
         self.answered = self.answered.max(asked);
         if self.answered == self.asked {
-            self.strictest = None;
+            self.needs_reading = false;
         }
         // A reading from before the first message of a session may be older than the letters of the daemon before.
         if !is_gating || self.parked.front().is_some_and(|parked| parked.asked <= asked) {
-            (self.knowledge, self.has_sent) = (Knowledge::Known(now), false);
+            (self.knowledge, self.has_sent) = (Knowledge::Known(began), false);
         }
         let answered = self.parked.partition_point(|parked| parked.asked <= asked);
         self.parked.drain(..answered).collect()

@@ -18,15 +18,16 @@ impl MemoryJournal {
     pub(in crate::memory) fn visits(&self, state: &mut MemoryState) -> BTreeMap<Arc<str>, LetterVisit> {
         let mut visits: BTreeMap<Arc<str>, LetterVisit> = BTreeMap::new();
         let now = Instant::now();
+        let new = || LetterVisit::new(now);
         for (listener, of) in &mut state.letters.listeners {
             // The connection of a closed receipt is gone: the broker has the message, and others need the place.
             of.parked.retain(|parked| !parked.receipt.is_closed());
             if let Some(proof) = of.proof(now) {
-                visits.entry(listener.clone()).or_default().proof = Some(proof);
+                visits.entry(listener.clone()).or_insert_with(new).proof = Some(proof);
             }
         }
         for removal in &state.letters.removals {
-            let visit = visits.entry(removal.listener.clone()).or_default();
+            let visit = visits.entry(removal.listener.clone()).or_insert_with(new);
             visit.remove.insert(removal.letter, removal.is_replaced);
         }
         let begins = |(listener, of): (&Arc<str>, &ListenerLetters)| (listener.clone(), of.begins(now));
@@ -38,7 +39,7 @@ impl MemoryJournal {
             let free = lane.iter().filter(|known| !known.is_done()).take_while(|known| known.is_free());
             let mut is_free = false;
             for known in free.take(AHEAD).filter(|known| known.is_to_begin() && is_ours(&known.listener)) {
-                let visit = visits.entry(known.listener.clone()).or_default();
+                let visit = visits.entry(known.listener.clone()).or_insert_with(new);
                 visit.carry_out.insert(known.letter.id, known.letter.why);
                 is_free = true;
             }
@@ -53,7 +54,7 @@ impl MemoryJournal {
         };
         for known in state.letters.alone.values() {
             if known.letter.why == LetterWait::Behind && known.is_to_begin() && is_whole(&known.listener) {
-                let visit = visits.entry(known.listener.clone()).or_default();
+                let visit = visits.entry(known.listener.clone()).or_insert_with(new);
                 visit.carry_out.insert(known.letter.id, known.letter.why);
             }
         }
@@ -141,7 +142,7 @@ impl MemoryJournal {
     fn answer(&self, mut state: MutexGuard<'_, MemoryState>, listener: &str, visit: &LetterVisit) {
         let is_gating = state.letters.gating.contains(listener);
         let of = state.letters.listeners.get_mut(listener);
-        let parked = of.map(|of| of.answer(visit.asked, is_gating, Instant::now())).unwrap_or_default();
+        let parked = of.map(|of| of.answer(visit.asked, is_gating, visit.began)).unwrap_or_default();
         for ParkedEntry { entry, identity, receipt, mut place, asked: _ } in parked {
             // The connection of a closed receipt is gone, and its messages return.
             if receipt.is_closed() {

@@ -275,6 +275,30 @@ fn after_a_pause_a_message_waits_until_the_letters_are_known_to_be_the_same() {
     }
 }
 
+/// During the reading the other daemon may put a letter that it does not find.
+#[test]
+fn what_is_known_from_a_reading_is_as_old_as_its_beginning() {
+    let clock = clock();
+    let _entered = clock.enter();
+    for (seconds, is_answered_by_count) in [(1, None), (2, Some(true)), (11, Some(false))] {
+        let mut world = World::new(4, 4);
+        world.serve(0);
+        world.arrive(true);
+        (0..3).for_each(|_| world.serve(0));
+        pass(&clock, Duration::from_secs(11));
+        world.arrive(false);
+        let visit = || world.daemon.journal.queue_work(&listener()).now_or_never().unwrap_or_default().visit;
+        let reading = visit().unwrap();
+        pass(&clock, Duration::from_secs(seconds));
+        let found = world.dead.iter().map(letter).collect();
+        world.daemon.journal.visited(&listener(), &reading, found, false);
+        assert_eq!(visit(), None, "the message has not waited in vain");
+        world.arrive(false);
+        let visit = || world.daemon.journal.queue_work(&listener()).now_or_never().unwrap_or_default().visit;
+        assert_eq!(visit().map(|visit| visit.is_answered_by(1)), is_answered_by_count, "{seconds} s");
+    }
+}
+
 #[test]
 fn a_daemon_that_has_had_no_message_for_long_begins_with_no_letter() {
     let clock = clock();
