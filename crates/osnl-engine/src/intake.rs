@@ -54,6 +54,11 @@ pub trait Intake: Send + Sync {
         let _ = (listener, prefetch);
     }
 
+    /// Notes that a session has ended, after which the broker hands what was unsettled to this listener or another one.
+    fn unsubscribed(&self, listener: &str) {
+        let _ = listener;
+    }
+
     /// Notes that the listener is no standby: it gets the messages of its queue.
     fn active(&self, listener: &str) {
         let _ = listener;
@@ -230,6 +235,10 @@ enum EntryPlace {
 impl Intake for RuleEngine {
     fn subscribed(&self, listener: &str, prefetch: u16) {
         self.journal.subscribed(listener, prefetch);
+    }
+
+    fn unsubscribed(&self, listener: &str) {
+        self.journal.unsubscribed(listener);
     }
 
     fn active(&self, listener: &str) {

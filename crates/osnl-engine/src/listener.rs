@@ -315,6 +315,9 @@ impl Listener {
             before = Some(Instant::now());
             losses.ended(opened.elapsed(), ended.is_err(), self.transport.reconnect());
             self.count_ended(unsettled);
+            if !matches!(ended, Ok(SessionEnd::Drained)) {
+                self.intake.unsubscribed(&self.config.name);
+            }
             match ended {
                 Ok(SessionEnd::Drained) => {
                     session.consumer.close().await;

@@ -44,6 +44,11 @@ pub trait Journal: Send + Sync {
     /// before. `memory://` reads the dead letter queue again before it keeps the next message; a file needs nothing.
     fn subscribed(&self, listener: &str, prefetch: u16);
 
+    /// Notes that the session of a listener has ended: the broker hands its messages to this daemon again, or to another one.
+    /// `memory://` lets go of what waits in the dead letter queue, with which the other daemon may begin; a file needs
+    /// nothing.
+    fn unsubscribed(&self, listener: &str);
+
     /// Notes that a subscribed listener is the one that its queue's messages go to, which a standby is not. `memory://` reads
     /// the dead letter queue for the status, and goes on with what waits there; a file needs nothing.
     fn active(&self, listener: &str);
@@ -107,7 +112,8 @@ pub trait Journal: Send + Sync {
     /// ends unclaimed deliveries. Durable stores return none.
     fn overdue(&self, action: &str) -> Vec<DeliveryId>;
 
-    /// Returns the claims that the operator has discarded, held or moved. Each should end with
+    /// Returns the claims that the operator has discarded, held or moved, and those of `memory://` that may be another
+    /// daemon's since a session has ended. Each should end with
     /// [`Outcome::Returned`](crate::Outcome::Returned) before another attempt; only then does the change
     /// apply and the lane continue. An attempt under way ends first, and its success is recorded.
     fn withdrawn(&self, action: &str) -> Vec<DeliveryId>;

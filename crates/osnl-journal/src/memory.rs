@@ -208,6 +208,13 @@ impl Journal for MemoryJournal {
         state.away.retain(|_, of| **of != *listener);
     }
 
+    fn unsubscribed(&self, listener: &str) {
+        let mut state = self.lock();
+        self.let_go_of_letters(&mut state, listener);
+        drop(state);
+        self.claimable.notify_waiters();
+    }
+
     fn active(&self, listener: &str) {
         let mut state = self.lock();
         state.letters.active(listener);
@@ -251,8 +258,11 @@ impl Journal for MemoryJournal {
             loop {
                 // Enabled before the look, so that an append in between is not missed.
                 let claimable = self.claimable.notified();
-                let claimed = self.lock().claim(action, wanted);
-                if !claimed.is_empty() {
+                let (claimed, calls_back) = {
+                    let mut state = self.lock();
+                    (state.claim(action, wanted), state.calls_back(action))
+                };
+                if calls_back || !claimed.is_empty() {
                     return claimed;
                 }
                 claimable.await;
@@ -293,8 +303,10 @@ impl Journal for MemoryJournal {
             self.attempted(delivery, retry.used, &retry.answer);
         }
         let mut state = self.lock();
-        state.wait(delivery, &retry);
-        self.return_far_ones(&mut state, delivery);
+        if !self.ends_withdrawn(&mut state, delivery) {
+            state.wait(delivery, &retry);
+            self.return_far_ones(&mut state, delivery);
+        }
         self.claimable.notify_waiters();
     }
 
@@ -370,8 +382,9 @@ impl Journal for MemoryJournal {
         claimed
     }
 
-    fn withdrawn(&self, _action: &str) -> Vec<DeliveryId> {
-        Vec::new()
+    fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+        let state = self.lock();
+        state.actions.get(action).map_or_else(Vec::new, |lanes| lanes.withdrawn.keys().copied().collect())
     }
 
     fn retired(&self, action: &str) {
@@ -441,12 +454,15 @@ impl MemoryJournal {
         state.check_letters(&mut entry);
         if identity.may_be_copy(redelivered) {
             let open = state.identities.get(&identity).copied();
-            if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {
+            if let (true, Some(open_id)) = (redelivered, open)
+                && let Some(open) = state.entries.get_mut(&open_id)
+            {
                 begin::count_copy(&entry.received, &identity, &self.counters);
                 // Closed receipts belong to connections that are gone.
                 open.receipts.retain(|receipt| !receipt.is_closed());
                 open.receipts.push(sender);
                 open.unsettled_since = Instant::now();
+                state.takes_back(open_id);
                 return None;
             }
             // A separate copy can be acknowledged: the open entry keeps the first copy unsettled, and with

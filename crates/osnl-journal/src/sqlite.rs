@@ -439,6 +439,8 @@ async fn all(mut changing: ChangeRun<'_>) -> Result<ChangeOutcome, ChangeError> 
 impl Journal for SqliteJournal {
     fn subscribed(&self, _listener: &str, _prefetch: u16) {}
 
+    fn unsubscribed(&self, _listener: &str) {}
+
     fn active(&self, _listener: &str) {}
 
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {

@@ -89,6 +89,10 @@ impl Intake for LiveRules {
         self.engine().subscribed(listener, prefetch);
     }
 
+    fn unsubscribed(&self, listener: &str) {
+        self.engine().unsubscribed(listener);
+    }
+
     fn active(&self, listener: &str) {
         self.engine().active(listener);
     }

@@ -47,6 +47,11 @@ impl MemoryState {
         claimed
     }
 
+    /// Whether the loop of an action has to learn of withdrawn claims.
+    pub(super) fn calls_back(&mut self, action: &str) -> bool {
+        self.actions.get_mut(action).is_some_and(|lanes| std::mem::take(&mut lanes.calls_back))
+    }
+
     fn with_room(&mut self, action: &str, spare: usize) -> Option<&mut ActionLanes> {
         self.actions.get_mut(action).filter(|lanes| lanes.weights.room(spare) > 0 || lanes.weights.is_empty())
     }

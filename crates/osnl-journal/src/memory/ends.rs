@@ -18,7 +18,10 @@ const FAR: Duration = Duration::from_secs(60);
 impl MemoryJournal {
     pub(super) fn finish(&self, delivery: DeliveryId, end: &End) {
         let mut state = self.lock();
-        if !self.puts_off(&mut state, delivery, end) {
+        let has_effect = matches!(end.outcome, Outcome::Delivered | Outcome::NothingToDo);
+        let is_over = (!has_effect && self.ends_withdrawn(&mut state, delivery))
+            || self.puts_off(&mut state, delivery, end);
+        if !is_over {
             self.finish_in(&mut state, delivery, end, false);
         }
         drop(state);
@@ -202,7 +205,7 @@ impl MemoryState {
         let id = DeliveryId(self.last + 1);
         self.add(given_up.entry, &new, UsedLimits::default(), None);
         let waits = |letter: &u64| self.key_of_letter(*letter).is_some();
-        let ends_letter = given_up.letter.or(given_up.ends_letter).filter(waits);
+        let ends_letter = given_up.removed_letter().filter(waits);
         if let Some(pending) = self.deliveries.get_mut(&id) {
             pending.since = Instant::now();
             pending.giver = Some(given_up.giver.as_ref().unwrap_or(&given_up.action).clone());

@@ -27,6 +27,7 @@ mod lanes;
 mod listener;
 mod parts;
 mod visits;
+mod withdrawals;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -303,13 +304,13 @@ impl Letters {
         self.refused.lock().retain(|id, _| self.find(*id).is_some());
     }
 
-    /// Forgets the letters of a listener, before those that its queue has now are noted.
-    fn forget(&mut self, listener: &str) {
-        self.alone.retain(|_, known| *known.listener != *listener);
+    /// Forgets letters that have left their queue, or all of a listener before those that its queue has now are noted.
+    fn forget(&mut self, is_gone: impl Fn(&TableLetter) -> bool) {
+        self.alone.retain(|_, known| !is_gone(known));
         for (action, lanes) in &mut self.lanes {
             for (key, lane) in &mut *lanes {
                 let before = lane.len();
-                lane.retain(|known| *known.listener != *listener);
+                lane.retain(|known| !is_gone(known));
                 if lane.len() < before {
                     self.freed.insert((action.clone(), key.clone()));
                 }

@@ -1,6 +1,6 @@
 //! The state of the journal in memory: open entries, their deliveries, and the lanes of each action.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -169,6 +169,15 @@ pub(super) enum Awaited {
     Leaves,
 }
 
+/// The reason for which a claimed delivery of a letter is not attempted again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Withdrawal {
+    /// The letter has left its queue: an operator has discarded it, or another daemon has carried it out.
+    Gone,
+    /// The session has ended in which the delivery was begun: another daemon may begin with the letter.
+    Unsubscribed,
+}
+
 /// The first and the latest failure of a delivery, for the status.
 #[derive(Clone, Debug)]
 pub(super) struct FailedAttempts {
@@ -202,6 +211,10 @@ pub(super) struct ActionLanes {
     pub(super) waiting: BTreeSet<(Instant, DeliveryId)>,
     /// The deliveries that have ended, by which a listener sees progress.
     pub(super) ended: u64,
+    /// Claimed deliveries that are not attempted again.
+    pub(super) withdrawn: BTreeMap<DeliveryId, Withdrawal>,
+    /// Whether the loop must still learn of the latest of these.
+    pub(super) calls_back: bool,
     /// When the waits for retries were ended last.
     pub(super) hastened: Option<Instant>,
 }
@@ -214,6 +227,8 @@ impl ActionLanes {
             claimable: BTreeSet::new(),
             waiting: BTreeSet::new(),
             ended: 0,
+            withdrawn: BTreeMap::new(),
+            calls_back: false,
             hastened: None,
         }
     }
@@ -237,6 +252,7 @@ impl MemoryState {
         let pending = self.deliveries.remove(&id)?;
         if let Some(lanes) = self.actions.get_mut(&pending.action) {
             lanes.claimable.remove(&id);
+            lanes.withdrawn.remove(&id);
             if let Some(due) = pending.due {
                 lanes.waiting.remove(&(due, id));
             }

@@ -205,6 +205,7 @@ impl StandbyPlan {
         let others = if self.guarded { OTHERS } else { 0 };
         let publisher = Confirmations::start(&cluster.ports(), "/", [rate, KEYS, self.seed], others);
         let operator = StandbyOperator {
+            daemons,
             pairs: daemons.chunks(2).zip(parts).filter(|(_, part)| part.delivers()).map(|(p, _)| p).collect(),
             target,
             chance: fastrand::Rng::with_seed(self.seed.wrapping_add(3)),

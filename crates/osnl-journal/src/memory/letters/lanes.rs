@@ -300,7 +300,7 @@ impl MemoryJournal {
     ) {
         let Some(pending) = state.deliveries.get(&id) else { return };
         let listener = state.entries.get(&pending.entry).map(|open| open.received.origin.listener.clone());
-        let former = pending.letter.or(pending.ends_letter);
+        let former = pending.removed_letter();
         let is_replaced = letter.as_ref().is_some_and(|letter| Some(letter.id) == former);
         let hands_over = match &ending {
             Ending::End(End { to: Some(to), .. }) if !is_replaced => {
@@ -355,7 +355,7 @@ impl MemoryJournal {
         end: &End,
     ) -> bool {
         let Some(pending) = state.deliveries.get(&id) else { return false };
-        let Some(letter) = pending.letter.or(pending.ends_letter) else { return false };
+        let Some(letter) = pending.removed_letter() else { return false };
         let Some(open) = state.entries.get(&pending.entry) else { return false };
         let (listener, entry) = (open.received.origin.listener.clone(), pending.entry);
         // The next of the lane goes on. The message is acknowledged when the letter is gone: until then a new daemon

@@ -6,9 +6,8 @@ use std::sync::{Arc, MutexGuard};
 use tokio::time::Instant;
 
 use super::{AfterRemoval, LetterRemoval, LetterStage, LetterVisit, Letters, ListenerLetters, ParkedEntry};
-use crate::DeliveryId;
 use crate::dead_letters::{LetterWait, WaitingLetter};
-use crate::memory::{MemoryJournal, MemoryState, PendingDelivery};
+use crate::memory::{MemoryJournal, MemoryState};
 
 /// The most letters of one lane in hand at once.
 const AHEAD: usize = 32;
@@ -85,7 +84,7 @@ impl MemoryJournal {
             visit.carry_out.keys().filter(|_| !visit.by_copy).map(|letter| (*letter, LetterStage::InHand));
         let stages: HashMap<u64, LetterStage> = stages.chain(begun).collect();
         let letters = &mut state.letters;
-        letters.forget(listener);
+        letters.forget(|known| known.listener == *listener);
         for letter in found {
             // A letter that is done is among the removals.
             let stage = stages.get(&letter.id).copied().filter(|stage| *stage != LetterStage::Done);
@@ -123,7 +122,7 @@ impl MemoryJournal {
         }
         state.letters.forget_refused();
         if !has_more {
-            self.leave_discarded(&mut state, listener);
+            self.end_without_letter(&mut state, |_, origin| origin == &**listener);
         }
         self.answer(state, listener, visit);
     }
@@ -159,17 +158,5 @@ impl MemoryJournal {
         drop(state);
         self.claimable.notify_waiters();
         self.has_buried.notify_waiters();
-    }
-
-    /// Ends the unclaimed copies of letters that an operator has discarded.
-    fn leave_discarded(&self, state: &mut MemoryState, listener: &Arc<str>) {
-        let is_discarded = |(id, pending): (&DeliveryId, &PendingDelivery)| {
-            let of = state.entries.get(&pending.entry)?;
-            let is_gone = pending.letter.is_some_and(|letter| state.letters.find(letter).is_none());
-            let is_meant = is_gone && pending.claimed.is_none() && pending.awaits.is_none();
-            (is_meant && of.received.origin.listener == *listener).then_some(*id)
-        };
-        let discarded: Vec<DeliveryId> = state.deliveries.iter().filter_map(is_discarded).collect();
-        discarded.into_iter().for_each(|id| self.leave(state, id));
     }
 }

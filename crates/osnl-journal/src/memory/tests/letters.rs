@@ -22,7 +22,7 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
         let mut world = World::new(keys, events);
         world.most = if random.bool() { usize::MAX } else { random.usize(4..12) };
         for _ in 0..random.usize(20..200) {
-            match random.u8(..25) {
+            match random.u8(..31) {
                 0 => world.kill(),
                 1 => world.let_go(),
                 // A guard counts anew with each daemon, so it may hold what came before, or let pass what it held.
@@ -40,12 +40,16 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
                 }
                 21 => pass(&clock, Duration::from_millis(random.u64(..40_000))),
                 22..24 => world.other_goes_on(random.bool()),
+                24..27 => world.claim(),
+                27 => world.discard(random.bool()),
+                28 if world.has_only_letters() => world.take_over(),
                 _ => world.settle(),
             }
         }
         world.finish();
-        let had: BTreeSet<usize> = world.effects.iter().copied().collect();
-        assert_eq!(had.len(), events, "seed {seed}: {:?}", world.effects);
+        let ended = world.effects.iter().chain(world.discarded.keys());
+        let ended: BTreeSet<usize> = ended.copied().collect();
+        assert_eq!(ended.len(), events, "seed {seed}: {:?}", world.effects);
     }
 }
 
@@ -438,6 +442,103 @@ fn a_message_with_the_number_of_a_letter_and_another_body_removes_no_letter() {
     assert_eq!(kept, [(0, LetterWait::Guard), (1, LetterWait::Behind)]);
     world.finish();
     assert_eq!(world.effects, [0, 1]);
+}
+
+/// Returns a world in which event 0 is dead and event 1 waits behind it. A copy of event 0 is in the source queue, and in
+/// the hand of the delivery loop if it `has_come`.
+fn with_a_copy(has_come: bool) -> (World, u64) {
+    let mut world = World::new(1, 2);
+    (0..2).for_each(|_| world.arrive(false));
+    world.serve(0);
+    world.attempt(true, false);
+    (0..4).for_each(|_| world.serve(0));
+    world.settle();
+    let dead = world.dead[0].clone();
+    world.send_copy(&dead);
+    if has_come {
+        world.arrive(false);
+        world.claim();
+    }
+    assert_eq!((world.unsettled.len(), world.dead.len()), (usize::from(has_come), 2));
+    (world, letter(&dead).id)
+}
+
+#[test]
+fn a_discarded_letter_is_not_attempted_though_the_delivery_loop_has_it_in_hand() {
+    let due = Instant::now() + Duration::from_secs(5);
+    let retry = || AttemptRetry { due, used: attempts(1), is_charged: false, answer: "no".into() };
+    for is_told in [true, false] {
+        for end in ["given back", "refused", "retried", "delivered"] {
+            let (mut world, id) = with_a_copy(true);
+            let journal = &world.daemon.journal;
+            let in_hand = journal.withdrawn("a").len() + journal.letters_in_hand(&[id + 1]).len();
+            assert_eq!(in_hand, 0);
+            world.dead.remove(0);
+            match is_told {
+                true => journal.discard_letters(&[id]),
+                false => journal.ask_for_letters(&listener()),
+            }
+            world.serve(0);
+            let journal = &world.daemon.journal;
+            assert_eq!(journal.letters_in_hand(&[id]), [id].into(), "{end}");
+            let wakes = || journal.claim("a", ClaimLimits::in_order(1)).now_or_never();
+            assert_eq!(wakes().map(|claimed| claimed.len()), Some(0), "the loop looks for what is withdrawn");
+            assert!(wakes().is_none(), "it is told once, and the letter still has its place");
+            let [claimed] = journal.withdrawn("a")[..] else { panic!("one is withdrawn") };
+            match end {
+                "given back" => journal.end(claimed, Outcome::Returned.into()),
+                "refused" => journal.end(claimed, Outcome::DeadHoldingKey("refused".to_owned()).into()),
+                "retried" => journal.retry_at(claimed, retry()),
+                // The call had begun before the command.
+                _ => journal.end(claimed, Outcome::Delivered.into()),
+            }
+            assert_eq!((journal.withdrawn("a"), journal.letters_in_hand(&[id]).len()), (Vec::new(), 0));
+            (0..4).for_each(|_| world.serve(0));
+            world.settle();
+            assert_eq!(world.unsettled.len(), 0, "{end}: the copy is acknowledged");
+            let waiting: Vec<usize> = world.dead.iter().map(event_in).collect();
+            assert_eq!(waiting, [1], "{end}: nothing new of event 0 is put");
+            world.drop_claims();
+            world.finish();
+            assert_eq!(world.effects, [1], "{end}");
+        }
+    }
+}
+
+#[test]
+fn a_discarded_letter_is_unknown_at_once_so_that_its_copy_has_no_effect() {
+    let (mut world, id) = with_a_copy(false);
+    world.dead.remove(0);
+    world.daemon.journal.discard_letters(&[id]);
+    world.arrive(false);
+    world.attempt(false, false);
+    assert!(world.effects.is_empty());
+    world.finish();
+    assert_eq!(world.effects, [1]);
+}
+
+/// The other daemon is active, an operator discards the letter there, and later events have their effects.
+#[test]
+fn a_letter_in_hand_when_the_session_ends_is_let_go_unless_its_message_comes_back() {
+    for comes_back in [false, true] {
+        let (mut world, id) = with_a_copy(true);
+        if comes_back {
+            world.reconnect();
+            world.serve(0);
+            world.arrive(false);
+            world.serve(0);
+            assert_eq!(world.daemon.journal.withdrawn("a"), []);
+        } else {
+            world.take_over();
+            world.dead.remove(0);
+            world.serve(0);
+            assert_eq!(world.daemon.journal.letters_in_hand(&[id]).len(), 0);
+        }
+        world.let_go.insert(0);
+        world.other_goes_on(true);
+        world.finish();
+        assert_eq!(world.effects, if comes_back { &[0, 1][..] } else { &[1] });
+    }
 }
 
 #[test]

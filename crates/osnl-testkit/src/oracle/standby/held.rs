@@ -10,6 +10,8 @@ use super::super::target::TargetRequest;
 
 /// By then a daemon that was silent knows that the broker has closed its connection.
 const AWAKE: Duration = Duration::from_secs(5);
+/// By then the other daemon of a queue has seen that an operator has changed the letters: it looks once a minute, or more often.
+const SEEN: Duration = Duration::from_secs(75);
 
 #[derive(Clone, Debug)]
 pub(super) struct Listing {
@@ -40,6 +42,8 @@ pub(super) enum Selection {
 
 #[derive(Clone, Debug)]
 pub(super) struct OperatorCommand {
+    /// The number of the daemon that was asked.
+    pub(super) daemon: usize,
     pub(super) verb: OperatorVerb,
     pub(super) selection: Selection,
     pub(super) began: Instant,
@@ -136,6 +140,32 @@ impl HeldEvidence {
         distinct(requests.iter().filter(is_overtaking))
     }
 
+    /// Returns the events that the target was asked about after their discard, unless an operator let them go once more.
+    pub(super) fn after_discard(&self, requests: &[TargetRequest]) -> Vec<u64> {
+        let concerns = |command: &OperatorCommand, event: u64| match &command.selection {
+            Selection::Events(events) => events.contains(&event),
+            Selection::Resource(_) | Selection::All => true,
+        };
+        let is_forbidden = |command: &OperatorCommand, request: &TargetRequest| {
+            let seen = if request.daemon == command.daemon { Duration::ZERO } else { SEEN };
+            let since = command.ended..request.at;
+            let lets_go = |other: &OperatorCommand| {
+                other.verb != OperatorVerb::Discard
+                    && since.contains(&other.began)
+                    && concerns(other, request.event)
+            };
+            command.verb == OperatorVerb::Discard
+                && command.refusal.is_none()
+                && concerns(command, request.event)
+                && request.at > command.ended + seen
+                && !self.commands.iter().any(lets_go)
+        };
+        let is_late = |request: &&TargetRequest| {
+            self.commands.iter().any(|command| is_forbidden(command, request)) && !self.was_silent(request)
+        };
+        distinct(requests.iter().filter(is_late))
+    }
+
     /// Returns the wait for release of each event that was listed.
     fn waits(&self, confirmed: &[(u64, Instant)]) -> BTreeMap<u64, Wait> {
         let confirmed: BTreeMap<u64, Instant> = confirmed.iter().copied().collect();
@@ -175,7 +205,7 @@ impl HeldEvidence {
             let events: Vec<u64> = waiting.iter().map(|held| held.event).collect();
             lines.push((*at, format!("{:8.2} s  waiting {events:?}", seconds(*at))));
         }
-        for OperatorCommand { verb, selection, began, ended, refusal } in &self.commands {
+        for OperatorCommand { daemon: _, verb, selection, began, ended, refusal } in &self.commands {
             let (from, to) = (seconds(*began), seconds(*ended));
             let refused = refusal.as_ref().map(|said| format!(", refused ({said})")).unwrap_or_default();
             lines.push((*began, format!("{from:8.2} s to {to:.2} s{refused}: {verb:?} {selection:?}")));
@@ -206,7 +236,8 @@ mod tests {
 
     /// Builds evidence about seconds after `zero`: `L1@5` lists event 1 of resource `r` as waiting; `R1@6`, `T1@6` and
     /// `D1@6` release, retry, and discard event 1, `Rr@6` releases resource `r` and `R*@6` everything; `S0@5` is a silence of
-    /// daemon 0 from then to the tenth second; `1@7` is an effect of event 1 about key 0, and `1x@7` a rejection.
+    /// daemon 0 from then to the tenth second; `1@7` is an effect of event 1 about key 0, and `1x@7` a rejection, both by
+    /// daemon 0.
     fn evidence(text: &str, zero: Instant) -> (HeldEvidence, Vec<TargetRequest>) {
         let (mut evidence, mut requests) = (HeldEvidence::default(), Vec::new());
         for word in text.split_whitespace() {
@@ -249,7 +280,8 @@ mod tests {
                 event => Selection::Events([event.parse().unwrap()].into()),
             };
             let ended = at + Duration::from_secs(1);
-            evidence.commands.push(OperatorCommand { verb, selection, began: at, ended, refusal: None });
+            let (daemon, refusal) = (0, None);
+            evidence.commands.push(OperatorCommand { daemon, verb, selection, began: at, ended, refusal });
         }
         (evidence, requests)
     }
@@ -298,6 +330,26 @@ mod tests {
         check("L2@2 R2@5 2@6 3@7", &[]);
         check("L2@2 3@4 R2@5 2@6", &[3]);
         check("L2@2 1@3 R2@5 2@6", &[]);
+    }
+
+    #[test]
+    fn nothing_is_asked_about_after_its_discard() {
+        let zero = Instant::now();
+        let check = |text: &str, daemon: usize, expected: &[u64]| {
+            let (mut evidence, requests) = evidence(text, zero);
+            evidence.commands.iter_mut().for_each(|command| command.daemon = daemon);
+            assert_eq!(evidence.after_discard(&requests), expected, "{text}");
+        };
+        // A command takes a second.
+        check("2x@2 D2@5 2@6", 0, &[]);
+        check("2x@2 D2@5 1@7 3@7", 0, &[]);
+        check("2x@2 D2@5 2@7", 0, &[2]);
+        check("2x@2 D2@5 2x@7", 0, &[2]);
+        check("2x@2 D2@5 T2@7 2@9", 0, &[]);
+        check("2x@2 T2@3 D2@5 2@9", 0, &[2]);
+        check("S0@1 2x@2 D2@5 2@9", 0, &[]);
+        check("2x@2 D2@5 2@80", 1, &[]);
+        check("2x@2 D2@5 2@82", 1, &[2]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(super) struct StandbyVerdict {
     pub(super) wrongly_dead: Vec<u64>,
     pub(super) unreleased: Vec<u64>,
     pub(super) overtaking: Vec<u64>,
+    pub(super) after_discard: Vec<u64>,
     pub(super) at_two_shards: Vec<u64>,
     pub(super) dead: usize,
     pub(super) repeated: usize,
@@ -29,6 +30,7 @@ impl StandbyVerdict {
         let mut verdict = Self {
             unreleased: held.map(|held| held.unreleased(confirmed, requests)).unwrap_or_default(),
             overtaking: held.map(|held| held.overtaking(confirmed, requests)).unwrap_or_default(),
+            after_discard: held.map(|held| held.after_discard(requests)).unwrap_or_default(),
             at_two_shards: at_two_pairs(requests),
             ..Self::default()
         };
@@ -57,13 +59,14 @@ impl StandbyVerdict {
         verdict
     }
 
-    pub(super) fn findings(&self) -> [(&'static str, &[u64]); 6] {
+    pub(super) fn findings(&self) -> [(&'static str, &[u64]); 7] {
         [
             ("lost: neither an effect nor a dead letter", &self.lost),
             ("out of order: first effects of a resource", &self.out_of_order),
             ("dead letters of what the target accepts", &self.wrongly_dead),
             ("unreleased: asked for while they waited for release", &self.unreleased),
             ("overtaking: asked for behind one that waits or is dead", &self.overtaking),
+            ("discarded: asked for after their discard", &self.after_discard),
             ("strayed: of a resource that another shard has", &self.at_two_shards),
         ]
     }

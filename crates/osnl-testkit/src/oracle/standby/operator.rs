@@ -28,6 +28,8 @@ const ANY: &str = "open,dead";
 
 /// Looks at waiting deliveries through the daemons of one queue, and keeps the commands for the verdict.
 pub(super) struct StandbyOperator<'a> {
+    pub(super) daemons: &'a [OracleDaemon],
+    /// Those of them that deliver.
     pub(super) pairs: Vec<&'a [OracleDaemon]>,
     pub(super) target: &'a OracleTarget,
     pub(super) chance: fastrand::Rng,
@@ -124,6 +126,7 @@ impl StandbyOperator<'_> {
     }
 
     fn give(&mut self, daemon: &OracleDaemon, verb: OperatorVerb, words: &[&str], selection: Selection) {
+        let number = self.daemons.iter().position(|other| std::ptr::eq(other, daemon)).unwrap();
         let began = Instant::now();
         let said = daemon.ask(words);
         let answer = || said.out.lines().last().unwrap_or("no answer").to_owned();
@@ -131,7 +134,8 @@ impl StandbyOperator<'_> {
         // A command that finds the queue busy has done nothing.
         if refusal.is_none() || !said.out.contains("is busy") {
             let ended = Instant::now();
-            self.evidence.commands.push(OperatorCommand { verb, selection, began, ended, refusal });
+            let command = OperatorCommand { daemon: number, verb, selection, began, ended, refusal };
+            self.evidence.commands.push(command);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A model of the two queues, and of two daemons, of which one is active.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use osnl_core::rule::{GuardHold, GuardKind, GuardName};
 use osnl_transport::{Marks, QueuedMessage};
@@ -27,6 +27,8 @@ pub(super) struct Daemon {
     expected: Option<u64>,
     /// Letters that it carries out from the dead letter queue.
     pub(super) in_hand: Vec<(u64, Receipt)>,
+    /// Deliveries that its loop has in hand without an attempt, as while the target is down.
+    claimed: Vec<ClaimedDelivery>,
 }
 
 /// The source queue and the dead letter queue at the broker, the daemons that read them, and the target.
@@ -47,6 +49,8 @@ pub(super) struct World {
     begun: BTreeSet<usize>,
     /// Events that an operator has released or retried.
     pub(super) let_go: BTreeSet<usize>,
+    /// Events that an operator has discarded, and whether the active daemon has to know it.
+    pub(super) discarded: BTreeMap<usize, bool>,
     pub(super) effects: Vec<usize>,
 }
 
@@ -57,16 +61,29 @@ impl Daemon {
         journal.keep_dead_letters_of(listener());
         journal.set_gating([listener()].into());
         journal.subscribed(&listener(), 100);
-        Self { journal, expected: None, in_hand: Vec::new() }
+        Self { journal, expected: None, in_hand: Vec::new(), claimed: Vec::new() }
     }
 }
 
 impl World {
     pub(super) fn new(keys: usize, events: usize) -> Self {
         let source = (0..events).map(|event| Message { event, marks: None, is_redelivered: false });
-        let (unsettled, dead, listed, begun, let_go, effects) = Default::default();
+        let (unsettled, dead, listed, begun, let_go, discarded, effects) = Default::default();
         let (daemon, standby, source, most) = (Daemon::new(), Daemon::new(), source.collect(), usize::MAX);
-        Self { daemon, standby, keys, source, unsettled, dead, most, listed, begun, let_go, effects }
+        Self {
+            daemon,
+            standby,
+            keys,
+            source,
+            unsettled,
+            dead,
+            most,
+            listed,
+            begun,
+            let_go,
+            discarded,
+            effects,
+        }
     }
 
     pub(super) fn kill(&mut self) {
@@ -98,8 +115,22 @@ impl World {
 
     /// Breaks the connection of the daemon, which subscribes again.
     pub(super) fn reconnect(&mut self) {
+        self.daemon.journal.unsubscribed(&listener());
         self.give_back();
+        self.settle();
         self.daemon.journal.subscribed(&listener(), 100);
+    }
+
+    /// Breaks the connection of the daemon, which goes on with what it has in hand, and lets the other daemon act.
+    pub(super) fn take_over(&mut self) {
+        self.reconnect();
+        self.swap();
+    }
+
+    /// Whether the daemon has begun with nothing but letters. What it has of other messages it may attempt once more.
+    pub(super) fn has_only_letters(&self) -> bool {
+        let state = self.daemon.journal.lock();
+        state.deliveries.values().all(|pending| pending.letter.is_some()) && state.parked() == 0
     }
 
     /// Hands the next message to the daemon; `is_guarded` is the verdict of a guard.
@@ -152,11 +183,32 @@ impl World {
         });
     }
 
+    /// Takes one delivery in hand, and makes no attempt.
+    pub(super) fn claim(&mut self) {
+        let claimed = self.daemon.journal.claim("a", ClaimLimits::in_order(1)).now_or_never();
+        self.daemon.claimed.extend(claimed.unwrap_or_default());
+    }
+
+    /// Forgets what the delivery loop has in hand: the test has ended it.
+    pub(super) fn drop_claims(&mut self) {
+        self.daemon.claimed.clear();
+    }
+
+    /// Gives back what is withdrawn, as the delivery loop does before each attempt.
+    fn give_back_withdrawn(&mut self) {
+        for id in self.daemon.journal.withdrawn("a") {
+            self.daemon.claimed.retain(|claimed| claimed.id != id);
+            self.daemon.journal.end(id, Outcome::Returned.into());
+        }
+    }
+
     /// Makes one attempt; the target refuses it if `fails`. A daemon that is killed in between ends nothing.
     pub(super) fn attempt(&mut self, fails: bool, is_killed: bool) {
-        let claimed =
-            self.daemon.journal.claim("a", ClaimLimits::in_order(1)).now_or_never().unwrap_or_default();
-        for delivery in claimed {
+        self.give_back_withdrawn();
+        if self.daemon.claimed.is_empty() {
+            self.claim();
+        }
+        for delivery in std::mem::take(&mut self.daemon.claimed) {
             let event = event_of(delivery.event.notification.unique_id.as_deref().unwrap());
             if !fails {
                 self.has_effect(event);
@@ -173,6 +225,7 @@ impl World {
 
     fn has_effect(&mut self, event: usize) {
         self.may_be(event);
+        assert_ne!(self.discarded.get(&event), Some(&true), "event {event} is attempted after its discard");
         let of_key = |other: &usize| *other % self.keys == event % self.keys;
         let is_first = !self.effects.contains(&event);
         let later = self.effects.iter().copied().find(|other| of_key(other) && *other > event);
@@ -217,6 +270,8 @@ impl World {
                 return;
             }
             self.dead.push(burial.message.clone());
+            // An attempt had failed before: what has come back since the command is left alone.
+            self.discarded.entry(event_in(&burial.message)).and_modify(|is_told| *is_told = false);
             if step(self) {
                 return;
             }
@@ -297,6 +352,24 @@ impl World {
     pub(super) fn send_copy(&mut self, message: &QueuedMessage) {
         let (event, marks) = (event_in(message), Some(again(message).headers));
         self.source.push_back(Message { event, marks, is_redelivered: false });
+    }
+
+    /// Discards the last letter that a command shows, by a command to the active daemon or by another one.
+    pub(super) fn discard(&mut self, is_told: bool) {
+        let Some(discarded) = self.in_places().pop() else { return };
+        let (of, event) = (letter(&discarded), event_in(&discarded));
+        // A daemon that died may have acknowledged nothing: the broker hands out the event itself once more.
+        let unsettled = self.unsettled.iter().map(|(message, _)| message);
+        if self.source.iter().chain(unsettled).any(|of| of.event == event && of.marks.is_none()) {
+            return;
+        }
+        self.dead.retain(|message| letter(message).id != of.id);
+        *self.discarded.entry(event).or_default() |= is_told;
+        if is_told {
+            self.daemon.expected = None;
+            self.daemon.journal.discard_letters(&[of.id]);
+        }
+        self.daemon.journal.ask_for_letters(&listener());
     }
 
     /// Returns the messages that a reading takes.
