@@ -310,14 +310,11 @@ impl Listener {
                 error = self.keep_bound(&found, &mut kept, watch) => Err(error),
                 never = besides => match never {},
             };
-            let unsettled = self.left_unsettled(&session, &mut returns);
+            let unsettled = self.session_ended(&session, &mut returns);
             self.was_heard(matches!(ended, Ok(SessionEnd::Drained)), unsettled);
             before = Some(Instant::now());
             losses.ended(opened.elapsed(), ended.is_err(), self.transport.reconnect());
             self.count_ended(unsettled);
-            if !matches!(ended, Ok(SessionEnd::Drained)) {
-                self.intake.unsubscribed(&self.config.name);
-            }
             match ended {
                 Ok(SessionEnd::Drained) => {
                     session.consumer.close().await;
@@ -357,9 +354,10 @@ impl Listener {
         result
     }
 
-    /// Returns what a session leaves to the broker. The row of returns ends if all that had returned has ended.
-    fn left_unsettled(&self, session: &ListenerSession<'_>, returns: &mut Returns) -> usize {
+    /// Notes the end of a session, and returns what it leaves to the broker. The row of returns ends if all that had returned has ended.
+    fn session_ended(&self, session: &ListenerSession<'_>, returns: &mut Returns) -> usize {
         self.gauges.set_unsettled(0);
+        self.intake.unsubscribed(&self.config.name);
         if session.has_ended_returned() {
             *returns = Returns::default();
         }

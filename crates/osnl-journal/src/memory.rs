@@ -454,15 +454,9 @@ impl MemoryJournal {
         state.check_letters(&mut entry);
         if identity.may_be_copy(redelivered) {
             let open = state.identities.get(&identity).copied();
-            if let (true, Some(open_id)) = (redelivered, open)
-                && let Some(open) = state.entries.get_mut(&open_id)
-            {
+            if let Some(open) = open.filter(|_| redelivered) {
                 begin::count_copy(&entry.received, &identity, &self.counters);
-                // Closed receipts belong to connections that are gone.
-                open.receipts.retain(|receipt| !receipt.is_closed());
-                open.receipts.push(sender);
-                open.unsettled_since = Instant::now();
-                state.takes_back(open_id);
+                state.adopt(open, sender);
                 return None;
             }
             // A separate copy can be acknowledged: the open entry keeps the first copy unsettled, and with

@@ -272,6 +272,19 @@ impl MemoryState {
         Some(pending)
     }
 
+    /// Adds the receipt of a message that the broker has delivered again while its entry is open.
+    pub(super) fn adopt(&mut self, entry: u64, receipt: oneshot::Sender<Settle>) {
+        let Some(open) = self.entries.get_mut(&entry) else {
+            debug_assert!(false, "the identity of an entry that has ended is forgotten");
+            return;
+        };
+        // Closed receipts belong to connections that are gone.
+        open.receipts.retain(|receipt| !receipt.is_closed());
+        open.receipts.push(receipt);
+        open.unsettled_since = Instant::now();
+        self.takes_back(entry);
+    }
+
     /// Counts the outcome of a delivery that was removed; `returned` makes the whole message return to the broker.
     pub(super) fn settle(&mut self, pending: &PendingDelivery, returned: bool) {
         if let Some(open) = self.entries.get_mut(&pending.entry) {

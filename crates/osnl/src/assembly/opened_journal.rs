@@ -27,8 +27,9 @@ impl OpenedJournal {
         if let Some(journal) = &self.sqlite {
             daemon = daemon.watching(journal.ends());
         }
-        if let (Some(journal), Some(queues)) = (&self.memory, &self.store.dead_letters) {
-            daemon = daemon.serving("dead letter queues", queues.clone().keep(journal.clone()));
+        if let Some(memory) = &self.store.memory {
+            let keep = memory.dead_letters.clone().keep(memory.journal.clone());
+            daemon = daemon.serving("dead letter queues", keep);
         }
         daemon
     }

@@ -11,6 +11,7 @@ use super::opened_journal::OpenedJournal;
 use crate::action::driver::{SharedObserver, SharedValues};
 use crate::action::http::HttpOptions;
 use crate::daemon::DaemonState;
+use crate::dead_letters::MemoryAndQueues;
 use crate::enrich::EnrichmentStep;
 use crate::in_hand::InHand;
 use crate::intake::{LiveRules, Observe, RuleEngine};
@@ -77,7 +78,7 @@ impl AssemblyParts {
             let exchange = listener.exchanges.first().map_or(DEFAULT_EXCHANGE, String::as_str);
             self.canary_way.set(transport, exchange);
         }
-        if let (Some(journal), Some(queues)) = (&self.opened.memory, &self.opened.store.dead_letters) {
+        if let Some(MemoryAndQueues { journal, dead_letters: queues }) = self.opened.store.memory.as_deref() {
             let heard = native.heard();
             queues.forget_others(heard.iter().map(|(listener, _)| &listener.name));
             for (listener, rules) in heard {

@@ -51,14 +51,14 @@ const STORE: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) journal: Arc<dyn JournalQueries>,
-    /// The queues of the broker with the dead letters of a journal in memory.
-    pub(crate) dead_letters: Option<Arc<DeadLetterQueues>>,
+    /// A journal in memory, with the queues of the broker that have its dead letters.
+    pub(crate) memory: Option<Arc<MemoryAndQueues>>,
 }
 
 impl Store {
     #[must_use]
     pub fn new(journal: Arc<dyn JournalQueries>) -> Self {
-        Self { journal, dead_letters: None }
+        Self { journal, memory: None }
     }
 
     #[must_use]
@@ -69,8 +69,8 @@ impl Store {
     /// Returns a journal that keeps nothing; its dead letters are in these queues.
     #[must_use]
     pub fn for_memory(journal: Arc<MemoryJournal>, dead_letters: Arc<DeadLetterQueues>) -> Self {
-        let queries = MemoryAndQueues { journal, dead_letters: dead_letters.clone() };
-        Self { journal: Arc::new(queries), dead_letters: Some(dead_letters) }
+        let memory = Arc::new(MemoryAndQueues { journal, dead_letters });
+        Self { journal: memory.clone(), memory: Some(memory) }
     }
 }
 

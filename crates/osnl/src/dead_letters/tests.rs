@@ -9,16 +9,20 @@ use tokio::time::timeout;
 
 use super::queue::VISIT_PATIENCE;
 use super::*;
+use crate::control::{ControlHandler, ControlRequest, Store, Which};
 use crate::intake::RuleEngine;
 use crate::journal::dead_letters::{LetterWait, WaitingLetter, again};
 use crate::journal::memory::MemoryLimits;
 use crate::journal::query::{JournalQueries as _, RowState};
-use crate::journal::{Begin, ClaimLimits, Entry, Journal as _, NewDelivery, Outcome, Settle};
+use crate::journal::{
+    Begin, ClaimLimits, DeliveryId, Entry, Journal as _, NewDelivery, Outcome, Receipt, Settle,
+};
 use crate::metrics::Counters;
 use crate::received::ReceivedMessage;
 use crate::rule::{GuardHold, GuardKind, GuardName, Rule};
 
 const QUEUE: &str = "q";
+const LISTENER: &str = "l";
 
 #[derive(Default)]
 struct BrokerQueues {
@@ -76,7 +80,7 @@ impl MemoryBroker {
             changed,
             turn,
         };
-        queues.lock().insert("l".into(), queue);
+        queues.lock().insert(LISTENER.into(), queue);
         queues
     }
 
@@ -224,6 +228,37 @@ fn waiting(number: usize, (why, place, key): (&str, &str, &str)) -> QueuedMessag
     let headers = [("osnl-waits", why), ("osnl-place", place), ("osnl-key", key)];
     waiting.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
     waiting
+}
+
+/// Returns a journal whose listener has a dead letter queue and a guard, and that queue. Each message is a delivery of `a`.
+fn gated(prefetch: usize) -> (Arc<MemoryJournal>, MemoryBroker, Arc<DeadLetterQueues>) {
+    let counters = Arc::new(Counters::default());
+    let limits = MemoryLimits::for_prefetch(u16::try_from(prefetch).unwrap());
+    let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
+    journal.keep_dead_letters_of(LISTENER.into());
+    journal.set_gating([LISTENER.into()].into());
+    let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+    let rules = LiveRules::new(RuleEngine::new(vec![rule], journal.clone(), counters));
+    let broker = MemoryBroker::default();
+    let queues = broker.queues();
+    queues.lock().get_mut(LISTENER).unwrap().rules = Some(Arc::new(rules));
+    (journal, broker, Arc::new(queues))
+}
+
+/// Hands the journal a message of this number, whose delivery a guard may hold.
+async fn arrives(journal: &MemoryJournal, number: usize, key: &str, is_held: bool) -> Receipt {
+    let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{number}\", \"payload\": {{}}}}");
+    let mut received = ReceivedMessage::sample(body, false);
+    received.origin.listener = LISTENER.into();
+    let notification = Arc::new(received.decode().unwrap());
+    let mut new = NewDelivery::new("r", "a", Some(key.to_owned()));
+    if is_held {
+        let guard = GuardName::new(GuardKind::Action, "a");
+        new.begin = Begin::Held(GuardHold::new(guard, "more than 1 per 1m"));
+    }
+    let entry = Entry { received: Arc::new(received), notification, deliveries: vec![new] };
+    let mut place = journal.reserve(&["a".into()], 1).await;
+    journal.append(&mut place, entry)
 }
 
 /// Returns a queue with a letter more than one reading shows. The first one and the last one are unreadable.
@@ -471,21 +506,9 @@ async fn without_a_message_in_the_session_a_copy_is_sent_of_a_letter_that_nothin
 /// Another daemon may have been active meanwhile.
 #[tokio::test(start_paused = true)]
 async fn after_a_pause_a_message_waits_for_a_count_and_for_a_reading_only_if_letters_have_changed() {
-    let listener: Arc<str> = "l".into();
-    let journal = MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default());
-    journal.keep_dead_letters_of(listener.clone());
-    journal.set_gating([listener.clone()].into());
-    let broker = MemoryBroker::default();
-    let queues = broker.queues();
-    let comes = async |number: u32| {
-        let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{number}\", \"payload\": {{}}}}");
-        let mut received = ReceivedMessage::sample(body, false);
-        received.origin.listener = listener.clone();
-        let notification = Arc::new(received.decode().unwrap());
-        let deliveries = vec![NewDelivery::new("r", "a", Some("k".to_owned()))];
-        let entry = Entry { received: Arc::new(received), notification, deliveries };
-        let mut place = journal.reserve(&["a".into()], 1).await;
-        let _receipt = journal.append(&mut place, entry);
+    let (journal, broker, queues) = gated(4);
+    let comes = async |number| {
+        let _receipt = arrives(&journal, number, "k", false).await;
         let claimed =
             timeout(VISIT_PATIENCE + LONGEST_WAIT, journal.claim("a", ClaimLimits::in_order(1))).await;
         let claimed = claimed.unwrap_or_default();
@@ -503,7 +526,7 @@ async fn after_a_pause_a_message_waits_for_a_count_and_for_a_reading_only_if_let
         assert_eq!(comes(4).await, 1);
     };
     tokio::select! {
-        _ = queues.serve_one(&journal, listener.clone()) => unreachable!("the listener stays"),
+        _ = queues.serve_one(&journal, LISTENER.into()) => unreachable!("the listener stays"),
         () = messages => {}
     }
 }
@@ -513,41 +536,18 @@ async fn after_a_pause_a_message_waits_for_a_count_and_for_a_reading_only_if_let
 async fn letters_that_nothing_is_before_any_more_are_carried_out_in_few_visits() {
     const KEYS: usize = 50;
     const LETTERS: usize = 4 * IN_HAND;
-    let listener: Arc<str> = "l".into();
-    let counters = Arc::new(Counters::default());
-    let limits = MemoryLimits::for_prefetch(u16::try_from(LETTERS).unwrap());
-    let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
-    journal.keep_dead_letters_of(listener.clone());
-    journal.set_gating([listener.clone()].into());
-    let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
-    let rules = LiveRules::new(RuleEngine::new(vec![rule], journal.clone(), counters));
-    let broker = MemoryBroker::default();
-    let queues = broker.queues();
-    queues.lock().get_mut(&listener).unwrap().rules = Some(Arc::new(rules));
-    let entry = |number: usize| {
-        let body = format!("{{\"event_type\": \"x\", \"message_id\": \"{number}\", \"payload\": {{}}}}");
-        let mut received = ReceivedMessage::sample(body, false);
-        received.origin.listener = listener.clone();
-        let notification = Arc::new(received.decode().unwrap());
-        let mut new = NewDelivery::new("r", "a", Some(format!("k{}", number % KEYS)));
-        if number < KEYS {
-            let guard = GuardName::new(GuardKind::Action, "a");
-            new.begin = Begin::Held(GuardHold::new(guard, "more than 1 per 1m"));
-        }
-        Entry { received: Arc::new(received), notification, deliveries: vec![new] }
-    };
+    let (journal, broker, queues) = gated(LETTERS);
     let course = async {
         let mut receipts = Vec::new();
         for number in 0..LETTERS {
-            let mut place = journal.reserve(&["a".into()], 1).await;
-            receipts.push(journal.append(&mut place, entry(number)));
+            receipts.push(arrives(&journal, number, &format!("k{}", number % KEYS), number < KEYS).await);
         }
         join_all(receipts).await;
         assert_eq!(broker.lock().dead.len(), LETTERS);
         // An operator discards what the guard held.
         broker.lock().dead.retain(|_, letter| WaitingLetter::read(letter).unwrap().why != LetterWait::Guard);
         let before = broker.lock().read;
-        journal.ask_for_letters(&listener);
+        journal.ask_for_letters(LISTENER);
         let mut delivered = 0;
         while delivered < LETTERS - KEYS {
             let claimed = journal.claim("a", ClaimLimits::in_order(IN_HAND)).await;
@@ -557,10 +557,50 @@ async fn letters_that_nothing_is_before_any_more_are_carried_out_in_few_visits()
         broker.lock().read - before
     };
     let visits = tokio::select! {
-        _ = queues.serve_one(&journal, listener.clone()) => unreachable!("the listener stays"),
+        _ = queues.serve_one(&journal, LISTENER.into()) => unreachable!("the listener stays"),
         visits = course => visits,
     };
     assert!(visits <= 8, "{visits} visits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_discard_ends_what_a_delivery_loop_has_in_hand_and_names_what_runs() {
+    for runs in [false, true] {
+        let (journal, broker, queues) = gated(4);
+        let handler = ControlHandler::for_store(Store::for_memory(journal.clone(), queues.clone()));
+        let discard = async |ids: Vec<String>| {
+            let filter = Which { ids, ..Which::default() };
+            let request = ControlRequest::Discard { filter, dry_run: false, by: "root".into() };
+            handler.answer(&request).await.unwrap()
+        };
+        let course = async {
+            let receipts = [arrives(&journal, 0, "k", true).await, arrives(&journal, 1, "k", false).await];
+            join_all(receipts).await;
+            let numbers = broker.lock().dead.values().map(id_of).collect::<Vec<_>>();
+            let [held, behind] = [0, 1].map(|at: usize| DeliveryId(numbers[at]).to_string());
+            assert_eq!(discard(vec![held]).await["changed"], 1);
+            let claims =
+                async || timeout(COUNTED, journal.claim("a", ClaimLimits::in_order(1))).await.unwrap();
+            let claimed = claims().await;
+            let gives_back = async {
+                assert_eq!((claims().await.len(), journal.withdrawn("a")), (0, vec![claimed[0].id]));
+                if !runs {
+                    journal.end(claimed[0].id, Outcome::Returned.into());
+                }
+            };
+            let (answer, ()) = tokio::join!(discard(vec![behind.clone()]), gives_back);
+            let told =
+                ["changed", "ids", "under_way", "under_way_ids"].map(|field| answer[field].to_string());
+            let ids = format!("[\"{behind}\"]");
+            let expected = if runs { ["0", "[]", "1", &ids] } else { ["1", &ids, "null", "null"] };
+            assert_eq!(told, expected);
+            assert_eq!(broker.lock().dead.len(), 0);
+        };
+        tokio::select! {
+            _ = queues.serve_one(&journal, LISTENER.into()) => unreachable!("the listener stays"),
+            () = course => {}
+        }
+    }
 }
 
 /// What was not read may be held by a guard. The dead letters of another queue are dead all the same.

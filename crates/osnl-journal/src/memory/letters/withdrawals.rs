@@ -10,8 +10,7 @@ use crate::memory::{MemoryJournal, MemoryState, PendingDelivery};
 impl MemoryJournal {
     /// Ends the deliveries of letters that an operator has just removed from their queue. What a delivery loop has in hand
     /// is [in its hand](Self::letters_in_hand) until the loop gives it back, at once unless its attempt runs.
-    pub fn discard_letters(&self, letters: &[u64]) {
-        let letters: HashSet<u64> = letters.iter().copied().collect();
+    pub fn discard_letters(&self, letters: &HashSet<u64>) {
         let mut state = self.lock();
         // A copy that comes now is that of an unknown letter.
         state.letters.forget(|known| letters.contains(&known.letter.id));
@@ -23,7 +22,7 @@ impl MemoryJournal {
 
     /// Returns those of these letters that a delivery loop has in hand.
     #[must_use]
-    pub fn letters_in_hand(&self, letters: &[u64]) -> HashSet<u64> {
+    pub fn letters_in_hand(&self, letters: &HashSet<u64>) -> HashSet<u64> {
         let state = self.lock();
         let claimed = state.deliveries.values().filter(|pending| pending.claimed.is_some());
         claimed

@@ -471,16 +471,16 @@ fn a_discarded_letter_is_not_attempted_though_the_delivery_loop_has_it_in_hand()
         for end in ["given back", "refused", "retried", "delivered"] {
             let (mut world, id) = with_a_copy(true);
             let journal = &world.daemon.journal;
-            let in_hand = journal.withdrawn("a").len() + journal.letters_in_hand(&[id + 1]).len();
+            let in_hand = journal.withdrawn("a").len() + journal.letters_in_hand(&[id + 1].into()).len();
             assert_eq!(in_hand, 0);
             world.dead.remove(0);
             match is_told {
-                true => journal.discard_letters(&[id]),
+                true => journal.discard_letters(&[id].into()),
                 false => journal.ask_for_letters(&listener()),
             }
             world.serve(0);
             let journal = &world.daemon.journal;
-            assert_eq!(journal.letters_in_hand(&[id]), [id].into(), "{end}");
+            assert_eq!(journal.letters_in_hand(&[id].into()), [id].into(), "{end}");
             let wakes = || journal.claim("a", ClaimLimits::in_order(1)).now_or_never();
             assert_eq!(wakes().map(|claimed| claimed.len()), Some(0), "the loop looks for what is withdrawn");
             assert!(wakes().is_none(), "it is told once, and the letter still has its place");
@@ -492,7 +492,10 @@ fn a_discarded_letter_is_not_attempted_though_the_delivery_loop_has_it_in_hand()
                 // The call had begun before the command.
                 _ => journal.end(claimed, Outcome::Delivered.into()),
             }
-            assert_eq!((journal.withdrawn("a"), journal.letters_in_hand(&[id]).len()), (Vec::new(), 0));
+            assert_eq!(
+                (journal.withdrawn("a"), journal.letters_in_hand(&[id].into()).len()),
+                (Vec::new(), 0)
+            );
             (0..4).for_each(|_| world.serve(0));
             world.settle();
             assert_eq!(world.unsettled.len(), 0, "{end}: the copy is acknowledged");
@@ -509,7 +512,7 @@ fn a_discarded_letter_is_not_attempted_though_the_delivery_loop_has_it_in_hand()
 fn a_discarded_letter_is_unknown_at_once_so_that_its_copy_has_no_effect() {
     let (mut world, id) = with_a_copy(false);
     world.dead.remove(0);
-    world.daemon.journal.discard_letters(&[id]);
+    world.daemon.journal.discard_letters(&[id].into());
     world.arrive(false);
     world.attempt(false, false);
     assert!(world.effects.is_empty());
@@ -532,7 +535,7 @@ fn a_letter_in_hand_when_the_session_ends_is_let_go_unless_its_message_comes_bac
             world.take_over();
             world.dead.remove(0);
             world.serve(0);
-            assert_eq!(world.daemon.journal.letters_in_hand(&[id]).len(), 0);
+            assert_eq!(world.daemon.journal.letters_in_hand(&[id].into()).len(), 0);
         }
         world.let_go.insert(0);
         world.other_goes_on(true);

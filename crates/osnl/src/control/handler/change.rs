@@ -27,10 +27,10 @@ const LONGEST_REASON: usize = 300;
 /// the operator repairs it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// The time within which a delivery loop gives back deliveries that only wait.
-const GIVE_BACK_TIME: Duration = Duration::from_millis(500);
+pub(super) const GIVE_BACK_TIME: Duration = Duration::from_millis(500);
 
 impl ControlHandler {
     /// Counts a call that a retry or a release would start.
@@ -74,10 +74,10 @@ impl ControlHandler {
         request: &ControlRequest,
         told: OnProgress<'_>,
     ) -> Result<ChangeResult, RequestRefusal> {
-        let (ControlRequest::Retry { filter, dry_run, by, .. }
-        | ControlRequest::Discard { filter, dry_run, by }
-        | ControlRequest::Release { filter, dry_run, by }
-        | ControlRequest::Move { filter, dry_run, by, .. }) = request
+        let (ControlRequest::Retry { filter, dry_run, .. }
+        | ControlRequest::Discard { filter, dry_run, .. }
+        | ControlRequest::Release { filter, dry_run, .. }
+        | ControlRequest::Move { filter, dry_run, .. }) = request
         else {
             return Err(RequestRefusal::new(Code::BadRequest, "changes nothing"));
         };
@@ -86,8 +86,8 @@ impl ControlHandler {
         }
         self.has_names(filter).await?;
         let which = filter.filter(self.context())?;
-        if let Some(queues) = self.dead_letter_queues() {
-            return self.change_dead_letters(queues, request, &which).await;
+        if let Some(letters) = self.letters() {
+            return self.change_dead_letters(letters, request, &which).await;
         }
         let journal = self.store.journal.clone().open_to_change().await?;
         let named = self.named(&which.ids).await?;
@@ -128,19 +128,9 @@ impl ControlHandler {
         for (id, row) in named.into_iter().filter(|(id, _)| !seen.contains(id)) {
             changes.refuse(id, self.why_not(request, row.as_ref(), &which.context).await?);
         }
-        if !dry_run && changes.changed > 0 {
+        if !dry_run {
             announce(request, changes.changed);
-        }
-        if !dry_run && changes.under_way > 0 {
-            let (action, filter) = (filter.action.as_deref(), filter.to_string());
-            tracing::warn!(
-                change = request.changed_word(),
-                deliveries = changes.under_way,
-                action.name = action,
-                filter,
-                by,
-                "an operator changed deliveries: the change waits for the end of their attempts"
-            );
+            announce_under_way(request, changes.under_way);
         }
         close(journal).await;
         Ok(changes)
@@ -310,38 +300,43 @@ pub(super) fn starts_calls(request: &ControlRequest) -> bool {
     matches!(request, ControlRequest::Retry { .. } | ControlRequest::Release { .. })
 }
 
-/// Writes an operator's change to the log. A delivery that is released or discarded does not come back, so that is a warning.
+/// Writes an operator's change to the log, unless it concerns no delivery. A delivery that is released or discarded does
+/// not come back, so that is a warning.
 pub(super) fn announce(request: &ControlRequest, deliveries: u64) {
+    let Some((action, filter, by)) = concerned(request).filter(|_| deliveries > 0) else { return };
+    let (change, message) = (request.changed_word(), "an operator changed deliveries");
+    match request {
+        ControlRequest::Retry { .. } => {
+            tracing::info!(change, deliveries, action.name = action, filter, by, "{message}")
+        }
+        _ => tracing::warn!(change, deliveries, action.name = action, filter, by, "{message}"),
+    }
+}
+
+/// Writes to the log that a change waits for attempts that run.
+pub(super) fn announce_under_way(request: &ControlRequest, deliveries: u64) {
+    let Some((action, filter, by)) = concerned(request).filter(|_| deliveries > 0) else { return };
+    let change = request.changed_word();
+    tracing::warn!(
+        change,
+        deliveries,
+        action.name = action,
+        filter,
+        by,
+        "an operator changed deliveries: the change waits for the end of their attempts"
+    );
+}
+
+/// Returns the action of a change, its filter, and the operator.
+fn concerned(request: &ControlRequest) -> Option<(Option<&str>, String, &str)> {
     let (ControlRequest::Retry { filter: which, by, .. }
     | ControlRequest::Discard { filter: which, by, .. }
     | ControlRequest::Release { filter: which, by, .. }
     | ControlRequest::Move { filter: which, by, .. }) = request
     else {
-        return;
+        return None;
     };
-    let (change, action, filter) = (request.changed_word(), which.action.as_deref(), which.to_string());
-    match request {
-        ControlRequest::Retry { .. } => {
-            tracing::info!(
-                change,
-                deliveries,
-                action.name = action,
-                filter,
-                by,
-                "an operator changed deliveries"
-            );
-        }
-        _ => {
-            tracing::warn!(
-                change,
-                deliveries,
-                action.name = action,
-                filter,
-                by,
-                "an operator changed deliveries"
-            );
-        }
-    }
+    Some((which.action.as_deref(), which.to_string(), by))
 }
 
 /// Drops the journal on a blocking thread: closing the file of a stopped daemon waits for the writer.

@@ -1,21 +1,24 @@
 //! Changes of dead letters and waiting deliveries of `memory://`, which are in queues of the broker: retry, release, discard.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use osnl_transport::QueuedMessage;
 use osnl_transport::dead_letters::MOST_READ;
+use tokio::time::{Instant, sleep};
 
 use super::super::quarantine::{QuarantineChanges, WhichMessages};
 use super::super::refusal::{Code, RequestRefusal};
 use super::super::{ChangeResult, ControlRequest};
 use super::ControlHandler;
-use super::change::{announce, starts_calls};
+use super::change::{GIVE_BACK_TIME, PAUSE, announce, announce_under_way, starts_calls};
 use crate::dead_letters::{
-    ChangedLetters, DeadLetterChange, DeadLetterError, DeadLetterQueues, missing_letter, row_of, unread,
+    ChangedLetters, DeadLetterChange, DeadLetterError, DeadLetterQueues, MemoryAndQueues, missing_letter,
+    row_of, unread,
 };
 use crate::journal::DeliveryId;
 use crate::journal::dead_letters::id_of;
+use crate::journal::memory::MemoryJournal;
 use crate::journal::query::{DeliveryListRow, Filter, RowState};
 
 const NAMED: usize = 1000;
@@ -28,7 +31,12 @@ impl From<DeadLetterError> for RequestRefusal {
 
 impl ControlHandler {
     pub(super) fn dead_letter_queues(&self) -> Option<&DeadLetterQueues> {
-        self.store.dead_letters.as_deref().filter(|queues| !queues.is_empty())
+        Some(&*self.letters()?.dead_letters)
+    }
+
+    /// Returns the journal in memory with its queues, if there are any.
+    pub(super) fn letters(&self) -> Option<&MemoryAndQueues> {
+        self.store.memory.as_deref().filter(|memory| !memory.dead_letters.is_empty())
     }
 
     /// Whether a queue has more letters than one reading shows, by the latest count.
@@ -43,7 +51,7 @@ impl ControlHandler {
 
     pub(super) async fn change_dead_letters(
         &self,
-        queues: &DeadLetterQueues,
+        MemoryAndQueues { journal, dead_letters: queues }: &MemoryAndQueues,
         request: &ControlRequest,
         filter: &Filter,
     ) -> Result<ChangeResult, RequestRefusal> {
@@ -72,27 +80,31 @@ impl ControlHandler {
             }
             true
         };
-        let mut letters = ChangedLetters::default();
+        let (mut letters, mut under_way) = (ChangedLetters::default(), HashSet::new());
         if dry_run {
             letters = queues.foresee(change, is_meant).await?;
         } else {
             let result = queues.change(change, is_meant, &mut letters).await;
-            if !letters.ids.is_empty() {
-                announce(request, letters.ids.len() as u64);
+            if change == DeadLetterChange::Discard {
+                under_way = end_discarded(journal, &letters.ids).await;
             }
+            announce(request, (letters.ids.len() - under_way.len()) as u64);
+            announce_under_way(request, under_way.len() as u64);
             result.map_err(|error| broken_off(&error, letters.ids.len(), "deliveries"))?;
         }
         let ChangedLetters { ids: changed, behind, has_more } = letters;
-        let count = changed.len() as u64;
         let are_all = !filter.ids.is_empty() && changed.len() >= filter.ids.len();
         let is_at_least = has_more && !are_all;
-        let mut changes = ChangeResult { dry_run, changed: count, is_at_least, ..ChangeResult::default() };
+        let mut changes = ChangeResult { dry_run, is_at_least, ..ChangeResult::default() };
         let mut actions = actions.into_inner().unwrap_or_else(PoisonError::into_inner);
         for action in changed.iter().filter_map(|id| actions.remove(id)) {
             self.count_call(action, &mut changes.calls);
         }
-        let ids = changed.iter().take(NAMED).map(|id| DeliveryId(*id).to_string());
-        changes.ids = ids.collect();
+        let (left, done): (Vec<u64>, Vec<u64>) = changed.iter().partition(|id| under_way.contains(id));
+        (changes.changed, changes.under_way) = (done.len() as u64, left.len() as u64);
+        let named =
+            |ids: Vec<u64>| ids.into_iter().take(NAMED).map(|id| DeliveryId(id).to_string()).collect();
+        (changes.ids, changes.under_way_ids) = (named(done), named(left));
         for (id, first) in &behind {
             let first = DeliveryId(*first);
             let why =
@@ -139,6 +151,20 @@ impl ControlHandler {
         changed.iter().for_each(|id| changes.changed(*id));
         super::quarantine::refuse_missing(&mut changes, &filter.ids, &changed, has_more);
         Ok(changes)
+    }
+}
+
+/// Ends the deliveries of letters that are discarded, and returns the letters whose attempts run.
+async fn end_discarded(journal: &MemoryJournal, letters: &[u64]) -> HashSet<u64> {
+    let letters = letters.iter().copied().collect();
+    journal.discard_letters(&letters);
+    let deadline = Instant::now() + GIVE_BACK_TIME;
+    loop {
+        let in_hand = journal.letters_in_hand(&letters);
+        if in_hand.is_empty() || Instant::now() >= deadline {
+            return in_hand;
+        }
+        sleep(PAUSE).await;
     }
 }
 

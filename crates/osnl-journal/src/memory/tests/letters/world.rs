@@ -367,7 +367,7 @@ impl World {
         *self.discarded.entry(event).or_default() |= is_told;
         if is_told {
             self.daemon.expected = None;
-            self.daemon.journal.discard_letters(&[of.id]);
+            self.daemon.journal.discard_letters(&[of.id].into());
         }
         self.daemon.journal.ask_for_letters(&listener());
     }
