@@ -25,10 +25,7 @@ impl MemoryJournal {
     pub fn letters_in_hand(&self, letters: &HashSet<u64>) -> HashSet<u64> {
         let state = self.lock();
         let claimed = state.deliveries.values().filter(|pending| pending.claimed.is_some());
-        claimed
-            .filter_map(PendingDelivery::removed_letter)
-            .filter(|letter| letters.contains(letter))
-            .collect()
+        claimed.filter_map(|pending| pending.letter).filter(|letter| letters.contains(letter)).collect()
     }
 
     /// Ends the deliveries whose letter is not in its queue any more, among those that are meant: by letter and listener.
@@ -66,7 +63,8 @@ impl MemoryState {
     /// Returns the deliveries of letters that are meant, oldest first; none whose end waits for the broker.
     fn begun_letters(&self, is_meant: impl Fn(u64, &str) -> bool) -> Vec<DeliveryId> {
         let is_begun = |(id, pending): (&DeliveryId, &PendingDelivery)| {
-            let letter = pending.removed_letter().filter(|_| pending.awaits.is_none())?;
+            // A delivery of `on_failure` outlives the letter of the one that was given up.
+            let letter = pending.letter.filter(|_| pending.awaits.is_none())?;
             let listener = &self.entries.get(&pending.entry)?.received.origin.listener;
             is_meant(letter, listener).then_some(*id)
         };

@@ -544,6 +544,32 @@ fn a_letter_in_hand_when_the_session_ends_is_let_go_unless_its_message_comes_bac
     }
 }
 
+/// The dead letter of the given-up delivery has the number of its letter, and takes the letter's place in a reading.
+#[test]
+fn what_on_failure_has_taken_goes_on_without_the_letter() {
+    for ends_session in [false, true] {
+        let (mut world, id) = with_a_copy(true);
+        let journal = &world.daemon.journal;
+        world.dead.remove(0);
+        let given_up = End::from(Outcome::Dead("no".to_owned())).handed_to(crate::Handover::to("b"));
+        let latest = journal.lock().last;
+        journal.end(DeliveryId(latest), given_up);
+        world.drop_claims();
+        (0..2).for_each(|_| world.serve_in_part(0, true, false));
+        let journal = &world.daemon.journal;
+        match ends_session {
+            true => journal.unsubscribed(&listener()),
+            false => journal.ask_for_letters(&listener()),
+        }
+        let work = journal.queue_work(&listener()).now_or_never().unwrap_or_default();
+        let visit = work.visit.unwrap_or_else(|| LetterVisit::new(Instant::now()));
+        journal.visited(&listener(), &visit, Vec::new(), false);
+        journal.discard_letters(&[id].into());
+        let claimed = journal.claim("b", ClaimLimits::in_order(1)).now_or_never().unwrap_or_default();
+        assert_eq!(claimed.len(), 1, "it is still to be called");
+    }
+}
+
 #[test]
 fn with_more_letters_than_one_reading_takes_everything_waits() {
     let mut world = World::new(2, 2);
