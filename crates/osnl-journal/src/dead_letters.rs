@@ -16,6 +16,7 @@
 //! | `osnl-waits` | waiting letters | the reason of the wait: `guard`, `hold_key`, or `behind` another one |
 //! | `osnl-guard` | letters of a guard | its section, such as `rule:deleted`; letters of a candidate of 0.1.0 lack it |
 //! | `osnl-place` | waiting letters | the place among the waiting letters of the action and resource |
+//! | `osnl-on-failure` | dead letters | the action of `on_failure` that is called then; a waiting letter of the number stays |
 //!
 //! A retried message is published to its queue with `osnl-retry-of` (the dead letter's number), `osnl-exchange`, and
 //! `osnl-routing-key`. `osnl-rule`, `osnl-action`, and `osnl-resource` keep other actions from being called.
@@ -78,6 +79,7 @@ const IDEMPOTENCY_KEY: &str = "osnl-idempotency-key";
 const WAITS: &str = "osnl-waits";
 const PLACE: &str = "osnl-place";
 const GUARD: &str = "osnl-guard";
+const ON_FAILURE: &str = "osnl-on-failure";
 
 const DEAD_LETTER: &str = "dead-letter";
 const UNREADABLE: &str = "unreadable";
@@ -214,6 +216,8 @@ pub struct GivenUp<'a> {
     pub id: Option<u64>,
     /// The wait, and the letter's place; `None` for a dead letter that holds nothing.
     pub wait: Option<(LetterWait, u64)>,
+    /// The action of `on_failure` that is called next; `None` for a delivery that waits, and without one.
+    pub on_failure: Option<&'a str>,
 }
 
 impl<'a> GivenUp<'a> {
@@ -238,13 +242,14 @@ impl<'a> GivenUp<'a> {
             guard: None,
             id: new.letter,
             wait: None,
+            on_failure: None,
         }
     }
 
     #[must_use]
     pub fn message(&self) -> QueuedMessage {
         let Self { received, part, head, rule, action, key, resource, subject, used, .. } = *self;
-        let Self { reason, guard, id, wait, .. } = *self;
+        let Self { reason, guard, id, wait, on_failure, .. } = *self;
         let effect = idempotency_key(head, rule, action, resource, || received.digest().to_string());
         let identity = MessageIdentity::new(received, head);
         let mut headers = common(received, DEAD_LETTER, reason);
@@ -276,6 +281,7 @@ impl<'a> GivenUp<'a> {
         set(WAITS, wait.map(|(why, _)| why.name().to_owned()));
         set(PLACE, wait.map(|(_, place)| place.to_string()));
         set(GUARD, guard.map(GuardName::section));
+        set(ON_FAILURE, on_failure.map(str::to_owned));
         QueuedMessage {
             body: part.unwrap_or_else(|| received.body.clone()),
             properties: received.properties.clone(),

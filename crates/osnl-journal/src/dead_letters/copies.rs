@@ -8,8 +8,8 @@ use osnl_model::BodyDigest;
 use osnl_transport::QueuedMessage;
 
 use super::{
-    ACTION, BYTES, DIGEST, EXCHANGE, ID, IDEMPOTENCY_KEY, KEY, KIND, LetterWait, PLACE, REASON, RESOURCE,
-    ROUTING_KEY, RULE, UNREADABLE, WAITS, bytes_of, hash, header, id_of,
+    ACTION, BYTES, DIGEST, EXCHANGE, ID, IDEMPOTENCY_KEY, KEY, KIND, LetterWait, ON_FAILURE, PLACE, REASON,
+    RESOURCE, ROUTING_KEY, RULE, UNREADABLE, WAITS, bytes_of, hash, header, id_of,
 };
 
 /// The letters whose deliveries have been carried out and are dead, by number with the reason, of queues with more letters
@@ -30,6 +30,9 @@ impl RefusedLetters {
 ///
 /// A copy that only waits behind another letter may be of a daemon that did not see the letter: more waited than one
 /// reading takes, and its guard let the delivery pass. So the current copy is the last of the others, if there are any.
+///
+/// A waiting letter whose delivery was given up stays behind its dead letter until the action of `on_failure` has ended.
+/// Listings and commands show the dead letter. A daemon has the waiting one: the daemon before may not have made that call.
 #[derive(Debug, Default)]
 pub struct LetterCopies {
     /// By number.
@@ -37,6 +40,8 @@ pub struct LetterCopies {
     refused: RefusedLetters,
     /// By the place of a message in the reading, the place of the current copy of its letter.
     current: Vec<usize>,
+    /// By the place of a message in the reading, the place of the copy that a daemon has.
+    waiting: Vec<usize>,
 }
 
 /// A letter of which one or several copies were read.
@@ -98,18 +103,8 @@ impl LetterCopies {
 
     /// Finds the current copy of each letter among all messages of the reading, in the order of the queue.
     pub fn arrange(&mut self, messages: &[QueuedMessage]) {
-        let is_behind =
-            |at: usize| messages[at].headers.get(WAITS).is_some_and(|why| *why == LetterWait::Behind.name());
-        let mut current: HashMap<_, usize> = HashMap::new();
-        for (at, message) in messages.iter().enumerate() {
-            let Some(copy) = copy_of(message) else { continue };
-            let known = current.entry(copy).or_insert(at);
-            if is_behind(*known) || !is_behind(at) {
-                *known = at;
-            }
-        }
-        let current_of = |(at, message)| copy_of(message).map_or(at, |copy| current[&copy]);
-        self.current = messages.iter().enumerate().map(current_of).collect();
+        self.current = current_copies(messages, |_| true);
+        self.waiting = current_copies(messages, |message| !message.headers.contains_key(ON_FAILURE));
     }
 
     /// Returns the place of the current copy of the letter of the message at a place.
@@ -123,6 +118,29 @@ impl LetterCopies {
     pub fn is_current(&self, at: usize) -> bool {
         self.current[at] == at
     }
+
+    /// Whether a daemon has the message at a place as a letter, if it is one that waits.
+    #[must_use]
+    pub fn is_waiting(&self, at: usize) -> bool {
+        self.waiting[at] == at
+    }
+}
+
+/// Returns for each message of a reading the place of the current copy among those that are meant; its own without one.
+fn current_copies(messages: &[QueuedMessage], is_meant: impl Fn(&QueuedMessage) -> bool) -> Vec<usize> {
+    let is_behind =
+        |at: usize| messages[at].headers.get(WAITS).is_some_and(|why| *why == LetterWait::Behind.name());
+    let mut current: HashMap<_, usize> = HashMap::new();
+    for (at, message) in messages.iter().enumerate().filter(|(_, message)| is_meant(message)) {
+        let Some(copy) = copy_of(message) else { continue };
+        let known = current.entry(copy).or_insert(at);
+        if is_behind(*known) || !is_behind(at) {
+            *known = at;
+        }
+    }
+    let current_of =
+        |(at, message)| copy_of(message).and_then(|copy| current.get(&copy)).copied().unwrap_or(at);
+    messages.iter().enumerate().map(current_of).collect()
 }
 
 /// Returns the mark shared by all copies of one dead letter; `None` for an unreadable message or a message of another

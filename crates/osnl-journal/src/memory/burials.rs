@@ -191,6 +191,7 @@ impl MemoryJournal {
         }
         let wait = holds.then(|| (LetterWait::HoldKey, state.letters.place_for(pending.letter)));
         let part = state.letters.part_of(open, pending.resource, pending.letter);
+        let on_failure = end.to.as_ref().filter(|to| !holds && open.hands_over(pending, to));
         let given_up = GivenUp {
             received: &open.received,
             part: part.as_ref(),
@@ -205,6 +206,7 @@ impl MemoryJournal {
             guard: None,
             id: pending.letter,
             wait,
+            on_failure: on_failure.map(|to| &*to.action),
         };
         let message = given_up.message();
         let letter = WaitingLetter::read(&message).map(Box::new);

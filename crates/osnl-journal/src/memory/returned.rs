@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{FailedAttempts, MemoryLane, MemoryState, OpenEntry, PendingDelivery};
 use crate::store::weight::bytes_of_values;
-use crate::{Begin, DeliveryId, Entry, NewDelivery, UsedLimits};
+use crate::{Begin, DeliveryId, Entry, Handover, NewDelivery, UsedLimits};
 
 /// The most lanes that are known to be on their way back. Others may be overtaken by what a quorum queue keeps.
 const MOST_AWAY: usize = 100_000;
@@ -119,6 +119,11 @@ fn lanes(entry: &Entry) -> impl Iterator<Item = (Arc<str>, MemoryLane)> {
 }
 
 impl OpenEntry {
+    /// Whether the end of a delivery makes one of `on_failure`: the message has not had it.
+    pub(super) fn hands_over(&self, pending: &PendingDelivery, to: &Handover) -> bool {
+        !self.wanted.contains(&(pending.rule.clone(), to.action.clone(), pending.resource))
+    }
+
     /// Notes how a delivery of the message has left: ended, or returned.
     pub(super) fn leaves(&mut self, pending: &PendingDelivery, returned: bool) {
         let name = (pending.rule.clone(), pending.action.clone(), pending.resource);

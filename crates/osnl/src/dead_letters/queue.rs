@@ -254,7 +254,7 @@ impl DeadLetterQueue {
             .iter()
             .filter(|(at, letter)| {
                 let message = &reader.messages()[*at];
-                visit.begins_with(letter) && reader.copies().is_current(*at) && is_whole(message)
+                visit.begins_with(letter) && reader.copies().is_waiting(*at) && is_whole(message)
             })
             .collect();
         begun.sort_by_key(|(_, letter)| letter.place);
@@ -265,7 +265,7 @@ impl DeadLetterQueue {
         let (mut found, mut removed) = (Vec::new(), HashSet::new());
         let (messages, mut acknowledged) = (reader.messages().len() as u64, 0);
         for (at, letter) in letters {
-            let is_current = reader.copies().is_current(at);
+            let is_current = reader.copies().is_waiting(at);
             match visit.remove.get(&letter.id) {
                 Some(is_replaced) if !(*is_replaced && is_current) => {
                     reader.acknowledge(at).await.map_err(|error| self.failed(error))?;

@@ -483,6 +483,26 @@ async fn what_waits_for_release_does_so_though_a_later_copy_waits_only_behind_an
     assert_eq!((changed.ids, broker.lock().dead.len()), (Vec::new(), 2));
 }
 
+/// The daemon before may not have called `on_failure`. A listing shows the dead letter.
+#[tokio::test]
+async fn a_daemon_has_the_letter_of_a_given_up_delivery_until_on_failure_has_ended() {
+    for is_open in [true, false] {
+        let held = waiting(5, ("guard", "10", "port"));
+        let mut dead = held.clone();
+        dead.headers.retain(|name, _| name != "osnl-waits" && name != "osnl-place");
+        dead.headers.extend(is_open.then(|| ("osnl-on-failure".to_owned(), "b".to_owned())));
+        let broker = MemoryBroker::with([held, dead]);
+        let queue = broker.queues().lock()["l"].clone();
+        let visited = queue.visit(&LetterVisit::new(Instant::now()), 1).await.unwrap();
+        assert_eq!(visited.found.len(), usize::from(is_open));
+        let is_dead =
+            |message: &QueuedMessage| row_of(message).is_some_and(|row| row.state == RowState::Dead);
+        let mut changed = ChangedLetters::default();
+        broker.queues().change(DeadLetterChange::Discard, is_dead, &mut changed).await.unwrap();
+        assert_eq!((changed.ids, broker.lock().dead.len()), (vec![5], 0));
+    }
+}
+
 /// Another daemon may be active after all.
 #[tokio::test]
 async fn without_a_message_in_the_session_a_copy_is_sent_of_a_letter_that_nothing_is_before() {

@@ -117,6 +117,7 @@ impl MemoryState {
             guard: pending.held.as_ref().map(|hold| &hold.guard),
             id: None,
             wait: Some((why, place)),
+            on_failure: None,
         };
         Some((given_up.message(), part))
     }
@@ -305,8 +306,7 @@ impl MemoryJournal {
         let hands_over = match &ending {
             Ending::End(End { to: Some(to), .. }) if !is_replaced => {
                 let open = state.entries.get(&pending.entry);
-                let delivery = (pending.rule.clone(), to.action.clone(), pending.resource);
-                open.is_some_and(|open| !open.wanted.contains(&delivery))
+                open.is_some_and(|open| open.hands_over(pending, to))
             }
             Ending::End(_) | Ending::Left => false,
         };

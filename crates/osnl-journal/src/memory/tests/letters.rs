@@ -22,7 +22,7 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
         let mut world = World::new(keys, events);
         world.most = if random.bool() { usize::MAX } else { random.usize(4..12) };
         for _ in 0..random.usize(20..200) {
-            match random.u8(..31) {
+            match random.u8(..36) {
                 0 => world.kill(),
                 1 => world.let_go(),
                 // A guard counts anew with each daemon, so it may hold what came before, or let pass what it held.
@@ -43,11 +43,13 @@ fn wherever_a_daemon_is_killed_nothing_is_lost_out_of_order_or_carried_out_witho
                 24..27 => world.claim(),
                 27 => world.discard(random.bool()),
                 28 if world.has_only_letters() => world.take_over(),
+                29..31 => world.give_up(random.u8(..6) == 0),
+                31..33 => world.hand_over(),
                 _ => world.settle(),
             }
         }
         world.finish();
-        let ended = world.effects.iter().chain(world.discarded.keys());
+        let ended = world.effects.iter().chain(world.discarded.keys()).chain(&world.handed_over);
         let ended: BTreeSet<usize> = ended.copied().collect();
         assert_eq!(ended.len(), events, "seed {seed}: {:?}", world.effects);
     }
@@ -129,17 +131,9 @@ fn what_a_guard_holds_is_held_on_when_its_message_has_returned_and_is_counted_on
 
 #[test]
 fn a_dead_delivery_that_holds_its_key_keeps_its_place_and_its_number_when_its_retry_fails() {
-    let mut world = World::new(1, 2);
-    (0..2).for_each(|_| world.arrive(false));
-    world.serve(0);
-    world.attempt(true, false);
-    (0..4).for_each(|_| world.serve(0));
-    world.settle();
+    let (mut world, _) = with_a_copy(true);
     let first = letter(&world.dead[0]);
     assert_eq!((first.why, letter(&world.dead[1]).why), (LetterWait::HoldKey, LetterWait::Behind));
-    let copy = world.dead[0].clone();
-    world.send_copy(&copy);
-    world.arrive(false);
     world.attempt(true, false);
     (0..4).for_each(|_| world.serve(0));
     world.settle();
@@ -567,6 +561,32 @@ fn what_on_failure_has_taken_goes_on_without_the_letter() {
         journal.discard_letters(&[id].into());
         let claimed = journal.claim("b", ClaimLimits::in_order(1)).now_or_never().unwrap_or_default();
         assert_eq!(claimed.len(), 1, "it is still to be called");
+    }
+}
+
+/// The letter of a given-up delivery stays until the action of `on_failure` has ended, so that another daemon calls it.
+#[test]
+fn the_next_daemon_calls_on_failure_if_the_one_before_has_not() {
+    for calls in [true, false] {
+        let (mut world, _) = with_a_copy(true);
+        world.give_up(false);
+        world.serve(0);
+        if calls {
+            world.hand_over();
+        }
+        let shown = world.in_places();
+        assert_eq!(shown.iter().map(event_in).collect::<Vec<_>>(), [1], "event 0 is shown as a dead letter");
+        world.kill();
+        world.serve(0);
+        world.arrive(false);
+        (0..2).for_each(|_| world.serve(0));
+        world.give_up(false);
+        world.serve(0);
+        world.hand_over();
+        assert_eq!(world.handed_over, [0].into());
+        world.let_go.insert(1);
+        world.finish();
+        assert_eq!(world.effects, [1]);
     }
 }
 

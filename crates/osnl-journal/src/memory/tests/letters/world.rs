@@ -7,8 +7,8 @@ use osnl_transport::{Marks, QueuedMessage};
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::*;
-use crate::Begin;
 use crate::dead_letters::{LetterCopies, LetterWait, RetriedDelivery, WaitingLetter, again};
+use crate::{Begin, Handover};
 
 /// Unsettled messages that a daemon may hold.
 const PREFETCH: usize = 8;
@@ -52,6 +52,9 @@ pub(super) struct World {
     /// Events that an operator has discarded, and whether the active daemon has to know it.
     pub(super) discarded: BTreeMap<usize, bool>,
     pub(super) effects: Vec<usize>,
+    /// Events whose delivery was given up for that of `on_failure`, and those for which the latter was called.
+    given_up: BTreeSet<usize>,
+    pub(super) handed_over: BTreeSet<usize>,
 }
 
 impl Daemon {
@@ -69,6 +72,7 @@ impl World {
     pub(super) fn new(keys: usize, events: usize) -> Self {
         let source = (0..events).map(|event| Message { event, marks: None, is_redelivered: false });
         let (unsettled, dead, listed, begun, let_go, discarded, effects) = Default::default();
+        let (given_up, handed_over) = Default::default();
         let (daemon, standby, source, most) = (Daemon::new(), Daemon::new(), source.collect(), usize::MAX);
         Self {
             daemon,
@@ -83,6 +87,8 @@ impl World {
             let_go,
             discarded,
             effects,
+            given_up,
+            handed_over,
         }
     }
 
@@ -154,7 +160,10 @@ impl World {
         let received = Arc::make_mut(&mut entry.received);
         received.noted.marks = message.marks.clone().map(Arc::new);
         let copy = message.marks.as_ref().and_then(RetriedDelivery::from_marks);
-        entry.deliveries[0].letter = copy.as_ref().and_then(|copy| copy.letter);
+        if let Some(copy) = copy {
+            let [delivery] = &mut entry.deliveries[..] else { panic!("one delivery is made") };
+            (delivery.action, delivery.letter) = (copy.action.into(), copy.letter);
+        }
         entry
     }
 
@@ -204,22 +213,46 @@ impl World {
 
     /// Makes one attempt; the target refuses it if `fails`. A daemon that is killed in between ends nothing.
     pub(super) fn attempt(&mut self, fails: bool, is_killed: bool) {
+        let outcome = match fails {
+            true => Outcome::DeadHoldingKey("refused".to_owned()).into(),
+            false => Outcome::Delivered.into(),
+        };
+        self.attempt_with(&outcome, is_killed);
+    }
+
+    /// Makes one attempt, which is refused, and gives the delivery up for one of `on_failure`.
+    pub(super) fn give_up(&mut self, is_killed: bool) {
+        let outcome = Outcome::Dead("refused".to_owned());
+        self.attempt_with(&End::from(outcome).handed_to(Handover::to("b")), is_killed);
+    }
+
+    fn attempt_with(&mut self, end: &End, is_killed: bool) {
         self.give_back_withdrawn();
         if self.daemon.claimed.is_empty() {
             self.claim();
         }
         for delivery in std::mem::take(&mut self.daemon.claimed) {
             let event = event_of(delivery.event.notification.unique_id.as_deref().unwrap());
-            if !fails {
+            if end.outcome == Outcome::Delivered {
                 self.has_effect(event);
             }
             if is_killed {
                 self.kill();
                 return;
             }
-            let outcome =
-                if fails { Outcome::DeadHoldingKey("refused".to_owned()) } else { Outcome::Delivered };
-            self.daemon.journal.end(delivery.id, outcome.into());
+            if end.to.is_some() {
+                self.given_up.insert(event);
+            }
+            self.daemon.journal.end(delivery.id, end.clone());
+        }
+    }
+
+    /// Makes one attempt of a delivery of `on_failure`.
+    pub(super) fn hand_over(&mut self) {
+        let journal = &self.daemon.journal;
+        for delivery in journal.claim("b", ClaimLimits::in_order(1)).now_or_never().unwrap_or_default() {
+            self.handed_over.insert(event_of(delivery.event.notification.unique_id.as_deref().unwrap()));
+            journal.end(delivery.id, Outcome::Delivered.into());
         }
     }
 
@@ -227,7 +260,8 @@ impl World {
         self.may_be(event);
         assert_ne!(self.discarded.get(&event), Some(&true), "event {event} is attempted after its discard");
         let of_key = |other: &usize| *other % self.keys == event % self.keys;
-        let is_first = !self.effects.contains(&event);
+        // What was given up is called once more if the daemon dies before the call of `on_failure`.
+        let is_first = !self.effects.contains(&event) && !self.given_up.contains(&event);
         let later = self.effects.iter().copied().find(|other| of_key(other) && *other > event);
         assert!(!is_first || later.is_none(), "event {event} comes after {later:?}: {:?}", self.effects);
         self.effects.push(event);
@@ -283,7 +317,8 @@ impl World {
             let (read, copies) = self.reading();
             let (mut removed, mut found, mut to_begin) = (BTreeSet::new(), Vec::new(), Vec::new());
             for (at, message) in read.iter().enumerate() {
-                let (of, is_current) = (letter(message), copies.is_current(at));
+                let Some(of) = WaitingLetter::read(message) else { continue };
+                let is_current = copies.is_waiting(at);
                 if is_current && visit.begins_with(&of) {
                     to_begin.push(message.clone());
                 }
@@ -337,6 +372,7 @@ impl World {
             self.serve(0);
         }
         self.attempt(false, false);
+        self.hand_over();
         self.settle();
         self.swap();
     }
@@ -363,7 +399,7 @@ impl World {
         if self.source.iter().chain(unsettled).any(|of| of.event == event && of.marks.is_none()) {
             return;
         }
-        self.dead.retain(|message| letter(message).id != of.id);
+        self.dead.retain(|message| WaitingLetter::read(message).is_none_or(|other| other.id != of.id));
         *self.discarded.entry(event).or_default() |= is_told;
         if is_told {
             self.daemon.expected = None;
@@ -386,6 +422,7 @@ impl World {
         let (read, copies) = self.reading();
         let mut letters: Vec<QueuedMessage> =
             read.into_iter().enumerate().filter(|(at, _)| copies.is_current(*at)).map(|(_, of)| of).collect();
+        letters.retain(|message| WaitingLetter::read(message).is_some());
         letters.sort_by_key(|message| letter(message).place);
         letters
     }
@@ -399,25 +436,51 @@ impl World {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.source.is_empty() && self.is_idle() && self.dead.is_empty()
+        self.source.is_empty()
+            && self.is_idle()
+            && self.dead.iter().all(|of| WaitingLetter::read(of).is_none())
+    }
+
+    /// Discards the dead letters of which the operator knows all that there is to know.
+    fn discard_ended(&mut self) {
+        let is_ended = |event| self.handed_over.contains(&event) || self.effects.contains(&event);
+        let (read, copies) = self.reading();
+        let is_gone = |at: usize| {
+            WaitingLetter::read(&read[copies.current_of(at)]).is_none() && is_ended(event_in(&read[at]))
+        };
+        let gone: BTreeSet<usize> = (0..read.len()).filter(|at| is_gone(*at)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let mut at = 0..;
+        self.dead.retain(|_| !gone.contains(&at.next().unwrap()));
+        self.daemon.expected = None;
+        self.daemon.journal.ask_for_letters(&listener());
     }
 
     /// Lets everything end: nothing is killed and nothing fails.
     pub(super) fn finish(&mut self) {
-        for _ in 0..1_000 {
+        for round in 0..1_000 {
             if self.is_done() {
                 return;
             }
             self.let_go();
+            self.discard_ended();
+            if round == 100 {
+                // As many dead letters as one reading takes, whose `on_failure` was not called.
+                self.most = usize::MAX;
+            }
             for _ in 0..20 {
                 self.arrive(false);
                 self.attempt(false, false);
+                self.hand_over();
                 self.serve(0);
                 self.settle();
                 self.other_goes_on(true);
             }
         }
-        panic!("it does not end: {:?}, {} unsettled, {:?}", self.source, self.unsettled.len(), self.dead);
+        let dead: Vec<_> = self.dead.iter().map(|of| (event_in(of), WaitingLetter::read(of))).collect();
+        panic!("it does not end: {:?}, {} unsettled, {dead:?}", self.source, self.unsettled.len());
     }
 }
 
