@@ -24,6 +24,11 @@ pub fn dead_letter_queue(queue: &str) -> String {
     format!("{queue}{SUFFIX}")
 }
 
+#[must_use]
+pub fn queue_reader(queue: &str) -> String {
+    format!("{queue}.reader")
+}
+
 /// A message of a dead letter queue, to be published or as read.
 #[derive(Clone, Debug, Default)]
 pub struct QueuedMessage {

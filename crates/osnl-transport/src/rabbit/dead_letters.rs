@@ -7,12 +7,12 @@
 //! further connection would bring another copy of what waits, and stay at the broker until the alarm ends. A reader whose
 //! own connection stays there would keep the queue from the next one.
 //!
-//! A dead letter queue has a single active consumer, so one reader at a time gets messages. Nothing else keeps readers
-//! apart: RabbitMQ 4.3 keeps an exclusive queue as a lock for as long as the node of its reader is away. The messages of a
-//! reader that has left return a while after its connection is gone, and no count has them meanwhile; the next consumer
-//! gets nothing before they are back. Each reading publishes a mark behind all messages: what arrives before the mark is
-//! everything. A reader that waits has published its mark too. The reader before it leaves a mark there that comes for the
-//! first time, and removes one that has come before: that of a reading that has ended early.
+//! RabbitMQ accepts a second consumer of a quorum queue. Each reader therefore first declares an exclusive queue
+//! `QUEUE.reader`, which the broker refuses while another connection has it.
+//!
+//! The messages of a reader that has left return a while after its connection is gone, and no count has them meanwhile.
+//! So a dead letter queue has a single active consumer, which gets nothing before they are back, and each reading
+//! publishes a mark behind all messages: what arrives before the mark is everything.
 //!
 //! A channel keeps back acknowledgements for a quorum queue that has not applied the former ones, 32 or more, and forgets
 //! them when it is closed. So a reading that has removed messages ends with another mark: once the queue has confirmed it,
@@ -49,8 +49,7 @@ use super::returns::difference;
 use super::side::SideChannel;
 use crate::bodies::BodyBounds;
 use crate::body_flow::BodyFlow;
-use crate::dead_letters::{MOST_READ, QueueAccess, QueueReader, QueuedMessage, WantsBody};
-use crate::error::RESOURCE_LOCKED;
+use crate::dead_letters::{MOST_READ, QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
 use crate::topology::{BrokerVersion, QueueKind};
 use crate::{BoxFuture, TransportError};
 
@@ -222,7 +221,10 @@ impl Link {
 
     async fn depth(&self, queue: &str) -> Result<Option<u32>, TransportError> {
         let mut side = SideChannel::new(&*self.connection);
-        match look(&side.channel().await?, queue).await {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let channel = side.channel().await?;
+        let found = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        match found {
             Ok(found) => {
                 side.close_channel("seen").await;
                 Ok(Some(found.message_count()))
@@ -398,20 +400,30 @@ impl QueueAccess for RabbitTransport {
     }
 }
 
-/// The connection, channel, and consumer of a reading, and the queue before it.
-type OpenReader = (ConnectionGuard, Arc<LinkAlarm>, Arc<BodyFlow>, Channel, lapin::Consumer, lapin::Queue);
+/// The connection, channel, and consumer of a reading, and the messages that waited before it.
+type OpenReader = (ConnectionGuard, Arc<LinkAlarm>, Arc<BodyFlow>, Channel, lapin::Consumer, u32);
 
 async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<OpenReader>, TransportError> {
     let (connection, host, seen) = transport.connect().await?;
     let alarm = Arc::new(LinkAlarm::new(&connection, host));
     let connection = ConnectionGuard::new(connection);
-    let failed = |what: String| move |error| TransportError::from(OperationFailure { what, error });
-    let channel = connection.create_channel().await.map_err(failed("open a channel".to_owned()))?;
-    let before = match look(&channel, queue).await {
-        Ok(found) => found,
-        Err(error) if is_missing(&error) => return Ok(None),
-        Err(error) => return Err(failed(format!("look for queue \"{queue}\""))(error)),
+    let alone = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    let lock = queue_reader(queue);
+    let channel = open_channel(&connection).await?;
+    channel
+        .queue_declare(lock.as_str().into(), alone, FieldTable::default())
+        .await
+        .map_err(|error| OperationFailure { what: format!("read queue \"{queue}\" alone"), error })?;
+    let channel = open_channel(&connection).await?;
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    let waiting = match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+        Ok(found) => found.message_count(),
+        Err(error) => {
+            let failure = OperationFailure { what: format!("look for queue \"{queue}\""), error };
+            return if is_missing(&failure.error) { Ok(None) } else { Err(failure.into()) };
+        }
     };
+    let failed = |what: String| move |error| TransportError::from(OperationFailure { what, error });
     channel
         .basic_qos(MOST, BasicQosOptions::default())
         .await
@@ -424,13 +436,7 @@ async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<
         FieldTable::default(),
     );
     let consumer = consuming.await.map_err(failed(format!("consume queue \"{queue}\"")))?;
-    Ok(Some((connection, alarm, seen.body_flow, channel, consumer, before)))
-}
-
-/// Returns the numbers of messages and consumers of a queue.
-async fn look(channel: &Channel, queue: &str) -> Result<lapin::Queue, lapin::Error> {
-    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-    channel.queue_declare(queue.into(), passive, FieldTable::default()).await
+    Ok(Some((connection, alarm, seen.body_flow, channel, consumer, waiting)))
 }
 
 async fn take(
@@ -439,38 +445,27 @@ async fn take(
     wants_body: WantsBody<'_>,
 ) -> Result<Option<Box<dyn QueueReader>>, TransportError> {
     let opened = answered(queue, 0, open_reader(transport, queue)).await?;
-    let Some((connection, alarm, body_flow, channel, mut consumer, before)) = opened else {
+    let Some((connection, alarm, body_flow, channel, mut consumer, waiting)) = opened else {
         return Ok(None);
     };
-    let waiting = before.message_count();
     let waiting_here = usize::try_from(waiting).unwrap_or(usize::MAX);
     let wanted = waiting_here.min(usize::from(MOST));
     // One reading would not reach a mark behind more messages than it takes.
-    let mut mark = if waiting_here < usize::from(MOST) { put_mark(transport, queue).await } else { None };
+    let mark = if waiting_here < usize::from(MOST) { put_mark(transport, queue).await } else { None };
     let mut found: Vec<(i64, u64, QueuedMessage)> = Vec::new();
-    let (mut is_marked, mut is_active, mut is_repeated) = (false, false, false);
+    let mut is_marked = false;
     while found.len() < usize::from(MOST) && !is_marked {
         let patience = if found.len() < wanted || mark.is_some() { NEXT } else { RETURNING };
-        let Some(next) = next_of(&mut consumer, &body_flow, patience).await else {
-            if mark.is_none() || !is_active || is_repeated {
-                break;
-            }
-            // Behind others that wait, a reader before may have removed it.
-            mark = put_mark(transport, queue).await;
-            is_repeated = true;
-            continue;
-        };
-        is_active = true;
+        let Some(next) = next_of(&mut consumer, &body_flow, patience).await else { break };
         let delivery = match next {
             Some(delivery) => delivery.map_err(|error| lost(&error))?,
             None => return Err(TransportError::Cancelled { queue: queue.to_owned() }),
         };
         if let Some(reading) = mark_of(&delivery) {
+            // Also the mark of a reading that has ended early.
+            let acked = channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await;
+            acked.map_err(|error| lost(&error))?;
             is_marked = Some(reading) == mark;
-            if is_marked || delivery.redelivered {
-                let acked = channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await;
-                acked.map_err(|error| lost(&error))?;
-            }
             continue;
         }
         let share = body_flow.share(delivery.data.len());
@@ -487,14 +482,11 @@ async fn take(
         drop(share);
         found.push((delivered, delivery.delivery_tag, message));
     }
-    // Without a mark, nothing is left of a queue that had no message and no active consumer.
-    let is_proven = is_marked || mark.is_none() && waiting == 0 && before.consumer_count() == 0;
-    let is_locked = found.is_empty() && !is_proven;
-    if is_locked || mark.is_some() && !is_marked && found.len() < usize::from(MOST) {
+    if mark.is_some() && !is_marked && found.len() < usize::from(MOST) {
         let reason = "its messages do not arrive: another consumer has them, or the broker has not given back those of a \
                       reader that is gone";
         let (what, reason) = (format!("read queue \"{queue}\""), reason.to_owned());
-        return Err(TransportError::Refused { what, reason, code: is_locked.then_some(RESOURCE_LOCKED) });
+        return Err(TransportError::Refused { what, reason, code: None });
     }
     let has_more = !is_marked && (found.len() < waiting_here || found.len() == usize::from(MOST));
     // Messages with more deliveries are older.
@@ -538,6 +530,11 @@ fn new_mark() -> (String, QueuedMessage) {
 /// Returns the value of a mark; `None` for other messages.
 fn mark_of(delivery: &Delivery) -> Option<String> {
     texts(&delivery.properties).remove(READING).filter(|_| delivery.data.is_empty())
+}
+
+async fn open_channel(connection: &ConnectionGuard) -> Result<Channel, TransportError> {
+    let opened = connection.create_channel().await;
+    opened.map_err(|error| OperationFailure { what: "open a channel".to_owned(), error }.into())
 }
 
 /// All messages of a dead letter queue, unacknowledged on one connection.

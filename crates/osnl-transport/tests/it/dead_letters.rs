@@ -3,13 +3,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use lapin::ConnectionProperties;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions};
+use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
-use osnl_model::TransportUrl;
 use osnl_testkit::{Broker, Vhost, until};
 use osnl_transport::{QueueAccess, QueueReader, QueuedMessage, Transport, TransportError};
 
-use crate::session::{SOON, rabbit, transport};
+use crate::session::{SOON, rabbit};
 
 const QUEUE: &str = "q.dead";
 
@@ -63,7 +62,7 @@ async fn what_is_kept_is_read_in_order_and_removed_one_by_one() {
     until(SOON, "the queue to have the rest", async || queue.depth(QUEUE).await.unwrap() == Some(297)).await;
 }
 
-/// Takes the queue once the consumer before is gone.
+/// Takes the queue once the reader before is gone, whose lock RabbitMQ 4.3 keeps a moment longer than its connection.
 async fn take_in_turn(queue: &dyn QueueAccess) -> Result<Box<dyn QueueReader>, TransportError> {
     loop {
         match queue.take(QUEUE, &|_| true).await {
@@ -81,87 +80,9 @@ async fn one_reader_has_the_queue_and_another_is_told() {
     let reader = access(&*one).take(QUEUE, &|_| true).await.unwrap().unwrap();
     let Err(locked) = access(&*other).take(QUEUE, &|_| true).await else { panic!("two readers") };
     assert!(locked.is_locked(), "{locked}");
-    let is_waiting = async || vhost.list_queues().iter().any(|queue| queue.consumers == 2);
-    let leaves = async {
-        until(SOON, "the other one to wait", is_waiting).await;
-        drop(reader);
-    };
-    let (again, ()) = tokio::join!(take_in_turn(access(&*other)), leaves);
-    let again = again.unwrap();
+    drop(reader);
+    let again = take_in_turn(access(&*other)).await.unwrap();
     assert_eq!(bodies(again.messages()), ["body 1"]);
-    again.close().await.unwrap();
-    // The marks of those that have waited are gone after the next reading but one.
-    for _ in 0..2 {
-        take_in_turn(access(&*one)).await.unwrap().close().await.unwrap();
-    }
-    until(SOON, "the queue to have one message", async || {
-        access(&*one).depth(QUEUE).await.unwrap() == Some(1)
-    })
-    .await;
-}
-
-/// Another reader may wait for its mark.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_mark_is_removed_when_it_comes_again() {
-    let vhost = vhost();
-    let transport = rabbit(&vhost);
-    let queue = access(&*transport);
-    let headers = [("osnl-reading".to_owned(), "0".to_owned())].into();
-    let mark = QueuedMessage { headers, ..QueuedMessage::default() };
-    queue.put(QUEUE, true, &[message(1), mark]).await.unwrap();
-    for left in [2, 1] {
-        let reader = take_in_turn(queue).await.unwrap();
-        assert_eq!(bodies(reader.messages()), ["body 1"]);
-        reader.close().await.unwrap();
-        until(SOON, "the rest to return", async || queue.depth(QUEUE).await.unwrap() == Some(left)).await;
-    }
-}
-
-/// Of several readers that wait, one may take another's mark for that of a reading that has ended early.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reader_whose_mark_another_has_removed_reads_all_the_same() {
-    let vhost = vhost();
-    let transport = rabbit(&vhost);
-    let queue = access(&*transport);
-    queue.put(QUEUE, true, &[message(1)]).await.unwrap();
-    let url = vhost.url().replace("rabbit:", "amqp:");
-    let other = lapin::Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
-    let channel = other.create_channel().await.unwrap();
-    let (consume, none) = (BasicConsumeOptions::default(), FieldTable::default());
-    let mut consumer = channel.basic_consume(QUEUE.into(), "".into(), consume, none).await.unwrap();
-    consumer.next().await.unwrap().unwrap();
-    let removes = async {
-        let mark = consumer.next().await.unwrap().unwrap();
-        assert!(mark.data.is_empty());
-        channel.basic_ack(mark.delivery_tag, BasicAckOptions::default()).await.unwrap();
-        other.close(200, "gone".into()).await.unwrap();
-    };
-    let (read, ()) = tokio::join!(take_in_turn(queue), removes);
-    assert_eq!(bodies(read.unwrap().messages()), ["body 1"]);
-}
-
-/// A reading without a mark gets nothing from an empty queue, and nothing while another reader has the letters.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_may_not_publish_takes_no_queue_for_empty_that_another_one_has() {
-    let vhost = vhost();
-    let user = format!("{}-reader", vhost.name());
-    vhost.set_password(&user, "S3CRET");
-    vhost.set_permissions(&user, ["^$", "^$", ".*"]);
-    let url = TransportUrl::parse(&vhost.url_for(&user, "S3CRET")).unwrap();
-    let (one, other) = (rabbit(&vhost), transport(&url).unwrap());
-    access(&*one).put(QUEUE, true, &[message(1)]).await.unwrap();
-    let reader = access(&*one).take(QUEUE, &|_| true).await.unwrap().unwrap();
-    let Err(locked) = access(&*other).take(QUEUE, &|_| true).await else { panic!("two readers") };
-    assert!(locked.is_locked(), "{locked}");
-    reader.close().await.unwrap();
-    for left in [1, 0] {
-        let reader = take_in_turn(access(&*other)).await.unwrap();
-        assert_eq!((reader.messages().len(), reader.has_more()), (left, false));
-        reader.close().await.unwrap();
-        let mut reader = take_in_turn(access(&*one)).await.unwrap();
-        reader.acknowledge(0).await.unwrap();
-        reader.close().await.unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,8 +128,8 @@ async fn a_queue_whose_messages_another_consumer_still_has_is_not_taken_for_empt
     for _ in 0..300 {
         consumer.next().await.unwrap().unwrap();
     }
-    let Err(error) = queue.take(QUEUE, &|_| true).await else { panic!("the reading is incomplete") };
-    assert!(error.is_locked() && error.to_string().contains("do not arrive"), "{error}");
+    let Err(error) = take_in_turn(queue).await else { panic!("the reading is incomplete") };
+    assert!(!error.is_locked() && error.to_string().contains("do not arrive"), "{error}");
     other.close(200, "gone".into()).await.unwrap();
     // Of the former readings no mark is left.
     for _ in 0..2 {

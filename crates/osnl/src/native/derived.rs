@@ -10,6 +10,7 @@ use osnl_brokers::kafka::KafkaTransport;
 use osnl_brokers::{Driver, addresses, brokers, transport_with};
 use osnl_config::Rate;
 use osnl_model::{Budget, Priority, Target};
+use osnl_transport::dead_letters::queue_reader;
 use osnl_transport::parts::DEFAULT_EXCHANGE;
 use osnl_transport::{
     BodyBounds, Declare, ListenOptions, Transport, TransportError, listener_permissions, set_permissions,
@@ -224,8 +225,8 @@ impl ListenerConf {
             return listener_permissions(user, virtual_host, (&exchanges, &queues), self.declare);
         };
         // The default exchange routes dead letters and returned messages to queues by name.
-        let publish = "amq.default";
-        let own = [&queues[..], &[&dead]].concat();
+        let (reader, publish) = (queue_reader(&dead), "amq.default");
+        let own = [&queues[..], &[&dead, &reader]].concat();
         let made =
             if self.declare == Declare::Create { [&own[..], &exchanges].concat() } else { own.clone() };
         let (written, read) = ([&own[..], &[publish]].concat(), [&own[..], &exchanges].concat());
