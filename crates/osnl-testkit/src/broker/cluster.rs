@@ -9,8 +9,6 @@ use super::node::{BrokerNode, binary};
 use super::running::{await_server, launch_epmd, log_of, spawn_server};
 use crate::process::{ChildGroup, Guard};
 
-/// The most clusters that are started for one.
-const STARTS: usize = 3;
 /// Later, a boot that fails is not repeated.
 const BOOTED: Duration = Duration::from_secs(60);
 
@@ -63,17 +61,9 @@ impl ClusterMember {
 }
 
 impl RabbitCluster {
-    /// Starts a new cluster, and another one if a node ends while it joins: RabbitMQ 4 has done that, rarely.
+    /// Starts a new cluster.
     #[must_use]
     pub fn start(nodes: usize) -> Self {
-        let mut started = Self::try_start(nodes);
-        for _ in 1..STARTS {
-            started = started.or_else(|_| Self::try_start(nodes));
-        }
-        started.unwrap_or_else(|failure| panic!("{failure}"))
-    }
-
-    fn try_start(nodes: usize) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("osnl-cluster-").tempdir().unwrap();
         let place = |n: usize| {
             let place = folder.path().join(format!("node-{n}"));
@@ -95,18 +85,21 @@ impl RabbitCluster {
         });
         let first = &cluster.members[0].node.name;
         for member in &cluster.members[1..] {
+            // Erlang ends a node that stops RabbitMQ before the boot, which has started it, is over.
             // As `rabbitmqctl stop_app`, `join_cluster`, `start_app`: RabbitMQ 3.10 has no `rabbit_db_cluster`.
             let join = format!(
-                "begin rabbit:stop(), \
+                "begin (fun Booted() -> \
+                     case init:get_status() of {{started, _}} -> ok; _ -> timer:sleep(10), Booted() end end)(), \
+                 rabbit:stop(), \
                  Join = case code:which(rabbit_db_cluster) of \
                      non_existing -> fun rabbit_mnesia:join_cluster/2; _ -> fun rabbit_db_cluster:join/2 end, \
                  case Join('{first}', disc) of ok -> ok; {{ok, _}} -> ok end, \
                  rabbit:start(), rabbit:await_startup(), <<>> end"
             );
             let joined = member.node.eval(&join);
-            joined.map_err(|error| format!("a node does not join: {error}\n{}", log_of(&member.node)))?;
+            joined.unwrap_or_else(|error| panic!("a node does not join: {error}\n{}", log_of(&member.node)));
         }
-        Ok(cluster)
+        cluster
     }
 
     #[must_use]
