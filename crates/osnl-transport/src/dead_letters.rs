@@ -24,9 +24,13 @@ pub fn dead_letter_queue(queue: &str) -> String {
     format!("{queue}{SUFFIX}")
 }
 
+/// Returns the names of the locks of a queue's readers, in the order in which a reader tries them: a further one if the lock
+/// before was left by a reader that is gone with its node.
+///
+/// Three are enough for the loss of two nodes, beyond which a cluster of five serves no quorum queue.
 #[must_use]
-pub fn queue_reader(queue: &str) -> String {
-    format!("{queue}.reader")
+pub fn reader_locks(queue: &str) -> [String; 3] {
+    [format!("{queue}.reader"), format!("{queue}.reader.2"), format!("{queue}.reader.3")]
 }
 
 /// A message of a dead letter queue, to be published or as read.

@@ -84,9 +84,10 @@ pub const AS_CONFIGURED: &str = "to have it created as configured: write a secon
 
 /// The code of AMQP for a missing exchange, queue, or topic.
 pub const NOT_FOUND: u16 = 404;
-const RESOURCE_LOCKED: u16 = 405;
+pub(crate) const RESOURCE_LOCKED: u16 = 405;
 
 impl TransportError {
+    /// Returns whether another reader has a dead letter queue.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::Refused { code: Some(RESOURCE_LOCKED), .. })

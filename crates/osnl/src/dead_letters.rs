@@ -51,6 +51,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The most letters of one listener that are carried out at once.
 const IN_HAND: usize = 500;
+/// After so long, a queue that others read is in trouble: no command takes that time.
+const BUSY_FOR_LONG: Duration = Duration::from_secs(60);
 /// The time within which a copy that was published is on its way. Later, the letter may be back without its copy.
 const ON_ITS_WAY: Duration = Duration::from_secs(60);
 
@@ -84,7 +86,9 @@ pub struct DeadLetterQueueState {
 /// The reason for which a dead letter queue cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
-    #[error("the dead letter queue \"{0}\" is busy: another command reads it; ask again in a few seconds")]
+    #[error(
+        "the dead letter queue \"{0}\" is busy: another command or daemon reads it; ask again in a few seconds"
+    )]
     Busy(String),
     #[error("the dead letter queue \"{queue}\" cannot be used: {error}")]
     Transport { queue: String, error: TransportError },
@@ -168,7 +172,7 @@ impl DeadLetterQueues {
             known.rules = rules;
             return true;
         }
-        let (count, trouble, expected, refused) = Default::default();
+        let (count, trouble, busy, expected, refused) = Default::default();
         let changed = queues.get(&listener.name).map_or_else(Default::default, |known| known.changed.clone());
         let turn = queues
             .get(&listener.name)
@@ -180,6 +184,7 @@ impl DeadLetterQueues {
             rules,
             count,
             trouble,
+            busy,
             expected,
             refused,
             changed,
@@ -421,13 +426,20 @@ impl DeadLetterQueues {
         room: usize,
     ) -> Result<QueueVisit, VisitObstacle> {
         let Some(queue) = self.lock().get(listener).cloned() else { return Err(VisitObstacle::Trouble) };
+        let begun = Instant::now();
         let visited = queue.visit(visit, room).await;
         if !self.still_serves(listener, &queue) {
             return Err(VisitObstacle::Trouble);
         }
+        let is_busy = matches!(visited, Err(DeadLetterError::Busy(_)));
+        let busy = is_busy.then(|| queue.busy.unwrap_or(begun));
+        if let Some(queue) = self.lock().get_mut(listener) {
+            queue.busy = busy;
+        }
         let trouble = match &visited {
             // A command reads it for a moment.
-            Ok(_) | Err(DeadLetterError::Busy(_)) => None,
+            Err(_) if busy.is_some_and(|since| since.elapsed() < BUSY_FOR_LONG) => None,
+            Ok(_) => None,
             Err(error) => Some(error.to_string()),
         };
         self.note_trouble(listener, &queue, trouble, visit.remove.len());
@@ -454,7 +466,10 @@ impl DeadLetterQueues {
             return false;
         }
         let trouble = kept.as_ref().err().map(|error| words(&queue.name, error));
-        self.note_trouble(listener, &queue, trouble, burials.len());
+        // Letters can be put while nobody can read them.
+        if trouble.is_some() || queue.busy.is_none() {
+            self.note_trouble(listener, &queue, trouble, burials.len());
+        }
         if let (Ok(()), Some(queue)) = (&kept, self.lock().get_mut(listener)) {
             for messages in [&mut queue.count, &mut queue.expected] {
                 *messages = messages.map(|messages| messages + burials.len() as u64);

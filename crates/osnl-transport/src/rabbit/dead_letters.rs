@@ -8,7 +8,9 @@
 //! own connection stays there would keep the queue from the next one.
 //!
 //! RabbitMQ accepts a second consumer of a quorum queue. Each reader therefore first declares an exclusive queue
-//! `QUEUE.reader`, which the broker refuses while another connection has it.
+//! `QUEUE.reader`, which the broker refuses while another connection has it. RabbitMQ 4.3 refuses it also while the node of
+//! that connection is away. The broker confirms what is published to the lock only while that node is there; if it is not,
+//! the next reader takes `QUEUE.reader.2`, and so on.
 //!
 //! The messages of a reader that has left return a while after its connection is gone, and no count has them meanwhile.
 //! So a dead letter queue has a single active consumer, which gets nothing before they are back, and each reading
@@ -49,7 +51,8 @@ use super::returns::difference;
 use super::side::SideChannel;
 use crate::bodies::BodyBounds;
 use crate::body_flow::BodyFlow;
-use crate::dead_letters::{MOST_READ, QueueAccess, QueueReader, QueuedMessage, WantsBody, queue_reader};
+use crate::dead_letters::{MOST_READ, QueueAccess, QueueReader, QueuedMessage, WantsBody, reader_locks};
+use crate::error::RESOURCE_LOCKED;
 use crate::topology::{BrokerVersion, QueueKind};
 use crate::{BoxFuture, TransportError};
 
@@ -400,24 +403,18 @@ impl QueueAccess for RabbitTransport {
     }
 }
 
-/// The connection, channel, and consumer of a reading, and the messages that waited before it.
-type OpenReader = (ConnectionGuard, Arc<LinkAlarm>, Arc<BodyFlow>, Channel, lapin::Consumer, u32);
+/// The connection, channel, and consumer of a reading, and the queue before it.
+type OpenReader = (ConnectionGuard, Arc<LinkAlarm>, Arc<BodyFlow>, Channel, lapin::Consumer, lapin::Queue);
 
 async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<OpenReader>, TransportError> {
     let (connection, host, seen) = transport.connect().await?;
     let alarm = Arc::new(LinkAlarm::new(&connection, host));
     let connection = ConnectionGuard::new(connection);
-    let alone = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    let lock = queue_reader(queue);
-    let channel = open_channel(&connection).await?;
-    channel
-        .queue_declare(lock.as_str().into(), alone, FieldTable::default())
-        .await
-        .map_err(|error| OperationFailure { what: format!("read queue \"{queue}\" alone"), error })?;
+    lock(transport, &connection, queue).await?;
     let channel = open_channel(&connection).await?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-    let waiting = match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
-        Ok(found) => found.message_count(),
+    let before = match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+        Ok(found) => found,
         Err(error) => {
             let failure = OperationFailure { what: format!("look for queue \"{queue}\""), error };
             return if is_missing(&failure.error) { Ok(None) } else { Err(failure.into()) };
@@ -436,7 +433,36 @@ async fn open_reader(transport: &RabbitTransport, queue: &str) -> Result<Option<
         FieldTable::default(),
     );
     let consumer = consuming.await.map_err(failed(format!("consume queue \"{queue}\"")))?;
-    Ok(Some((connection, alarm, seen.body_flow, channel, consumer, waiting)))
+    Ok(Some((connection, alarm, seen.body_flow, channel, consumer, before)))
+}
+
+/// Keeps other readers from a queue for as long as the connection is open.
+async fn lock(
+    transport: &RabbitTransport,
+    connection: &ConnectionGuard,
+    queue: &str,
+) -> Result<(), TransportError> {
+    let alone = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    let mut locked = Ok(());
+    for lock in reader_locks(queue) {
+        let channel = open_channel(connection).await?;
+        let Err(error) = channel.queue_declare(lock.as_str().into(), alone, FieldTable::default()).await
+        else {
+            return Ok(());
+        };
+        locked = Err(OperationFailure { what: format!("read queue \"{queue}\" alone"), error }.into());
+        if !locked.as_ref().is_err_and(TransportError::is_locked) || !is_left(transport, &lock).await {
+            break;
+        }
+    }
+    locked
+}
+
+/// Returns whether the node of a lock's reader is away, as the broker then takes no message for it.
+async fn is_left(transport: &RabbitTransport, lock: &str) -> bool {
+    let probe = [QueuedMessage::default()];
+    let put = timeout(NEXT, transport.put(lock, false, &probe)).await;
+    matches!(put, Ok(Err(TransportError::NotTaken { .. })))
 }
 
 async fn take(
@@ -445,9 +471,10 @@ async fn take(
     wants_body: WantsBody<'_>,
 ) -> Result<Option<Box<dyn QueueReader>>, TransportError> {
     let opened = answered(queue, 0, open_reader(transport, queue)).await?;
-    let Some((connection, alarm, body_flow, channel, mut consumer, waiting)) = opened else {
+    let Some((connection, alarm, body_flow, channel, mut consumer, before)) = opened else {
         return Ok(None);
     };
+    let waiting = before.message_count();
     let waiting_here = usize::try_from(waiting).unwrap_or(usize::MAX);
     let wanted = waiting_here.min(usize::from(MOST));
     // One reading would not reach a mark behind more messages than it takes.
@@ -487,6 +514,11 @@ async fn take(
                       reader that is gone";
         let (what, reason) = (format!("read queue \"{queue}\""), reason.to_owned());
         return Err(TransportError::Refused { what, reason, code: None });
+    }
+    if mark.is_none() && found.is_empty() && before.consumer_count() > 0 {
+        let (what, reason) =
+            (format!("read queue \"{queue}\""), "another consumer has its messages".to_owned());
+        return Err(TransportError::Refused { what, reason, code: Some(RESOURCE_LOCKED) });
     }
     let has_more = !is_marked && (found.len() < waiting_here || found.len() == usize::from(MOST));
     // Messages with more deliveries are older.

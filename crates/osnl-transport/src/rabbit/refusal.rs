@@ -57,6 +57,9 @@ impl<'a> Difference<'a> {
                 "unless its overflow is reject-publish, the broker drops the oldest letters beyond its bound",
                 true,
             ),
+            Self::Named { argument: "x-single-active-consumer", found: "none" | "false", .. } => {
+                ("two programs that read it at once miss what the other one has", false)
+            }
             Self::Named { .. } | Self::Other(_) => (self.loss()?, false),
         };
         Some((consequence, is_for_policy))
@@ -147,7 +150,7 @@ mod tests {
             ("durable", "true", "false", Some(false)),
             ("x-max-length-bytes", "1073741824", "5", None),
             ("x-overflow", "reject-publish", "reject-publish-dlx", None),
-            ("x-single-active-consumer", "true", "none", None),
+            ("x-single-active-consumer", "true", "none", Some(false)),
         ] {
             let difference = Difference::Named { argument, asked, found };
             let risk = difference.risk_to_letters();

@@ -5,10 +5,11 @@ use futures_util::StreamExt as _;
 use lapin::ConnectionProperties;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
+use osnl_model::TransportUrl;
 use osnl_testkit::{Broker, Vhost, until};
 use osnl_transport::{QueueAccess, QueueReader, QueuedMessage, Transport, TransportError};
 
-use crate::session::{SOON, rabbit};
+use crate::session::{SOON, rabbit, transport};
 
 const QUEUE: &str = "q.dead";
 
@@ -83,6 +84,37 @@ async fn one_reader_has_the_queue_and_another_is_told() {
     drop(reader);
     let again = take_in_turn(access(&*other)).await.unwrap();
     assert_eq!(bodies(again.messages()), ["body 1"]);
+}
+
+/// A reading without a mark gets nothing from an empty queue, and nothing while another consumer has the letters.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_may_not_publish_takes_no_queue_for_empty_that_another_one_has() {
+    let vhost = vhost();
+    let user = format!("{}-reader", vhost.name());
+    vhost.set_password(&user, "S3CRET");
+    vhost.set_permissions(&user, ["^q.dead.reader$", "^$", ".*"]);
+    let url = TransportUrl::parse(&vhost.url_for(&user, "S3CRET")).unwrap();
+    let (one, reader) = (rabbit(&vhost), transport(&url).unwrap());
+    access(&*one).put(QUEUE, true, &[message(1)]).await.unwrap();
+    let url = vhost.url().replace("rabbit:", "amqp:");
+    let other = lapin::Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+    let channel = other.create_channel().await.unwrap();
+    let (consume, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    let mut consumer = channel.basic_consume(QUEUE.into(), "".into(), consume, none).await.unwrap();
+    consumer.next().await.unwrap().unwrap();
+    let Err(locked) = access(&*reader).take(QUEUE, &|_| true).await else { panic!("two readers") };
+    assert!(locked.is_locked() && locked.to_string().contains("another consumer"), "{locked}");
+    other.close(200, "gone".into()).await.unwrap();
+    for left in [1, 0] {
+        let read = take_in_turn(access(&*reader)).await.unwrap();
+        assert_eq!((read.messages().len(), read.has_more()), (left, false));
+        read.close().await.unwrap();
+        let mut read = take_in_turn(access(&*one)).await.unwrap();
+        if left == 1 {
+            read.acknowledge(0).await.unwrap();
+        }
+        read.close().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

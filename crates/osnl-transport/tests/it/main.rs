@@ -9,6 +9,7 @@ mod headers;
 mod heartbeat;
 mod in_hand;
 mod login;
+mod lost_node;
 mod newer_brokers;
 mod proxied;
 mod registered;

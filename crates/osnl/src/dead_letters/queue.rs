@@ -37,6 +37,8 @@ pub(super) struct DeadLetterQueue {
     pub(super) rules: Option<Arc<LiveRules>>,
     pub(super) count: Option<u64>,
     pub(super) trouble: Option<(SystemTime, String)>,
+    /// The begin of the first of the daemon's latest visits that have found the queue busy; `None` after one that has not.
+    pub(super) busy: Option<Instant>,
     /// The number of messages after the daemon's latest visit; `None` if a command may have changed it since.
     pub(super) expected: Option<u64>,
     /// The letters that the daemon alone knows to be dead.

@@ -64,7 +64,7 @@ impl MemoryBroker {
 
     fn queues(&self) -> DeadLetterQueues {
         let queues = DeadLetterQueues::default();
-        let (rules, count, trouble, expected, refused, changed) = Default::default();
+        let (rules, count, trouble, busy, expected, refused, changed) = Default::default();
         let (name, source) = (format!("{QUEUE}.dead"), QUEUE.to_owned());
         let transport = Arc::new(self.clone());
         let turn = Arc::new(tokio::sync::Mutex::new(Instant::now()));
@@ -75,6 +75,7 @@ impl MemoryBroker {
             rules,
             count,
             trouble,
+            busy,
             expected,
             refused,
             changed,
@@ -370,6 +371,28 @@ async fn letters_are_put_while_commands_keep_the_daemon_from_reading_them() {
         let turn = queues.lock()["l"].turn.clone();
         let _command = if is_other_program { None } else { Some(turn.lock_owned().await) };
         twenty_letters_are_put(&broker, &queues).await;
+    }
+}
+
+/// A command reads for seconds.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_busy_for_a_minute_is_in_trouble() {
+    let (journal, broker, queues) = gated(4);
+    let trouble = || queues.states().remove(0).trouble.map(|(_, reason)| reason);
+    let course = async {
+        broker.lock().is_locked = true;
+        journal.ask_for_letters(LISTENER);
+        sleep(BUSY_FOR_LONG - VISIT_PATIENCE).await;
+        assert_eq!(trouble(), None);
+        sleep(3 * VISIT_PATIENCE).await;
+        assert!(trouble().unwrap().contains("is busy"));
+        broker.lock().is_locked = false;
+        sleep(2 * VISIT_PATIENCE).await;
+        assert_eq!(trouble(), None);
+    };
+    tokio::select! {
+        _ = queues.serve_one(&journal, LISTENER.into()) => unreachable!("the listener stays"),
+        () = course => {}
     }
 }
 

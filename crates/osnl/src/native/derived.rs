@@ -10,7 +10,7 @@ use osnl_brokers::kafka::KafkaTransport;
 use osnl_brokers::{Driver, addresses, brokers, transport_with};
 use osnl_config::Rate;
 use osnl_model::{Budget, Priority, Target};
-use osnl_transport::dead_letters::queue_reader;
+use osnl_transport::dead_letters::reader_locks;
 use osnl_transport::parts::DEFAULT_EXCHANGE;
 use osnl_transport::{
     BodyBounds, Declare, ListenOptions, Transport, TransportError, listener_permissions, set_permissions,
@@ -225,8 +225,9 @@ impl ListenerConf {
             return listener_permissions(user, virtual_host, (&exchanges, &queues), self.declare);
         };
         // The default exchange routes dead letters and returned messages to queues by name.
-        let (reader, publish) = (queue_reader(&dead), "amq.default");
-        let own = [&queues[..], &[&dead, &reader]].concat();
+        let publish = "amq.default";
+        let locks = reader_locks(&dead);
+        let own = [&queues[..], &[&dead], &locks.each_ref().map(String::as_str)].concat();
         let made =
             if self.declare == Declare::Create { [&own[..], &exchanges].concat() } else { own.clone() };
         let (written, read) = ([&own[..], &[publish]].concat(), [&own[..], &exchanges].concat());
